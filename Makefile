@@ -1,0 +1,76 @@
+# Two commands are enough on a machine with Rust and Python: `make run` and `make test`.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SOURCES := $(shell find src python -name '*.rs' -o -name '*.py' -o -name '*.pyi') \
+	Cargo.toml Cargo.lock pyproject.toml README.md LICENSE
+NATIVE := target/release/network-connections
+
+# bindgen, which netstat2 builds with, needs libclang: the one from PyPI will do where the system
+# has none, with the compiler's own headers.
+export LIBCLANG_PATH ?= $(firstword $(wildcard /usr/lib/llvm-*/lib/libclang*.so*) \
+	$(wildcard $(CURDIR)/$(VENV)/lib/python3*/site-packages/clang/native/libclang.so))
+export BINDGEN_EXTRA_CLANG_ARGS ?= -I$(shell $(CC) -print-file-name=include)
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## Show this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+
+.PHONY: run
+run: $(VENV)/.installed ## Build into .venv and run the check on this host
+	$(BIN)/network-connections
+
+.PHONY: test
+test: $(VENV)/.dev $(VENV)/.installed $(NATIVE) ## Run all tests
+	cargo test --quiet
+	$(BIN)/python -m pytest
+
+.PHONY: lint
+lint: $(VENV)/.dev $(VENV)/.installed ## Check format, lints, types and documentation
+	cargo fmt --check
+	cargo clippy --all-targets -- -D warnings
+	cargo clippy --features python --lib -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --quiet --no-deps --lib
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	cd $(VENV) && bin/python -m mypy.stubtest network_connections
+
+.PHONY: format
+format: $(VENV)/.dev ## Format everything
+	cargo fmt
+	$(BIN)/ruff check --fix-only --quiet
+	$(BIN)/ruff format
+
+.PHONY: wheel
+wheel: $(VENV)/.wheel ## Build the wheel into dist/
+
+.PHONY: clean
+clean: ## Remove what was built
+	rm -rf target dist $(VENV)
+
+$(NATIVE): $(SOURCES)
+	cargo build --release --locked
+	@touch $@
+
+$(VENV)/.created:
+	$(PYTHON) -m venv $(VENV)
+	# Up to 25.0 the commands that pip installs import `re`, which costs a check half its start.
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.created pyproject.toml
+	$(BIN)/python -m pip install --quiet --group dev
+	@touch $@
+
+$(VENV)/.wheel: $(VENV)/.created $(SOURCES)
+	rm -rf dist
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.wheel
+	$(BIN)/python -m pip install --quiet --force-reinstall --no-deps --no-index dist/*.whl
+	@touch $@

@@ -1,0 +1,102 @@
+"""The command ``network-connections``: hands its arguments to the Rust command line.
+
+Imports nothing but ``sys`` and ``os``, which Python has loaded anyway: most of what a check costs
+is its start.
+"""
+
+import os
+import sys
+
+from ._core import DESCRIPTION, __version__, options, run
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+    from typing import Any, TextIO
+
+__author__ = "The network-connections authors"
+__all__ = ["DESCRIPTION", "__author__", "__version__", "main", "parse_args"]
+
+UNKNOWN = 3
+
+
+def parse_args() -> "argparse.Namespace":
+    """Read ``sys.argv`` with argparse, to the values that the command itself reads.
+
+    The command does not use this. It is for tools that import a plugin and ask its parser for
+    the options, such as the generators of the Linuxfabrik collection.
+    """
+    import argparse
+
+    first = set()
+
+    class Parser(argparse.ArgumentParser):
+        """Keeps the abbreviations of the reference plugin, whatever options have been added."""
+
+        def _get_option_tuples(self, option_string: str) -> "list[Any]":
+            found: list[Any] = super()._get_option_tuples(option_string)  # type: ignore[misc]
+            return [entry for entry in found if entry[0].dest in first] or found
+
+    parser = Parser(prog="network-connections", description=DESCRIPTION, add_help=False)
+    for names, dest, action, choices, default, hidden, text, reference in options():
+        settings: dict[str, Any] = {
+            "action": action,
+            "help": argparse.SUPPRESS if hidden else text,
+        }
+        if action == "version":
+            settings["version"] = f"%(prog)s {__version__}"
+        elif action != "help":
+            settings["dest"] = dest
+        if action in ("store", "append"):
+            settings["choices"] = choices
+            # With a default, argparse appends to it: https://bugs.python.org/issue16399
+            settings["default"] = None if action == "append" else default
+        if dest == "TEST":
+            settings["type"] = _comma_separated
+        elif dest == "TIMEOUT":
+            settings["type"] = float
+        if reference:
+            first.add("help" if action == "help" else "version" if action == "version" else dest)
+        parser.add_argument(*names, **settings)
+    args, _ = parser.parse_known_args()
+    return args
+
+
+def _comma_separated(text: str) -> "list[str]":
+    return [part.strip() for part in text.split(",")]
+
+
+def _write(stream: "TextIO | None", text: str) -> bool:
+    """Write all of ``text`` in UTF-8 and say whether it has arrived."""
+    if stream is None:
+        # Closed before Python started.
+        return False
+    try:
+        stream.flush()
+        buffer = getattr(stream, "buffer", None)
+        if buffer is None:
+            stream.write(text)
+        else:
+            buffer.write(text.encode())
+        stream.flush()
+    except (OSError, ValueError):
+        # The reader is gone or the device is full. Python would try again at its end, and
+        # complain on standard error: give it somewhere to write to.
+        try:
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, stream.fileno())
+        except (OSError, ValueError):
+            pass
+        return False
+    return True
+
+
+def main() -> int:
+    """Run the command with ``sys.argv`` and return its exit code, 0 to 3."""
+    try:
+        stdout, stderr, code = run(sys.argv[0], sys.argv[1:])
+    except KeyboardInterrupt:
+        stdout, stderr, code = "Interrupted\n", "", UNKNOWN
+    if stderr:
+        _write(sys.stderr, stderr)
+    return code if _write(sys.stdout, stdout) else UNKNOWN

@@ -1,0 +1,396 @@
+//! The command line: every option defined once, read, run. Behind the wheel's commands and the
+//! native one alike.
+
+mod help;
+mod reader;
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
+
+use crate::check::{Check, State};
+use crate::connection::{ConnectionStatus, ConnectionType};
+use crate::deadline;
+use crate::error::Error;
+use crate::range::{Range, RangeError};
+use crate::report;
+use crate::selection::{ALL, Choice, Named, Selection};
+use crate::source::{self, SourceName};
+
+pub use help::{help, version};
+pub use reader::{Arguments, UsageError, read};
+
+/// The command's name.
+pub const NAME: &str = "network-connections";
+
+/// What the command does, for `--help` and for whoever lists plugins.
+pub const DESCRIPTION: &str = "Counts this host's TCP and UDP sockets by family and state, and \
+alerts on any group whose number leaves a range. The counts are the kernel's own, for every \
+user's sockets, and need no privileges.";
+
+/// How an option takes its value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Prints the help and exits.
+    Help,
+    /// Prints the version and exits.
+    Version,
+    /// Takes no value.
+    Switch,
+    /// Takes one value; the last one given counts.
+    Single,
+    /// Takes one value, as often as it is given.
+    Repeated,
+}
+
+/// One option.
+#[derive(Debug)]
+pub struct Opt {
+    /// The long name, with its dashes.
+    pub long: &'static str,
+    /// The short name, with its dash.
+    pub short: Option<&'static str>,
+    /// How it takes its value.
+    pub kind: Kind,
+    /// The name of its value, which is also its destination in `argparse`.
+    pub metavar: &'static str,
+    /// The values it takes, where they can be listed.
+    pub choices: Option<fn() -> Vec<String>>,
+    /// The value where it is not given.
+    pub default: Option<&'static str>,
+    /// Whether the help keeps silent about it.
+    pub hidden: bool,
+    /// Whether the reference plugin has it, so that its abbreviations keep their meaning.
+    pub reference: bool,
+    /// What it does.
+    pub help: &'static str,
+}
+
+/// What most options have in common.
+const OPT: Opt = Opt {
+    long: "",
+    short: None,
+    kind: Kind::Single,
+    metavar: "",
+    choices: None,
+    default: None,
+    hidden: false,
+    reference: false,
+    help: "",
+};
+
+/// Every option, in the order of the help.
+pub static OPTIONS: &[Opt] = &[
+    Opt {
+        long: "--help",
+        short: Some("-h"),
+        kind: Kind::Help,
+        metavar: "HELP",
+        reference: true,
+        help: "Print this help and exit.",
+        ..OPT
+    },
+    Opt {
+        long: "--version",
+        short: Some("-V"),
+        kind: Kind::Version,
+        metavar: "VERSION",
+        reference: true,
+        help: "Print name, version and the sources this build has, and exit.",
+        ..OPT
+    },
+    Opt {
+        long: "--always-ok",
+        kind: Kind::Switch,
+        metavar: "ALWAYS_OK",
+        reference: true,
+        help: "Exit with 0 (OK) whatever the thresholds say. What cannot be counted is still \
+               UNKNOWN.",
+        ..OPT
+    },
+    Opt {
+        long: "--conn-status",
+        kind: Kind::Repeated,
+        metavar: "CONN_STATUS",
+        choices: Some(statuses),
+        default: Some(ALL),
+        reference: true,
+        help: "Count only connections in this status. UDP sockets have the status \"none\".",
+        ..OPT
+    },
+    Opt {
+        long: "--conn-type",
+        kind: Kind::Repeated,
+        metavar: "CONN_TYPE",
+        choices: Some(types),
+        default: Some(ALL),
+        reference: true,
+        help: "Count only connections of this type.",
+        ..OPT
+    },
+    Opt {
+        long: "--critical",
+        short: Some("-c"),
+        metavar: "CRIT",
+        reference: true,
+        help: "CRITICAL where the number of a group lies outside this Nagios range.",
+        ..OPT
+    },
+    Opt {
+        long: "--no-perfdata",
+        kind: Kind::Switch,
+        metavar: "NO_PERFDATA",
+        reference: true,
+        help: "Leave out the performance data.",
+        ..OPT
+    },
+    Opt {
+        long: "--source",
+        metavar: "SOURCE",
+        choices: Some(sources),
+        default: Some(source::AUTO),
+        help: "Where the connections are read from. \"auto\" takes the best source that answers \
+               completely; a source named here is the only one asked.",
+        ..OPT
+    },
+    Opt {
+        long: "--strict",
+        kind: Kind::Switch,
+        metavar: "STRICT",
+        help: "Refuse unknown options and stray words instead of ignoring them.",
+        ..OPT
+    },
+    Opt {
+        long: "--test",
+        metavar: "TEST",
+        hidden: true,
+        reference: true,
+        help: "Count the connections of a fixture: PATH[,STDERR[,RC]].",
+        ..OPT
+    },
+    Opt {
+        long: "--timeout",
+        metavar: "TIMEOUT",
+        default: Some("8"),
+        help: "Give up after this many seconds.",
+        ..OPT
+    },
+    Opt {
+        long: "--warning",
+        short: Some("-w"),
+        metavar: "WARN",
+        reference: true,
+        help: "WARNING where the number of a group lies outside this Nagios range.",
+        ..OPT
+    },
+];
+
+fn lower_case<T: Named>(values: impl Iterator<Item = T>) -> Vec<String> {
+    let mut names: Vec<_> =
+        values.map(|value| value.name().to_ascii_lowercase()).chain([ALL.to_owned()]).collect();
+    names.sort_unstable();
+    names
+}
+
+fn types() -> Vec<String> {
+    lower_case(ConnectionType::ALL.into_iter())
+}
+
+/// The reference's choices: not the states that only Solaris and Windows know.
+fn statuses() -> Vec<String> {
+    use ConnectionStatus::{Bound, DeleteTcb, Idle};
+    lower_case(
+        ConnectionStatus::ALL
+            .into_iter()
+            .filter(|status| !matches!(status, Idle | Bound | DeleteTcb)),
+    )
+}
+
+fn sources() -> Vec<String> {
+    [source::AUTO, SourceName::Netlink.name(), SourceName::Procfs.name()]
+        .map(str::to_owned)
+        .to_vec()
+}
+
+/// What a run of the command leaves behind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// For standard output, with its line end.
+    pub stdout: String,
+    /// For standard error: the usage after a usage error, and nothing else.
+    pub stderr: String,
+    /// The exit code, 0 to 3.
+    pub code: u8,
+}
+
+impl Outcome {
+    fn unknown(line: &str) -> Self {
+        Self { stdout: format!("{line}\n"), stderr: String::new(), code: State::Unknown as u8 }
+    }
+}
+
+/// Runs the command. `program` is the file that is running, beside which fixtures are looked for;
+/// `arguments` are those after the program's name.
+#[must_use]
+pub fn run(program: &Path, arguments: &[OsString], interrupted: &dyn Fn() -> bool) -> Outcome {
+    guard(|| {
+        let arguments: Vec<_> = arguments.iter().map(|a| a.to_string_lossy()).collect();
+        let arguments = match read(&arguments) {
+            Ok(arguments) => arguments,
+            Err(usage) => return usage_error(&usage.to_string()),
+        };
+        match arguments.terminal {
+            Some(Kind::Help) => return Outcome::unknown(&help()),
+            Some(_) => return Outcome::unknown(&version()),
+            None => {}
+        }
+        if let (true, Some(stray)) = (arguments.has("--strict"), arguments.strays.first()) {
+            let what = if stray.starts_with('-') { "option" } else { "word" };
+            return usage_error(&format!(
+                "Unknown {what} {stray:?} (see --help for what there is)"
+            ));
+        }
+        match execute(program, &arguments, interrupted) {
+            Ok(outcome) => outcome,
+            Err(error) => Outcome::unknown(&report::failure(&error)),
+        }
+    })
+}
+
+fn usage_error(message: &str) -> Outcome {
+    Outcome {
+        stderr: help::usage(),
+        ..Outcome::unknown(&report::failure(&Error::Argument(message.to_owned())))
+    }
+}
+
+fn execute(
+    program: &Path,
+    arguments: &Arguments,
+    interrupted: &dyn Fn() -> bool,
+) -> Result<Outcome, Error> {
+    let fixture = arguments.value("--test").map(|value| fixture(program, value)).transpose()?;
+    let check = check(arguments)?;
+    let counts = match fixture {
+        None => check.count(interrupted)?,
+        Some(Fixture::File(file)) => check.count_fixture(BufReader::new(file), interrupted)?,
+        Some(Fixture::Text(text)) => check.count_fixture(text.as_bytes(), interrupted)?,
+    };
+    let report = check.judge(&counts);
+    Ok(Outcome { stdout: format!("{report}\n"), stderr: String::new(), code: report.state() as u8 })
+}
+
+/// The check that the arguments ask for.
+pub fn check(arguments: &Arguments) -> Result<Check, Error> {
+    let threshold = |option| arguments.value(option).map(str::parse::<Range>).transpose();
+    // Where both are wrong the critical one is named.
+    let critical = threshold("--critical")?;
+    Ok(Check {
+        selection: Selection {
+            types: choice(&arguments.values("--conn-type"))?,
+            statuses: choice(&arguments.values("--conn-status"))?,
+        },
+        source: arguments.value("--source").map_or(Ok(None), source::parse)?,
+        timeout: arguments
+            .value("--timeout")
+            .map(timeout)
+            .transpose()?
+            .unwrap_or(crate::check::TIMEOUT),
+        warning: threshold("--warning")?,
+        critical,
+        always_ok: arguments.has("--always-ok"),
+        perfdata: !arguments.has("--no-perfdata"),
+    })
+}
+
+fn choice<T: Named>(names: &[&str]) -> Result<Choice<T>, Error> {
+    if names.is_empty() { Ok(Choice::default()) } else { Choice::parse(names) }
+}
+
+fn timeout(text: &str) -> Result<std::time::Duration, Error> {
+    text.trim().parse().ok().and_then(deadline::timeout).ok_or_else(|| {
+        Error::Argument(format!(
+            "--timeout: {text:?} is not a positive number of seconds, for example 8 or 0.5"
+        ))
+    })
+}
+
+impl From<RangeError> for UsageError {
+    fn from(error: RangeError) -> Self {
+        Self::new(error.to_string())
+    }
+}
+
+/// Where a fixture comes from.
+enum Fixture {
+    File(File),
+    Text(String),
+}
+
+/// Reads `PATH[,STDERR[,RC]]` as the collection's test helper does.
+///
+/// The check may run as root: PATH is read only if it resolves to a regular file inside the real
+/// directory `unit-test` beside the running program. Anything else is the fixture's text itself.
+fn fixture(program: &Path, value: &str) -> Result<Fixture, Error> {
+    let mut parts = value.split(',').map(str::trim);
+    let text = parts.next().unwrap_or("");
+    let code = parts.nth(1).unwrap_or("");
+    if !code.is_empty() && code.parse::<i64>().is_err() {
+        return Err(Error::Argument(format!(
+            "--test: the return code {code:?} is not a whole number"
+        )));
+    }
+    match confined(program, text) {
+        Some(path) => File::open(&path)
+            .map(Fixture::File)
+            .map_err(|error| Error::system(format!("fixture {}", path.display()), error)),
+        None => Ok(Fixture::Text(text.to_owned())),
+    }
+}
+
+fn confined(program: &Path, name: &str) -> Option<PathBuf> {
+    let directory = program.canonicalize().ok()?.parent()?.join("unit-test");
+    if name.is_empty() || directory.symlink_metadata().ok()?.is_symlink() {
+        return None;
+    }
+    let directory = directory.canonicalize().ok()?;
+    let path = directory.join(name).canonicalize().ok()?;
+    (path.starts_with(&directory) && path.is_file()).then_some(path)
+}
+
+/// Turns a panic into one line and exit code 3: whatever happens, the monitoring system gets an
+/// answer it understands.
+pub fn guard(run: impl FnOnce() -> Outcome) -> Outcome {
+    let hook = std::panic::take_hook();
+    // The default hook writes to standard error, which plugins keep clean.
+    std::panic::set_hook(Box::new(|_| {}));
+    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run));
+    std::panic::set_hook(hook);
+    outcome.unwrap_or_else(|panic| {
+        let cause = panic
+            .downcast_ref::<&str>()
+            .map(|text| (*text).to_owned())
+            .or_else(|| panic.downcast_ref::<String>().cloned())
+            .unwrap_or_default();
+        Outcome::unknown(&report::failure(&Error::Argument(format!(
+            "Internal error, please report it: {cause}"
+        ))))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_one_line_and_unknown() {
+        for outcome in
+            [guard(|| panic!("lost\nmy | mind")), guard(|| panic!("{}\n{}", "lost", "my | mind"))]
+        {
+            assert_eq!(outcome.stdout, "Internal error, please report it: lost my ! mind\n");
+            assert_eq!(outcome.code, 3);
+            assert!(outcome.stderr.is_empty());
+        }
+    }
+}

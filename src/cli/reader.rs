@@ -1,0 +1,207 @@
+//! Reads arguments as Python's `argparse.parse_known_args` does: first decides for every argument
+//! whether it is an option, then consumes. Unknown options and stray words are kept, not refused.
+
+use std::collections::BTreeMap;
+
+use super::{Kind, OPTIONS, Opt};
+
+/// Why the arguments cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct UsageError(String);
+
+impl UsageError {
+    pub(super) fn new(message: impl Into<String>) -> Self {
+        Self(message.into())
+    }
+}
+
+/// What the arguments say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Arguments {
+    values: BTreeMap<&'static str, Vec<String>>,
+    /// Unknown options and stray words, in order.
+    pub strays: Vec<String>,
+    /// `--help` or `--version`, whichever came first: what follows it was not read.
+    pub terminal: Option<Kind>,
+}
+
+impl Arguments {
+    /// Whether a switch is given.
+    #[must_use]
+    pub fn has(&self, option: &str) -> bool {
+        self.values.contains_key(option)
+    }
+
+    /// The value of an option, the last one where it is given more than once.
+    #[must_use]
+    pub fn value(&self, option: &str) -> Option<&str> {
+        self.values.get(option).and_then(|values| values.last()).map(String::as_str)
+    }
+
+    /// Every value of an option.
+    #[must_use]
+    pub fn values(&self, option: &str) -> Vec<&str> {
+        self.values.get(option).into_iter().flatten().map(String::as_str).collect()
+    }
+}
+
+/// What an argument looks like.
+enum Class {
+    /// A known option, by whatever spelling, and what was attached to it.
+    Known(&'static Opt, Option<String>),
+    /// An option nobody knows.
+    Unknown,
+    /// A value, or a stray word.
+    Word,
+    /// The first `--`, after which nothing is an option.
+    Separator,
+}
+
+/// Reads the arguments after the program's name.
+pub fn read<S: AsRef<str>>(arguments: &[S]) -> Result<Arguments, UsageError> {
+    let mut options_end = false;
+    let mut classes = Vec::with_capacity(arguments.len());
+    for argument in arguments {
+        let class = match argument.as_ref() {
+            _ if options_end => Class::Word,
+            "--" => {
+                options_end = true;
+                Class::Separator
+            }
+            argument => classify(argument)?,
+        };
+        classes.push((argument.as_ref(), class));
+    }
+    let mut read = Arguments::default();
+    let mut rest = classes.into_iter().peekable();
+    while let Some((argument, class)) = rest.next() {
+        let (option, attached) = match class {
+            Class::Known(option, attached) => (option, attached),
+            Class::Separator => continue,
+            Class::Unknown | Class::Word => {
+                read.strays.push(argument.to_owned());
+                continue;
+            }
+        };
+        let value = match (option.kind, attached) {
+            (Kind::Single | Kind::Repeated, Some(attached)) => attached,
+            (Kind::Single | Kind::Repeated, None) => rest
+                .next_if(|(_, class)| matches!(class, Class::Word))
+                .map(|(word, _)| word.to_owned())
+                .ok_or_else(|| UsageError(format!("{} needs a value", option.long)))?,
+            (Kind::Switch, None) => String::new(),
+            (Kind::Help | Kind::Version, None) => {
+                read.terminal = Some(option.kind);
+                return Ok(read);
+            }
+            (_, Some(attached)) if combined(option, argument, &attached) => {
+                read.terminal = Some(option.kind);
+                return Ok(read);
+            }
+            (_, Some(attached)) => {
+                return Err(UsageError(format!(
+                    "{} takes no value, but {attached:?} is given",
+                    option.long
+                )));
+            }
+        };
+        choose(option, &value)?;
+        let values = read.values.entry(option.long).or_default();
+        if option.kind != Kind::Repeated {
+            values.clear();
+        }
+        values.push(value);
+    }
+    Ok(read)
+}
+
+/// Whether `-hV`, `-Vw5` and the like can be read: flags in front, all of them known.
+fn combined(option: &Opt, argument: &str, attached: &str) -> bool {
+    if argument.starts_with("--") || option.short.is_none() {
+        return false;
+    }
+    let mut letters = attached.chars();
+    while let Some(letter) = letters.next() {
+        let short = format!("-{letter}");
+        match OPTIONS.iter().find(|o| o.short == Some(short.as_str())).map(|o| o.kind) {
+            None => return false,
+            Some(Kind::Single | Kind::Repeated) => return !letters.as_str().is_empty(),
+            Some(_) => {}
+        }
+    }
+    !attached.is_empty()
+}
+
+fn choose(option: &Opt, value: &str) -> Result<(), UsageError> {
+    let Some(choices) = option.choices else {
+        return Ok(());
+    };
+    let choices = choices();
+    if choices.iter().any(|choice| choice == value) {
+        return Ok(());
+    }
+    Err(UsageError(format!(
+        "{}: invalid value {value:?} (choose from {})",
+        option.long,
+        choices.join(", ")
+    )))
+}
+
+fn classify(argument: &str) -> Result<Class, UsageError> {
+    if argument.len() < 2 || !argument.starts_with('-') {
+        return Ok(Class::Word);
+    }
+    let exact = |name: &str| OPTIONS.iter().find(|o| o.long == name || o.short == Some(name));
+    if let Some(option) = exact(argument) {
+        return Ok(Class::Known(option, None));
+    }
+    let split = argument.split_once('=');
+    if let Some((name, value)) = split
+        && let Some(option) = exact(name)
+    {
+        return Ok(Class::Known(option, Some(value.to_owned())));
+    }
+    if argument.starts_with("--") {
+        let (name, value) = split.map_or((argument, None), |(name, value)| (name, Some(value)));
+        if let Some(option) = abbreviated(name)? {
+            return Ok(Class::Known(option, value.map(str::to_owned)));
+        }
+    } else if let Some((end, _)) = argument.char_indices().nth(2)
+        && let (name, value) = argument.split_at(end)
+        && let Some(option) = OPTIONS.iter().find(|o| o.short == Some(name))
+    {
+        return Ok(Class::Known(option, Some(value.to_owned())));
+    }
+    if is_negative_number(argument) || argument.contains(' ') {
+        return Ok(Class::Word);
+    }
+    Ok(Class::Unknown)
+}
+
+/// The option that a name begins. One that begins an option of the reference means that one,
+/// whatever else has been added since.
+fn abbreviated(name: &str) -> Result<Option<&'static Opt>, UsageError> {
+    let begun: Vec<_> = OPTIONS.iter().filter(|o| o.long.starts_with(name)).collect();
+    let reference: Vec<_> = begun.iter().copied().filter(|o| o.reference).collect();
+    match (reference.as_slice(), begun.as_slice()) {
+        ([option], _) | ([], [option]) => Ok(Some(option)),
+        ([], []) => Ok(None),
+        ([], candidates) | (candidates, _) => Err(UsageError(format!(
+            "{name} is ambiguous: it could be {}",
+            candidates.iter().map(|o| o.long).collect::<Vec<_>>().join(", ")
+        ))),
+    }
+}
+
+/// `-5`, `-.5`, `-5.5`: values, where no option looks like a number.
+fn is_negative_number(argument: &str) -> bool {
+    let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
+    let Some(number) = argument.strip_prefix('-') else {
+        return false;
+    };
+    match number.split_once('.') {
+        None => !number.is_empty() && digits(number),
+        Some((whole, fraction)) => digits(whole) && !fraction.is_empty() && digits(fraction),
+    }
+}

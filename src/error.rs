@@ -1,0 +1,85 @@
+//! What can go wrong, each with what a person needs to act on it.
+
+use std::io;
+use std::time::Duration;
+
+use crate::connection::Protocol;
+use crate::range::RangeError;
+use crate::source::SourceName;
+
+/// Why there is no answer. `Display` is one line, without a full stop, for the check's first line.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A threshold that does not parse.
+    #[error(transparent)]
+    Range(#[from] RangeError),
+
+    /// An argument that is no valid value; the text says which and what would be right.
+    #[error("{0}")]
+    Argument(String),
+
+    /// A fixture that is not a list of connections; the text names the entry.
+    #[error("{0}")]
+    Fixture(String),
+
+    /// A call to the operating system failed.
+    #[error("{call}: {error}")]
+    System {
+        /// The call, and the file where there is one.
+        call: String,
+        /// What the operating system said.
+        error: io::Error,
+    },
+
+    /// The kernel's answer is not what its interface promises: cut short, damaged or unknown.
+    #[error("{0}")]
+    Garbled(String),
+
+    /// The source cannot answer this at all.
+    #[error("{0}")]
+    Unsupported(String),
+
+    /// No source answered for one protocol.
+    #[error("Cannot count {protocol} connections: {}", join(.causes))]
+    Sources {
+        /// What was asked for.
+        protocol: Protocol,
+        /// Each source that was tried, and why it did not answer.
+        causes: Vec<(SourceName, Error)>,
+    },
+
+    /// The deadline passed.
+    #[error("Timeout: no answer within {} s", .0.as_secs_f64())]
+    Timeout(Duration),
+
+    /// The caller asked to stop (Ctrl-C).
+    #[error("Interrupted")]
+    Interrupted,
+}
+
+fn join(causes: &[(SourceName, Error)]) -> String {
+    causes.iter().map(|(source, error)| format!("{source}: {error}")).collect::<Vec<_>>().join("; ")
+}
+
+impl Error {
+    /// Wraps what the operating system said about `call`.
+    pub(crate) fn system(call: impl Into<String>, error: impl Into<io::Error>) -> Self {
+        Self::System { call: call.into(), error: error.into() }
+    }
+
+    /// Whether another source must not be tried: no time is left, or nobody waits for the answer.
+    pub(crate) const fn is_final(&self) -> bool {
+        matches!(self, Self::Timeout(_) | Self::Interrupted)
+    }
+
+    /// The operating system's error number behind this error: that of the first source that has one.
+    #[must_use]
+    pub fn errno(&self) -> Option<i32> {
+        match self {
+            Self::System { error, .. } => error.raw_os_error(),
+            Self::Sources { causes, .. } => causes.iter().find_map(|(_, error)| error.errno()),
+            _ => None,
+        }
+    }
+}

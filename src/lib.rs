@@ -1,0 +1,26 @@
+//! Counts a host's TCP and UDP sockets by family and state, and alerts on Nagios ranges.
+//!
+//! ```text
+//! argv ──cli──▶ Selection ──source──▶ connections ──counts──▶ Counts ──check──▶ Report ──report──▶ text
+//! ```
+
+pub mod check;
+pub mod cli;
+pub mod connection;
+pub mod counts;
+pub mod deadline;
+mod error;
+mod range;
+mod report;
+pub mod selection;
+pub mod source;
+
+pub use check::{Check, Report, State};
+pub use connection::{Connection, ConnectionStatus, ConnectionType, Protocol};
+pub use counts::{Counts, Group};
+pub use error::Error;
+pub use range::{Range, RangeError};
+pub use selection::Selection;
+
+#[cfg(feature = "python")]
+mod python;

@@ -1,0 +1,20 @@
+//! The native command: `cli.rs` and nothing else.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use network_connections::cli;
+
+fn main() -> ExitCode {
+    let arguments: Vec<_> = std::env::args_os().skip(1).collect();
+    // Not argv[0], which a caller can forge.
+    let program = std::env::current_exe().unwrap_or_default();
+    let outcome = cli::run(&program, &arguments, &|| false);
+    let _ = io::stderr().write_all(outcome.stderr.as_bytes());
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(outcome.stdout.as_bytes()).and_then(|()| stdout.flush()) {
+        Ok(()) => ExitCode::from(outcome.code),
+        // Nobody got the answer.
+        Err(_) => ExitCode::from(3),
+    }
+}

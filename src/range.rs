@@ -1,0 +1,227 @@
+//! A Nagios threshold range, in the reference plugin's grammar.
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::str::FromStr;
+
+/// A Nagios threshold range ([Monitoring Plugins guidelines][guidelines]): the values that are fine.
+///
+/// `10` is 0 to 10, `10:` 10 or more, `~:10` 10 or less, `10:20` both ends included, `@10:20`
+/// everything but that. Empty, `none` and no range at all match everything. Compared as `f64`.
+///
+/// ```
+/// # use network_connections::Range;
+/// let range: Range = "10:20".parse()?;
+/// assert!(range.contains(20.0) && !range.contains(21.0));
+/// # Ok::<(), network_connections::RangeError>(())
+/// ```
+///
+/// [guidelines]: https://www.monitoring-plugins.org/doc/guidelines.html#THRESHOLDFORMAT
+#[derive(Clone, Debug)]
+pub struct Range {
+    start: f64,
+    end: f64,
+    inverted: bool,
+    text: String,
+}
+
+/// Why a text is no range; `Display` is the reference plugin's message.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum RangeError {
+    /// A bound is no number, or something stands where nothing may.
+    #[error("Range format incorrect")]
+    Format,
+    /// More than one colon.
+    #[error("Not using range definition correctly")]
+    Colons,
+    /// The left end is above the right one.
+    #[error("Start {} must not be greater than end {}", General(*.0), General(*.1))]
+    Reversed(f64, f64),
+}
+
+impl Range {
+    /// Whether `value` is fine.
+    #[must_use]
+    pub fn contains(&self, value: f64) -> bool {
+        (self.start <= value && value <= self.end) != self.inverted
+    }
+
+    /// What tells two ranges apart: each range that matches everything is the same one.
+    fn meaning(&self) -> (u64, u64, bool) {
+        // 0.0 and -0.0 compare equal and must hash equal.
+        let bits = |bound: f64| (bound + 0.0).to_bits();
+        (bits(self.start), bits(self.end), self.inverted)
+    }
+}
+
+impl FromStr for Range {
+    type Err = RangeError;
+
+    fn from_str(text: &str) -> Result<Self, RangeError> {
+        let range = |start, end, inverted| Self { start, end, inverted, text: text.to_owned() };
+        let spec = text.trim_start_matches('\\');
+        if spec.is_empty() || spec.eq_ignore_ascii_case("none") {
+            return Ok(range(f64::NEG_INFINITY, f64::INFINITY, false));
+        }
+        let (inverted, spec) = match spec.strip_prefix('@') {
+            Some(rest) => (true, rest),
+            None => (false, spec),
+        };
+        let (left, right) = spec.split_once(':').unwrap_or(("", spec));
+        if right.contains(':') {
+            return Err(RangeError::Colons);
+        }
+        let start = match left.trim_matches(BLANK) {
+            "" => 0.0,
+            "~" => f64::NEG_INFINITY,
+            bound => number(bound)?,
+        };
+        let end = match right.trim_matches(BLANK) {
+            "" => f64::INFINITY,
+            bound => number(bound)?,
+        };
+        if start > end {
+            return Err(RangeError::Reversed(start, end));
+        }
+        Ok(range(start, end, inverted))
+    }
+}
+
+/// What may stand around a bound: ASCII's share of what Python strips.
+const BLANK: [char; 10] = [' ', '\t', '\n', '\r', '\x0b', '\x0c', '\x1c', '\x1d', '\x1e', '\x1f'];
+
+/// An optional sign, digits with an optional point, an optional exponent, an optional `%`.
+///
+/// Rust's own reader takes exactly this and, beyond it, names (`inf`, `nan`): those are refused.
+fn number(bound: &str) -> Result<f64, RangeError> {
+    let digits = bound.strip_suffix('%').unwrap_or(bound);
+    if digits.bytes().any(|b| b.is_ascii_alphabetic() && !matches!(b, b'e' | b'E')) {
+        return Err(RangeError::Format);
+    }
+    digits.parse().map_err(|_| RangeError::Format)
+}
+
+impl fmt::Display for Range {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl PartialEq for Range {
+    fn eq(&self, other: &Self) -> bool {
+        self.meaning() == other.meaning()
+    }
+}
+
+impl Eq for Range {}
+
+impl Hash for Range {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.meaning().hash(state);
+    }
+}
+
+/// A number as C's `%g` prints it: six significant digits, no trailing zeros.
+struct General(f64);
+
+impl fmt::Display for General {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let value = self.0;
+        if !value.is_finite() {
+            return f.write_str(if value > 0.0 { "inf" } else { "-inf" });
+        }
+        let scientific = format!("{value:.5e}");
+        let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
+        let exponent: i32 = exponent.parse().unwrap_or(0);
+        let shortened = |digits: &str| {
+            if digits.contains('.') {
+                digits.trim_end_matches('0').trim_end_matches('.').to_owned()
+            } else {
+                digits.to_owned()
+            }
+        };
+        if (-4..6).contains(&exponent) {
+            let decimals = usize::try_from(5 - exponent).unwrap_or(0);
+            f.write_str(&shortened(&format!("{value:.decimals$}")))
+        } else {
+            let sign = if exponent < 0 { '-' } else { '+' };
+            write!(f, "{}e{sign}{:02}", shortened(mantissa), exponent.abs())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn range(text: &str) -> Range {
+        text.parse().unwrap_or_else(|e| panic!("{text}: {e}"))
+    }
+
+    #[test]
+    fn bounds_are_inclusive_and_default_to_zero_and_infinity() {
+        for (text, fine, not) in [
+            ("10", &[0.0, 10.0][..], &[-1.0, 11.0][..]),
+            ("10:", &[10.0, 1e300], &[9.0]),
+            (":", &[0.0, 5.0], &[-1.0]),
+            ("~:10", &[-1e300, 10.0], &[11.0]),
+            ("10:20", &[10.0, 20.0], &[9.0, 21.0]),
+            ("@10:20", &[9.0, 21.0], &[10.0, 20.0]),
+            ("@", &[-1.0], &[0.0, 7.0]),
+            ("\\\\@5", &[6.0], &[5.0]),
+            (" 1e1% : +2.5e1 ", &[10.0, 25.0], &[9.0, 26.0]),
+            (".5:5.", &[0.5, 5.0], &[0.4]),
+            ("none", &[-1e300, 1e300], &[]),
+            ("NonE", &[-1e300, 1e300], &[]),
+            ("", &[-1e300, 1e300], &[]),
+            ("\\", &[-1e300, 1e300], &[]),
+        ] {
+            for &value in fine {
+                assert!(range(text).contains(value), "{value} in {text}");
+            }
+            for &value in not {
+                assert!(!range(text).contains(value), "{value} not in {text}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_range_says_so_in_the_reference_words() {
+        for (text, message) in [
+            ("inf", "Range format incorrect"),
+            ("nan", "Range format incorrect"),
+            ("0x10", "Range format incorrect"),
+            ("1_000", "Range format incorrect"),
+            ("1,5", "Range format incorrect"),
+            ("@@5", "Range format incorrect"),
+            ("5:~", "Range format incorrect"),
+            ("~", "Range format incorrect"),
+            ("e5", "Range format incorrect"),
+            ("5%%", "Range format incorrect"),
+            (".", "Range format incorrect"),
+            ("@none", "Range format incorrect"),
+            (" none", "Range format incorrect"),
+            ("+-5", "Range format incorrect"),
+            ("5e", "Range format incorrect"),
+            ("1:2:3", "Not using range definition correctly"),
+            ("20:10", "Start 20 must not be greater than end 10"),
+            ("-5", "Start 0 must not be greater than end -5"),
+            ("1234567:1", "Start 1.23457e+06 must not be greater than end 1"),
+            ("1e999:10", "Start inf must not be greater than end 10"),
+            ("0.0001:0.00001", "Start 0.0001 must not be greater than end 1e-05"),
+            ("999999.5:1.5", "Start 1e+06 must not be greater than end 1.5"),
+        ] {
+            let error = text.parse::<Range>().map(|r| r.to_string());
+            assert_eq!(error.map_err(|e| e.to_string()), Err(message.to_owned()));
+        }
+    }
+
+    #[test]
+    fn equal_by_meaning_and_printed_as_given() {
+        assert_eq!(range("10"), range("0:1e1%"));
+        assert_eq!(range("-0:5"), range("5"));
+        assert_eq!(range("none"), range(""));
+        assert_ne!(range("@10"), range("10"));
+        assert_eq!(range(" 10%").to_string(), " 10%");
+    }
+}

@@ -1,0 +1,288 @@
+//! The messages on a `NETLINK_SOCK_DIAG` socket: pure functions over bytes.
+//!
+//! Layouts and numbers are those of `linux/netlink.h`, `linux/sock_diag.h` and
+//! `linux/inet_diag.h`; all integers are in the byte order of the machine, ports and addresses in
+//! that of the network.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use crate::connection::{Connection, ConnectionStatus, ConnectionType, Protocol};
+use crate::error::Error;
+use crate::selection::Selection;
+
+const NLMSG_NOOP: u16 = 1;
+const NLMSG_ERROR: u16 = 2;
+const NLMSG_DONE: u16 = 3;
+const TCPDIAG_GETSOCK: u16 = 18;
+const SOCK_DIAG_BY_FAMILY: u16 = 20;
+
+const NLM_F_REQUEST: u16 = 0x01;
+const NLM_F_DUMP_INTR: u16 = 0x10;
+const NLM_F_DUMP: u16 = 0x300;
+
+const AF_INET: u8 = 2;
+const AF_INET6: u8 = 10;
+const IPPROTO_TCP: u8 = 6;
+const IPPROTO_UDP: u8 = 17;
+
+/// `sizeof(struct nlmsghdr)`
+const HEADER: usize = 16;
+/// `sizeof(struct inet_diag_sockid)`
+const SOCKID: usize = 48;
+/// `sizeof(struct inet_diag_msg)`
+const MESSAGE: usize = 72;
+
+/// One dump request, ready to be sent.
+#[derive(Clone, Debug)]
+pub struct Request {
+    bytes: Vec<u8>,
+    kind: u16,
+    sequence: u32,
+    protocol: Protocol,
+}
+
+impl Request {
+    /// The message for the kernel.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The messages of one datagram of the answer.
+    #[must_use]
+    pub fn messages<'a>(&self, datagram: &'a [u8]) -> Messages<'a> {
+        Messages {
+            rest: datagram,
+            kind: self.kind,
+            sequence: self.sequence,
+            protocol: self.protocol,
+            done: false,
+        }
+    }
+}
+
+/// The requests that answer a selection's share of one protocol: none where the kernel has none of
+/// the selected states.
+///
+/// A dump answers one family. TCP over both is asked for by the older `TCPDIAG_GETSOCK`, which
+/// walks the kernel's tables once for both families; UDP has no such request.
+#[must_use]
+pub fn requests(protocol: Protocol, selection: &Selection) -> Vec<Request> {
+    let states = selection.linux_mask(protocol);
+    if states == 0 {
+        return Vec::new();
+    }
+    let types: Vec<_> = selection.types_of(protocol).collect();
+    let payloads = match (protocol, types.as_slice()) {
+        (Protocol::Tcp, [_, _]) => vec![(TCPDIAG_GETSOCK, both_families(states))],
+        (_, types) => types.iter().map(|t| (SOCK_DIAG_BY_FAMILY, one_family(*t, states))).collect(),
+    };
+    (1..)
+        .zip(payloads)
+        .map(|(sequence, (kind, payload))| Request {
+            bytes: message(kind, sequence, &payload),
+            kind,
+            sequence,
+            protocol,
+        })
+        .collect()
+}
+
+/// `struct inet_diag_req_v2`
+fn one_family(connection_type: ConnectionType, states: u32) -> Vec<u8> {
+    let family = if connection_type.is_ipv6() { AF_INET6 } else { AF_INET };
+    let protocol = match connection_type.protocol() {
+        Protocol::Tcp => IPPROTO_TCP,
+        Protocol::Udp => IPPROTO_UDP,
+    };
+    let mut payload = vec![family, protocol, 0, 0];
+    payload.extend(states.to_ne_bytes());
+    payload.extend([0; SOCKID]);
+    payload
+}
+
+/// `struct inet_diag_req`: the kernel ignores its family and answers both.
+fn both_families(states: u32) -> Vec<u8> {
+    let mut payload = vec![AF_INET, 0, 0, 0];
+    payload.extend([0; SOCKID]);
+    payload.extend(states.to_ne_bytes());
+    payload.extend(0_u32.to_ne_bytes());
+    payload
+}
+
+/// `struct nlmsghdr` and a payload.
+fn message(kind: u16, sequence: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(HEADER + payload.len()).unwrap_or(u32::MAX);
+    let mut bytes = Vec::with_capacity(HEADER + payload.len());
+    bytes.extend(length.to_ne_bytes());
+    bytes.extend(kind.to_ne_bytes());
+    bytes.extend((NLM_F_REQUEST | NLM_F_DUMP).to_ne_bytes());
+    bytes.extend(sequence.to_ne_bytes());
+    bytes.extend(0_u32.to_ne_bytes());
+    bytes.extend(payload);
+    bytes
+}
+
+/// What a message of the answer says.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// One socket.
+    Socket(Socket<'a>),
+    /// The dump is complete.
+    Done,
+}
+
+/// Iterates over the messages of one datagram. After an error nothing more can be relied on.
+#[derive(Debug)]
+pub struct Messages<'a> {
+    rest: &'a [u8],
+    kind: u16,
+    sequence: u32,
+    protocol: Protocol,
+    done: bool,
+}
+
+impl<'a> Iterator for Messages<'a> {
+    type Item = Result<Event<'a>, Error>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if self.rest.is_empty() {
+                return None;
+            }
+            match self.event() {
+                Ok(None) => {}
+                Ok(Some(event)) => return Some(Ok(event)),
+                Err(error) => {
+                    self.rest = &[];
+                    return Some(Err(error));
+                }
+            }
+        }
+    }
+}
+
+impl<'a> Messages<'a> {
+    #[inline]
+    fn event(&mut self) -> Result<Option<Event<'a>>, Error> {
+        let header: &[u8; HEADER] = self.rest.first_chunk().ok_or_else(cut_short)?;
+        let [l0, l1, l2, l3, k0, k1, f0, f1, s0, s1, s2, s3, ..] = *header;
+        let length = u32::from_ne_bytes([l0, l1, l2, l3]) as usize;
+        let kind = u16::from_ne_bytes([k0, k1]);
+        let flags = u16::from_ne_bytes([f0, f1]);
+        let sequence = u32::from_ne_bytes([s0, s1, s2, s3]);
+        let payload = self.rest.get(HEADER..length).ok_or_else(cut_short)?;
+        self.rest = self.rest.get(length.next_multiple_of(4)..).unwrap_or(&[]);
+        if self.done {
+            return Err(garbled("a message after the end of the dump"));
+        }
+        if sequence != self.sequence {
+            return Err(garbled("an answer to another request"));
+        }
+        if flags & NLM_F_DUMP_INTR != 0 {
+            return Err(garbled("the dump is inconsistent (NLM_F_DUMP_INTR)"));
+        }
+        match kind {
+            kind if kind == self.kind => {
+                Socket::new(self.protocol, payload).map(|socket| Some(Event::Socket(socket)))
+            }
+            NLMSG_NOOP => Ok(None),
+            NLMSG_DONE => match code(payload)? {
+                code if code < 0 => Err(kernel("NLMSG_DONE", code)),
+                _ => {
+                    self.done = true;
+                    Ok(Some(Event::Done))
+                }
+            },
+            NLMSG_ERROR => match code(payload)? {
+                code if code < 0 => Err(kernel("NLMSG_ERROR", code)),
+                _ => Err(garbled("an acknowledgement instead of a dump")),
+            },
+            kind => Err(garbled(&format!("a message of unknown type {kind}"))),
+        }
+    }
+}
+
+/// The `int` that `NLMSG_ERROR` and `NLMSG_DONE` begin with.
+fn code(payload: &[u8]) -> Result<i32, Error> {
+    payload.first_chunk().map(|bytes| i32::from_ne_bytes(*bytes)).ok_or_else(cut_short)
+}
+
+fn kernel(call: &str, code: i32) -> Error {
+    Error::system(call, io::Error::from_raw_os_error(code.saturating_neg()))
+}
+
+#[cold]
+fn garbled(what: &str) -> Error {
+    Error::Garbled(format!("the kernel's answer is garbled: {what}"))
+}
+
+#[cold]
+fn cut_short() -> Error {
+    Error::Garbled("the kernel's answer is cut short".to_owned())
+}
+
+/// A view over one `struct inet_diag_msg` and its attributes.
+#[derive(Clone, Copy, Debug)]
+pub struct Socket<'a> {
+    connection_type: ConnectionType,
+    status: ConnectionStatus,
+    fixed: &'a [u8; MESSAGE],
+}
+
+impl<'a> Socket<'a> {
+    #[inline]
+    fn new(protocol: Protocol, payload: &'a [u8]) -> Result<Self, Error> {
+        let fixed: &[u8; MESSAGE] = payload.first_chunk().ok_or_else(cut_short)?;
+        let [family, state, ..] = *fixed;
+        let ipv6 = match family {
+            AF_INET => false,
+            AF_INET6 => true,
+            _ => return Err(garbled(&format!("a socket of unknown family {family}"))),
+        };
+        let status = ConnectionStatus::from_linux(protocol, state)
+            .ok_or_else(|| garbled(&format!("a socket in unknown state {state}")))?;
+        Ok(Self { connection_type: ConnectionType::new(protocol, ipv6), status, fixed })
+    }
+
+    /// Port at `port`, address at `address`, both offsets into `struct inet_diag_msg`.
+    #[inline]
+    fn endpoint(&self, port: usize, address: usize) -> Result<SocketAddr, Error> {
+        let port = self.bytes(port).map(u16::from_be_bytes)?;
+        let address = if self.connection_type.is_ipv6() {
+            IpAddr::V6(Ipv6Addr::from(self.bytes::<16>(address)?))
+        } else {
+            IpAddr::V4(Ipv4Addr::from(self.bytes::<4>(address)?))
+        };
+        Ok(SocketAddr::new(address, port))
+    }
+
+    #[inline]
+    fn bytes<const N: usize>(&self, offset: usize) -> Result<[u8; N], Error> {
+        self.fixed.get(offset..).and_then(|rest| rest.first_chunk()).copied().ok_or_else(cut_short)
+    }
+}
+
+impl Connection for Socket<'_> {
+    #[inline]
+    fn connection_type(&self) -> ConnectionType {
+        self.connection_type
+    }
+
+    #[inline]
+    fn status(&self) -> ConnectionStatus {
+        self.status
+    }
+
+    #[inline]
+    fn local(&self) -> Result<SocketAddr, Error> {
+        self.endpoint(4, 8)
+    }
+
+    #[inline]
+    fn remote(&self) -> Result<SocketAddr, Error> {
+        self.endpoint(6, 24)
+    }
+}
