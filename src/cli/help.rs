@@ -58,8 +58,8 @@ pub fn help() -> String {
         text.push_str(&filled(&start, INDENT, explanation(option).split(' ').map(str::to_owned)));
     }
     text.push_str(
-        "\nA range is fine from 0 to 10 with \"10\", from 10 up with \"10:\", up to 10 with \"~:10\",\n\
-         from 10 to 20 with \"10:20\", and outside of that with \"@10:20\".\n\
+        "\nA range is fine from 0 to 10 with \"10\", from 10 up with \"10:\", up to 10 with\n\
+         \"~:10\", from 10 to 20 with \"10:20\", and outside of that with \"@10:20\".\n\
          Exit codes: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN (also for wrong arguments).",
     );
     text
