@@ -8,15 +8,18 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
 
-use crate::check::{Check, State};
+use crate::check::{Check, NoMatch, Report, State};
 use crate::connection::{ConnectionStatus, ConnectionType};
 use crate::deadline;
 use crate::error::Error;
-use crate::range::{Range, RangeError};
-use crate::report;
-use crate::selection::{ALL, Choice, Named, Selection};
+use crate::group::GroupBy;
+use crate::report::Format;
+use crate::selection::{ALL, Choice, Named, Selection, named};
 use crate::source::{self, SourceName};
+use crate::threshold::Thresholds;
 
 pub use help::{help, version};
 pub use reader::{Arguments, UsageError, read};
@@ -63,6 +66,8 @@ pub struct Opt {
     pub hidden: bool,
     /// Whether the reference plugin has it, so that its abbreviations keep their meaning.
     pub reference: bool,
+    /// Whether it is a keyword of the API too, rather than a matter of the command alone.
+    pub keyword: bool,
     /// What it does.
     pub help: &'static str,
 }
@@ -77,6 +82,7 @@ const OPT: Opt = Opt {
     default: None,
     hidden: false,
     reference: false,
+    keyword: true,
     help: "",
 };
 
@@ -88,6 +94,7 @@ pub static OPTIONS: &[Opt] = &[
         kind: Kind::Help,
         metavar: "HELP",
         reference: true,
+        keyword: false,
         help: "Print this help and exit.",
         ..OPT
     },
@@ -97,6 +104,7 @@ pub static OPTIONS: &[Opt] = &[
         kind: Kind::Version,
         metavar: "VERSION",
         reference: true,
+        keyword: false,
         help: "Print name, version and the sources this build has, and exit.",
         ..OPT
     },
@@ -134,7 +142,53 @@ pub static OPTIONS: &[Opt] = &[
         short: Some("-c"),
         metavar: "CRIT",
         reference: true,
-        help: "CRITICAL where the number of a group lies outside this Nagios range.",
+        help: "CRITICAL where the number of a group lies outside this Nagios range. With keys, \
+               as in \"5000,CLOSE_WAIT=100,total=30000\", a group, status, type or the total \
+               has a range of its own.",
+        ..OPT
+    },
+    Opt {
+        long: "--format",
+        metavar: "FORMAT",
+        choices: Some(names::<Format>),
+        default: Some("plugin"),
+        keyword: false,
+        help: "What is printed: a Nagios plugin's line, one JSON object, or Prometheus' text \
+               exposition format.",
+        ..OPT
+    },
+    Opt {
+        long: "--group-by",
+        metavar: "GROUP_BY",
+        choices: Some(names::<GroupBy>),
+        default: Some("type-status"),
+        help: "What is counted, judged and printed: the connections of each of these.",
+        ..OPT
+    },
+    Opt {
+        long: "--local-address",
+        kind: Kind::Repeated,
+        metavar: "LOCAL_ADDRESS",
+        default: Some("any"),
+        help: "Count only connections from this local address or network, as in 192.0.2.7, \
+               192.0.2.0/24 or 2001:db8::/32.",
+        ..OPT
+    },
+    Opt {
+        long: "--local-port",
+        kind: Kind::Repeated,
+        metavar: "LOCAL_PORT",
+        default: Some("any"),
+        help: "Count only connections from this local port or range of ports, as in 443 or \
+               8000-8099.",
+        ..OPT
+    },
+    Opt {
+        long: "--no-match-severity",
+        metavar: "NO_MATCH_SEVERITY",
+        choices: Some(names::<NoMatch>),
+        default: Some("ok"),
+        help: "The state where no connection is found.",
         ..OPT
     },
     Opt {
@@ -143,6 +197,23 @@ pub static OPTIONS: &[Opt] = &[
         metavar: "NO_PERFDATA",
         reference: true,
         help: "Leave out the performance data.",
+        ..OPT
+    },
+    Opt {
+        long: "--remote-address",
+        kind: Kind::Repeated,
+        metavar: "REMOTE_ADDRESS",
+        default: Some("any"),
+        help: "Count only connections to this remote address or network. An IPv4 network has \
+               the IPv4-mapped peers of IPv6 sockets too.",
+        ..OPT
+    },
+    Opt {
+        long: "--remote-port",
+        kind: Kind::Repeated,
+        metavar: "REMOTE_PORT",
+        default: Some("any"),
+        help: "Count only connections to this remote port or range of ports.",
         ..OPT
     },
     Opt {
@@ -158,6 +229,7 @@ pub static OPTIONS: &[Opt] = &[
         long: "--strict",
         kind: Kind::Switch,
         metavar: "STRICT",
+        keyword: false,
         help: "Refuse unknown options and stray words instead of ignoring them.",
         ..OPT
     },
@@ -166,6 +238,7 @@ pub static OPTIONS: &[Opt] = &[
         metavar: "TEST",
         hidden: true,
         reference: true,
+        keyword: false,
         help: "Count the connections of a fixture: PATH[,STDERR[,RC]].",
         ..OPT
     },
@@ -177,11 +250,26 @@ pub static OPTIONS: &[Opt] = &[
         ..OPT
     },
     Opt {
+        long: "--top",
+        metavar: "TOP",
+        default: Some("10, or all types and statuses"),
+        help: "Print at most this many groups.",
+        ..OPT
+    },
+    Opt {
         long: "--warning",
         short: Some("-w"),
         metavar: "WARN",
         reference: true,
-        help: "WARNING where the number of a group lies outside this Nagios range.",
+        help: "WARNING where the number of a group lies outside this Nagios range. Takes keys as \
+               --critical does.",
+        ..OPT
+    },
+    Opt {
+        long: "--zero",
+        kind: Kind::Switch,
+        metavar: "ZERO",
+        help: "Report and judge selected types and statuses without connections as 0.",
         ..OPT
     },
 ];
@@ -211,6 +299,11 @@ fn sources() -> Vec<String> {
     [source::AUTO, SourceName::Netlink.name(), SourceName::Procfs.name()]
         .map(str::to_owned)
         .to_vec()
+}
+
+/// The names of an enumeration's values.
+fn names<T: Named>() -> Vec<String> {
+    T::VALUES.iter().map(|value| value.name().to_owned()).collect()
 }
 
 /// What a run of the command leaves behind.
@@ -251,9 +344,15 @@ pub fn run(program: &Path, arguments: &[OsString], interrupted: &dyn Fn() -> boo
                 "Unknown {what} {stray:?} (see --help for what there is)"
             ));
         }
+        let format: Format =
+            arguments.value("--format").and_then(|f| named(f).ok()).unwrap_or_default();
         match execute(program, &arguments, interrupted) {
-            Ok(outcome) => outcome,
-            Err(error) => Outcome::unknown(&report::failure(&error)),
+            Ok(report) => Outcome {
+                stdout: format!("{}\n", format.report(&report)),
+                stderr: String::new(),
+                code: report.state() as u8,
+            },
+            Err(error) => Outcome::unknown(&format.failure(&error)),
         }
     })
 }
@@ -261,7 +360,7 @@ pub fn run(program: &Path, arguments: &[OsString], interrupted: &dyn Fn() -> boo
 fn usage_error(message: &str) -> Outcome {
     Outcome {
         stderr: help::usage(),
-        ..Outcome::unknown(&report::failure(&Error::Argument(message.to_owned())))
+        ..Outcome::unknown(&Format::Plugin.failure(&Error::Argument(message.to_owned())))
     }
 }
 
@@ -269,57 +368,95 @@ fn execute(
     program: &Path,
     arguments: &Arguments,
     interrupted: &dyn Fn() -> bool,
-) -> Result<Outcome, Error> {
-    let fixture = arguments.value("--test").map(|value| fixture(program, value)).transpose()?;
+) -> Result<Report, Error> {
     let check = check(arguments)?;
-    let counts = match fixture {
-        None => check.count(interrupted)?,
-        Some(Fixture::File(file)) => check.count_fixture(BufReader::new(file), interrupted)?,
-        Some(Fixture::Text(text)) => check.count_fixture(text.as_bytes(), interrupted)?,
-    };
-    let report = check.judge(&counts);
-    Ok(Outcome { stdout: format!("{report}\n"), stderr: String::new(), code: report.state() as u8 })
+    match arguments.value("--test").map(|value| fixture(program, value)).transpose()? {
+        None => check.run(interrupted),
+        Some(Fixture::File(file)) => check.run_fixture(BufReader::new(file), interrupted),
+        Some(Fixture::Text(text)) => check.run_fixture(text.as_bytes(), interrupted),
+    }
 }
 
 /// The check that the arguments ask for.
 pub fn check(arguments: &Arguments) -> Result<Check, Error> {
-    let threshold = |option| arguments.value(option).map(str::parse::<Range>).transpose();
+    let selection = Selection {
+        types: choice(arguments, "--conn-type")?,
+        statuses: choice(arguments, "--conn-status")?,
+        local_ports: parsed(arguments, "--local-port")?,
+        remote_ports: parsed(arguments, "--remote-port")?,
+        local_addresses: parsed(arguments, "--local-address")?,
+        remote_addresses: parsed(arguments, "--remote-address")?,
+    };
+    let group_by: GroupBy = value(arguments, "--group-by", named)?.unwrap_or_default();
+    let zero = arguments.has("--zero");
+    if zero && !group_by.is_small() {
+        return Err(Error::Option {
+            option: "--zero",
+            problem: format!(
+                "the groups by {} cannot be listed (valid: --group-by=type-status, type or status)",
+                group_by.name()
+            ),
+        });
+    }
+    let thresholds =
+        |option| value(arguments, option, |text| Thresholds::parse(text, group_by, &selection));
     // Where both are wrong the critical one is named.
-    let critical = threshold("--critical")?;
+    let critical = thresholds("--critical")?;
+    let warning = thresholds("--warning")?;
     Ok(Check {
-        selection: Selection {
-            types: choice(&arguments.values("--conn-type"))?,
-            statuses: choice(&arguments.values("--conn-status"))?,
-        },
-        source: arguments.value("--source").map_or(Ok(None), source::parse)?,
-        timeout: arguments
-            .value("--timeout")
-            .map(timeout)
-            .transpose()?
-            .unwrap_or(crate::check::TIMEOUT),
-        warning: threshold("--warning")?,
+        group_by,
+        top: value(arguments, "--top", top)?,
+        zero,
+        no_match: value(arguments, "--no-match-severity", named)?.unwrap_or_default(),
+        source: value(arguments, "--source", source::parse)?.flatten(),
+        timeout: value(arguments, "--timeout", timeout)?.unwrap_or(crate::check::TIMEOUT),
+        warning,
         critical,
         always_ok: arguments.has("--always-ok"),
         perfdata: !arguments.has("--no-perfdata"),
+        selection,
     })
 }
 
-fn choice<T: Named>(names: &[&str]) -> Result<Choice<T>, Error> {
-    if names.is_empty() { Ok(Choice::default()) } else { Choice::parse(names) }
+/// The value of an option, where it is given.
+fn value<T>(
+    arguments: &Arguments,
+    option: &'static str,
+    parse: impl FnOnce(&str) -> Result<T, Error>,
+) -> Result<Option<T>, Error> {
+    arguments.value(option).map(parse).transpose().map_err(|error| error.of_option(option))
 }
 
-fn timeout(text: &str) -> Result<std::time::Duration, Error> {
+/// Every value of an option.
+fn parsed<T: FromStr<Err = Error>>(
+    arguments: &Arguments,
+    option: &'static str,
+) -> Result<Vec<T>, Error> {
+    let values = arguments.values(option).into_iter().map(str::parse);
+    values.collect::<Result<_, Error>>().map_err(|error| error.of_option(option))
+}
+
+fn choice<T: Named>(arguments: &Arguments, option: &'static str) -> Result<Choice<T>, Error> {
+    match arguments.values(option).as_slice() {
+        [] => Ok(Choice::default()),
+        names => Choice::parse(names).map_err(|error| error.of_option(option)),
+    }
+}
+
+fn timeout(text: &str) -> Result<Duration, Error> {
     text.trim().parse().ok().and_then(deadline::timeout).ok_or_else(|| {
         Error::Argument(format!(
-            "--timeout: {text:?} is not a positive number of seconds, for example 8 or 0.5"
+            "{text:?} is not a positive number of seconds, for example 8 or 0.5"
         ))
     })
 }
 
-impl From<RangeError> for UsageError {
-    fn from(error: RangeError) -> Self {
-        Self::new(error.to_string())
-    }
+fn top(text: &str) -> Result<usize, Error> {
+    text.trim()
+        .parse()
+        .ok()
+        .filter(|top| *top > 0)
+        .ok_or_else(|| Error::Argument(format!("{text:?} is not a whole number from 1 up")))
 }
 
 /// Where a fixture comes from.
@@ -373,9 +510,10 @@ pub fn guard(run: impl FnOnce() -> Outcome) -> Outcome {
             .map(|text| (*text).to_owned())
             .or_else(|| panic.downcast_ref::<String>().cloned())
             .unwrap_or_default();
-        Outcome::unknown(&report::failure(&Error::Argument(format!(
-            "Internal error, please report it: {cause}"
-        ))))
+        Outcome::unknown(
+            &Format::Plugin
+                .failure(&Error::Argument(format!("Internal error, please report it: {cause}"))),
+        )
     })
 }
 

@@ -19,6 +19,15 @@ pub enum Error {
     #[error("{0}")]
     Argument(String),
 
+    /// An option, or the keyword of the same name, that has no valid value.
+    #[error("{option}: {problem}")]
+    Option {
+        /// The option's long name.
+        option: &'static str,
+        /// What is wrong, and what would be right.
+        problem: String,
+    },
+
     /// A fixture that is not a list of connections; the text names the entry.
     #[error("{0}")]
     Fixture(String),
@@ -66,6 +75,15 @@ impl Error {
     /// Wraps what the operating system said about `call`.
     pub(crate) fn system(call: impl Into<String>, error: impl Into<io::Error>) -> Self {
         Self::System { call: call.into(), error: error.into() }
+    }
+
+    /// Says which option an argument was given for.
+    #[must_use]
+    pub(crate) fn of_option(self, option: &'static str) -> Self {
+        match self {
+            Self::Argument(problem) => Self::Option { option, problem },
+            other => other,
+        }
     }
 
     /// Whether another source must not be tried: no time is left, or nobody waits for the answer.

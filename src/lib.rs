@@ -10,17 +10,22 @@ pub mod connection;
 pub mod counts;
 pub mod deadline;
 mod error;
+pub mod group;
 mod range;
 mod report;
 pub mod selection;
 pub mod source;
+pub mod threshold;
 
 pub use check::{Check, Report, State};
 pub use connection::{Connection, ConnectionStatus, ConnectionType, Protocol};
-pub use counts::{Counts, Group};
+pub use counts::Counts;
 pub use error::Error;
+pub use group::{Group, GroupBy};
 pub use range::{Range, RangeError};
+pub use report::Format;
 pub use selection::Selection;
+pub use threshold::Thresholds;
 
 #[cfg(feature = "python")]
 mod python;

@@ -3,21 +3,18 @@
 
 use std::cell::{Cell, RefCell};
 use std::ffi::OsString;
+use std::hash::{Hash, Hasher};
 use std::path::PathBuf;
 use std::sync::Once;
 use std::time::{Duration, Instant};
 
 use pyo3::exceptions::{PyOSError, PyTimeoutError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyFloat, PyInt, PyString, PyTuple};
+use pyo3::types::{PyDict, PyString, PyTuple};
 use pyo3_log::{Caching, Logger};
 
-use crate::check::{Check, Report};
-use crate::cli::{self, Kind, OPTIONS};
-use crate::deadline;
+use crate::cli::{self, Arguments, Kind, OPTIONS};
 use crate::error::Error;
-use crate::selection::{Choice, Named, Selection};
-use crate::source;
 
 /// Counts a host's TCP and UDP sockets; see the package `network_connections`.
 #[pymodule]
@@ -81,6 +78,9 @@ impl From<Error> for PyErr {
         const EIO: i32 = 5;
         let message = error.to_string();
         match error {
+            Error::Option { option, problem } => {
+                PyValueError::new_err(format!("{}: {problem}", keyword(option)))
+            }
             Error::Range(_) | Error::Argument(_) | Error::Fixture(_) | Error::Unsupported(_) => {
                 PyValueError::new_err(message)
             }
@@ -90,101 +90,121 @@ impl From<Error> for PyErr {
     }
 }
 
-/// None, one name or an iterable of names.
-fn choice<T: Named>(names: Option<&Bound<'_, PyAny>>) -> PyResult<Choice<T>> {
-    let Some(names) = names else {
-        return Ok(Choice::default());
-    };
-    let names: Vec<String> = match names.cast::<PyString>() {
-        Ok(name) => vec![name.extract()?],
-        Err(_) => names.try_iter()?.map(|name| name?.extract()).collect::<PyResult<_>>()?,
-    };
-    Ok(Choice::parse(&names)?)
-}
-
-/// None, a `Range`, its text, or a number.
-fn threshold(range: Option<&Bound<'_, PyAny>>) -> PyResult<Option<crate::Range>> {
-    let Some(range) = range else {
-        return Ok(None);
-    };
-    if let Ok(range) = range.cast::<Range>() {
-        return Ok(Some(range.get().0.clone()));
+/// The keyword of an option: its name, but for those whose name is the reference plugin's.
+fn keyword(option: &str) -> String {
+    match option {
+        "--conn-type" => "types".to_owned(),
+        "--conn-status" => "statuses".to_owned(),
+        option => option.trim_start_matches('-').replace('-', "_"),
     }
-    let number = range.is_instance_of::<PyInt>() || range.is_instance_of::<PyFloat>();
-    if !number && !range.is_instance_of::<PyString>() {
-        return Err(PyTypeError::new_err(format!(
-            "a threshold is a Range, a str or a number, not {}",
-            range.get_type().name()?
-        )));
+}
+
+/// Reads keywords as the options of the same names.
+fn arguments(
+    types: Option<&Bound<'_, PyAny>>,
+    statuses: Option<&Bound<'_, PyAny>>,
+    keywords: Option<&Bound<'_, PyDict>>,
+) -> PyResult<Arguments> {
+    let mut arguments = Arguments::default();
+    set(&mut arguments, "types", types)?;
+    set(&mut arguments, "statuses", statuses)?;
+    for (name, value) in keywords.into_iter().flatten() {
+        let name: String = name.extract()?;
+        set(&mut arguments, &name, Some(&value))?;
     }
-    let text: String = range.str()?.extract()?;
-    Ok(Some(text.parse().map_err(Error::Range)?))
+    Ok(arguments)
 }
 
-fn timeout(seconds: f64) -> PyResult<Duration> {
-    deadline::timeout(seconds).ok_or_else(|| {
-        PyValueError::new_err(format!("timeout: {seconds} is not a positive number of seconds"))
-    })
+fn set(arguments: &mut Arguments, name: &str, value: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+    let (name, inverted) = if name == "perfdata" { ("no_perfdata", true) } else { (name, false) };
+    let unknown = || PyTypeError::new_err(format!("unexpected keyword argument {name:?}"));
+    let option = OPTIONS
+        .iter()
+        .find(|option| keyword(option.long) == name && option.keyword)
+        .ok_or_else(unknown)?;
+    let Some(value) = value.filter(|value| !value.is_none()) else {
+        return Ok(());
+    };
+    let values = match option.kind {
+        Kind::Switch if value.is_truthy()? != inverted => vec![String::new()],
+        Kind::Switch => return Ok(()),
+        Kind::Repeated => several(value)?,
+        _ => vec![text(value)?],
+    };
+    arguments.set(option.long, values);
+    Ok(())
 }
 
-/// Counts this host's connections per type and status, the largest group first.
+fn text(value: &Bound<'_, PyAny>) -> PyResult<String> {
+    value.str()?.extract()
+}
+
+/// One value, or an iterable of them. A network is one value, though Python iterates over it.
+fn several(value: &Bound<'_, PyAny>) -> PyResult<Vec<String>> {
+    let one = value.is_instance_of::<PyString>() || value.hasattr("network_address")?;
+    match value.try_iter() {
+        Ok(values) if !one => values.map(|value| text(&value?)).collect(),
+        _ => Ok(vec![text(value)?]),
+    }
+}
+
+/// Counts this host's connections per group, the largest first.
+///
+/// Every keyword is the command's option of that name; `types` and `statuses` are --conn-type and
+/// --conn-status. None leaves the default.
 #[pyfunction]
-#[pyo3(signature = (types=None, statuses=None, *, source="auto", timeout=8.0))]
+#[pyo3(
+    signature = (types=None, statuses=None, **keywords),
+    text_signature = "(types=None, statuses=None, *, local_port=None, remote_port=None, \
+local_address=None, remote_address=None, group_by='type-status', zero=False, source='auto', \
+timeout=8.0)"
+)]
 fn count_connections<'py>(
     py: Python<'py>,
     types: Option<&Bound<'py, PyAny>>,
     statuses: Option<&Bound<'py, PyAny>>,
-    source: &str,
-    timeout: f64,
+    keywords: Option<&Bound<'py, PyDict>>,
 ) -> PyResult<Bound<'py, PyDict>> {
-    let check = Check {
-        selection: Selection { types: choice(types)?, statuses: choice(statuses)? },
-        source: source::parse(source)?,
-        timeout: self::timeout(timeout)?,
-        ..Check::default()
-    };
+    let check = cli::check(&arguments(types, statuses, keywords)?)?;
     let counts = released(py, |interrupted| check.count(interrupted))?;
     let dict = PyDict::new(py);
-    for (group, count) in counts.groups() {
+    for (group, count) in check.groups(&counts) {
         dict.set_item(group.to_string(), count)?;
     }
     Ok(dict)
 }
 
 /// Counts this host's connections and judges every group by the thresholds.
+///
+/// Keywords are as in `count_connections`. Never exits the process, never returns a guess.
 #[pyfunction]
-#[pyo3(signature = (
-    types=None, statuses=None, *, warning=None, critical=None, always_ok=false, perfdata=true,
-    source="auto", timeout=8.0
-))]
-#[allow(clippy::too_many_arguments)]
+#[pyo3(
+    signature = (types=None, statuses=None, **keywords),
+    text_signature = "(types=None, statuses=None, *, warning=None, critical=None, \
+always_ok=False, perfdata=True, local_port=None, remote_port=None, local_address=None, \
+remote_address=None, group_by='type-status', top=None, zero=False, no_match_severity='ok', \
+source='auto', timeout=8.0)"
+)]
 fn check<'py>(
     py: Python<'py>,
     types: Option<&Bound<'py, PyAny>>,
     statuses: Option<&Bound<'py, PyAny>>,
-    warning: Option<&Bound<'py, PyAny>>,
-    critical: Option<&Bound<'py, PyAny>>,
-    always_ok: bool,
-    perfdata: bool,
-    source: &str,
-    timeout: f64,
+    keywords: Option<&Bound<'py, PyDict>>,
 ) -> PyResult<CheckResult> {
-    let check = Check {
-        selection: Selection { types: choice(types)?, statuses: choice(statuses)? },
-        source: source::parse(source)?,
-        timeout: self::timeout(timeout)?,
-        critical: threshold(critical)?,
-        warning: threshold(warning)?,
-        always_ok,
-        perfdata,
-    };
-    let counts = released(py, |interrupted| check.count(interrupted))?;
-    Ok(CheckResult::from(&check.judge(&counts)))
+    let check = cli::check(&arguments(types, statuses, keywords)?)?;
+    let report = released(py, |interrupted| check.run(interrupted))?;
+    Ok(CheckResult {
+        state: report.state() as u8,
+        message: report.message(),
+        perfdata: report.perfdata(),
+        counts: report.groups.iter().map(|j| (j.group.to_string(), j.count)).collect(),
+        json: report.to_json(),
+        prometheus: report.to_prometheus(),
+    })
 }
 
 /// The outcome of a check.
 #[pyclass(module = "network_connections", frozen, eq, hash)]
-#[derive(PartialEq, Eq, Hash)]
 struct CheckResult {
     #[pyo3(get)]
     state: u8,
@@ -193,20 +213,26 @@ struct CheckResult {
     #[pyo3(get)]
     perfdata: String,
     counts: Vec<(String, u64)>,
+    json: String,
+    prometheus: String,
 }
 
-impl From<&Report> for CheckResult {
-    fn from(report: &Report) -> Self {
-        Self {
-            state: report.state() as u8,
-            message: report.message(),
-            perfdata: report.perfdata(),
-            counts: report
-                .groups
-                .iter()
-                .map(|judged| (judged.group.to_string(), judged.count))
-                .collect(),
-        }
+impl CheckResult {
+    /// What makes two results equal: not how long they took.
+    fn found(&self) -> (u8, &str, &str, &[(String, u64)]) {
+        (self.state, &self.message, &self.perfdata, &self.counts)
+    }
+}
+
+impl PartialEq for CheckResult {
+    fn eq(&self, other: &Self) -> bool {
+        self.found() == other.found()
+    }
+}
+
+impl Hash for CheckResult {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.found().hash(state);
     }
 }
 
@@ -218,16 +244,12 @@ impl CheckResult {
         message: String,
         perfdata: String,
         counts: &Bound<'_, PyDict>,
+        json: String,
+        prometheus: String,
     ) -> PyResult<Self> {
-        Ok(Self {
-            state,
-            message,
-            perfdata,
-            counts: counts
-                .iter()
-                .map(|(label, count)| Ok((label.extract()?, count.extract()?)))
-                .collect::<PyResult<_>>()?,
-        })
+        let counts = counts.iter().map(|(label, count)| Ok((label.extract()?, count.extract()?)));
+        let counts = counts.collect::<PyResult<_>>()?;
+        Ok(Self { state, message, perfdata, counts, json, prometheus })
     }
 
     #[getter]
@@ -239,6 +261,16 @@ impl CheckResult {
         Ok(dict)
     }
 
+    /// The result as one JSON object.
+    fn to_json(&self) -> &str {
+        &self.json
+    }
+
+    /// The result in the Prometheus text exposition format.
+    fn to_prometheus(&self) -> String {
+        format!("{}\n", self.prometheus)
+    }
+
     fn __str__(&self) -> String {
         crate::report::line(&self.message, &self.perfdata)
     }
@@ -246,10 +278,9 @@ impl CheckResult {
     fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
         let result = slf.get();
         Ok(format!(
-            "CheckResult(state={}, message={}, perfdata={}, counts={})",
+            "<CheckResult state={} message={} counts={}>",
             result.state,
             PyString::new(slf.py(), &result.message).repr()?,
-            PyString::new(slf.py(), &result.perfdata).repr()?,
             result.counts(slf.py())?.repr()?
         ))
     }
@@ -258,7 +289,14 @@ impl CheckResult {
         slf: &Bound<'py, Self>,
     ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
         let result = slf.get();
-        let arguments = (result.state, &result.message, &result.perfdata, result.counts(slf.py())?);
+        let arguments = (
+            result.state,
+            &result.message,
+            &result.perfdata,
+            result.counts(slf.py())?,
+            &result.json,
+            &result.prometheus,
+        );
         Ok((slf.get_type().into_any(), arguments.into_pyobject(slf.py())?))
     }
 }

@@ -1,5 +1,9 @@
 //! Which connections are meant.
 
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+
 use crate::connection::{Connection, ConnectionStatus, ConnectionType, Protocol};
 use crate::error::Error;
 
@@ -43,6 +47,17 @@ impl Named for ConnectionStatus {
     }
 }
 
+/// The value of this name, in any case.
+pub fn named<T: Named>(name: &str) -> Result<T, Error> {
+    T::VALUES.iter().copied().find(|value| value.name().eq_ignore_ascii_case(name)).ok_or_else(
+        || {
+            let valid: Vec<_> = T::VALUES.iter().map(|value| value.name()).collect();
+            let valid = valid.join(", ");
+            Error::Argument(format!("unknown {} {name:?} (valid: {valid})", T::WHAT))
+        },
+    )
+}
+
 /// The word that chooses every value.
 pub const ALL: &str = "all";
 
@@ -64,15 +79,11 @@ impl<T: Named> Choice<T> {
     /// Chooses by names in any case; `all` chooses every value.
     pub fn parse<S: AsRef<str>>(names: &[S]) -> Result<Self, Error> {
         let valid = || {
-            T::VALUES
-                .iter()
-                .map(|value| value.name().to_ascii_lowercase())
-                .chain([ALL.to_owned()])
-                .collect::<Vec<_>>()
-                .join(", ")
+            let names = T::VALUES.iter().map(|value| value.name().to_ascii_lowercase());
+            names.chain([ALL.to_owned()]).collect::<Vec<_>>().join(", ")
         };
         if names.is_empty() {
-            return Err(Error::Argument(format!("No {} given (valid: {})", T::WHAT, valid())));
+            return Err(Error::Argument(format!("no {} is given (valid: {})", T::WHAT, valid())));
         }
         let mut bits = 0;
         for name in names {
@@ -80,17 +91,10 @@ impl<T: Named> Choice<T> {
             bits |= if name.eq_ignore_ascii_case(ALL) {
                 u32::MAX
             } else {
-                T::VALUES
-                    .iter()
-                    .find(|value| value.name().eq_ignore_ascii_case(name))
-                    .map(|value| value.bit())
-                    .ok_or_else(|| {
-                        Error::Argument(format!(
-                            "Unknown {} {name:?} (valid: {})",
-                            T::WHAT,
-                            valid()
-                        ))
-                    })?
+                let unknown = |_| {
+                    Error::Argument(format!("unknown {} {name:?} (valid: {})", T::WHAT, valid()))
+                };
+                named::<T>(name).map_err(unknown)?.bit()
             };
         }
         Ok(Self {
@@ -117,21 +121,154 @@ impl<T: Named> Choice<T> {
     }
 }
 
-/// Which connections are meant: those of a chosen type in a chosen status. Everything by default.
+/// Ports from `first` to `last`, both included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ports {
+    /// The lowest port.
+    pub first: u16,
+    /// The highest port.
+    pub last: u16,
+}
+
+impl Ports {
+    /// Whether `port` is one of them.
+    #[must_use]
+    pub const fn contains(self, port: u16) -> bool {
+        self.first <= port && port <= self.last
+    }
+}
+
+/// `443` or `8000-8099`.
+impl FromStr for Ports {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let (first, last) = text.split_once('-').unwrap_or((text, text));
+        let port = |digits: &str| {
+            digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse().ok()).flatten()
+        };
+        match (port(first), port(last)) {
+            (Some(first), Some(last)) if first <= last => Ok(Self { first, last }),
+            (Some(first), Some(last)) => Err(Error::Argument(format!(
+                "{text:?} ends before it begins (valid: {last}-{first})"
+            ))),
+            _ => Err(Error::Argument(format!(
+                "{text:?} is no port from 0 to 65535 and no range like 8000-8099"
+            ))),
+        }
+    }
+}
+
+/// An IP address, or all that share a prefix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Network {
+    /// The address, all bits after the prefix unset.
+    pub address: IpAddr,
+    /// The length of the prefix in bits.
+    pub prefix: u8,
+}
+
+impl Network {
+    /// Whether `address` is in it. An IPv4 network has the IPv4-mapped IPv6 addresses too.
+    #[must_use]
+    pub fn contains(&self, address: IpAddr) -> bool {
+        match (self.address, address) {
+            (IpAddr::V4(network), IpAddr::V4(address)) => {
+                (network.to_bits() ^ address.to_bits()) & v4_mask(self.prefix) == 0
+            }
+            (IpAddr::V4(_), IpAddr::V6(address)) => {
+                address.to_ipv4_mapped().is_some_and(|address| self.contains(address.into()))
+            }
+            (IpAddr::V6(network), IpAddr::V6(address)) => {
+                (network.to_bits() ^ address.to_bits()) & v6_mask(self.prefix) == 0
+            }
+            (IpAddr::V6(_), IpAddr::V4(_)) => false,
+        }
+    }
+}
+
+fn v4_mask(prefix: u8) -> u32 {
+    u32::MAX.checked_shl(32 - u32::from(prefix)).unwrap_or(0)
+}
+
+fn v6_mask(prefix: u8) -> u128 {
+    u128::MAX.checked_shl(128 - u32::from(prefix)).unwrap_or(0)
+}
+
+/// `192.0.2.7`, `192.0.2.0/24` or `2001:db8::/32`.
+impl FromStr for Network {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let (address, prefix) = match text.split_once('/') {
+            Some((address, prefix)) => (address, Some(prefix)),
+            None => (text, None),
+        };
+        let address: IpAddr = address.parse().map_err(|_| {
+            Error::Argument(format!(
+                "{text:?} is no IP address or network like 192.0.2.7, 192.0.2.0/24 or 2001:db8::/32"
+            ))
+        })?;
+        let bits = if address.is_ipv4() { 32 } else { 128 };
+        let prefix = match prefix {
+            None => bits,
+            Some(digits) => Some(digits)
+                .filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()))
+                .and_then(|digits| digits.parse().ok())
+                .filter(|prefix| *prefix <= bits)
+                .ok_or_else(|| {
+                    Error::Argument(format!("{text:?}: the prefix is not from 0 to {bits}"))
+                })?,
+        };
+        let network = match address {
+            IpAddr::V4(v4) => IpAddr::from((v4.to_bits() & v4_mask(prefix)).to_be_bytes()),
+            IpAddr::V6(v6) => IpAddr::from((v6.to_bits() & v6_mask(prefix)).to_be_bytes()),
+        };
+        if network == address {
+            Ok(Self { address, prefix })
+        } else {
+            Err(Error::Argument(format!(
+                "{text:?} has bits set after its prefix (valid: {network}/{prefix} or {address})"
+            )))
+        }
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.address, self.prefix)
+    }
+}
+
+/// Which connections are meant. Everything by default; the values of one field are alternatives,
+/// and all fields must hold.
 #[derive(Clone, Debug, Default)]
 pub struct Selection {
     /// Families and protocols.
     pub types: Choice<ConnectionType>,
     /// States.
     pub statuses: Choice<ConnectionStatus>,
+    /// Local ports; any where empty.
+    pub local_ports: Vec<Ports>,
+    /// Remote ports; any where empty.
+    pub remote_ports: Vec<Ports>,
+    /// Local addresses; any where empty.
+    pub local_addresses: Vec<Network>,
+    /// Remote addresses; any where empty.
+    pub remote_addresses: Vec<Network>,
 }
 
 impl Selection {
     /// Whether this connection is meant.
+    ///
+    /// Asked of every connection, of whatever source: a kernel that filters less than it was asked
+    /// to, as some old ones do, changes nothing.
     #[inline]
-    pub fn matches(&self, connection: &impl Connection) -> bool {
-        self.types.contains(connection.connection_type())
+    pub fn matches(&self, connection: &impl Connection) -> Result<bool, Error> {
+        Ok(self.types.contains(connection.connection_type())
             && self.statuses.contains(connection.status())
+            && holds(&self.local_ports, &self.local_addresses, || connection.local())?
+            && holds(&self.remote_ports, &self.remote_addresses, || connection.remote())?)
     }
 
     /// The selected types of one protocol.
@@ -149,6 +286,21 @@ impl Selection {
             .filter(|status| self.statuses.contains(*status))
             .fold(0, |mask, status| mask | status.linux_mask(protocol))
     }
+}
+
+/// Whether an endpoint is one of the ports and one of the addresses; decoded only if that matters.
+#[inline]
+fn holds(
+    ports: &[Ports],
+    addresses: &[Network],
+    endpoint: impl FnOnce() -> Result<std::net::SocketAddr, Error>,
+) -> Result<bool, Error> {
+    if ports.is_empty() && addresses.is_empty() {
+        return Ok(true);
+    }
+    let endpoint = endpoint()?;
+    Ok((ports.is_empty() || ports.iter().any(|ports| ports.contains(endpoint.port())))
+        && (addresses.is_empty() || addresses.iter().any(|net| net.contains(endpoint.ip()))))
 }
 
 #[cfg(test)]
@@ -182,11 +334,50 @@ mod tests {
         };
         assert_eq!(
             message(&["tcp", "sctp"]),
-            Err("Unknown type \"sctp\" (valid: tcp, tcp6, udp, udp6, all)".to_owned())
+            Err("unknown type \"sctp\" (valid: tcp, tcp6, udp, udp6, all)".to_owned())
         );
         assert_eq!(
             message(&[]),
-            Err("No type given (valid: tcp, tcp6, udp, udp6, all)".to_owned())
+            Err("no type is given (valid: tcp, tcp6, udp, udp6, all)".to_owned())
         );
+    }
+
+    #[test]
+    fn ports_and_networks_that_do_not_parse_say_what_would_be_right() {
+        let ports = |text: &str| text.parse::<Ports>().map_err(|e| e.to_string());
+        assert_eq!(ports("8000-8099"), Ok(Ports { first: 8000, last: 8099 }));
+        assert_eq!(ports("0"), Ok(Ports { first: 0, last: 0 }));
+        for bad in ["", "65536", "-1", "1-", "-", "1-2-3", "+5", "http", "5 "] {
+            assert!(ports(bad).is_err_and(|e| e.contains("0 to 65535")), "{bad}");
+        }
+        assert_eq!(ports("9-5"), Err("\"9-5\" ends before it begins (valid: 5-9)".to_owned()));
+        let network = |text: &str| text.parse::<Network>().map_err(|e| e.to_string());
+        for bad in ["", "192.0.2", "192.0.2.0/33", "2001:db8::/129", "::/x", "::/", "fe80::1%lo"] {
+            assert!(network(bad).is_err(), "{bad}");
+        }
+        assert_eq!(
+            network("192.0.2.7/24"),
+            Err(
+                "\"192.0.2.7/24\" has bits set after its prefix (valid: 192.0.2.0/24 or 192.0.2.7)"
+                    .to_owned()
+            )
+        );
+    }
+
+    #[test]
+    fn a_network_has_its_addresses_and_an_ipv4_one_the_mapped_too() {
+        for (network, inside, outside) in [
+            ("192.0.2.0/24", "192.0.2.255", "192.0.3.0"),
+            ("192.0.2.0/24", "::ffff:192.0.2.1", "::192.0.2.1"),
+            ("0.0.0.0/0", "255.0.0.1", "::1"),
+            ("::/0", "::1", "127.0.0.1"),
+            ("2001:db8::/33", "2001:db8:7fff::", "2001:db8:8000::"),
+            ("192.0.2.7", "192.0.2.7", "192.0.2.6"),
+        ] {
+            let network: Network = network.parse().unwrap_or_else(|e| panic!("{e}"));
+            let address = |text: &str| text.parse().unwrap_or_else(|e| panic!("{text}: {e}"));
+            assert!(network.contains(address(inside)), "{inside} in {network}");
+            assert!(!network.contains(address(outside)), "{outside} not in {network}");
+        }
     }
 }

@@ -83,7 +83,7 @@ pub fn parse(name: &str) -> Result<Option<SourceName>, Error> {
     }
     SourceName::ALL.into_iter().find(|source| source.name() == name).map(Some).ok_or_else(|| {
         Error::Argument(format!(
-            "Unknown source {name:?} (valid: auto, {})",
+            "unknown source {name:?} (valid: auto, {})",
             names(&SourceName::ALL)
         ))
     })

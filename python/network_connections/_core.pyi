@@ -1,4 +1,5 @@
 from collections.abc import Iterable, Sequence
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from os import PathLike
 from typing import Any, final
 
@@ -29,14 +30,23 @@ class Range:
 
 @final
 class CheckResult:
-    """The outcome of :func:`check`: frozen and picklable; ``str()`` is the command's line."""
+    """The outcome of :func:`check`: frozen and picklable; ``str()`` is the command's line.
+
+    Equal to another with the same state, message, performance data and counts.
+    """
 
     def __new__(
-        cls, state: int, message: str, perfdata: str, counts: dict[str, int]
+        cls,
+        state: int,
+        message: str,
+        perfdata: str,
+        counts: dict[str, int],
+        json: str,
+        prometheus: str,
     ) -> CheckResult: ...
     @property
     def state(self) -> int:
-        """0 OK, 1 WARNING or 2 CRITICAL, which is the command's exit code; 0 with ``always_ok``."""
+        """0 OK, 1 WARNING, 2 CRITICAL or, by ``no_match_severity``, 3: the command's exit code."""
     @property
     def message(self) -> str:
         """What was found, without performance data."""
@@ -46,27 +56,54 @@ class CheckResult:
     @property
     def counts(self) -> dict[str, int]:
         """Sockets per group in display order, as :func:`count_connections` gives them; a copy."""
+    def to_json(self) -> str:
+        """Return the result as one JSON object in one line; docs/usage.md has its schema."""
+    def to_prometheus(self) -> str:
+        """Return the result in the Prometheus text exposition format."""
     def __eq__(self, other: object, /) -> bool: ...
     def __ne__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
-    def __reduce__(self) -> tuple[Any, tuple[int, str, str, dict[str, int]]]: ...
+    def __reduce__(self) -> tuple[Any, tuple[int, str, str, dict[str, int], str, str]]: ...
+
+_Ports = str | int | Iterable[str | int]
+_Address = (
+    str | IPv4Address | IPv4Network | IPv6Address | IPv6Network
+)
+_Addresses = _Address | Iterable[_Address]
+_Threshold = Range | str | float
 
 def count_connections(
     types: str | Iterable[str] | None = None,
     statuses: str | Iterable[str] | None = None,
     *,
+    local_port: _Ports | None = None,
+    remote_port: _Ports | None = None,
+    local_address: _Addresses | None = None,
+    remote_address: _Addresses | None = None,
+    group_by: str = "type-status",
+    zero: bool = False,
     source: str = "auto",
     timeout: float = 8.0,
 ) -> dict[str, int]:
-    """Count this host's sockets per type and status.
+    """Count this host's sockets per group.
 
-    Needs no privileges and releases the GIL while the kernel works.
+    Needs no privileges and releases the GIL while the kernel works. Every keyword is the command's
+    option of that name, and None leaves its default; values of one keyword are alternatives, and
+    all keywords must hold.
 
     Args:
         types: One or more of ``tcp``, ``tcp6``, ``udp``, ``udp6``, in any case; ``"all"`` or None
             for all of them.
         statuses: One or more of psutil's names (``established``, ``time_wait``, ...; UDP sockets
             are ``none``), in any case; ``"all"`` or None for all of them.
+        local_port: One or more ports or ranges: ``443``, ``"8000-8099"``.
+        remote_port: One or more ports or ranges.
+        local_address: One or more addresses or networks: ``"192.0.2.7"``, ``"2001:db8::/32"``.
+        remote_address: One or more addresses or networks. An IPv4 network has the IPv4-mapped
+            peers of IPv6 sockets too.
+        group_by: ``"type-status"``, ``"type"``, ``"status"``, ``"local-port"``,
+            ``"remote-port"``, ``"local-address"`` or ``"remote-address"``.
+        zero: Whether selected types and statuses without sockets are there as 0.
         source: ``"auto"`` for the best source that answers completely, or the only one to ask:
             ``"netlink"`` or ``"procfs"`` (Linux), ``"netstat2"`` (other systems).
         timeout: Seconds the whole run may take.
@@ -84,26 +121,38 @@ def check(
     types: str | Iterable[str] | None = None,
     statuses: str | Iterable[str] | None = None,
     *,
-    warning: Range | str | float | None = None,
-    critical: Range | str | float | None = None,
+    warning: _Threshold | None = None,
+    critical: _Threshold | None = None,
     always_ok: bool = False,
     perfdata: bool = True,
+    local_port: _Ports | None = None,
+    remote_port: _Ports | None = None,
+    local_address: _Addresses | None = None,
+    remote_address: _Addresses | None = None,
+    group_by: str = "type-status",
+    top: int | None = None,
+    zero: bool = False,
+    no_match_severity: str = "ok",
     source: str = "auto",
     timeout: float = 8.0,
 ) -> CheckResult:
     """Count this host's sockets and judge every group by the thresholds.
 
-    Never exits the process and never returns a guess.
+    Never exits the process and never returns a guess. Arguments that are not listed here are those
+    of :func:`count_connections`.
 
     Args:
         types: As for :func:`count_connections`.
         statuses: As for :func:`count_connections`.
-        warning: The state is WARNING where a group's count lies outside this range.
-        critical: The state is CRITICAL where a group's count lies outside this range.
+        warning: The state is WARNING where a group's count lies outside this range, or outside
+            that of its key: ``"5000,CLOSE_WAIT=100,total=30000"``.
+        critical: The state is CRITICAL where a count lies outside this range.
         always_ok: Make the state OK whatever was found.
         perfdata: Whether the result has performance data.
-        source: As for :func:`count_connections`.
-        timeout: As for :func:`count_connections`.
+        top: How many groups the message names at most; by default all types and statuses, and
+            10 of other groups.
+        no_match_severity: The state where nothing is found: ``"ok"``, ``"warn"``, ``"crit"`` or
+            ``"unknown"``.
 
     Raises:
         ValueError: An argument is not valid; the message says what would be.

@@ -10,12 +10,6 @@ use super::{Kind, OPTIONS, Opt};
 #[error("{0}")]
 pub struct UsageError(String);
 
-impl UsageError {
-    pub(super) fn new(message: impl Into<String>) -> Self {
-        Self(message.into())
-    }
-}
-
 /// What the arguments say.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Arguments {
@@ -27,6 +21,11 @@ pub struct Arguments {
 }
 
 impl Arguments {
+    /// Sets the values of an option, whatever they were; a switch is on with any.
+    pub fn set(&mut self, option: &'static str, values: Vec<String>) {
+        self.values.insert(option, values);
+    }
+
     /// Whether a switch is given.
     #[must_use]
     pub fn has(&self, option: &str) -> bool {

@@ -30,7 +30,7 @@ pub fn read<C: Collector>(
         entry: &entry,
         add: |recorded: &Recorded| {
             let taken = deadline.remaining().and_then(|_| {
-                if selection.matches(recorded) {
+                if selection.matches(recorded)? {
                     collector.add(recorded)?;
                 }
                 Ok(())

@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::connection::{Connection, ConnectionStatus, ConnectionType, Protocol};
 use crate::error::Error;
-use crate::selection::Selection;
+use crate::selection::{Network, Ports, Selection};
 
 const NLMSG_NOOP: u16 = 1;
 const NLMSG_ERROR: u16 = 2;
@@ -78,15 +78,136 @@ pub fn requests(protocol: Protocol, selection: &Selection) -> Vec<Request> {
         (Protocol::Tcp, [_, _]) => vec![(TCPDIAG_GETSOCK, both_families(states))],
         (_, types) => types.iter().map(|t| (SOCK_DIAG_BY_FAMILY, one_family(*t, states))).collect(),
     };
+    let filter = filter(selection);
     (1..)
         .zip(payloads)
-        .map(|(sequence, (kind, payload))| Request {
-            bytes: message(kind, sequence, &payload),
-            kind,
-            sequence,
-            protocol,
+        .map(|(sequence, (kind, mut payload))| {
+            payload.extend(&filter);
+            Request { bytes: message(kind, sequence, &payload), kind, sequence, protocol }
         })
         .collect()
+}
+
+/// A condition of the kernel's filter language (`INET_DIAG_REQ_BYTECODE`).
+#[derive(Clone, Copy, Debug)]
+enum Condition {
+    /// `INET_DIAG_BC_S_GE` and the like: the port is at least, or at most, this.
+    Port { code: u8, port: u16 },
+    /// `INET_DIAG_BC_S_COND`, `INET_DIAG_BC_D_COND`: the address has this prefix. The kernel takes
+    /// an IPv4 prefix to mean the IPv4-mapped addresses too.
+    Address { code: u8, network: Network },
+}
+
+impl Condition {
+    fn size(self) -> usize {
+        match self {
+            Self::Port { .. } => 2 * OP,
+            Self::Address { network, .. } => {
+                OP + 8 + if network.address.is_ipv4() { 4 } else { 16 }
+            }
+        }
+    }
+
+    fn write(self, no: usize, program: &mut Vec<u8>) {
+        match self {
+            Self::Port { code, port } => {
+                program.extend(op(code, self.size(), no));
+                program.extend(op(0, 0, usize::from(port)));
+            }
+            Self::Address { code, network } => {
+                program.extend(op(code, self.size(), no));
+                // struct inet_diag_hostcond, with any port
+                let family = if network.address.is_ipv4() { AF_INET } else { AF_INET6 };
+                program.extend([family, network.prefix, 0, 0]);
+                program.extend((-1_i32).to_ne_bytes());
+                match network.address {
+                    IpAddr::V4(address) => program.extend(address.octets()),
+                    IpAddr::V6(address) => program.extend(address.octets()),
+                }
+            }
+        }
+    }
+}
+
+/// `struct inet_diag_bc_op`: how far to go on where the condition holds, and where it does not.
+fn op(code: u8, yes: usize, no: usize) -> [u8; OP] {
+    let [n0, n1] = u16::try_from(no).unwrap_or(u16::MAX).to_ne_bytes();
+    [code, u8::try_from(yes).unwrap_or(u8::MAX), n0, n1]
+}
+
+/// `sizeof(struct inet_diag_bc_op)`
+const OP: usize = 4;
+const BC_JMP: u8 = 1;
+const BC_S_GE: u8 = 2;
+const BC_S_LE: u8 = 3;
+const BC_D_GE: u8 = 4;
+const BC_D_LE: u8 = 5;
+const BC_S_COND: u8 = 7;
+const BC_D_COND: u8 = 8;
+
+/// Longer filters are left to our own code: jumps are 16 bits wide.
+const LONGEST_FILTER: usize = 32 * 1024;
+
+/// The selection's ports and addresses as an attribute of a request, empty where there are none.
+fn filter(selection: &Selection) -> Vec<u8> {
+    let ports = |ports: &[Ports], at_least: u8, at_most: u8| -> Vec<Vec<Condition>> {
+        let both = |ports: &Ports| {
+            vec![
+                Condition::Port { code: at_least, port: ports.first },
+                Condition::Port { code: at_most, port: ports.last },
+            ]
+        };
+        ports.iter().map(both).collect()
+    };
+    let addresses = |networks: &[Network], code: u8| -> Vec<Vec<Condition>> {
+        networks.iter().map(|n| vec![Condition::Address { code, network: *n }]).collect()
+    };
+    let program = program(&[
+        ports(&selection.local_ports, BC_S_GE, BC_S_LE),
+        ports(&selection.remote_ports, BC_D_GE, BC_D_LE),
+        addresses(&selection.local_addresses, BC_S_COND),
+        addresses(&selection.remote_addresses, BC_D_COND),
+    ]);
+    if program.is_empty() || program.len() > LONGEST_FILTER {
+        return Vec::new();
+    }
+    // struct nlattr of type INET_DIAG_REQ_BYTECODE
+    let length = u16::try_from(4 + program.len()).unwrap_or(u16::MAX);
+    let mut attribute = length.to_ne_bytes().to_vec();
+    attribute.extend(1_u16.to_ne_bytes());
+    attribute.extend(program);
+    attribute
+}
+
+/// Compiles clauses that must all hold; a clause holds where all conditions of one of its
+/// alternatives do. An empty clause says nothing.
+///
+/// The program accepts where it ends exactly at its end and refuses where it jumps beyond. The
+/// kernel demands that every jump lands on an instruction that the way of only "yes" comes by.
+fn program(clauses: &[Vec<Vec<Condition>>]) -> Vec<u8> {
+    let conditions =
+        |alternative: &[Condition]| alternative.iter().map(|c| c.size()).sum::<usize>();
+    let size = |clause: &[Vec<Condition>]| {
+        let jumps = clause.len().saturating_sub(1) * OP;
+        clause.iter().map(|alternative| conditions(alternative)).sum::<usize>() + jumps
+    };
+    let end: usize = clauses.iter().map(|clause| size(clause)).sum();
+    let mut program = Vec::with_capacity(end);
+    for clause in clauses {
+        let clause_end = program.len() + size(clause);
+        for (number, alternative) in (1..).zip(clause) {
+            let last = number == clause.len();
+            let otherwise =
+                if last { end + OP } else { program.len() + conditions(alternative) + OP };
+            for condition in alternative {
+                condition.write(otherwise - program.len(), &mut program);
+            }
+            if !last {
+                program.extend(op(BC_JMP, OP, clause_end - program.len()));
+            }
+        }
+    }
+    program
 }
 
 /// `struct inet_diag_req_v2`

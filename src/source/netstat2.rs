@@ -35,7 +35,7 @@ pub(super) fn read<C: Collector>(
             deadline.remaining()?;
             let socket =
                 Socket::new(connection_type, socket.map_err(failed)?.protocol_socket_info)?;
-            if selection.matches(&socket) {
+            if selection.matches(&socket)? {
                 dump.add(&socket)?;
             }
         }

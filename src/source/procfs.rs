@@ -100,7 +100,7 @@ fn read_table<C: Collector>(
         lines.feed(chunk, |line| {
             let row = Row::new(connection_type, line)
                 .map_err(|error| Error::Garbled(format!("{path}: {error}")))?;
-            if selection.matches(&row) {
+            if selection.matches(&row)? {
                 dump.add(&row)?;
             }
             Ok(())

@@ -46,7 +46,7 @@ pub(super) fn read<C: Collector>(
             datagrams += 1;
             for event in request.messages(datagram) {
                 match event? {
-                    Event::Socket(socket) if selection.matches(&socket) => dump.add(&socket)?,
+                    Event::Socket(socket) if selection.matches(&socket)? => dump.add(&socket)?,
                     Event::Socket(_) => {}
                     Event::Done => done = true,
                 }

@@ -1,0 +1,139 @@
+//! What connections are grouped by. A further kind is a further [`GroupBy`], and what it is to a
+//! connection is said in [`GroupBy::group`].
+
+use std::fmt;
+use std::net::IpAddr;
+
+use crate::connection::{Connection, ConnectionStatus, ConnectionType, Protocol};
+use crate::error::Error;
+use crate::selection::{Named, Selection};
+
+/// A kind of groups.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum GroupBy {
+    /// Family and protocol, and state.
+    #[default]
+    TypeStatus,
+    /// Family and protocol.
+    Type,
+    /// State.
+    Status,
+    /// The local port.
+    LocalPort,
+    /// The remote port, 0 where there is none.
+    RemotePort,
+    /// The local address, an IPv4-mapped one as its IPv4 address.
+    LocalAddress,
+    /// The remote address, an IPv4-mapped one as its IPv4 address: a peer is one group.
+    RemoteAddress,
+}
+
+impl Named for GroupBy {
+    const VALUES: &'static [Self] = &[
+        Self::TypeStatus,
+        Self::Type,
+        Self::Status,
+        Self::LocalPort,
+        Self::RemotePort,
+        Self::LocalAddress,
+        Self::RemoteAddress,
+    ];
+    const WHAT: &'static str = "group";
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::TypeStatus => "type-status",
+            Self::Type => "type",
+            Self::Status => "status",
+            Self::LocalPort => "local-port",
+            Self::RemotePort => "remote-port",
+            Self::LocalAddress => "local-address",
+            Self::RemoteAddress => "remote-address",
+        }
+    }
+
+    fn bit(self) -> u32 {
+        1 << self as u8
+    }
+}
+
+impl GroupBy {
+    /// The group of a connection.
+    #[inline]
+    pub fn group(self, connection: &impl Connection) -> Result<Group, Error> {
+        Ok(match self {
+            Self::TypeStatus => {
+                Group::TypeStatus(connection.connection_type(), connection.status())
+            }
+            Self::Type => Group::Type(connection.connection_type()),
+            Self::Status => Group::Status(connection.status()),
+            Self::LocalPort => Group::Port(connection.local()?.port()),
+            Self::RemotePort => Group::Port(connection.remote()?.port()),
+            Self::LocalAddress => Group::Address(connection.local()?.ip().to_canonical()),
+            Self::RemoteAddress => Group::Address(connection.remote()?.ip().to_canonical()),
+        })
+    }
+
+    /// Whether there are few groups and always the same, so that each can be a series of its own.
+    #[must_use]
+    pub const fn is_small(self) -> bool {
+        matches!(self, Self::TypeStatus | Self::Type | Self::Status)
+    }
+
+    /// The groups that a selection can have on an ordinary host, in display order; empty for kinds
+    /// whose groups cannot be listed.
+    #[must_use]
+    pub fn expected(self, selection: &Selection) -> Vec<Group> {
+        let pairs = ConnectionType::ALL
+            .into_iter()
+            .flat_map(|t| ConnectionStatus::ALL.into_iter().map(move |status| (t, status)))
+            .filter(|(t, status)| status.linux_mask(t.protocol()) != 0)
+            .filter(|(t, status)| {
+                selection.types.contains(*t) && selection.statuses.contains(*status)
+            });
+        let mut groups: Vec<_> = pairs
+            .filter_map(|(connection_type, status)| match self {
+                Self::TypeStatus => Some(Group::TypeStatus(connection_type, status)),
+                Self::Type => Some(Group::Type(connection_type)),
+                Self::Status => Some(Group::Status(status)),
+                _ => None,
+            })
+            .collect();
+        groups.sort_unstable();
+        groups.dedup();
+        groups
+    }
+}
+
+/// Whether a connection of this type can ever be in this status: UDP has no states, TCP always.
+pub(crate) fn possible(connection_type: ConnectionType, status: ConnectionStatus) -> bool {
+    (connection_type.protocol() == Protocol::Udp) == (status == ConnectionStatus::None)
+}
+
+/// One group of connections. Ordered as equal counts are displayed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Group {
+    /// Of one type in one status.
+    TypeStatus(ConnectionType, ConnectionStatus),
+    /// Of one type.
+    Type(ConnectionType),
+    /// In one status.
+    Status(ConnectionStatus),
+    /// With one port.
+    Port(u16),
+    /// With one address.
+    Address(IpAddr),
+}
+
+/// The label of performance data, of thresholds and of the API, for example `tcp_ESTABLISHED`.
+impl fmt::Display for Group {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TypeStatus(t, status) => write!(f, "{}_{}", t.name(), status.name()),
+            Self::Type(t) => f.write_str(t.name()),
+            Self::Status(status) => f.write_str(status.name()),
+            Self::Port(port) => port.fmt(f),
+            Self::Address(address) => address.fmt(f),
+        }
+    }
+}

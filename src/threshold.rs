@@ -1,0 +1,282 @@
+//! Which range holds for which group.
+
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use crate::connection::{ConnectionStatus, ConnectionType};
+use crate::error::Error;
+use crate::group::{Group, GroupBy, possible};
+use crate::range::Range;
+use crate::selection::{Named, Network, Ports, Selection};
+
+/// The ranges of one severity: one for all groups, and others for those that a key names.
+#[derive(Clone, Debug, Default)]
+pub struct Thresholds {
+    plain: Option<Range>,
+    keyed: Vec<(Key, Range)>,
+    text: String,
+}
+
+/// What a range is given for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Key {
+    /// The sum of what is selected.
+    Total,
+    /// Exactly this group.
+    Group(Group),
+    /// Every group of this type.
+    Type(ConnectionType),
+    /// Every group in this status.
+    Status(ConnectionStatus),
+}
+
+/// The key of the sum of what is selected.
+pub const TOTAL: &str = "total";
+
+impl Thresholds {
+    /// Reads a range, or a comma-separated list of `KEY=RANGE` and at most one plain range.
+    ///
+    /// A key that no selected group can ever have is refused: a mistyped threshold must not be
+    /// silence.
+    pub fn parse(text: &str, by: GroupBy, selection: &Selection) -> Result<Self, Error> {
+        let mut thresholds = Self { text: text.to_owned(), ..Self::default() };
+        if !text.contains('=') {
+            thresholds.plain = Some(text.parse()?);
+            return Ok(thresholds);
+        }
+        for entry in text.split(',') {
+            let range = |text: &str| {
+                Range::from_str(text).map_err(|e| Error::Argument(format!("{entry:?}: {e}")))
+            };
+            match entry.rsplit_once('=') {
+                None if entry.trim().is_empty() => {
+                    return Err(Error::Argument(format!(
+                        "an entry of {text:?} is empty (valid: RANGE or KEY=RANGE)"
+                    )));
+                }
+                None => match thresholds.plain.replace(range(entry)?) {
+                    None => {}
+                    Some(first) => {
+                        return Err(Error::Argument(format!(
+                            "{:?} and {entry:?} are both without a key (valid: one range for all \
+                             groups, and KEY=RANGE)",
+                            first.to_string()
+                        )));
+                    }
+                },
+                Some((key, "")) => {
+                    return Err(Error::Argument(format!(
+                        "{key:?} has no range (valid: {key}=RANGE, for example {key}=100)"
+                    )));
+                }
+                Some((key, text)) => {
+                    let key = Key::parse(key.trim(), by, selection)?;
+                    thresholds.keyed.push((key, range(text)?));
+                }
+            }
+        }
+        Ok(thresholds)
+    }
+
+    /// The range of a group: that of its most specific key, of equally specific ones the last.
+    #[must_use]
+    pub fn of(&self, group: Group) -> Option<&Range> {
+        self.keyed
+            .iter()
+            .filter_map(|(key, range)| key.specificity(group).map(|rank| (rank, range)))
+            // The last of the largest.
+            .max_by_key(|(rank, _)| *rank)
+            .map(|(_, range)| range)
+            .or(self.plain.as_ref())
+    }
+
+    /// The range of the sum, where one is given.
+    #[must_use]
+    pub fn total(&self) -> Option<&Range> {
+        self.keyed.iter().rev().find(|(key, _)| *key == Key::Total).map(|(_, range)| range)
+    }
+
+    /// As it was given.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+}
+
+impl Key {
+    fn parse(text: &str, by: GroupBy, selection: &Selection) -> Result<Self, Error> {
+        if text.eq_ignore_ascii_case(TOTAL) {
+            return Ok(Self::Total);
+        }
+        let refused = |valid: &str| {
+            Error::Argument(format!(
+                "{text:?} is the key of no group that can be selected here (valid: {TOTAL}, {valid})"
+            ))
+        };
+        match by {
+            GroupBy::TypeStatus => pairs(selection)
+                .find_map(|(t, status)| {
+                    let group = Group::TypeStatus(t, status);
+                    if group.to_string().eq_ignore_ascii_case(text) {
+                        Some(Self::Group(group))
+                    } else if t.name().eq_ignore_ascii_case(text) {
+                        Some(Self::Type(t))
+                    } else if status.name().eq_ignore_ascii_case(text) {
+                        Some(Self::Status(status))
+                    } else {
+                        None
+                    }
+                })
+                .ok_or_else(|| {
+                    let status = names(pairs(selection).map(|(_, status)| status));
+                    let types = names(pairs(selection).map(|(t, _)| t));
+                    refused(&format!("{types}, {status}, or both as in tcp_TIME_WAIT"))
+                }),
+            GroupBy::Type => pairs(selection)
+                .find(|(t, _)| t.name().eq_ignore_ascii_case(text))
+                .map(|(t, _)| Self::Type(t))
+                .ok_or_else(|| refused(&names(pairs(selection).map(|(t, _)| t)))),
+            GroupBy::Status => pairs(selection)
+                .find(|(_, status)| status.name().eq_ignore_ascii_case(text))
+                .map(|(_, status)| Self::Status(status))
+                .ok_or_else(|| refused(&names(pairs(selection).map(|(_, status)| status)))),
+            GroupBy::LocalPort => {
+                port(text, &selection.local_ports).ok_or_else(|| refused("a selected local port"))
+            }
+            GroupBy::RemotePort => {
+                port(text, &selection.remote_ports).ok_or_else(|| refused("a selected remote port"))
+            }
+            GroupBy::LocalAddress => address(text, &selection.local_addresses, selection)
+                .ok_or_else(|| refused("a selected local address")),
+            GroupBy::RemoteAddress => address(text, &selection.remote_addresses, selection)
+                .ok_or_else(|| refused("a selected remote address")),
+        }
+    }
+
+    /// How closely this key means a group; `None` where it does not.
+    fn specificity(&self, group: Group) -> Option<u8> {
+        match (self, group) {
+            (Self::Group(key), group) if *key == group => Some(2),
+            (Self::Type(key), Group::TypeStatus(t, _) | Group::Type(t)) if *key == t => Some(1),
+            (Self::Status(key), Group::TypeStatus(_, status) | Group::Status(status))
+                if *key == status =>
+            {
+                Some(1)
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The selected pairs of type and status that a connection can ever have.
+fn pairs(selection: &Selection) -> impl Iterator<Item = (ConnectionType, ConnectionStatus)> {
+    ConnectionType::ALL
+        .into_iter()
+        .flat_map(|t| ConnectionStatus::ALL.into_iter().map(move |status| (t, status)))
+        .filter(|(t, status)| possible(*t, *status))
+        .filter(|(t, status)| selection.types.contains(*t) && selection.statuses.contains(*status))
+}
+
+fn names<T: Named + PartialEq>(values: impl Iterator<Item = T>) -> String {
+    let mut names: Vec<&str> = Vec::new();
+    for value in values {
+        if !names.contains(&value.name()) {
+            names.push(value.name());
+        }
+    }
+    names.join(", ")
+}
+
+fn port(text: &str, selected: &[Ports]) -> Option<Key> {
+    let Ports { first, last } = text.parse().ok()?;
+    let fits = selected.is_empty() || selected.iter().any(|ports| ports.contains(first));
+    (first == last && fits).then_some(Key::Group(Group::Port(first)))
+}
+
+fn address(text: &str, selected: &[Network], selection: &Selection) -> Option<Key> {
+    let address: IpAddr = text.parse().ok()?;
+    let address = address.to_canonical();
+    // A group's address may stand for its IPv4-mapped form.
+    let mapped = match address {
+        IpAddr::V4(v4) => IpAddr::V6(v4.to_ipv6_mapped()),
+        IpAddr::V6(_) => address,
+    };
+    let fits = selected.is_empty()
+        || selected.iter().any(|network| network.contains(address) || network.contains(mapped));
+    let family = pairs(selection).any(|(t, _)| t.is_ipv6() || address.is_ipv4());
+    (fits && family).then_some(Key::Group(Group::Address(address)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str, by: GroupBy) -> Result<Thresholds, String> {
+        Thresholds::parse(text, by, &Selection::default()).map_err(|e| e.to_string())
+    }
+
+    fn range_of(text: &str, group: Group) -> String {
+        parse(text, GroupBy::TypeStatus)
+            .unwrap_or_else(|e| panic!("{e}"))
+            .of(group)
+            .map_or_else(|| "none".to_owned(), ToString::to_string)
+    }
+
+    #[test]
+    fn the_most_specific_key_wins_then_the_last() {
+        let group = Group::TypeStatus(ConnectionType::Tcp6, ConnectionStatus::CloseWait);
+        assert_eq!(range_of("1,tcp6_close_wait=2,CLOSE_WAIT=3,tcp6=4", group), "2");
+        assert_eq!(range_of("1,CLOSE_WAIT=3,tcp6=4", group), "4");
+        assert_eq!(range_of("tcp6=4,close_wait=3,1", group), "3");
+        assert_eq!(range_of("1,tcp=4", group), "1");
+        assert_eq!(range_of("tcp=4", group), "none");
+        assert_eq!(range_of("total=4", group), "none");
+        assert_eq!(range_of("CLOSE_WAIT=1,CLOSE_WAIT=2", group), "2");
+    }
+
+    #[test]
+    fn the_total_has_a_range_only_where_one_is_given() {
+        let total = |text| {
+            parse(text, GroupBy::RemotePort)
+                .unwrap_or_else(|e| panic!("{e}"))
+                .total()
+                .map(ToString::to_string)
+        };
+        assert_eq!(total("5"), None);
+        assert_eq!(total("5,Total=1:,443=7"), Some("1:".to_owned()));
+        assert_eq!(total("total=1,total=2"), Some("2".to_owned()));
+    }
+
+    #[test]
+    fn what_no_group_can_have_is_refused() {
+        use GroupBy::{LocalPort, RemoteAddress, Status, Type, TypeStatus};
+        for (text, by) in [
+            ("CLOSEWAIT=5", TypeStatus),
+            ("udp_ESTABLISHED=5", TypeStatus),
+            ("443=5", TypeStatus),
+            ("tcp=5", Status),
+            ("LISTEN=5", Type),
+            ("LISTEN=5", LocalPort),
+            ("65536=5", LocalPort),
+            ("80-90=5", LocalPort),
+            ("localhost=5", RemoteAddress),
+        ] {
+            let error = parse(text, by).map(|t| t.text);
+            assert!(error.is_err_and(|e| e.contains("is the key of no group")), "{text}");
+        }
+        assert!(parse("192.0.2.7=5,2001:DB8::1=6", RemoteAddress).is_ok());
+    }
+
+    #[test]
+    fn entries_without_range_and_two_plain_ones_are_refused() {
+        for text in ["LISTEN=", "5,LISTEN=5,6", "LISTEN=5,", ",LISTEN=5", "LISTEN=x", "x,LISTEN=5"]
+        {
+            assert!(parse(text, GroupBy::TypeStatus).is_err(), "{text}");
+        }
+        // Without a key it is the reference's range, with the reference's message.
+        assert_eq!(
+            parse("1,5", GroupBy::TypeStatus).map(|t| t.text),
+            Err("Range format incorrect".to_owned())
+        );
+    }
+}
