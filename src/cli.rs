@@ -252,8 +252,8 @@ pub static OPTIONS: &[Opt] = &[
     Opt {
         long: "--top",
         metavar: "TOP",
-        default: Some("10, or all types and statuses"),
-        help: "Print at most this many groups.",
+        help: "Print at most this many groups. Without it, 10 ports or addresses, but all types \
+               and statuses.",
         ..OPT
     },
     Opt {
