@@ -1,0 +1,10 @@
+"""Real sockets in every state, and other people's ways to count them.
+
+namespaces  a pair of network namespaces joined by a veth, and ways to work inside one
+states      a lab that holds sockets in every state Linux shows, with known counts
+oracles     /proc/net, ss and psutil, read without any code of the thing under test
+churn       connections opened and closed as fast as possible next to known stable ones
+
+Everything happens inside namespaces made here and needs root; `namespaces.missing()` says
+why it cannot run. Only the standard library is imported, so any interpreter will do.
+"""
