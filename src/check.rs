@@ -8,9 +8,12 @@ use crate::counts::Counts;
 use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::group::{Group, GroupBy};
+use crate::lengthy::{self, Detail, Details};
+use crate::owner::{self, Names};
 use crate::range::Range;
 use crate::selection::{Named, Selection};
-use crate::source::{self, SourceName};
+use crate::sockets::{Socket, Sockets};
+use crate::source::{self, Collector, SourceName};
 use crate::threshold::Thresholds;
 
 /// A state of the Nagios guidelines; its number is the exit code.
@@ -82,6 +85,7 @@ pub const TOP: usize = 10;
 
 /// One check: what is counted, how, and what is fine.
 #[derive(Clone, Debug)]
+#[allow(clippy::struct_excessive_bools)] // each is a switch of the command line
 pub struct Check {
     /// Which connections are counted.
     pub selection: Selection,
@@ -105,6 +109,10 @@ pub struct Check {
     pub always_ok: bool,
     /// Whether performance data is printed.
     pub perfdata: bool,
+    /// Whether the message goes on with who has the connections and where they lead.
+    pub lengthy: bool,
+    /// Whether user ids are looked up for all groups, rather than for those that are printed.
+    pub every_name: bool,
 }
 
 impl Default for Check {
@@ -121,6 +129,8 @@ impl Default for Check {
             critical: None,
             always_ok: false,
             perfdata: true,
+            lengthy: false,
+            every_name: true,
         }
     }
 }
@@ -128,8 +138,10 @@ impl Default for Check {
 /// One group, counted and judged.
 #[derive(Clone, Debug)]
 pub struct Judged {
-    /// The group.
+    /// The group; of several that are one to a person, one of them.
     pub group: Group,
+    /// Its label.
+    pub label: String,
     /// Its connections.
     pub count: u64,
     /// Its own state.
@@ -147,6 +159,9 @@ pub struct Report {
     pub total: u64,
     /// The state of the total, where a threshold asks for one.
     pub total_state: Option<State>,
+    /// What the groups in alert state consist of, or the largest one where all is fine; only if it
+    /// was asked for.
+    pub details: Vec<Detail>,
     /// Who answered, for example `netlink`.
     pub source: String,
     /// How long it took.
@@ -158,13 +173,16 @@ impl Check {
     /// to stop.
     pub fn run(self, interrupted: &dyn Fn() -> bool) -> Result<Report, Error> {
         let start = Instant::now();
-        let (counts, sources) = self.collect(interrupted)?;
-        let names = if sources.is_empty() {
-            source::names(SourceName::AVAILABLE)
+        let deadline = Deadline::new(self.timeout, interrupted);
+        let details = if self.lengthy {
+            let listening = lengthy::listening(self.source, &deadline)?;
+            Some(Details::new(self.group_by, Some(listening)))
         } else {
-            source::names(&sources)
+            None
         };
-        Ok(self.judge(&counts, names, start))
+        let ((counts, details), source) =
+            self.collect((Counts::new(self.group_by), details), &deadline)?;
+        self.judge(&counts, details.as_ref(), source, start, &deadline)
     }
 
     /// Judges the connections of a fixture.
@@ -175,48 +193,76 @@ impl Check {
     ) -> Result<Report, Error> {
         let start = Instant::now();
         let deadline = Deadline::new(self.timeout, interrupted);
-        let mut counts = Counts::new(self.group_by).recorded();
-        source::fixture::read(text, &self.selection, &deadline, &mut counts)?;
-        Ok(self.judge(&counts, "fixture".to_owned(), start))
+        let details = self.lengthy.then(|| Details::new(self.group_by, None));
+        let mut collectors = (Counts::new(self.group_by).recorded(), details);
+        source::fixture::read(text, &self.selection, &deadline, &mut collectors)?;
+        let (counts, details) = collectors;
+        self.judge(&counts, details.as_ref(), "fixture".to_owned(), start, &deadline)
     }
 
-    /// Counts this host's connections.
-    pub fn count(&self, interrupted: &dyn Fn() -> bool) -> Result<Counts, Error> {
-        self.collect(interrupted).map(|(counts, _)| counts)
-    }
-
-    fn collect(&self, interrupted: &dyn Fn() -> bool) -> Result<(Counts, Vec<SourceName>), Error> {
+    /// Counts this host's connections per group: labels and numbers, the largest first.
+    pub fn count(&self, interrupted: &dyn Fn() -> bool) -> Result<Vec<(String, u64)>, Error> {
         let deadline = Deadline::new(self.timeout, interrupted);
-        let mut counts = Counts::new(self.group_by);
-        let sources = source::collect(&self.selection, self.source, &deadline, &mut counts)?;
-        Ok((counts, sources))
+        let (counts, _) = self.collect(Counts::new(self.group_by), &deadline)?;
+        let groups = self.groups(&counts);
+        let names = owner::look_up(groups.iter().map(|(group, _)| *group), false, &deadline)?;
+        let labelled = owner::merged(self.group_by, groups, &names);
+        Ok(labelled.into_iter().map(|(_, label, count)| (label, count)).collect())
+    }
+
+    /// The selected connections themselves, in the kernel's order. `processes` asks for the
+    /// processes that have them too, which reads all of `/proc/PID/fd`.
+    pub fn sockets(
+        &self,
+        processes: bool,
+        interrupted: &dyn Fn() -> bool,
+    ) -> Result<Vec<Socket>, Error> {
+        let deadline = Deadline::new(self.timeout, interrupted);
+        let (sockets, _) = self.collect(Sockets::default(), &deadline)?;
+        sockets.named(processes, &deadline)
+    }
+
+    /// What a collector collects of the selected connections, and who answered.
+    fn collect<C: Collector>(
+        &self,
+        mut collector: C,
+        deadline: &Deadline,
+    ) -> Result<(C, String), Error> {
+        let sources = source::collect(&self.selection, self.source, deadline, &mut collector)?;
+        Ok((collector, source::names(&sources)))
     }
 
     /// The groups of what was counted and, where they are asked for, those without connections.
-    #[must_use]
-    pub fn groups(&self, counts: &Counts) -> Vec<(Group, u64)> {
+    fn groups(&self, counts: &Counts) -> Vec<(Group, u64)> {
         let mut groups = counts.groups();
         if self.zero {
-            let missing: Vec<_> = self
-                .group_by
-                .expected(&self.selection)
-                .into_iter()
-                .filter(|group| groups.iter().all(|(found, _)| found != group))
-                .map(|group| (group, 0))
-                .collect();
-            groups.extend(missing);
+            let mut missing = self.group_by.expected(&self.selection);
+            missing.retain(|group| groups.iter().all(|(found, _)| found != group));
+            groups.extend(missing.into_iter().map(|group| (group, 0)));
         }
         groups
     }
 
-    fn judge(self, counts: &Counts, source: String, start: Instant) -> Report {
-        let groups: Vec<_> = self
-            .groups(counts)
+    fn judge(
+        self,
+        counts: &Counts,
+        details: Option<&Details>,
+        source: String,
+        start: Instant,
+        deadline: &Deadline,
+    ) -> Result<Report, Error> {
+        let groups = self.groups(counts);
+        let users = self.group_by == GroupBy::User;
+        let names = if users {
+            Names::default()
+        } else {
+            owner::look_up(groups.iter().map(|(group, _)| *group), false, deadline)?
+        };
+        let groups: Vec<_> = owner::merged(self.group_by, groups, &names)
             .into_iter()
-            .map(|(group, count)| Judged {
-                group,
-                count,
-                state: self.state(count, |thresholds| thresholds.of(group)),
+            .map(|(group, label, count)| {
+                let state = self.state(count, |thresholds| thresholds.of(group, &label));
+                Judged { group, label, count, state }
             })
             .collect();
         let total = groups.iter().map(|judged| judged.count).sum();
@@ -225,7 +271,24 @@ impl Check {
             .flatten()
             .any(|thresholds| thresholds.total().is_some());
         let total_state = asked.then(|| self.state(total, Thresholds::total));
-        Report { check: self, groups, total, total_state, source, duration: start.elapsed() }
+        let mut report = Report {
+            check: self,
+            groups,
+            total,
+            total_state,
+            details: Vec::new(),
+            source,
+            duration: Duration::ZERO,
+        };
+        if let Some(details) = details {
+            let labels = report.explained();
+            report.details = details.of(&labels, &names, report.check.source, deadline)?;
+        }
+        if users {
+            report.name_users(deadline)?;
+        }
+        report.duration = start.elapsed();
+        Ok(report)
     }
 
     fn state<'a>(
@@ -250,6 +313,36 @@ impl Check {
 }
 
 impl Report {
+    /// The labels of the groups that details are given of.
+    fn explained(&self) -> Vec<&str> {
+        let (shown, _) = self.shown();
+        let mut alerting: Vec<_> =
+            shown.into_iter().filter(|judged| judged.state != State::Ok).collect();
+        alerting.sort_by_key(|judged| Reverse(judged.state.severity()));
+        let largest = self.groups.first().filter(|_| alerting.is_empty());
+        alerting.into_iter().chain(largest).map(|judged| judged.label.as_str()).collect()
+    }
+
+    /// Gives users their names: a look-up that may be slow, so only of those that are printed.
+    fn name_users(&mut self, deadline: &Deadline) -> Result<(), Error> {
+        let printed: Vec<_> = if self.check.every_name {
+            self.groups.iter().map(|judged| judged.group).collect()
+        } else {
+            self.shown().0.into_iter().map(|judged| judged.group).collect()
+        };
+        let names = owner::look_up(printed.into_iter(), false, deadline)?;
+        for detail in &mut self.details {
+            let judged = self.groups.iter().find(|judged| judged.label == detail.label);
+            if let Some(judged) = judged {
+                detail.label = names.label(judged.group);
+            }
+        }
+        for judged in &mut self.groups {
+            judged.label = names.label(judged.group);
+        }
+        Ok(())
+    }
+
     /// The state of the whole check, which is the command's exit code.
     #[must_use]
     pub fn state(&self) -> State {

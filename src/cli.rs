@@ -47,6 +47,19 @@ pub enum Kind {
     Repeated,
 }
 
+/// The functions of the API that have an option as a keyword, each value with those before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Api {
+    /// `connections()`, and all that follow: what is selected, and how it is read.
+    Connections,
+    /// `count_connections()`: also what is counted.
+    Count,
+    /// `check()`: also what is judged and printed.
+    Check,
+    /// None: a matter of the command alone.
+    None,
+}
+
 /// One option.
 #[derive(Debug)]
 pub struct Opt {
@@ -66,8 +79,8 @@ pub struct Opt {
     pub hidden: bool,
     /// Whether the reference plugin has it, so that its abbreviations keep their meaning.
     pub reference: bool,
-    /// Whether it is a keyword of the API too, rather than a matter of the command alone.
-    pub keyword: bool,
+    /// Which functions of the API have it as a keyword.
+    pub api: Api,
     /// What it does.
     pub help: &'static str,
 }
@@ -82,7 +95,7 @@ const OPT: Opt = Opt {
     default: None,
     hidden: false,
     reference: false,
-    keyword: true,
+    api: Api::Check,
     help: "",
 };
 
@@ -94,7 +107,7 @@ pub static OPTIONS: &[Opt] = &[
         kind: Kind::Help,
         metavar: "HELP",
         reference: true,
-        keyword: false,
+        api: Api::None,
         help: "Print this help and exit.",
         ..OPT
     },
@@ -104,7 +117,7 @@ pub static OPTIONS: &[Opt] = &[
         kind: Kind::Version,
         metavar: "VERSION",
         reference: true,
-        keyword: false,
+        api: Api::None,
         help: "Print name, version and the sources this build has, and exit.",
         ..OPT
     },
@@ -124,6 +137,7 @@ pub static OPTIONS: &[Opt] = &[
         choices: Some(statuses),
         default: Some(ALL),
         reference: true,
+        api: Api::Connections,
         help: "Count only connections in this status. UDP sockets have the status \"none\".",
         ..OPT
     },
@@ -134,6 +148,7 @@ pub static OPTIONS: &[Opt] = &[
         choices: Some(types),
         default: Some(ALL),
         reference: true,
+        api: Api::Connections,
         help: "Count only connections of this type.",
         ..OPT
     },
@@ -152,7 +167,7 @@ pub static OPTIONS: &[Opt] = &[
         metavar: "FORMAT",
         choices: Some(names::<Format>),
         default: Some("plugin"),
-        keyword: false,
+        api: Api::None,
         help: "What is printed: a Nagios plugin's line, one JSON object, or Prometheus' text \
                exposition format.",
         ..OPT
@@ -162,7 +177,16 @@ pub static OPTIONS: &[Opt] = &[
         metavar: "GROUP_BY",
         choices: Some(names::<GroupBy>),
         default: Some("type-status"),
+        api: Api::Count,
         help: "What is counted, judged and printed: the connections of each of these.",
+        ..OPT
+    },
+    Opt {
+        long: "--lengthy",
+        kind: Kind::Switch,
+        metavar: "LENGTHY",
+        help: "Go on below the first line with who has the connections of each group in alert \
+               state, and which peers they lead to.",
         ..OPT
     },
     Opt {
@@ -170,6 +194,7 @@ pub static OPTIONS: &[Opt] = &[
         kind: Kind::Repeated,
         metavar: "LOCAL_ADDRESS",
         default: Some("any"),
+        api: Api::Connections,
         help: "Count only connections from this local address or network, as in 192.0.2.7, \
                192.0.2.0/24 or 2001:db8::/32.",
         ..OPT
@@ -179,6 +204,7 @@ pub static OPTIONS: &[Opt] = &[
         kind: Kind::Repeated,
         metavar: "LOCAL_PORT",
         default: Some("any"),
+        api: Api::Connections,
         help: "Count only connections from this local port or range of ports, as in 443 or \
                8000-8099.",
         ..OPT
@@ -204,6 +230,7 @@ pub static OPTIONS: &[Opt] = &[
         kind: Kind::Repeated,
         metavar: "REMOTE_ADDRESS",
         default: Some("any"),
+        api: Api::Connections,
         help: "Count only connections to this remote address or network. An IPv4 network has \
                the IPv4-mapped peers of IPv6 sockets too.",
         ..OPT
@@ -213,6 +240,7 @@ pub static OPTIONS: &[Opt] = &[
         kind: Kind::Repeated,
         metavar: "REMOTE_PORT",
         default: Some("any"),
+        api: Api::Connections,
         help: "Count only connections to this remote port or range of ports.",
         ..OPT
     },
@@ -221,6 +249,7 @@ pub static OPTIONS: &[Opt] = &[
         metavar: "SOURCE",
         choices: Some(sources),
         default: Some(source::AUTO),
+        api: Api::Connections,
         help: "Where the connections are read from. \"auto\" takes the best source that answers \
                completely; a source named here is the only one asked.",
         ..OPT
@@ -229,7 +258,7 @@ pub static OPTIONS: &[Opt] = &[
         long: "--strict",
         kind: Kind::Switch,
         metavar: "STRICT",
-        keyword: false,
+        api: Api::None,
         help: "Refuse unknown options and stray words instead of ignoring them.",
         ..OPT
     },
@@ -238,7 +267,7 @@ pub static OPTIONS: &[Opt] = &[
         metavar: "TEST",
         hidden: true,
         reference: true,
-        keyword: false,
+        api: Api::None,
         help: "Count the connections of a fixture: PATH[,STDERR[,RC]].",
         ..OPT
     },
@@ -246,6 +275,7 @@ pub static OPTIONS: &[Opt] = &[
         long: "--timeout",
         metavar: "TIMEOUT",
         default: Some("8"),
+        api: Api::Connections,
         help: "Give up after this many seconds.",
         ..OPT
     },
@@ -269,6 +299,7 @@ pub static OPTIONS: &[Opt] = &[
         long: "--zero",
         kind: Kind::Switch,
         metavar: "ZERO",
+        api: Api::Count,
         help: "Report and judge selected types and statuses without connections as 0.",
         ..OPT
     },
@@ -379,14 +410,7 @@ fn execute(
 
 /// The check that the arguments ask for.
 pub fn check(arguments: &Arguments) -> Result<Check, Error> {
-    let selection = Selection {
-        types: choice(arguments, "--conn-type")?,
-        statuses: choice(arguments, "--conn-status")?,
-        local_ports: parsed(arguments, "--local-port")?,
-        remote_ports: parsed(arguments, "--remote-port")?,
-        local_addresses: parsed(arguments, "--local-address")?,
-        remote_addresses: parsed(arguments, "--remote-address")?,
-    };
+    let selection = selection(arguments)?;
     let group_by: GroupBy = value(arguments, "--group-by", named)?.unwrap_or_default();
     let zero = arguments.has("--zero");
     if zero && !group_by.is_small() {
@@ -414,7 +438,23 @@ pub fn check(arguments: &Arguments) -> Result<Check, Error> {
         critical,
         always_ok: arguments.has("--always-ok"),
         perfdata: !arguments.has("--no-perfdata"),
+        lengthy: arguments.has("--lengthy"),
+        every_name: arguments
+            .value("--format")
+            .is_none_or(|format| format != Format::Plugin.name()),
         selection,
+    })
+}
+
+/// The selection that the arguments ask for.
+fn selection(arguments: &Arguments) -> Result<Selection, Error> {
+    Ok(Selection {
+        types: choice(arguments, "--conn-type")?,
+        statuses: choice(arguments, "--conn-status")?,
+        local_ports: parsed(arguments, "--local-port")?,
+        remote_ports: parsed(arguments, "--remote-port")?,
+        local_addresses: parsed(arguments, "--local-address")?,
+        remote_addresses: parsed(arguments, "--remote-address")?,
     })
 }
 

@@ -101,3 +101,19 @@ impl Error {
         }
     }
 }
+
+/// What a source may not know.
+pub(crate) trait Known<T> {
+    /// `None` for what the source does not know; anything else that is wrong stays an error.
+    fn known(self) -> Result<Option<T>, Error>;
+}
+
+impl<T> Known<T> for Result<T, Error> {
+    fn known(self) -> Result<Option<T>, Error> {
+        match self {
+            Ok(value) => Ok(Some(value)),
+            Err(Error::Unsupported(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}

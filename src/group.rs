@@ -26,6 +26,12 @@ pub enum GroupBy {
     LocalAddress,
     /// The remote address, an IPv4-mapped one as its IPv4 address: a peer is one group.
     RemoteAddress,
+    /// The user who made the socket.
+    User,
+    /// The systemd unit or container in whose cgroup the socket was made.
+    Unit,
+    /// The process that has the socket.
+    Process,
 }
 
 impl Named for GroupBy {
@@ -37,6 +43,9 @@ impl Named for GroupBy {
         Self::RemotePort,
         Self::LocalAddress,
         Self::RemoteAddress,
+        Self::User,
+        Self::Unit,
+        Self::Process,
     ];
     const WHAT: &'static str = "group";
 
@@ -49,6 +58,9 @@ impl Named for GroupBy {
             Self::RemotePort => "remote-port",
             Self::LocalAddress => "local-address",
             Self::RemoteAddress => "remote-address",
+            Self::User => "user",
+            Self::Unit => "unit",
+            Self::Process => "process",
         }
     }
 
@@ -71,6 +83,9 @@ impl GroupBy {
             Self::RemotePort => Group::Port(connection.remote()?.port()),
             Self::LocalAddress => Group::Address(connection.local()?.ip().to_canonical()),
             Self::RemoteAddress => Group::Address(connection.remote()?.ip().to_canonical()),
+            Self::User => Group::User(connection.uid()?),
+            Self::Unit => Group::Cgroup(connection.cgroup()?),
+            Self::Process => Group::Inode(connection.inode()?),
         })
     }
 
@@ -110,6 +125,9 @@ pub(crate) fn possible(connection_type: ConnectionType, status: ConnectionStatus
     (connection_type.protocol() == Protocol::Udp) == (status == ConnectionStatus::None)
 }
 
+/// What has no owner: what waits for its end, or is not accepted yet.
+pub const KERNEL: &str = "(kernel)";
+
 /// One group of connections. Ordered as equal counts are displayed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Group {
@@ -123,9 +141,16 @@ pub enum Group {
     Port(u16),
     /// With one address.
     Address(IpAddr),
+    /// Of one user id, or of nobody.
+    User(Option<u32>),
+    /// Of one cgroup id, or of nobody.
+    Cgroup(Option<u64>),
+    /// Of one inode number; 0 of no process.
+    Inode(u64),
 }
 
-/// The label of performance data, of thresholds and of the API, for example `tcp_ESTABLISHED`.
+/// The label of performance data, of thresholds and of the API, for example `tcp_ESTABLISHED`; of
+/// owners their number.
 impl fmt::Display for Group {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -134,6 +159,9 @@ impl fmt::Display for Group {
             Self::Status(status) => f.write_str(status.name()),
             Self::Port(port) => port.fmt(f),
             Self::Address(address) => address.fmt(f),
+            Self::User(Some(id)) => id.fmt(f),
+            Self::Cgroup(Some(id)) | Self::Inode(id @ 1..) => id.fmt(f),
+            Self::User(None) | Self::Cgroup(None) | Self::Inode(0) => f.write_str(KERNEL),
         }
     }
 }

@@ -11,9 +11,13 @@ pub mod counts;
 pub mod deadline;
 mod error;
 pub mod group;
+pub mod lengthy;
+pub mod owner;
+mod printable;
 mod range;
 mod report;
 pub mod selection;
+pub mod sockets;
 pub mod source;
 pub mod threshold;
 

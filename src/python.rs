@@ -13,12 +13,16 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 use pyo3_log::{Caching, Logger};
 
-use crate::cli::{self, Arguments, Kind, OPTIONS};
+use crate::cli::{self, Api, Arguments, Kind, OPTIONS};
 use crate::error::Error;
+
+mod sockets;
 
 /// Counts a host's TCP and UDP sockets; see the package `network_connections`.
 #[pymodule]
 mod _core {
+    #[pymodule_export]
+    use super::sockets::{Connection, SocketSummary, connections, socket_summary};
     #[pymodule_export]
     use super::{CheckResult, Range, check, count_connections, options, run};
 
@@ -95,38 +99,47 @@ fn keyword(option: &str) -> String {
     match option {
         "--conn-type" => "types".to_owned(),
         "--conn-status" => "statuses".to_owned(),
+        "--no-perfdata" => "perfdata".to_owned(),
         option => option.trim_start_matches('-').replace('-', "_"),
     }
 }
 
-/// Reads keywords as the options of the same names.
+/// Reads keywords as the options of the same names, as far as this function has them.
 fn arguments(
+    api: Api,
     types: Option<&Bound<'_, PyAny>>,
     statuses: Option<&Bound<'_, PyAny>>,
     keywords: Option<&Bound<'_, PyDict>>,
 ) -> PyResult<Arguments> {
     let mut arguments = Arguments::default();
-    set(&mut arguments, "types", types)?;
-    set(&mut arguments, "statuses", statuses)?;
+    set(&mut arguments, api, "types", types)?;
+    set(&mut arguments, api, "statuses", statuses)?;
     for (name, value) in keywords.into_iter().flatten() {
         let name: String = name.extract()?;
-        set(&mut arguments, &name, Some(&value))?;
+        set(&mut arguments, api, &name, Some(&value))?;
     }
     Ok(arguments)
 }
 
-fn set(arguments: &mut Arguments, name: &str, value: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
-    let (name, inverted) = if name == "perfdata" { ("no_perfdata", true) } else { (name, false) };
+fn set(
+    arguments: &mut Arguments,
+    api: Api,
+    name: &str,
+    value: Option<&Bound<'_, PyAny>>,
+) -> PyResult<()> {
     let unknown = || PyTypeError::new_err(format!("unexpected keyword argument {name:?}"));
     let option = OPTIONS
         .iter()
-        .find(|option| keyword(option.long) == name && option.keyword)
+        .find(|option| keyword(option.long) == name && option.api <= api)
         .ok_or_else(unknown)?;
     let Some(value) = value.filter(|value| !value.is_none()) else {
         return Ok(());
     };
     let values = match option.kind {
-        Kind::Switch if value.is_truthy()? != inverted => vec![String::new()],
+        // The one option that switches something off.
+        Kind::Switch if value.is_truthy()? != (option.long == "--no-perfdata") => {
+            vec![String::new()]
+        }
         Kind::Switch => return Ok(()),
         Kind::Repeated => several(value)?,
         _ => vec![text(value)?],
@@ -148,6 +161,14 @@ fn several(value: &Bound<'_, PyAny>) -> PyResult<Vec<String>> {
     }
 }
 
+fn dictionary<'py>(py: Python<'py>, counts: &[(String, u64)]) -> PyResult<Bound<'py, PyDict>> {
+    let dict = PyDict::new(py);
+    for (label, count) in counts {
+        dict.set_item(label, count)?;
+    }
+    Ok(dict)
+}
+
 /// Counts this host's connections per group, the largest first.
 ///
 /// Every keyword is the command's option of that name; `types` and `statuses` are --conn-type and
@@ -165,13 +186,8 @@ fn count_connections<'py>(
     statuses: Option<&Bound<'py, PyAny>>,
     keywords: Option<&Bound<'py, PyDict>>,
 ) -> PyResult<Bound<'py, PyDict>> {
-    let check = cli::check(&arguments(types, statuses, keywords)?)?;
-    let counts = released(py, |interrupted| check.count(interrupted))?;
-    let dict = PyDict::new(py);
-    for (group, count) in check.groups(&counts) {
-        dict.set_item(group.to_string(), count)?;
-    }
-    Ok(dict)
+    let check = cli::check(&arguments(Api::Count, types, statuses, keywords)?)?;
+    dictionary(py, &released(py, |interrupted| check.count(interrupted))?)
 }
 
 /// Counts this host's connections and judges every group by the thresholds.
@@ -181,7 +197,7 @@ fn count_connections<'py>(
 #[pyo3(
     signature = (types=None, statuses=None, **keywords),
     text_signature = "(types=None, statuses=None, *, warning=None, critical=None, \
-always_ok=False, perfdata=True, local_port=None, remote_port=None, local_address=None, \
+always_ok=False, perfdata=True, lengthy=False, local_port=None, remote_port=None, local_address=None, \
 remote_address=None, group_by='type-status', top=None, zero=False, no_match_severity='ok', \
 source='auto', timeout=8.0)"
 )]
@@ -191,13 +207,13 @@ fn check<'py>(
     statuses: Option<&Bound<'py, PyAny>>,
     keywords: Option<&Bound<'py, PyDict>>,
 ) -> PyResult<CheckResult> {
-    let check = cli::check(&arguments(types, statuses, keywords)?)?;
+    let check = cli::check(&arguments(Api::Check, types, statuses, keywords)?)?;
     let report = released(py, |interrupted| check.run(interrupted))?;
     Ok(CheckResult {
         state: report.state() as u8,
         message: report.message(),
         perfdata: report.perfdata(),
-        counts: report.groups.iter().map(|j| (j.group.to_string(), j.count)).collect(),
+        counts: report.groups.iter().map(|j| (j.label.clone(), j.count)).collect(),
         json: report.to_json(),
         prometheus: report.to_prometheus(),
     })
@@ -254,11 +270,7 @@ impl CheckResult {
 
     #[getter]
     fn counts<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let dict = PyDict::new(py);
-        for (label, count) in &self.counts {
-            dict.set_item(label, count)?;
-        }
-        Ok(dict)
+        dictionary(py, &self.counts)
     }
 
     /// The result as one JSON object.

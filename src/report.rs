@@ -3,11 +3,13 @@
 mod json;
 mod plugin;
 mod prometheus;
+mod tables;
 
 use crate::check::Report;
 use crate::error::Error;
 use crate::selection::Named;
 
+#[cfg(feature = "python")]
 pub(crate) use plugin::line;
 
 /// What a report is printed as.

@@ -108,6 +108,17 @@ impl<T: Named> Choice<T> {
         })
     }
 
+    /// Chooses these values.
+    #[must_use]
+    pub fn of(values: &[T]) -> Self {
+        let names: Vec<_> = values.iter().map(|value| value.name().to_ascii_lowercase()).collect();
+        Self {
+            bits: values.iter().fold(0, |bits, value| bits | value.bit()),
+            label: names.join(","),
+            values: std::marker::PhantomData,
+        }
+    }
+
     /// Whether `value` is chosen.
     #[must_use]
     pub fn contains(&self, value: T) -> bool {

@@ -18,6 +18,7 @@ mod netstat2;
 pub mod procfs;
 #[cfg(target_os = "linux")]
 mod sock_diag;
+pub mod sockstat;
 
 /// Who can be asked for connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +70,52 @@ pub trait Collector: Sized {
 
     /// Takes in what a complete dump gave.
     fn merge(&mut self, dump: Self);
+}
+
+impl<C: Collector> Collector for Option<C> {
+    fn fresh(&self) -> Self {
+        self.as_ref().map(Collector::fresh)
+    }
+
+    #[inline]
+    fn add(&mut self, connection: &impl Connection) -> Result<(), Error> {
+        self.as_mut().map_or(Ok(()), |collector| collector.add(connection))
+    }
+
+    fn merge(&mut self, dump: Self) {
+        if let (Some(collector), Some(dump)) = (self, dump) {
+            collector.merge(dump);
+        }
+    }
+}
+
+impl<A: Collector, B: Collector> Collector for (A, B) {
+    fn fresh(&self) -> Self {
+        (self.0.fresh(), self.1.fresh())
+    }
+
+    #[inline]
+    fn add(&mut self, connection: &impl Connection) -> Result<(), Error> {
+        self.0.add(connection)?;
+        self.1.add(connection)
+    }
+
+    fn merge(&mut self, dump: Self) {
+        self.0.merge(dump.0);
+        self.1.merge(dump.1);
+    }
+}
+
+/// The ports that this system gives to outgoing connections, the lowest and the highest.
+#[cfg(target_os = "linux")]
+pub(crate) fn ephemeral_port_range() -> Option<(u16, u16)> {
+    procfs::ephemeral_port_range()
+}
+
+/// The ports that this system gives to outgoing connections: not known here.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn ephemeral_port_range() -> Option<(u16, u16)> {
+    None
 }
 
 /// The choice that leaves the source to the check.

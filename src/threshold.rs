@@ -5,7 +5,8 @@ use std::str::FromStr;
 
 use crate::connection::{ConnectionStatus, ConnectionType};
 use crate::error::Error;
-use crate::group::{Group, GroupBy, possible};
+use crate::group::{Group, GroupBy, KERNEL, possible};
+use crate::owner;
 use crate::range::Range;
 use crate::selection::{Named, Network, Ports, Selection};
 
@@ -28,6 +29,8 @@ enum Key {
     Type(ConnectionType),
     /// Every group in this status.
     Status(ConnectionStatus),
+    /// The groups of owners with this label or, of processes, this name.
+    Owner(String),
 }
 
 /// The key of the sum of what is selected.
@@ -80,10 +83,10 @@ impl Thresholds {
 
     /// The range of a group: that of its most specific key, of equally specific ones the last.
     #[must_use]
-    pub fn of(&self, group: Group) -> Option<&Range> {
+    pub fn of(&self, group: Group, label: &str) -> Option<&Range> {
         self.keyed
             .iter()
-            .filter_map(|(key, range)| key.specificity(group).map(|rank| (rank, range)))
+            .filter_map(|(key, range)| key.specificity(group, label).map(|rank| (rank, range)))
             // The last of the largest.
             .max_by_key(|(rank, _)| *rank)
             .map(|(_, range)| range)
@@ -150,12 +153,22 @@ impl Key {
                 .ok_or_else(|| refused("a selected local address")),
             GroupBy::RemoteAddress => address(text, &selection.remote_addresses, selection)
                 .ok_or_else(|| refused("a selected remote address")),
+            GroupBy::User => {
+                user(text).ok_or_else(|| refused("the name or id of a user of this host"))
+            }
+            // What there is changes from minute to minute.
+            GroupBy::Unit | GroupBy::Process => Ok(Self::Owner(text.to_owned())),
         }
     }
 
     /// How closely this key means a group; `None` where it does not.
-    fn specificity(&self, group: Group) -> Option<u8> {
+    fn specificity(&self, group: Group, label: &str) -> Option<u8> {
         match (self, group) {
+            (Self::Owner(key), _) if key.eq_ignore_ascii_case(label) => Some(2),
+            (Self::Owner(key), Group::Inode(_)) => {
+                let (name, _) = label.rsplit_once(" (")?;
+                key.eq_ignore_ascii_case(name).then_some(1)
+            }
             (Self::Group(key), group) if *key == group => Some(2),
             (Self::Type(key), Group::TypeStatus(t, _) | Group::Type(t)) if *key == t => Some(1),
             (Self::Status(key), Group::TypeStatus(_, status) | Group::Status(status))
@@ -207,6 +220,15 @@ fn address(text: &str, selected: &[Network], selection: &Selection) -> Option<Ke
     (fits && family).then_some(Key::Group(Group::Address(address)))
 }
 
+fn user(text: &str) -> Option<Key> {
+    let id = if text.eq_ignore_ascii_case(KERNEL) {
+        None
+    } else {
+        Some(text.parse().ok().or_else(|| owner::user_id(text))?)
+    };
+    Some(Key::Group(Group::User(id)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -218,7 +240,7 @@ mod tests {
     fn range_of(text: &str, group: Group) -> String {
         parse(text, GroupBy::TypeStatus)
             .unwrap_or_else(|e| panic!("{e}"))
-            .of(group)
+            .of(group, &group.to_string())
             .map_or_else(|| "none".to_owned(), ToString::to_string)
     }
 

@@ -7,12 +7,26 @@
 True
 """
 
-from ._core import CheckResult, Range, __version__, check, count_connections
+from ._core import (
+    CheckResult,
+    Connection,
+    Range,
+    SocketSummary,
+    __version__,
+    check,
+    connections,
+    count_connections,
+    socket_summary,
+)
 
 __all__ = [
     "CheckResult",
+    "Connection",
     "Range",
+    "SocketSummary",
     "__version__",
     "check",
+    "connections",
     "count_connections",
+    "socket_summary",
 ]

@@ -102,7 +102,8 @@ def count_connections(
         remote_address: One or more addresses or networks. An IPv4 network has the IPv4-mapped
             peers of IPv6 sockets too.
         group_by: ``"type-status"``, ``"type"``, ``"status"``, ``"local-port"``,
-            ``"remote-port"``, ``"local-address"`` or ``"remote-address"``.
+            ``"remote-port"``, ``"local-address"``, ``"remote-address"``, ``"user"``, ``"unit"``
+            or ``"process"``. What nobody owns is ``(kernel)``.
         zero: Whether selected types and statuses without sockets are there as 0.
         source: ``"auto"`` for the best source that answers completely, or the only one to ask:
             ``"netlink"`` or ``"procfs"`` (Linux), ``"netstat2"`` (other systems).
@@ -125,6 +126,7 @@ def check(
     critical: _Threshold | None = None,
     always_ok: bool = False,
     perfdata: bool = True,
+    lengthy: bool = False,
     local_port: _Ports | None = None,
     remote_port: _Ports | None = None,
     local_address: _Addresses | None = None,
@@ -149,6 +151,8 @@ def check(
         critical: The state is CRITICAL where a count lies outside this range.
         always_ok: Make the state OK whatever was found.
         perfdata: Whether the result has performance data.
+        lengthy: Whether the message goes on with tables of who has the connections of each group
+            in alert state, and of their peers. Reads ``/proc/PID/fd``.
         top: How many groups the message names at most; by default all types and statuses, and
             10 of other groups.
         no_match_severity: The state where nothing is found: ``"ok"``, ``"warn"``, ``"crit"`` or
@@ -158,6 +162,185 @@ def check(
         ValueError: An argument is not valid; the message says what would be.
         OSError: No source answered; the message names each one's cause, ``errno`` the first.
         TimeoutError: The timeout passed.
+    """
+
+@final
+class Connection:
+    """One connection, as ``ss -antup`` shows it: frozen, hashable and picklable.
+
+    What a source does not tell is None: procfs knows no units, and netstat2 (Windows, macOS)
+    neither owners nor queues nor the remote end of UDP sockets.
+    """
+
+    def __new__(
+        cls,
+        type: str,  # noqa: A002 - the field's name everywhere
+        status: str,
+        local_address: str,
+        local_port: int,
+        remote_address: str | None = None,
+        remote_port: int | None = None,
+        recv_queue: int | None = None,
+        send_queue: int | None = None,
+        inode: int | None = None,
+        uid: int | None = None,
+        user: str | None = None,
+        unit: str | None = None,
+        processes: Sequence[tuple[int, str]] | None = None,
+    ) -> Connection: ...
+    @property
+    def type(self) -> str:
+        """``tcp``, ``tcp6``, ``udp`` or ``udp6``."""
+    @property
+    def status(self) -> str:
+        """psutil's name of the state, for example ``ESTABLISHED``; of UDP sockets ``NONE``."""
+    @property
+    def local_address(self) -> str:
+        """The local IP address; ``0.0.0.0`` or ``::`` where the socket is bound to none."""
+    @property
+    def local_port(self) -> int:
+        """The local port."""
+    @property
+    def remote_address(self) -> str | None:
+        """The remote IP address; ``0.0.0.0`` or ``::`` where the socket is not connected."""
+    @property
+    def remote_port(self) -> int | None:
+        """The remote port; 0 where the socket is not connected."""
+    @property
+    def recv_queue(self) -> int | None:
+        """Bytes that wait to be read; of a listening socket connections to be accepted."""
+    @property
+    def send_queue(self) -> int | None:
+        """Bytes that wait to be acknowledged; of a listening socket how many may wait (netlink)."""
+    @property
+    def inode(self) -> int | None:
+        """The socket's inode number; 0 where no process has it."""
+    @property
+    def uid(self) -> int | None:
+        """The id of the user who made the socket; None where nobody owns it, as in TIME_WAIT."""
+    @property
+    def user(self) -> str | None:
+        """The name of that user; None where it has none."""
+    @property
+    def unit(self) -> str | None:
+        """The systemd unit or container in whose cgroup the socket was made (netlink)."""
+    @property
+    def processes(self) -> tuple[tuple[int, str], ...] | None:
+        """Ids and names of the processes that have it, the lowest first; None if not asked for.
+
+        Empty where none has it, or where only its user and root may see it.
+        """
+    def __eq__(self, other: object, /) -> bool: ...
+    def __ne__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+    def __reduce__(self) -> tuple[Any, tuple[Any, ...]]: ...
+
+def connections(
+    types: str | Iterable[str] | None = None,
+    statuses: str | Iterable[str] | None = None,
+    *,
+    processes: bool = False,
+    local_port: _Ports | None = None,
+    remote_port: _Ports | None = None,
+    local_address: _Addresses | None = None,
+    remote_address: _Addresses | None = None,
+    source: str = "auto",
+    timeout: float = 8.0,
+) -> list[Connection]:
+    """Return this host's connections themselves, in the kernel's order.
+
+    To count them, :func:`count_connections` is faster and needs no memory. Arguments that are not
+    listed here are those of :func:`count_connections`.
+
+    Args:
+        types: As for :func:`count_connections`.
+        statuses: As for :func:`count_connections`.
+        processes: Whether to look up the processes too, which reads all of ``/proc/PID/fd``;
+            without root only the caller's own can be seen.
+
+    Raises:
+        ValueError: An argument is not valid; the message says what would be.
+        OSError: No source answered; the message names each one's cause, ``errno`` the first.
+        TimeoutError: The timeout passed.
+    """
+
+@final
+class SocketSummary:
+    """The kernel's own sums of sockets, as ``ss -s`` shows them: frozen, hashable and picklable.
+
+    Source: ``/proc/net/sockstat``, ``sockstat6`` and ``snmp``, proc_net(5).
+    """
+
+    def __new__(
+        cls,
+        sockets: int,
+        tcp: int,
+        tcp_established: int,
+        tcp_closed: int,
+        tcp_orphaned: int,
+        tcp_time_wait: int,
+        tcp4: int,
+        tcp6: int,
+        udp4: int,
+        udp6: int,
+        raw4: int,
+        raw6: int,
+        frag4: int,
+        frag6: int,
+    ) -> SocketSummary: ...
+    @property
+    def sockets(self) -> int:
+        """Sockets of every kind, UNIX ones included."""
+    @property
+    def tcp(self) -> int:
+        """TCP sockets, those in TIME_WAIT included."""
+    @property
+    def tcp_established(self) -> int:
+        """TCP sockets in ESTABLISHED or CLOSE_WAIT (tcpCurrEstab, RFC 4022)."""
+    @property
+    def tcp_closed(self) -> int:
+        """TCP sockets neither bound nor connected, and those in TIME_WAIT: as ``ss`` counts."""
+    @property
+    def tcp_orphaned(self) -> int:
+        """TCP sockets that no process has any more."""
+    @property
+    def tcp_time_wait(self) -> int:
+        """TCP sockets in TIME_WAIT."""
+    @property
+    def tcp4(self) -> int:
+        """TCP sockets over IPv4 in use."""
+    @property
+    def tcp6(self) -> int:
+        """TCP sockets over IPv6 in use."""
+    @property
+    def udp4(self) -> int:
+        """UDP sockets over IPv4 in use."""
+    @property
+    def udp6(self) -> int:
+        """UDP sockets over IPv6 in use."""
+    @property
+    def raw4(self) -> int:
+        """Raw sockets over IPv4 in use."""
+    @property
+    def raw6(self) -> int:
+        """Raw sockets over IPv6 in use."""
+    @property
+    def frag4(self) -> int:
+        """IPv4 datagrams that are being put together."""
+    @property
+    def frag6(self) -> int:
+        """IPv6 datagrams that are being put together."""
+    def __eq__(self, other: object, /) -> bool: ...
+    def __ne__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+    def __reduce__(self) -> tuple[Any, tuple[Any, ...]]: ...
+
+def socket_summary() -> SocketSummary:
+    """Return the kernel's own sums of sockets, which cost nothing to ask for.
+
+    Raises:
+        ValueError: This system has none (all but Linux).
+        OSError: ``/proc`` cannot be read.
     """
 
 def run(

@@ -17,7 +17,7 @@ impl Report {
             .iter()
             .map(|judged| {
                 json!({
-                    "label": judged.group.to_string(),
+                    "label": judged.label,
                     "count": judged.count,
                     "state": judged.state as u8,
                 })

@@ -1,14 +1,16 @@
 //! The message and performance data of a Nagios plugin.
 
-use std::borrow::Cow;
 use std::fmt;
 
 use crate::check::{Judged, Report, State};
 use crate::error::Error;
+use crate::printable::neutralised;
+use crate::report::tables::tables;
 use crate::threshold::TOTAL;
 
 impl Report {
-    /// The message: everything before the performance data.
+    /// The message: everything before the performance data; below its first line the details, where
+    /// they were asked for.
     #[must_use]
     pub fn message(&self) -> String {
         let mut parts = Vec::new();
@@ -27,15 +29,21 @@ impl Report {
         if self.check.always_ok {
             message.push_str(" (always ok)");
         }
-        neutralised(&message).into_owned()
+        let mut message = neutralised(&message).into_owned();
+        if !self.details.is_empty() {
+            message.push_str(&tables(self, message.len()));
+        }
+        message
     }
 
     fn part(&self, judged: &Judged) -> String {
-        let mut label = judged.group.to_string();
-        if self.check.group_by.is_small() {
-            label = label.replace('_', " ");
-        }
+        let label = self.spaced(&judged.label);
         format!("{label}: {}{}", judged.count, mark(judged.state))
+    }
+
+    /// A label as the message shows it.
+    pub(super) fn spaced(&self, label: &str) -> String {
+        if self.check.group_by.is_small() { label.replace('_', " ") } else { label.to_owned() }
     }
 
     fn nothing(&self) -> String {
@@ -99,63 +107,9 @@ pub fn failure(error: &Error) -> String {
     neutralised(&line).into_owned()
 }
 
-/// Replaces what would end the message or be read as markup: `|` begins performance data, and a
-/// web interface that sees one HTML tag renders the whole output as HTML.
-fn neutralised(message: &str) -> Cow<'_, str> {
-    if !message.contains(['|', '<']) {
-        return Cow::Borrowed(message);
-    }
-    let mut safe = String::with_capacity(message.len());
-    for (at, c) in message.char_indices() {
-        match c {
-            '|' => safe.push('!'),
-            '<' if opens_tag(message.get(at + 1..).unwrap_or("")) => safe.push_str("&lt;"),
-            c => safe.push(c),
-        }
-    }
-    Cow::Owned(safe)
-}
-
-/// Whether what follows a `<` makes it a tag to Icinga Web: a word, then either `>` or one blank, an
-/// attribute and somewhere a `>` (`PluginOutput` in its library icingadb-web).
-fn opens_tag(after: &str) -> bool {
-    let word =
-        |text: &str| text.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(text.len());
-    let rest = after.get(word(after)..).unwrap_or("");
-    if rest.len() == after.len() {
-        return false;
-    }
-    let mut chars = rest.chars();
-    match chars.next() {
-        Some('>') => true,
-        Some(blank) if blank.is_whitespace() => {
-            let attribute = chars.as_str();
-            let value = attribute.get(word(attribute)..).unwrap_or("");
-            value.len() < attribute.len() && value.starts_with('=') && value.contains('>')
-        }
-        _ => false,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn perfdata_separators_and_tags_are_neutralised() {
-        for (message, safe) in [
-            ("a|b", "a!b"),
-            ("<b>", "&lt;b>"),
-            ("<a href=x>", "&lt;a href=x>"),
-            ("<a href=x", "<a href=x"),
-            ("<= 10 < 5 <5.3>", "<= 10 < 5 <5.3>"),
-            ("</b>", "</b>"),
-            ("<a  b=c>", "<a  b=c>"),
-            ("<é>|", "&lt;é>!"),
-        ] {
-            assert_eq!(neutralised(message), safe);
-        }
-    }
 
     #[test]
     fn a_failure_is_one_line() {

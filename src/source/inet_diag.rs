@@ -7,7 +7,7 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use crate::connection::{Connection, ConnectionStatus, ConnectionType, Protocol};
+use crate::connection::{Connection, ConnectionStatus, ConnectionType, Protocol, owner};
 use crate::error::Error;
 use crate::selection::{Network, Ports, Selection};
 
@@ -25,6 +25,9 @@ const AF_INET: u8 = 2;
 const AF_INET6: u8 = 10;
 const IPPROTO_TCP: u8 = 6;
 const IPPROTO_UDP: u8 = 17;
+
+/// `INET_DIAG_CGROUP_ID`
+const CGROUP_ID: u16 = 21;
 
 /// `sizeof(struct nlmsghdr)`
 const HEADER: usize = 16;
@@ -351,12 +354,14 @@ pub struct Socket<'a> {
     connection_type: ConnectionType,
     status: ConnectionStatus,
     fixed: &'a [u8; MESSAGE],
+    attributes: &'a [u8],
 }
 
 impl<'a> Socket<'a> {
     #[inline]
     fn new(protocol: Protocol, payload: &'a [u8]) -> Result<Self, Error> {
-        let fixed: &[u8; MESSAGE] = payload.first_chunk().ok_or_else(cut_short)?;
+        let (fixed, attributes): (&[u8; MESSAGE], _) =
+            payload.split_first_chunk().ok_or_else(cut_short)?;
         let [family, state, ..] = *fixed;
         let ipv6 = match family {
             AF_INET => false,
@@ -365,7 +370,7 @@ impl<'a> Socket<'a> {
         };
         let status = ConnectionStatus::from_linux(protocol, state)
             .ok_or_else(|| garbled(&format!("a socket in unknown state {state}")))?;
-        Ok(Self { connection_type: ConnectionType::new(protocol, ipv6), status, fixed })
+        Ok(Self { connection_type: ConnectionType::new(protocol, ipv6), status, fixed, attributes })
     }
 
     /// Port at `port`, address at `address`, both offsets into `struct inet_diag_msg`.
@@ -378,6 +383,21 @@ impl<'a> Socket<'a> {
             IpAddr::V4(Ipv4Addr::from(self.bytes::<4>(address)?))
         };
         Ok(SocketAddr::new(address, port))
+    }
+
+    /// The payload of an attribute (`struct nlattr`).
+    #[inline]
+    fn attribute(&self, kind: u16) -> Result<Option<&'a [u8]>, Error> {
+        let mut rest = self.attributes;
+        while let Some([l0, l1, k0, k1]) = rest.first_chunk().copied() {
+            let length = usize::from(u16::from_ne_bytes([l0, l1]));
+            let payload = rest.get(4..length).ok_or_else(cut_short)?;
+            if u16::from_ne_bytes([k0, k1]) == kind {
+                return Ok(Some(payload));
+            }
+            rest = rest.get(length.next_multiple_of(4)..).unwrap_or(&[]);
+        }
+        Ok(None)
     }
 
     #[inline]
@@ -405,5 +425,36 @@ impl Connection for Socket<'_> {
     #[inline]
     fn remote(&self) -> Result<SocketAddr, Error> {
         self.endpoint(6, 24)
+    }
+
+    fn queues(&self) -> Result<(u32, u32), Error> {
+        let queue = |offset| self.bytes(offset).map(u32::from_ne_bytes);
+        Ok((queue(56)?, queue(60)?))
+    }
+
+    #[inline]
+    fn inode(&self) -> Result<u64, Error> {
+        self.bytes(68).map(u32::from_ne_bytes).map(u64::from)
+    }
+
+    #[inline]
+    fn uid(&self) -> Result<Option<u32>, Error> {
+        let uid = self.bytes(64).map(u32::from_ne_bytes)?;
+        Ok(owner(self.status, self.inode()?, uid))
+    }
+
+    #[inline]
+    fn cgroup(&self) -> Result<Option<u64>, Error> {
+        match self.attribute(CGROUP_ID)? {
+            Some(id) => {
+                id.first_chunk().map(|id| Some(u64::from_ne_bytes(*id))).ok_or_else(cut_short)
+            }
+            // Neither what waits for its end nor what is not accepted yet has one.
+            None if self.inode()? == 0 => Ok(None),
+            None => Err(Error::Unsupported(
+                "this kernel does not tell the cgroups of sockets (Linux 5.9 and newer do)"
+                    .to_owned(),
+            )),
+        }
     }
 }

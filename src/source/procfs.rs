@@ -2,14 +2,16 @@
 //!
 //! The lesser source: under churn the kernel itself may skip a row of `/proc/net/tcp`.
 
+use std::io::Read;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::OwnedFd;
+use std::str::FromStr;
 
 use log::debug;
 use rustix::fs::{AtFlags, Mode, OFlags, fstatfs, open, openat, statat};
 use rustix::io::{Errno, read as read_file};
 
-use crate::connection::{Connection, ConnectionStatus, ConnectionType, Protocol};
+use crate::connection::{Connection, ConnectionStatus, ConnectionType, Protocol, owner};
 use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::selection::Selection;
@@ -27,10 +29,10 @@ pub(super) fn read<C: Collector>(
     if selection.linux_mask(protocol) == 0 {
         return Ok(());
     }
-    let (directory, path) = open_directory()?;
+    let directory = NetDirectory::open()?;
     for connection_type in selection.types_of(protocol) {
-        let path = format!("{path}/{}", connection_type.name());
-        if let Some(table) = open_table(&directory, connection_type, &path)? {
+        if let Some(table) = directory.open_table(connection_type)? {
+            let path = directory.path(connection_type.name());
             read_table(&table, connection_type, &path, selection, deadline, dump)?;
         }
     }
@@ -39,43 +41,69 @@ pub(super) fn read<C: Collector>(
 
 /// The `net` directory of this very thread: `/proc/net` is that of the process's first one, which
 /// may live in another network namespace.
-fn open_directory() -> Result<(OwnedFd, String), Error> {
-    let open = |path: &str| {
-        open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
-            .map_err(|e| Error::system(path, e))
-    };
-    let path = "/proc/thread-self/net".to_owned();
-    open(&path).map(|directory| (directory, path)).or_else(|error| {
-        // Before Linux 3.17 there was no thread-self.
-        let path = format!("/proc/self/task/{}/net", rustix::thread::gettid());
-        open(&path).map(|directory| (directory, path)).map_err(|_| error)
-    })
+pub(crate) struct NetDirectory {
+    descriptor: OwnedFd,
+    path: String,
 }
 
-/// The table of one type, `None` where the host has no IPv6.
-fn open_table(
-    directory: &OwnedFd,
-    connection_type: ConnectionType,
-    path: &str,
-) -> Result<Option<OwnedFd>, Error> {
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
-    match openat(directory, connection_type.name(), flags, Mode::empty()) {
-        Ok(table) => {
-            // A file system that covers /proc could show anything.
-            let kind = fstatfs(&table).map_err(|e| Error::system(path, e))?.f_type;
-            if kind == rustix::fs::PROC_SUPER_MAGIC {
-                Ok(Some(table))
-            } else {
-                Err(Error::Garbled(format!("{path} is not the kernel's")))
+impl NetDirectory {
+    pub(crate) fn open() -> Result<Self, Error> {
+        let open = |path: String| {
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            match open(&path, flags, Mode::empty()) {
+                Ok(descriptor) => Ok(Self { descriptor, path }),
+                Err(error) => Err(Error::system(path, error)),
             }
+        };
+        open("/proc/thread-self/net".to_owned()).or_else(|error| {
+            // Before Linux 3.17 there was no thread-self.
+            open(format!("/proc/self/task/{}/net", rustix::thread::gettid())).map_err(|_| error)
+        })
+    }
+
+    fn path(&self, name: &str) -> String {
+        format!("{}/{name}", self.path)
+    }
+
+    fn open_file(&self, name: &str) -> Result<OwnedFd, Error> {
+        let failed = |error| Error::system(self.path(name), error);
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        let file = openat(&self.descriptor, name, flags, Mode::empty()).map_err(failed)?;
+        // A file system that covers /proc could show anything.
+        if fstatfs(&file).map_err(failed)?.f_type == rustix::fs::PROC_SUPER_MAGIC {
+            Ok(file)
+        } else {
+            Err(Error::Garbled(format!("{} is not the kernel's", self.path(name))))
         }
-        Err(Errno::NOENT) if connection_type.is_ipv6() => {
-            let ipv4 = ConnectionType::new(connection_type.protocol(), false);
-            statat(directory, ipv4.name(), AtFlags::empty())
-                .map(|_| None)
-                .map_err(|_| Error::system(path, Errno::NOENT))
-        }
-        Err(error) => Err(Error::system(path, error)),
+    }
+
+    /// The table of one type, `None` where the host has no IPv6.
+    fn open_table(&self, connection_type: ConnectionType) -> Result<Option<OwnedFd>, Error> {
+        let missing = match self.open_file(connection_type.name()) {
+            Err(error) if error.errno() == Some(Errno::NOENT.raw_os_error()) => error,
+            other => return other.map(Some),
+        };
+        let ipv4 = ConnectionType::new(connection_type.protocol(), false);
+        let no_ipv6 = connection_type.is_ipv6()
+            && statat(&self.descriptor, ipv4.name(), AtFlags::empty()).is_ok();
+        if no_ipv6 { Ok(None) } else { Err(missing) }
+    }
+
+    /// The text of a small file.
+    pub(crate) fn read(&self, name: &str) -> Result<String, Error> {
+        let mut text = String::new();
+        let read = std::fs::File::from(self.open_file(name)?).read_to_string(&mut text);
+        read.map(|_| text).map_err(|error| Error::system(self.path(name), error))
+    }
+}
+
+/// The ports that the kernel gives to outgoing connections (`ip_local_port_range` in `ip(7)`).
+pub(crate) fn ephemeral_port_range() -> Option<(u16, u16)> {
+    let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").ok()?;
+    let mut ports = range.split_ascii_whitespace().map(str::parse);
+    match (ports.next()?, ports.next()?) {
+        (Ok(first), Ok(last)) if first <= last => Some((first, last)),
+        _ => None,
     }
 }
 
@@ -182,6 +210,9 @@ pub struct Row<'a> {
     status: ConnectionStatus,
     local: &'a [u8],
     remote: &'a [u8],
+    queues: &'a [u8],
+    uid: &'a [u8],
+    inode: &'a [u8],
 }
 
 impl<'a> Row<'a> {
@@ -194,16 +225,18 @@ impl<'a> Row<'a> {
         let local = field()?;
         let remote = field()?;
         let state = field()?;
-        for _ in ["queues", "timer", "retransmits", "uid", "timeout", "inode"] {
-            field()?;
-        }
+        let queues = field()?;
+        let (_timer, _retransmits) = (field()?, field()?);
+        let uid = field()?;
+        let _timeout = field()?;
+        let inode = field()?;
         let status = (slot.ends_with(b":") && state.len() == 2)
             .then(|| hex(state))
             .flatten()
             .and_then(|number| u8::try_from(number).ok())
             .and_then(|number| ConnectionStatus::from_linux(connection_type.protocol(), number))
             .ok_or_else(|| garbled(line))?;
-        Ok(Self { connection_type, status, local, remote })
+        Ok(Self { connection_type, status, local, remote, queues, uid, inode })
     }
 
     /// `0100007F:0016`: the address as 32-bit words in the machine's byte order, and the port.
@@ -236,6 +269,11 @@ fn hex(digits: &[u8]) -> Option<u32> {
     digits.iter().try_fold(0, |number, digit| Some(number << 4 | char::from(*digit).to_digit(16)?))
 }
 
+fn decimal<T: FromStr>(digits: &[u8]) -> Result<T, Error> {
+    let number = str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok());
+    number.ok_or_else(|| garbled(digits))
+}
+
 #[cold]
 fn garbled(what: &[u8]) -> Error {
     Error::Garbled(format!("cannot read {:?}", String::from_utf8_lossy(what)))
@@ -256,5 +294,22 @@ impl Connection for Row<'_> {
 
     fn remote(&self) -> Result<SocketAddr, Error> {
         self.endpoint(self.remote)
+    }
+
+    fn queues(&self) -> Result<(u32, u32), Error> {
+        // `tx:rx`, both hexadecimal
+        let mut queues = self.queues.split(|b| *b == b':').map(hex);
+        match (queues.next().flatten(), queues.next().flatten()) {
+            (Some(send), Some(receive)) => Ok((receive, send)),
+            _ => Err(garbled(self.queues)),
+        }
+    }
+
+    fn inode(&self) -> Result<u64, Error> {
+        decimal(self.inode)
+    }
+
+    fn uid(&self) -> Result<Option<u32>, Error> {
+        Ok(owner(self.status, self.inode()?, decimal(self.uid)?))
     }
 }

@@ -1,0 +1,84 @@
+//! Makes names that come from outside fit for a line of output.
+
+use std::borrow::Cow;
+
+/// The text of these bytes in which nothing moves the cursor, changes a colour, turns the direction
+/// of writing or is not there to see: each such character becomes `?`.
+#[must_use]
+pub fn printable(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).chars().map(|c| if is_invisible(c) { '?' } else { c }).collect()
+}
+
+fn is_invisible(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
+            | '\u{e0000}'..='\u{e007f}')
+}
+
+/// Replaces what would end the message or be read as markup: `|` begins performance data, and a
+/// web interface that sees one HTML tag renders the whole output as HTML.
+#[must_use]
+pub fn neutralised(message: &str) -> Cow<'_, str> {
+    if !message.contains(['|', '<']) {
+        return Cow::Borrowed(message);
+    }
+    let mut safe = String::with_capacity(message.len());
+    for (at, c) in message.char_indices() {
+        match c {
+            '|' => safe.push('!'),
+            '<' if opens_tag(message.get(at + 1..).unwrap_or("")) => safe.push_str("&lt;"),
+            c => safe.push(c),
+        }
+    }
+    Cow::Owned(safe)
+}
+
+/// Whether what follows a `<` makes it a tag to Icinga Web: a word, then either `>` or one blank, an
+/// attribute and somewhere a `>` (`PluginOutput` in its library icingadb-web).
+fn opens_tag(after: &str) -> bool {
+    let word =
+        |text: &str| text.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(text.len());
+    let rest = after.get(word(after)..).unwrap_or("");
+    if rest.len() == after.len() {
+        return false;
+    }
+    let mut chars = rest.chars();
+    match chars.next() {
+        Some('>') => true,
+        Some(blank) if blank.is_whitespace() => {
+            let attribute = chars.as_str();
+            let value = attribute.get(word(attribute)..).unwrap_or("");
+            value.len() < attribute.len() && value.starts_with('=') && value.contains('>')
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn perfdata_separators_and_tags_are_neutralised() {
+        for (message, safe) in [
+            ("a|b", "a!b"),
+            ("<b>", "&lt;b>"),
+            ("<a href=x>", "&lt;a href=x>"),
+            ("<a href=x", "<a href=x"),
+            ("<= 10 < 5 <5.3>", "<= 10 < 5 <5.3>"),
+            ("</b>", "</b>"),
+            ("<a  b=c>", "<a  b=c>"),
+            ("<é>|", "&lt;é>!"),
+        ] {
+            assert_eq!(neutralised(message), safe);
+        }
+    }
+
+    #[test]
+    fn what_is_not_there_to_see_is_seen() {
+        assert_eq!(printable(b"a\n\x1b[31mb\xff"), "a??[31mb\u{fffd}");
+        assert_eq!(printable("x\u{202e}y\u{200b}z é 漢".as_bytes()), "x?y?z é 漢");
+    }
+}

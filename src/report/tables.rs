@@ -1,0 +1,106 @@
+//! The tables below a message, in the collection's ASCII style, fitted into what is left.
+
+use std::fmt::Write;
+
+use unicode_width::UnicodeWidthStr;
+
+use crate::check::Report;
+use crate::lengthy::{Detail, Holder, ROWS};
+use crate::printable::neutralised;
+
+/// Nagios and NRPE cut longer outputs, and what they cut is the performance data.
+const LIMIT: usize = 8_000;
+
+/// The details of a report whose message has `used` bytes so far: as many rows as fit, and what
+/// does not fit is counted.
+pub(super) fn tables(report: &Report, used: usize) -> String {
+    // The line end, the separator of the performance data and the performance data itself.
+    let left = (LIMIT - 1).saturating_sub(used + 2 + report.perfdata().len());
+    for rows in (1..=ROWS).rev() {
+        let text: String =
+            report.details.iter().map(|detail| tables_of(report, detail, rows)).collect();
+        if text.len() <= left {
+            return text;
+        }
+    }
+    // Not even one row of each: the first groups are the worst.
+    let mut text = String::new();
+    for (number, detail) in report.details.iter().enumerate() {
+        let table = tables_of(report, detail, 1);
+        let rest = format!("\n\nand {} more groups", report.details.len() - number);
+        if text.len() + table.len() + rest.len() > left {
+            if text.len() + rest.len() <= left {
+                text.push_str(&rest);
+            }
+            break;
+        }
+        text.push_str(&table);
+    }
+    text
+}
+
+fn tables_of(report: &Report, detail: &Detail, rows: usize) -> String {
+    let label = neutralised(&report.spaced(&detail.label)).into_owned();
+    let mut text = String::new();
+    if !detail.holders.is_empty() {
+        let holders = detail.holders.iter().map(|holder| {
+            let Holder { count, process, unit, user } = holder;
+            vec![count.to_string(), process.clone(), unit.clone(), user.clone()]
+        });
+        let table = table(&["Connections", "Process", "Unit", "User"], holders, rows);
+        let _ = write!(text, "\n\n{label}, by owner:\n{table}");
+    }
+    if !detail.peers.is_empty() {
+        let peers = detail.peers.iter().map(|peer| {
+            let dash = || "-".to_owned();
+            vec![
+                peer.count.to_string(),
+                peer.address.to_string(),
+                peer.port.map_or_else(dash, |port| port.to_string()),
+                peer.ports.map_or_else(dash, |(used, all)| share(used, all)),
+            ]
+        });
+        let header = ["Connections", "Remote address", "Remote port", "Ephemeral ports in use"];
+        let table = table(&header, peers, rows);
+        let _ = write!(text, "\n\n{label}, by peer:\n{table}");
+    }
+    text
+}
+
+/// `812 of 28232 (2.9%)`
+fn share(used: u64, all: u64) -> String {
+    let tenths = used.saturating_mul(1000).checked_div(all).unwrap_or(0);
+    format!("{used} of {all} ({}.{}%)", tenths / 10, tenths % 10)
+}
+
+/// Columns separated by `!`, the header by a line of `-` and `+`, and how many rows are left out.
+fn table<const N: usize>(
+    header: &[&str; N],
+    rows: impl ExactSizeIterator<Item = Vec<String>>,
+    most: usize,
+) -> String {
+    let left_out = rows.len().saturating_sub(most);
+    let mut lines = vec![header.map(str::to_owned).to_vec()];
+    lines.extend(rows.take(most).map(|row| {
+        // Made safe before it is measured.
+        row.iter().map(|cell| neutralised(cell).into_owned()).collect()
+    }));
+    let widths: Vec<usize> = (0..N)
+        .map(|column| {
+            lines.iter().filter_map(|line| line.get(column)).map(|c| c.width()).max().unwrap_or(0)
+        })
+        .collect();
+    let line = |cells: &[String]| {
+        let padded = cells.iter().zip(&widths).map(|(cell, width)| {
+            format!("{cell}{}", " ".repeat(width.saturating_sub(cell.width())))
+        });
+        padded.collect::<Vec<_>>().join(" ! ").trim_end().to_owned()
+    };
+    let mut text: Vec<String> = lines.iter().map(|cells| line(cells)).collect();
+    let rule: Vec<String> = widths.iter().map(|width| "-".repeat(*width)).collect();
+    text.insert(1, rule.join("-+-"));
+    if left_out > 0 {
+        text.push(format!("and {left_out} more"));
+    }
+    text.join("\n")
+}
