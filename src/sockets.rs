@@ -35,7 +35,7 @@ pub struct Socket {
     pub unit: Option<Arc<str>>,
     /// The processes that have it, where they were asked for.
     pub processes: Option<Holders>,
-    /// The id of that unit's cgroup.
+    /// The id of that unit's cgroup, until it is looked up.
     pub cgroup: Option<u64>,
 }
 
@@ -87,7 +87,7 @@ impl Sockets {
         let names = owner::look_up(owners.flatten(), true, deadline)?;
         for socket in &mut sockets {
             socket.user = socket.uid.and_then(|id| names.user(id));
-            socket.unit = socket.cgroup.and_then(|id| names.unit(id));
+            socket.unit = socket.cgroup.take().and_then(|id| names.unit(id));
             if processes {
                 socket.processes = socket.inode.map(|inode| names.holders(inode));
             }

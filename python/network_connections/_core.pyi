@@ -3,6 +3,21 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from os import PathLike
 from typing import Any, final
 
+__all__ = [
+    "DESCRIPTION",
+    "CheckResult",
+    "Connection",
+    "Range",
+    "SocketSummary",
+    "__version__",
+    "check",
+    "connections",
+    "count_connections",
+    "options",
+    "run",
+    "socket_summary",
+]
+
 DESCRIPTION: str
 __version__: str
 

@@ -28,16 +28,18 @@ def parse_args() -> "argparse.Namespace":
     """
     import argparse
 
+    parser = argparse.ArgumentParser(
+        prog="network-connections", description=DESCRIPTION, add_help=False
+    )
+    # The abbreviations of the reference plugin keep their meaning, whatever options are added.
     first = set()
+    candidates = parser._get_option_tuples
 
-    class Parser(argparse.ArgumentParser):
-        """Keeps the abbreviations of the reference plugin, whatever options have been added."""
+    def preferred(option_string: str) -> "list[Any]":
+        found: list[Any] = candidates(option_string)
+        return [entry for entry in found if entry[0].dest in first] or found
 
-        def _get_option_tuples(self, option_string: str) -> "list[Any]":
-            found: list[Any] = super()._get_option_tuples(option_string)  # type: ignore[misc]
-            return [entry for entry in found if entry[0].dest in first] or found
-
-    parser = Parser(prog="network-connections", description=DESCRIPTION, add_help=False)
+    parser._get_option_tuples = preferred  # type: ignore[method-assign]
     for names, dest, action, choices, default, hidden, text, reference in options():
         settings: dict[str, Any] = {
             "action": action,
