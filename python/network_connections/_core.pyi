@@ -81,9 +81,7 @@ class CheckResult:
     def __reduce__(self) -> tuple[Any, tuple[int, str, str, dict[str, int], str, str]]: ...
 
 _Ports = str | int | Iterable[str | int]
-_Address = (
-    str | IPv4Address | IPv4Network | IPv6Address | IPv6Network
-)
+_Address = str | IPv4Address | IPv4Network | IPv6Address | IPv6Network
 _Addresses = _Address | Iterable[_Address]
 _Threshold = Range | str | float
 
@@ -208,7 +206,7 @@ class Connection:
         """``tcp``, ``tcp6``, ``udp`` or ``udp6``."""
     @property
     def status(self) -> str:
-        """psutil's name of the state, for example ``ESTABLISHED``; of UDP sockets ``NONE``."""
+        """The state by psutil's name, for example ``ESTABLISHED``; of UDP sockets ``NONE``."""
     @property
     def local_address(self) -> str:
         """The local IP address; ``0.0.0.0`` or ``::`` where the socket is bound to none."""
@@ -371,9 +369,7 @@ def run(
         What belongs on standard output and on standard error, and the exit code.
     """
 
-def options() -> list[
-    tuple[list[str], str, str, list[str] | None, str | None, bool, str, bool]
-]:
+def options() -> list[tuple[list[str], str, str, list[str] | None, str | None, bool, str, bool]]:
     """Return the option table; for :mod:`network_connections.plugin`.
 
     Each row holds names, destination, argparse action, choices, default, whether it is hidden,
