@@ -178,6 +178,7 @@ impl Details {
 fn row(owner: Owner, names: &Names) -> Option<[String; 3]> {
     let Owner { process, unit, user } = owner;
     process.or(unit).or(user)?;
+    let unit = unit.filter(|unit| names.knows_units() || *unit == Group::Cgroup(None));
     let cell = |group: Option<Group>| group.map_or_else(|| "-".to_owned(), |g| names.label(g));
     Some([process, unit, user].map(cell))
 }

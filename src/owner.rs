@@ -58,6 +58,12 @@ impl Names {
         self.users.get(&id).cloned()
     }
 
+    /// Whether units can be told here at all.
+    #[must_use]
+    pub fn knows_units(&self) -> bool {
+        !self.units.is_empty()
+    }
+
     /// The name of a cgroup id.
     #[must_use]
     pub fn unit(&self, id: u64) -> Option<Arc<str>> {

@@ -1,0 +1,75 @@
+"""What the documentation shows is what the commands print.
+
+Every block of the pages that begins with `$ network-connections` is run on the same small site
+(tests/lab/site.py), and every block of Python as a doctest. With NETWORK_CONNECTIONS_WRITE_DOCS=1
+the outputs are written into the pages instead of compared.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from lab import namespaces
+from lab.site import Site, site
+
+ROOT = Path(__file__).resolve().parents[1]
+NATIVE = ROOT / "target" / "release" / "network-connections"
+PAGES = ("README.md", "docs/usage.md", "docs/python.md")
+WRITE = os.environ.get("NETWORK_CONNECTIONS_WRITE_DOCS") == "1"
+
+CONSOLE = re.compile(r"(?P<head>```console\n\$ (?P<command>network-connections[^\n]*)\n)(?P<out>.*?)```", re.S)
+PYTHON = re.compile(r"```python\n(.*?)```", re.S)
+
+
+@pytest.fixture(scope="module")
+def host() -> Iterator[Site]:
+    if reason := namespaces.missing():
+        pytest.skip(reason)
+    with site() as made:
+        yield made
+
+
+def normalised(text: str) -> str:
+    """Replace what differs from run to run: process ids and durations."""
+    text = re.sub(r"\((\d+)\)", "(4711)", text)
+    text = re.sub(r'"duration":[0-9.e-]+', '"duration":0.0004', text)
+    return re.sub(r"(duration_seconds) [0-9.e-]+", r"\1 0.0004", text)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_commands_print_what_the_page_shows(page: str, host: Site) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+
+    def run(block: re.Match[str]) -> str:
+        arguments = shlex.split(block["command"])[1:]
+        done = namespaces.run(host.ns, [str(NATIVE), *arguments], check=False)
+        assert done.stderr == "", block["command"]
+        return f"{block['head']}{normalised(done.stdout)}```"
+
+    shown = CONSOLE.sub(run, text)
+    if WRITE:
+        (ROOT / page).write_text(shown, encoding="utf-8")
+    else:
+        assert shown == text
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_python_examples_run(page: str, host: Site) -> None:
+    blocks = PYTHON.findall((ROOT / page).read_text(encoding="utf-8"))
+    script = (
+        "import doctest, sys\n"
+        "test = doctest.DocTestParser().get_doctest(sys.stdin.read(), {}, 'page', None, 0)\n"
+        "runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)\n"
+        "sys.exit(runner.run(test).failed)\n"
+    )
+    examples = "\n".join(block for block in blocks if ">>>" in block)
+    done = namespaces.run(
+        host.ns, [sys.executable, "-c", script], stdin=examples, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "")
