@@ -2,7 +2,7 @@
 
 use network_connections::selection::Selection;
 use network_connections::source::inet_diag::{Event, Request, requests};
-use network_connections::{ConnectionType, Error, Protocol};
+use network_connections::{Connection, ConnectionType, Error, Protocol};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -146,6 +146,49 @@ proptest! {
         prop_assert_eq!(read(&request, &datagrams).unwrap(), expected(&sockets));
         let each: Vec<_> = messages.iter().map(Message::bytes).collect();
         prop_assert_eq!(read(&request, &each).unwrap(), expected(&sockets));
+    }
+
+    #[test]
+    fn the_cgroup_is_the_attribute_of_this_type((protocol, sockets) in any_sockets()) {
+        let request = &every_request(protocol)[0];
+        for socket in &sockets {
+            let message = datagram(&[answer(request, kind(request), socket.inet_diag_msg())]);
+            let Some(Ok(Event::Socket(read))) = request.messages(&message).next() else {
+                panic!("no socket");
+            };
+            match (read.cgroup(), socket.cgroup()) {
+                (Ok(read), Ok(expected)) => prop_assert_eq!(read, expected),
+                (Err(Error::Garbled(_)), Err(Error::Garbled(_)))
+                | (Err(Error::Unsupported(_)), Err(Error::Unsupported(_))) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn attributes_that_do_not_end_are_never_a_wrong_cgroup(
+        (protocol, sockets) in any_sockets(),
+        cut in any::<Index>(),
+        length in any::<u16>(),
+    ) {
+        let request = &every_request(protocol)[0];
+        for socket in &sockets {
+            let mut payload = socket.inet_diag_msg();
+            if payload.len() > 72 {
+                payload[72..74].copy_from_slice(&length.to_ne_bytes());
+            }
+            payload.truncate(72 + cut.index(payload.len() - 71));
+            let message = answer(request, kind(request), payload.clone()).bytes();
+            let Some(Ok(Event::Socket(read))) = request.messages(&message).next() else {
+                panic!("no socket");
+            };
+            if let Ok(Some(id)) = read.cgroup() {
+                let id = id.to_ne_bytes();
+                prop_assert!(payload[72..].windows(8).any(|bytes| bytes == id));
+            }
+            // The rest does not depend on it.
+            prop_assert_eq!(fields(&read).unwrap(), socket.fields());
+        }
     }
 
     #[test]

@@ -71,9 +71,9 @@ proptest! {
                 sockets.iter().filter(|s| s.connection_type() == connection_type).collect();
             let table = proc_table(connection_type, of.iter().copied());
             let rows = read(connection_type, [table.as_bytes()]).unwrap();
-            let dumped: Vec<_> = of.iter().map(|socket| by_netlink(socket)).collect();
+            let dumped: Vec<_> = of.iter().map(|socket| by_netlink(socket).in_proc()).collect();
             prop_assert_eq!(&rows, &dumped);
-            prop_assert_eq!(rows, of.iter().map(|socket| socket.fields()).collect::<Vec<_>>());
+            prop_assert_eq!(rows, of.iter().map(|s| s.fields().in_proc()).collect::<Vec<_>>());
         }
     }
 
@@ -83,7 +83,7 @@ proptest! {
         cuts in vec(any::<Index>(), 0..12),
     ) {
         let table = proc_table(connection_type, &sockets);
-        let expected: Vec<_> = sockets.iter().map(Socket::fields).collect();
+        let expected: Vec<_> = sockets.iter().map(|s| s.fields().in_proc()).collect();
         let mut cuts: Vec<_> = cuts.iter().map(|cut| cut.index(table.len())).collect();
         cuts.extend([0, table.len()]);
         cuts.sort_unstable();
@@ -128,7 +128,7 @@ proptest! {
 
     #[test]
     fn a_row_in_no_known_state_is_an_error(
-        socket in (any_type()).prop_flat_map(|t| any_socket(t.protocol())),
+        socket in any_type().prop_flat_map(|t| any_socket(t.protocol())),
         state in prop_oneof!["[0-9A-F]{2}", "[0-9A-F]{1,9}", "\\PC{1,3}", Just(String::new())],
     ) {
         let number = (state.len() == 2).then(|| u8::from_str_radix(&state, 16).ok()).flatten();
@@ -144,7 +144,7 @@ proptest! {
 
     #[test]
     fn an_endpoint_that_is_none_is_never_guessed(
-        socket in (any_type()).prop_flat_map(|t| any_socket(t.protocol())),
+        socket in any_type().prop_flat_map(|t| any_socket(t.protocol())),
         remote in any::<bool>(),
         text in prop_oneof![
             "[0-9A-F]{0,40}(:[0-9A-F]{0,6})?",
@@ -168,6 +168,24 @@ proptest! {
         let (changed, kept) = if remote { (row.remote(), row.local()) } else { (row.local(), row.remote()) };
         prop_assert_eq!(changed.is_ok(), valid, "{:?}", changed);
         prop_assert_eq!(kept.unwrap(), if remote { socket.local } else { socket.remote });
+    }
+
+    #[test]
+    fn an_owner_that_is_none_is_never_guessed(
+        socket in any_type().prop_flat_map(|t| any_socket(t.protocol())),
+        text in "[0-9]{1,21}|[0-9]{0,3}[a-z:-][0-9]{0,3}",
+        inode in any::<bool>(),
+    ) {
+        let mut line = socket.proc_line(0);
+        let column = columns(&line).swap_remove(if inode { 9 } else { 7 });
+        line.replace_range(column, &text);
+        let row = Row::new(socket.connection_type(), line.as_bytes()).unwrap();
+        if inode {
+            prop_assert_eq!(row.inode().ok(), text.parse().ok());
+        } else {
+            prop_assert_eq!(row.uid().is_ok(), text.parse::<u32>().is_ok());
+            prop_assert_eq!(row.inode().unwrap(), u64::from(socket.inode));
+        }
     }
 
     #[test]

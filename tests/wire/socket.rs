@@ -25,7 +25,11 @@ pub const TCP_STATES: [&str; 12] = [
     "CLOSING",
     "SYN_RECV",
 ];
-pub const TIME_WAIT: u8 = 6;
+const SYN_RECV: u8 = 3;
+const TIME_WAIT: u8 = 6;
+pub const NEW_SYN_RECV: u8 = 12;
+
+const INET_DIAG_CGROUP_ID: u16 = 21;
 
 /// One socket as the kernel has it.
 #[derive(Clone, Debug)]
@@ -35,16 +39,44 @@ pub struct Socket {
     pub state: u8,
     pub local: SocketAddr,
     pub remote: SocketAddr,
-    /// What else is said about it: everything that a count must not depend on.
-    pub noise: [u32; 16],
+    /// To be received and to be sent.
+    pub queues: (u32, u32),
+    pub inode: u32,
+    pub uid: u32,
     /// Attributes: type and value.
     pub attributes: Vec<(u16, Vec<u8>)>,
+    /// What else is said about it.
+    pub noise: [u32; 8],
 }
 
 /// What is to be read of a socket.
-pub type Fields = (ConnectionType, ConnectionStatus, SocketAddr, SocketAddr);
+#[derive(Clone, Debug, PartialEq)]
+pub struct Fields {
+    pub connection_type: ConnectionType,
+    pub status: ConnectionStatus,
+    pub local: SocketAddr,
+    pub remote: SocketAddr,
+    pub queues: (u32, u32),
+    pub inode: u64,
+    pub uid: Option<u32>,
+}
+
+impl Fields {
+    /// `/proc/net/tcp` does not show how many connections may wait for being accepted.
+    pub fn in_proc(mut self) -> Self {
+        if self.status == ConnectionStatus::Listen {
+            self.queues.1 = 0;
+        }
+        self
+    }
+}
 
 impl Socket {
+    /// Whether it is no socket any more, or none yet: of these the kernel shows less.
+    fn is_minisock(&self) -> bool {
+        self.protocol == Protocol::Tcp && [SYN_RECV, TIME_WAIT, NEW_SYN_RECV].contains(&self.state)
+    }
+
     pub fn family(&self) -> u8 {
         if self.ipv6 { AF_INET6 } else { AF_INET }
     }
@@ -55,7 +87,7 @@ impl Socket {
 
     /// `struct inet_diag_msg` and attributes.
     pub fn inet_diag_msg(&self) -> Vec<u8> {
-        let [timer, fill, rest @ ..] = self.noise;
+        let [timer, fill, interface, cookie, more, expires, ..] = self.noise;
         let mut bytes = vec![self.family(), self.state, timer.to_ne_bytes()[0], 0];
         bytes.extend(self.local.port().to_be_bytes());
         bytes.extend(self.remote.port().to_be_bytes());
@@ -69,8 +101,10 @@ impl Socket {
                 IpAddr::V6(v6) => bytes.extend(v6.octets()),
             }
         }
-        // Interface, cookie, expires, queues, uid, inode.
-        bytes.extend(rest[..8].iter().flat_map(|word| word.to_ne_bytes()));
+        let (receive, send) = self.queues;
+        let uid = if self.is_minisock() { 0 } else { self.uid };
+        let words = [interface, cookie, more, expires, receive, send, uid, self.inode];
+        bytes.extend(words.iter().flat_map(|word| word.to_ne_bytes()));
         assert_eq!(bytes.len(), 72);
         for (kind, value) in &self.attributes {
             bytes.extend(u16::try_from(4 + value.len()).unwrap().to_ne_bytes());
@@ -88,8 +122,12 @@ impl Socket {
             IpAddr::V4(v4) => format!("{}:{:04X}", words(&v4.octets()), end.port()),
             IpAddr::V6(v6) => format!("{}:{:04X}", words(&v6.octets()), end.port()),
         };
-        let (local, remote, state) = (end(self.local), end(self.remote), self.state);
-        let [timer, tx, rx, when, retransmits, uid, probes, inode, refs, rto, ato, ..] = self.noise;
+        let (local, remote) = (end(self.local), end(self.remote));
+        let state = if self.state == NEW_SYN_RECV { SYN_RECV } else { self.state };
+        let [timer, when, retransmits, probes, refs, rto, ato, ..] = self.noise;
+        let Fields { queues: (rx, tx), inode, .. } = self.fields().in_proc();
+        // A request for a connection is shown as its listener's user's.
+        let uid = if self.state == TIME_WAIT { 0 } else { self.uid };
         let mut line = format!(
             "{number:4}: {local} {remote} {state:02X} {tx:08X}:{rx:08X} {:02X}:{when:08X} \
              {retransmits:08X} {uid:5} {probes:8} {inode} {} {refs:016x}",
@@ -98,7 +136,7 @@ impl Socket {
         );
         if self.protocol == Protocol::Udp {
             line = format!("{line} {}", rto & 0xff);
-        } else if self.state != TIME_WAIT {
+        } else if !self.is_minisock() {
             line = format!("{line} {rto} {ato} {} {} -1", probes & 15, refs & 0xff);
         }
         // seq_setwidth() pads the IPv4 tables.
@@ -175,16 +213,44 @@ impl Connection for Socket {
     fn remote(&self) -> Result<SocketAddr, Error> {
         Ok(self.remote)
     }
+
+    fn queues(&self) -> Result<(u32, u32), Error> {
+        Ok(self.queues)
+    }
+
+    fn inode(&self) -> Result<u64, Error> {
+        Ok(self.inode.into())
+    }
+
+    fn uid(&self) -> Result<Option<u32>, Error> {
+        let orphan = self.inode == 0 && self.uid == 0;
+        Ok((!self.is_minisock() && !orphan).then_some(self.uid))
+    }
+
+    fn cgroup(&self) -> Result<Option<u64>, Error> {
+        let mut ids = self.attributes.iter().filter(|(kind, _)| *kind == INET_DIAG_CGROUP_ID);
+        match ids.next() {
+            Some((_, id)) => id
+                .first_chunk()
+                .map(|id| Some(u64::from_ne_bytes(*id)))
+                .ok_or_else(|| Error::Garbled("too short".to_owned())),
+            None if self.inode == 0 => Ok(None),
+            None => Err(Error::Unsupported("none".to_owned())),
+        }
+    }
 }
 
-/// Everything that a parser says of a socket.
+/// Everything that both parsers say of a socket.
 pub fn fields(connection: &impl Connection) -> Result<Fields, Error> {
-    Ok((
-        connection.connection_type(),
-        connection.status(),
-        connection.local()?,
-        connection.remote()?,
-    ))
+    Ok(Fields {
+        connection_type: connection.connection_type(),
+        status: connection.status(),
+        local: connection.local()?,
+        remote: connection.remote()?,
+        queues: connection.queues()?,
+        inode: connection.inode()?,
+        uid: connection.uid()?,
+    })
 }
 
 pub fn any_protocol() -> impl Strategy<Value = Protocol> {
@@ -231,17 +297,32 @@ pub fn any_socket(protocol: Protocol) -> impl Strategy<Value = Socket> {
         Protocol::Tcp => (1..=12_u8).boxed(),
         Protocol::Udp => prop_oneof![Just(1), Just(7)].boxed(),
     };
-    let attribute = (any::<u16>(), vec(any::<u8>(), 0..24));
-    (any::<bool>(), state, any::<[u32; 16]>(), vec(attribute, 0..4)).prop_flat_map(
-        move |(ipv6, state, noise, attributes)| {
-            (any_end(ipv6), any_end(ipv6)).prop_map(move |(local, remote)| Socket {
-                protocol,
-                ipv6,
-                state,
-                local,
-                remote,
-                noise,
-                attributes: attributes.clone(),
+    let attribute = prop_oneof![
+        (any::<u16>(), vec(any::<u8>(), 0..24)),
+        (Just(INET_DIAG_CGROUP_ID), vec(any::<u8>(), 8)),
+        (Just(INET_DIAG_CGROUP_ID), vec(any::<u8>(), 0..12)),
+    ];
+    let number = || prop_oneof![Just(0), Just(1000), any::<u32>()];
+    let owner = (number(), number(), (number(), number()));
+    (any::<bool>(), state, owner, any::<[u32; 8]>(), vec(attribute, 0..4)).prop_flat_map(
+        move |(ipv6, state, (inode, uid, queues), noise, attributes)| {
+            (any_end(ipv6), any_end(ipv6)).prop_map(move |(local, remote)| {
+                let mut socket = Socket {
+                    protocol,
+                    ipv6,
+                    state,
+                    local,
+                    remote,
+                    queues,
+                    inode,
+                    uid,
+                    attributes: attributes.clone(),
+                    noise,
+                };
+                if socket.is_minisock() {
+                    (socket.inode, socket.queues) = (0, (0, 0));
+                }
+                socket
             })
         },
     )
