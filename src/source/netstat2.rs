@@ -101,3 +101,144 @@ impl Connection for Socket {
         }
     }
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::io;
+    use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, TcpListener, TcpStream, UdpSocket};
+    use std::time::{Duration, Instant};
+
+    use super::*;
+    use crate::counts::Counts;
+    use crate::group::{Group, GroupBy};
+    use crate::selection::{Choice, Network, Ports};
+    use crate::source::{SourceName, collect};
+
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    /// Sockets that are held open, selections that nobody else's sockets can match, and what these
+    /// count.
+    #[derive(Default)]
+    struct Sockets {
+        tcp: Vec<(TcpListener, TcpStream, TcpStream)>,
+        udp: Vec<UdpSocket>,
+        cases: Vec<(Selection, Vec<(Group, u64)>)>,
+    }
+
+    impl Sockets {
+        /// A listener, two whole connections and one that is closed on one side. A port that
+        /// somebody listens on is nobody's local port by chance.
+        fn tcp(&mut self, t: ConnectionType, address: IpAddr) -> io::Result<()> {
+            use ConnectionStatus::{CloseWait, Established, FinWait2, Listen};
+            let listener = TcpListener::bind((address, 0))?;
+            let end = listener.local_addr()?;
+            for number in 0..3 {
+                let client = TcpStream::connect(end)?;
+                let (server, _) = listener.accept()?;
+                if number == 0 {
+                    client.shutdown(Shutdown::Write)?;
+                }
+                self.tcp.push((listener.try_clone()?, client, server));
+            }
+            let ports = vec![Ports { first: end.port(), last: end.port() }];
+            let of = only(t, address);
+            let servers = Selection { local_ports: ports.clone(), ..of.clone() };
+            let clients = Selection { remote_ports: ports, ..of };
+            let group = |status, count| (Group::TypeStatus(t, status), count);
+            let expected = vec![group(Established, 2), group(CloseWait, 1), group(Listen, 1)];
+            self.cases.push((servers, expected));
+            self.cases.push((clients, vec![group(Established, 2), group(FinWait2, 1)]));
+            Ok(())
+        }
+
+        /// Two sockets that are bound and one that is connected.
+        fn udp(&mut self, t: ConnectionType, address: IpAddr) -> io::Result<()> {
+            let mut local_ports = Vec::new();
+            for number in 0..3 {
+                let socket = UdpSocket::bind((address, 0))?;
+                let end = socket.local_addr()?;
+                if number == 0 {
+                    socket.connect(end)?;
+                }
+                local_ports.push(Ports { first: end.port(), last: end.port() });
+                self.udp.push(socket);
+            }
+            let selection = Selection { local_ports, ..only(t, address) };
+            let expected = vec![(Group::TypeStatus(t, ConnectionStatus::None), 3)];
+            self.cases.push((selection, expected));
+            Ok(())
+        }
+    }
+
+    fn only(t: ConnectionType, address: IpAddr) -> Selection {
+        let types = Choice::parse(&[t.name()]).unwrap_or_else(|e| panic!("{e}"));
+        let prefix = if t.is_ipv6() { 128 } else { 32 };
+        let local_addresses = vec![Network { address, prefix }];
+        Selection { types, local_addresses, ..Selection::default() }
+    }
+
+    fn loopback(t: ConnectionType) -> IpAddr {
+        if t.is_ipv6() { Ipv6Addr::LOCALHOST.into() } else { Ipv4Addr::LOCALHOST.into() }
+    }
+
+    fn sorted(counts: &Counts) -> Vec<(Group, u64)> {
+        let mut groups = counts.groups();
+        groups.sort_unstable();
+        groups
+    }
+
+    fn by_netlink(selection: &Selection) -> Vec<(Group, u64)> {
+        let deadline = Deadline::new(PATIENCE, &|| false);
+        let mut counts = Counts::new(GroupBy::TypeStatus);
+        collect(selection, Some(SourceName::Netlink), &deadline, &mut counts)
+            .unwrap_or_else(|e| panic!("{e}"));
+        sorted(&counts)
+    }
+
+    fn by_netstat2(selection: &Selection) -> Result<Vec<(Group, u64)>, Error> {
+        let deadline = Deadline::new(PATIENCE, &|| false);
+        let mut counts = Counts::new(GroupBy::TypeStatus);
+        for protocol in Protocol::ALL {
+            read(protocol, selection, &deadline, &mut counts)?;
+        }
+        Ok(sorted(&counts))
+    }
+
+    #[test]
+    fn counts_what_the_kernel_counts() {
+        let mut sockets = Sockets::default();
+        for t in ConnectionType::ALL {
+            let address = loopback(t);
+            if t.is_ipv6() && UdpSocket::bind((address, 0)).is_err() {
+                // A host without IPv6.
+                continue;
+            }
+            let opened = match t.protocol() {
+                Protocol::Tcp => sockets.tcp(t, address),
+                Protocol::Udp => sockets.udp(t, address),
+            };
+            opened.unwrap_or_else(|e| panic!("{}: {e}", t.name()));
+        }
+        for (selection, expected) in &sockets.cases {
+            // The segments of a shutdown may still be on their way.
+            let start = Instant::now();
+            while by_netlink(selection) != *expected && start.elapsed() < PATIENCE {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            assert_eq!(by_netlink(selection), *expected, "netlink");
+            let counted = by_netstat2(selection).unwrap_or_else(|e| panic!("{e}"));
+            assert_eq!(counted, *expected, "netstat2");
+        }
+    }
+
+    #[test]
+    fn the_remote_end_of_udp_is_not_guessed() {
+        let address = loopback(ConnectionType::Udp);
+        let socket = UdpSocket::bind((address, 0)).unwrap_or_else(|e| panic!("{e}"));
+        let remote_addresses = only(ConnectionType::Udp, address).local_addresses;
+        let selection = Selection { remote_addresses, ..only(ConnectionType::Udp, address) };
+        let counted = by_netstat2(&selection);
+        drop(socket);
+        assert!(matches!(counted, Err(Error::Unsupported(_))), "{counted:?}");
+    }
+}
