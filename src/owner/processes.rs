@@ -1,5 +1,6 @@
 //! The processes that have sockets, by inode number, from `/proc/PID/fd` (`proc_pid_fd(5)`).
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io::ErrorKind;
@@ -19,7 +20,7 @@ pub(super) fn holders(
     wanted: &HashSet<u64>,
     deadline: &Deadline,
 ) -> Result<(HashMap<u64, Holders>, bool), Error> {
-    let mut found: HashMap<u64, Vec<Process>> = HashMap::new();
+    let mut found: HashMap<u64, Holders> = HashMap::new();
     // With hidepid, or in a user namespace, there is more than we are shown.
     let mut hidden = !rustix::process::geteuid().is_root();
     for pid in pids()? {
@@ -35,12 +36,24 @@ pub(super) fn holders(
             continue;
         }
         let name = fs::read(format!("{directory}/comm")).unwrap_or_default();
-        let name: Arc<str> = Arc::from(printable(name.trim_ascii_end()));
+        let process = Process { pid, name: Arc::from(printable(name.trim_ascii_end())) };
+        // Sockets with the same holders share one list of them: there may be a million.
+        let alone: Holders = Arc::from([process.clone()]);
+        let mut joined: HashMap<Holders, Holders> = HashMap::new();
         for inode in sockets {
-            found.entry(inode).or_default().push(Process { pid, name: name.clone() });
+            match found.entry(inode) {
+                Entry::Vacant(entry) => drop(entry.insert(alone.clone())),
+                Entry::Occupied(mut entry) => {
+                    let before = entry.get().clone();
+                    let all = joined.entry(before).or_insert_with_key(|before| {
+                        before.iter().cloned().chain([process.clone()]).collect()
+                    });
+                    entry.insert(all.clone());
+                }
+            }
         }
     }
-    Ok((found.into_iter().map(|(inode, holders)| (inode, holders.into())).collect(), hidden))
+    Ok((found, hidden))
 }
 
 /// Every process there is to see, the lowest id first.
