@@ -4,8 +4,10 @@ use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io::ErrorKind;
-use std::path::Path;
+use std::mem::MaybeUninit;
 use std::sync::Arc;
+
+use rustix::fs::{Mode, OFlags, RawDir, open, readlinkat_raw};
 
 use crate::deadline::Deadline;
 use crate::error::Error;
@@ -24,11 +26,13 @@ pub(super) fn holders(
     // With hidepid, or in a user namespace, there is more than we are shown.
     let mut hidden = !rustix::process::geteuid().is_root();
     for pid in pids()? {
-        deadline.remaining()?;
         let directory = format!("/proc/{pid}");
         let mut sockets = HashSet::new();
-        match look_at(Path::new(&directory), wanted, &mut sockets) {
-            Err(error) if error.kind() == ErrorKind::PermissionDenied => hidden = true,
+        match look_at(&directory, wanted, &mut sockets, deadline) {
+            Err(error) if error.is_final() => return Err(error),
+            Err(Error::System { error, .. }) if error.kind() == ErrorKind::PermissionDenied => {
+                hidden = true;
+            }
             // Where it cannot be read for another reason, it went away meanwhile.
             _ => {}
         }
@@ -65,21 +69,36 @@ fn pids() -> Result<Vec<u32>, Error> {
     Ok(pids)
 }
 
+/// Puts the wanted sockets among a process's file descriptors into `sockets`.
+///
+/// Below the directory's own descriptor: a path from the root costs twice as much, and there may
+/// be a million.
 fn look_at(
-    process: &Path,
+    process: &str,
     wanted: &HashSet<u64>,
     sockets: &mut HashSet<u64>,
-) -> std::io::Result<()> {
-    for entry in fs::read_dir(process.join("fd"))?.flatten() {
-        let Ok(target) = fs::read_link(entry.path()) else {
+    deadline: &Deadline,
+) -> Result<(), Error> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let failed = |error| Error::system(process, error);
+    let directory = open(format!("{process}/fd"), flags, Mode::empty()).map_err(failed)?;
+    let mut space = Vec::with_capacity(16 * 1024);
+    let mut entries = RawDir::new(&directory, space.spare_capacity_mut());
+    let mut target = [MaybeUninit::uninit(); 64];
+    while let Some(entry) = entries.next() {
+        deadline.remaining()?;
+        let entry = entry.map_err(failed)?;
+        let Ok((target, _)) = readlinkat_raw(&directory, entry.file_name(), &mut target) else {
             continue;
         };
-        let inode = target
-            .to_str()
-            .and_then(|target| target.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok());
-        if let Some(inode) = inode.filter(|inode| wanted.contains(inode)) {
+        if let Some(inode) = inode(target).filter(|inode| wanted.contains(inode)) {
             sockets.insert(inode);
         }
     }
     Ok(())
+}
+
+/// `socket:[4711]`
+fn inode(target: &[u8]) -> Option<u64> {
+    str::from_utf8(target).ok()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
 }
