@@ -32,12 +32,29 @@ fn plugin(text: &str) {
     printable(text);
     let (message, perfdata) = text.split_once('|').unwrap_or((text, ""));
     assert!(!message.trim().is_empty(), "{text:?}");
-    assert!(!perfdata.contains('\n'), "{text:?}");
+    assert!(!perfdata.contains(['\n', '|']), "{text:?}");
+    let tag = message.match_indices('<').any(|(at, _)| is_tag(&message[at + 1..]));
+    assert!(!tag, "{text:?}");
     for metric in perfdata.split(' ').filter(|metric| !metric.is_empty()) {
         let (label, count) = metric.rsplit_once('=').unwrap();
         assert!(label.starts_with('\'') && label.ends_with('\''), "{text:?}");
         assert!(count.parse::<u64>().is_ok(), "{text:?}");
     }
+}
+
+/// Whether Icinga Web takes the whole output for HTML, because of `<\w+(?:\s\w+=[^>]*)?>`.
+fn is_tag(after: &str) -> bool {
+    let word = |c: char| c.is_alphanumeric() || c == '_';
+    let Some((inside, _)) = after.split_once('>') else {
+        return false;
+    };
+    let attribute = inside.trim_start_matches(word);
+    let mut chars = attribute.chars();
+    let name = attribute.len() < inside.len();
+    let blank = chars.next().is_none_or(char::is_whitespace);
+    let value = chars.as_str().trim_start_matches(word);
+    let assigned = value.starts_with('=') && value.len() < chars.as_str().len();
+    name && (attribute.is_empty() || blank && assigned)
 }
 
 fn json(text: &str) {

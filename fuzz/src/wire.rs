@@ -12,14 +12,19 @@ use network_connections::{
 };
 
 /// Every kind of request: TCP over both families, and each type alone.
-static REQUESTS: LazyLock<Vec<Request>> = LazyLock::new(|| {
-    let of = |selection: &Selection| Protocol::ALL.map(|p| requests(p, selection)).concat();
-    let alone = ConnectionType::ALL.map(|t| {
-        let types = Choice::parse(&[t.name()]).unwrap();
-        of(&Selection { types, ..Selection::default() })
-    });
-    [of(&Selection::default()), alone.concat()].concat()
+static REQUESTS: LazyLock<Vec<(Protocol, Request)>> = LazyLock::new(|| {
+    let of = |protocol, selection: &Selection| {
+        requests(protocol, selection).into_iter().map(move |request| (protocol, request))
+    };
+    let both = Protocol::ALL.into_iter().flat_map(|p| of(p, &Selection::default()));
+    let alone = ConnectionType::ALL.into_iter().flat_map(|t| of(t.protocol(), &only(t)));
+    both.chain(alone).collect()
 });
+
+fn only(connection_type: ConnectionType) -> Selection {
+    let types = Choice::parse(&[connection_type.name()]).unwrap();
+    Selection { types, ..Selection::default() }
+}
 
 #[derive(Clone, Debug, PartialEq)]
 struct Fields {
@@ -112,9 +117,6 @@ fn events(request: &Request, datagram: &[u8]) -> (Vec<Fields>, Option<String>) {
         assert!(end.is_none() || event.is_err(), "more after the end");
         match event {
             Ok(Event::Socket(socket)) => {
-                let protocol = socket.connection_type().protocol();
-                assert!(REQUESTS.iter().any(|r| r.bytes() == request.bytes()));
-                assert_ne!(socket.status().linux_mask(protocol), 0);
                 let _ = socket.cgroup();
                 sockets.push(Fields::of(&socket).unwrap());
             }
@@ -133,7 +135,7 @@ pub fn netlink(data: &[u8]) {
     let Some((choice, datagram)) = data.split_first() else {
         return;
     };
-    let request = &REQUESTS[usize::from(*choice) % REQUESTS.len()];
+    let (protocol, request) = &REQUESTS[usize::from(*choice) % REQUESTS.len()];
     let (sockets, end) = events(request, datagram);
 
     // Message by message it says the same, but for what follows the end.
@@ -156,6 +158,7 @@ pub fn netlink(data: &[u8]) {
 
     // The other parser reads the same of the same sockets.
     for socket in sockets {
+        assert_eq!(socket.connection_type.protocol(), *protocol);
         let row = socket.row();
         let row = Row::new(socket.connection_type, row.as_bytes()).unwrap();
         assert_eq!(Fields::of(&row).unwrap(), socket);
@@ -194,9 +197,8 @@ pub fn procfs(data: &[u8]) {
     }
 
     // The other parser reads the same of the same sockets.
-    let alone = Choice::parse(&[connection_type.name()]).unwrap();
-    let selection = Selection { types: alone, ..Selection::default() };
-    let request = &requests(connection_type.protocol(), &selection)[0];
+    let alone = only(connection_type);
+    let request = &requests(connection_type.protocol(), &alone)[0];
     for row in rows.into_iter().flatten() {
         if let Some(message) = row.message(request) {
             assert_eq!(events(request, &message), (vec![row], None));
