@@ -28,9 +28,29 @@ test: $(VENV)/.dev $(VENV)/.installed $(NATIVE) ## Run all tests
 	cargo test --quiet
 	$(BIN)/python -m pytest
 
+# Cargo-fuzz needs switches of the nightly compiler, which the stable one takes if it must.
+FUZZ_SECONDS ?= 60
+FUZZ_TARGETS := $(patsubst fuzz/fuzz_targets/%.rs,%,$(wildcard fuzz/fuzz_targets/*.rs))
+CARGO_FUZZ := target/tools/bin/cargo-fuzz
+
+.PHONY: fuzz
+fuzz: $(FUZZ_TARGETS:%=fuzz-%) ## Fuzz every parser for FUZZ_SECONDS (60)
+
+# What is new goes to fuzz/target/corpus; what breaks to fuzz/artifacts: once it is fixed, keep it in
+# fuzz/corpus, which `make test` runs.
+fuzz-%: $(CARGO_FUZZ)
+	mkdir -p fuzz/target/corpus/$*
+	PATH="$(CURDIR)/$(dir $(CARGO_FUZZ)):$$PATH" RUSTC_BOOTSTRAP=1 \
+		cargo fuzz run $* fuzz/target/corpus/$* fuzz/corpus/$* -- -dict=fuzz/dictionaries/$* \
+		-max_len=4096 -max_total_time=$(FUZZ_SECONDS) -timeout=20 -print_final_stats=1
+
+$(CARGO_FUZZ):
+	cargo install --quiet --locked --root target/tools cargo-fuzz
+
 .PHONY: lint
 lint: $(VENV)/.dev $(VENV)/.installed ## Check format, lints, types and documentation
 	cargo fmt --check
+	cargo fmt --check --manifest-path fuzz/Cargo.toml
 	cargo clippy --all-targets -- -D warnings
 	cargo clippy --features python --lib -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --quiet --no-deps --lib
@@ -42,6 +62,7 @@ lint: $(VENV)/.dev $(VENV)/.installed ## Check format, lints, types and document
 .PHONY: format
 format: $(VENV)/.dev ## Format everything
 	cargo fmt
+	cargo fmt --manifest-path fuzz/Cargo.toml
 	$(BIN)/ruff check --fix-only --quiet
 	$(BIN)/ruff format
 
@@ -50,7 +71,7 @@ wheel: $(VENV)/.wheel ## Build the wheel into dist/
 
 .PHONY: clean
 clean: ## Remove what was built
-	rm -rf target dist $(VENV)
+	rm -rf target fuzz/target dist $(VENV)
 
 $(NATIVE): $(SOURCES)
 	cargo build --release --locked

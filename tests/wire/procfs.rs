@@ -127,6 +127,14 @@ proptest! {
     }
 
     #[test]
+    fn a_row_that_does_not_begin_with_its_number_is_an_error(socket in any_socket(Protocol::Udp)) {
+        let line = socket.proc_line(5).replacen("5: ", "5 ", 1);
+        prop_assert!(Row::new(socket.connection_type(), line.as_bytes()).is_err());
+        let (_, rest) = line.split_once("5 ").unwrap();
+        prop_assert!(Row::new(socket.connection_type(), rest.as_bytes()).is_err());
+    }
+
+    #[test]
     fn a_row_in_no_known_state_is_an_error(
         socket in any_type().prop_flat_map(|t| any_socket(t.protocol())),
         state in prop_oneof!["[0-9A-F]{2}", "[0-9A-F]{1,9}", "\\PC{1,3}", Just(String::new())],
@@ -149,6 +157,7 @@ proptest! {
         text in prop_oneof![
             "[0-9A-F]{0,40}(:[0-9A-F]{0,6})?",
             "[0-9A-F]{8}:[0-9A-Fx+:]{4}",
+            "([0-9A-F]{8}){1,4}:[0-9A-F]{0,2}",
             "\\PC{1,45}",
         ].prop_filter("one field", |text| !text.contains(' ') && !text.is_empty()),
     ) {

@@ -1,0 +1,223 @@
+//! What is fuzzed, and what must hold of whatever arrives. The fuzz targets call these functions
+//! with inputs that they make up, `tests/corpus.rs` with the inputs that are kept.
+
+// Here a panic is the finding.
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::unwrap_used)]
+
+mod output;
+#[cfg(target_os = "linux")]
+mod wire;
+
+use std::ffi::OsString;
+use std::io::{BufReader, Read};
+use std::path::Path;
+
+use network_connections::cli;
+use network_connections::selection::{Choice, Named};
+use network_connections::{
+    Check, ConnectionStatus, ConnectionType, Error, Format, Group, GroupBy, Range, RangeError,
+    Report, Selection, State,
+};
+
+#[cfg(target_os = "linux")]
+pub use wire::{netlink, procfs};
+
+/// What takes an input and panics where something does not hold.
+pub type Target = fn(&[u8]);
+
+/// Every target by name.
+pub const TARGETS: &[(&str, Target)] = &[
+    #[cfg(target_os = "linux")]
+    ("netlink", netlink),
+    #[cfg(target_os = "linux")]
+    ("procfs", procfs),
+    ("range", range),
+    ("fixture", fixture),
+    ("arguments", arguments),
+];
+
+fn nobody() -> bool {
+    false
+}
+
+/// A threshold range.
+pub fn range(data: &[u8]) {
+    let Ok(text) = str::from_utf8(data) else {
+        return;
+    };
+    let range: Range = match text.parse() {
+        Ok(range) => range,
+        Err(RangeError::Reversed(start, end)) => return assert!(start > end),
+        Err(_) => return,
+    };
+    assert_eq!(range.to_string(), text);
+    assert_eq!(text.parse(), Ok(range.clone()));
+
+    // A range is an interval or what an interval leaves out.
+    let mut probes = vec![f64::NEG_INFINITY, -1.0, 0.0, 0.5, 1.0, 10.0, 1e300, f64::INFINITY];
+    let bounds = text.split(['@', ':', '\\', '%']).filter_map(|bound| bound.trim().parse().ok());
+    probes.extend(bounds.filter(|bound: &f64| !bound.is_nan()));
+    probes.extend(probes.clone().iter().flat_map(|probe| [probe.next_down(), probe.next_up()]));
+    probes.sort_by(f64::total_cmp);
+    let inside: Vec<_> = probes.iter().map(|probe| range.contains(*probe)).collect();
+    assert!(inside.windows(2).filter(|pair| pair[0] != pair[1]).count() <= 2);
+
+    let same = |text: String| assert_eq!(text.parse(), Ok(range.clone()), "{text:?}");
+    same(format!("\\{text}"));
+    let spec = text.trim_start_matches('\\');
+    same(spec.to_owned());
+    if let Some(rest) = spec.strip_prefix('@') {
+        let kept = if rest.is_empty() { "0:" } else { rest };
+        if !rest.starts_with('\\') {
+            let kept: Range = kept.parse().unwrap();
+            assert!(probes.iter().all(|probe| kept.contains(*probe) != range.contains(*probe)));
+        }
+    } else if !spec.is_empty() && !spec.eq_ignore_ascii_case("none") {
+        let inverted: Range = format!("@{spec}").parse().unwrap();
+        assert!(probes.iter().all(|probe| inverted.contains(*probe) != range.contains(*probe)));
+        assert_ne!(inverted, range);
+    }
+}
+
+/// A recorded list of connections.
+pub fn fixture(data: &[u8]) {
+    let run = |check: Check, text: &mut dyn Read| check.run_fixture(text, &nobody);
+    let report = match run(Check::default(), &mut &data[..]) {
+        Ok(report) => report,
+        Err(error) => {
+            assert!(matches!(error, Error::Fixture(_)), "{error:?}");
+            output::failure(&error);
+            // It is refused however it arrives.
+            assert!(run(Check::default(), &mut BufReader::with_capacity(1, data)).is_err());
+            return;
+        }
+    };
+    output::report(&report);
+    let counted = |report: &Report| -> Vec<(Group, u64)> {
+        report.groups.iter().map(|judged| (judged.group, judged.count)).collect()
+    };
+    let again = run(Check::default(), &mut BufReader::with_capacity(1, data)).unwrap();
+    assert_eq!(counted(&again), counted(&report));
+
+    // Another reader of the same text, stricter in what nobody asks for, counts the same.
+    if let Ok(value) = serde_json::from_slice::<serde_json::Value>(data) {
+        let entries = value.as_array().unwrap();
+        assert_eq!(report.total, u64::try_from(entries.len()).unwrap());
+        for (group, count) in counted(&report) {
+            let is = |entry: &&serde_json::Value| match group {
+                Group::TypeStatus(t, status) => {
+                    entry["proto"] == t.name() && entry["status"] == status.name()
+                }
+                _ => false,
+            };
+            assert_eq!(u64::try_from(entries.iter().filter(is).count()).unwrap(), count);
+        }
+    }
+
+    // The parts make the whole.
+    let of = |selection: Selection| {
+        let check = Check { selection, ..Check::default() };
+        run(check, &mut &data[..]).unwrap().total
+    };
+    let types =
+        ConnectionType::ALL.map(|t| of(Selection { types: only(t), ..Selection::default() }));
+    assert_eq!(types.iter().sum::<u64>(), report.total);
+    let statuses = ConnectionStatus::ALL
+        .map(|status| of(Selection { statuses: only(status), ..Selection::default() }));
+    assert_eq!(statuses.iter().sum::<u64>(), report.total);
+    for group_by in GroupBy::VALUES {
+        match run(Check { group_by: *group_by, ..Check::default() }, &mut &data[..]) {
+            Ok(grouped) => {
+                assert_eq!(grouped.total, report.total);
+                output::report(&grouped);
+            }
+            // Not every fixture has addresses.
+            Err(error) => {
+                assert!(matches!(error, Error::Fixture(_)), "{error:?}");
+                assert!(!group_by.is_small());
+            }
+        }
+    }
+}
+
+fn only<T: Named>(value: T) -> Choice<T> {
+    Choice::parse(&[value.name()]).unwrap()
+}
+
+/// What the arguments are tried on.
+const RECORDED: &str = r#"[
+    {"proto": "tcp", "status": "LISTEN", "local": "0.0.0.0:443", "remote": "0.0.0.0:0"},
+    {"proto": "tcp", "status": "ESTABLISHED", "local": "192.0.2.1:443", "remote": "192.0.2.7:5"},
+    {"proto": "tcp", "status": "TIME_WAIT", "local": "192.0.2.1:443", "remote": "192.0.2.8:6"},
+    {"proto": "tcp6", "status": "ESTABLISHED", "local": "::ffff:192.0.2.1:443",
+     "remote": "::ffff:192.0.2.7:7"},
+    {"proto": "tcp6", "status": "CLOSE_WAIT", "local": "[2001:db8::1]:443",
+     "remote": "[2001:db8::2]:8"},
+    {"proto": "udp", "status": "NONE", "local": "0.0.0.0:53", "remote": "0.0.0.0:0"},
+    {"proto": "udp6", "status": "NONE", "local": "[::]:53", "remote": "[::]:0"}
+]"#;
+
+/// The command's arguments, separated by zero bytes.
+pub fn arguments(data: &[u8]) {
+    let arguments: Vec<String> =
+        data.split(|b| *b == 0).map(|word| String::from_utf8_lossy(word).into_owned()).collect();
+    command(&arguments);
+    let Ok(read) = cli::read(&arguments) else {
+        return;
+    };
+    assert!(read.strays.len() <= arguments.len());
+    if read.terminal.is_some() {
+        return;
+    }
+    let check = match cli::check(&read) {
+        Ok(check) => check,
+        Err(error) => return output::failure(&error),
+    };
+    for thresholds in [&check.critical, &check.warning].into_iter().flatten() {
+        let given = [read.value("--critical"), read.value("--warning")];
+        assert!(given.contains(&Some(thresholds.text())));
+        for group in check.group_by.expected(&check.selection) {
+            let _ = thresholds.of(group, &group.to_string());
+        }
+    }
+    let always_ok = check.always_ok;
+    let top = check.top;
+    // As often as the test is slow, an answer is late.
+    let check = Check { timeout: network_connections::check::TIMEOUT, ..check };
+    match check.run_fixture(RECORDED.as_bytes(), &nobody) {
+        Ok(report) => {
+            output::report(&report);
+            assert!(report.total <= 7);
+            assert!(!always_ok || report.state() == State::Ok);
+            assert!(top.is_none_or(|top| report.shown().0.len() <= top));
+        }
+        // Owners are not recorded.
+        Err(error) => {
+            assert!(matches!(error, Error::Fixture(_)), "{error:?}");
+            output::failure(&error);
+        }
+    }
+}
+
+/// Runs the command as a whole, on an empty fixture unless the arguments have one.
+fn command(arguments: &[String]) {
+    let mut all = vec![OsString::from("--test=[]")];
+    all.extend(arguments.iter().map(OsString::from));
+    let outcome = cli::run(Path::new("/nonexistent/program"), &all, &nobody);
+    assert!(!outcome.stdout.contains("Internal error"), "{}", outcome.stdout);
+    assert!(outcome.code <= 3);
+    let read = cli::read(arguments);
+    let terminal = read.as_ref().is_ok_and(|read| read.terminal.is_some());
+    if terminal || read.is_err() || !outcome.stderr.is_empty() {
+        assert_eq!(outcome.code, 3);
+    }
+    assert_eq!(read.is_err(), !outcome.stderr.is_empty() && !outcome.stdout.starts_with("Unknown"));
+    let text = outcome.stdout.strip_suffix('\n').unwrap();
+    if terminal {
+        return;
+    }
+    let format = read.as_ref().ok().and_then(|read| read.value("--format"));
+    let format = Format::VALUES.iter().copied().find(|f| format == Some(f.name()));
+    let format = format.filter(|_| outcome.stderr.is_empty()).unwrap_or_default();
+    output::of(format, text);
+}

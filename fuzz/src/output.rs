@@ -1,0 +1,81 @@
+//! What must hold of whatever is printed.
+
+use network_connections::selection::Named;
+use network_connections::{Error, Format, Report};
+
+/// A report in every format.
+pub fn report(report: &Report) {
+    for format in Format::VALUES {
+        of(*format, &format.report(report));
+    }
+}
+
+/// An error in every format.
+pub fn failure(error: &Error) {
+    for format in Format::VALUES {
+        let text = format.failure(error);
+        of(*format, &text);
+        assert!(*format != Format::Plugin || !text.contains(['\n', '|']), "{text:?}");
+    }
+}
+
+pub fn of(format: Format, text: &str) {
+    match format {
+        Format::Plugin => plugin(text),
+        Format::Json => json(text),
+        Format::Prometheus => prometheus(text),
+    }
+}
+
+/// A message and at most one separator, after which there is performance data.
+fn plugin(text: &str) {
+    printable(text);
+    let (message, perfdata) = text.split_once('|').unwrap_or((text, ""));
+    assert!(!message.trim().is_empty(), "{text:?}");
+    assert!(!perfdata.contains(['\n', '|']), "{text:?}");
+    let tag = message.match_indices('<').any(|(at, _)| is_tag(&message[at + 1..]));
+    assert!(!tag, "{text:?}");
+    for metric in perfdata.split(' ').filter(|metric| !metric.is_empty()) {
+        let (label, count) = metric.rsplit_once('=').unwrap();
+        assert!(label.starts_with('\'') && label.ends_with('\''), "{text:?}");
+        assert!(count.parse::<u64>().is_ok(), "{text:?}");
+    }
+}
+
+/// Whether Icinga Web takes the whole output for HTML, because of `<\w+(?:\s\w+=[^>]*)?>`.
+fn is_tag(after: &str) -> bool {
+    let word = |c: char| c.is_alphanumeric() || c == '_';
+    let Some((inside, _)) = after.split_once('>') else {
+        return false;
+    };
+    let attribute = inside.trim_start_matches(word);
+    let mut chars = attribute.chars();
+    let name = attribute.len() < inside.len();
+    let blank = chars.next().is_none_or(char::is_whitespace);
+    let value = chars.as_str().trim_start_matches(word);
+    let assigned = value.starts_with('=') && value.len() < chars.as_str().len();
+    name && (attribute.is_empty() || blank && assigned)
+}
+
+fn json(text: &str) {
+    printable(text);
+    assert!(!text.contains('\n'), "{text:?}");
+    let value: serde_json::Value = serde_json::from_str(text).unwrap();
+    assert!(value["state"].as_u64().is_some_and(|state| state <= 3), "{text:?}");
+    assert!(value["message"].is_string(), "{text:?}");
+}
+
+fn prometheus(text: &str) {
+    printable(text);
+    for line in text.lines() {
+        let comment = line.starts_with('#');
+        let sample = line.rsplit_once(' ').is_some_and(|(_, value)| value.parse::<f64>().is_ok());
+        assert!(comment || sample, "{line:?}");
+    }
+    assert!(text.contains("\nnetwork_connections_check_state "), "{text:?}");
+}
+
+/// No control characters but line ends.
+fn printable(text: &str) {
+    assert!(!text.contains(|c: char| c.is_control() && c != '\n'), "{text:?}");
+}
