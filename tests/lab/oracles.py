@@ -114,15 +114,22 @@ _SS_STATUS = {
 _SS_ASK = {"tcp": "-4t", "tcp6": "-6t", "udp": "-4u", "udp6": "-6u"}
 
 
-def read_ss(ns: str | None = None, args: Sequence[str] = (), user: str | None = None) -> list[Row]:
+def read_ss(
+    ns: str | None = None,
+    args: Sequence[str] = (),
+    user: str | None = None,
+    kinds: Sequence[str] = TYPES,
+) -> list[Row]:
     """Read the sockets `ss` shows inside `ns`, as root or as "nobody".
 
     `args` may filter by address and port, but not by state: asked for one state, ss leaves
-    out the column that names it.
+    out the column that names it. It refuses addresses of another family than that of the
+    `kinds` asked for.
     """
     rows = []
-    for kind, ask in _SS_ASK.items():
-        for line in run(ns, ["ss", "-Hane", ask, *args], user=user).stdout.splitlines():
+    for kind in kinds:
+        shown = run(ns, ["ss", "-Hane", _SS_ASK[kind], *args], user=user).stdout
+        for line in shown.splitlines():
             state, rx, tx, local, remote, *rest = line.split()
             # ss leaves out a uid or inode that is 0.
             extra = dict(word.split(":", 1) for word in rest if ":" in word)

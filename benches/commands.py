@@ -1,0 +1,275 @@
+"""What is measured, and what is promised: the rows of the tables. A new one is one entry here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from measure import EMPTY, Command, Results, Scenario
+
+# Where options that look closer are measured.
+_SOME = (10_000, 100_000, 1_000_000)
+
+# A loaded machine is no reason to fail.
+_PATIENT = ("--timeout=60",)
+
+
+def _with(*options: str, name: str, over: str = "wheel", each: bool = True) -> Command:
+    """Return a row of the command with options that matter where there are many sockets."""
+    return Command(
+        name,
+        f"`network-connections {' '.join(options)}`",
+        ("{wheel}", *options, *_PATIENT),
+        over=(over,),
+        shows="{number}" if each else "",
+        each=each,
+        chart=False,
+        ours=True,
+        kinds=("established",),
+        sizes=_SOME,
+    )
+
+
+COMMANDS = (
+    Command(
+        "python",
+        "`python -c pass`",
+        ("{python}", "-c", "pass"),
+        shows="",
+        each=False,
+        chart=False,
+    ),
+    Command(
+        "floor",
+        "a bare receive loop in C that counts messages",
+        ("{built}/floor",),
+        harm=True,
+    ),
+    Command(
+        "wheel",
+        "`network-connections`, as the wheel installs it",
+        ("{wheel}", *_PATIENT),
+        over=("floor", "python"),
+        ours=True,
+        harm=True,
+    ),
+    Command(
+        "native",
+        "`network-connections`, without Python",
+        ("{native}", *_PATIENT),
+        over=("floor",),
+        ours=True,
+        harm=True,
+    ),
+    Command(
+        "API",
+        "`count_connections()` in Python, per call",
+        ("{python}", "{benches}/in_process.py", "count_connections", "{calls}"),
+        over=("floor",),
+        ours=True,
+        in_process=True,
+    ),
+    Command(
+        "crate",
+        "`Check::count` in Rust, per call",
+        ("{built}/release/count", "{calls}"),
+        over=("floor",),
+        chart=False,
+        ours=True,
+        in_process=True,
+    ),
+    _with("--conn-status=time_wait", name="time_wait", each=False),
+    _with("--remote-port=9", name="other port", each=False),
+    _with("--group-by=local-port", name="by local-port"),
+    _with("--group-by=remote-port", name="by remote-port"),
+    _with("--group-by=local-address", name="by local-address"),
+    _with("--group-by=remote-address", name="by remote-address"),
+    _with("--group-by=user", name="by user"),
+    _with("--group-by=unit", name="by unit"),
+    _with("--group-by=process", "--lengthy", name="by process", over="ss -p"),
+    Command(
+        "ss -p",
+        "`ss -Htanp`",
+        ("ss", "-Htanp"),
+        over=("wheel",),
+        shows="",
+        chart=False,
+        kinds=("established",),
+        # Its time grows with the square of the number: a million takes a quarter of an hour.
+        sizes=_SOME[:2],
+    ),
+    Command(
+        "connections()",
+        "`connections()` in Python, per call",
+        ("{python}", "{benches}/in_process.py", "connections", "1"),
+        over=("wheel",),
+        chart=False,
+        ours=True,
+        in_process=True,
+        kinds=("established",),
+        sizes=_SOME,
+    ),
+    Command(
+        "procfs",
+        "`network-connections --source=procfs`",
+        ("{wheel}", "--source=procfs", *_PATIENT),
+        over=("wc", "wheel"),
+        ours=True,
+        harm=True,
+    ),
+    Command(
+        "wc",
+        "`wc -l /proc/net/tcp` (`udp` for UDP)",
+        ("wc", "-l", "/proc/net/{tcp}"),
+        over=("wheel",),
+        shows="{lines}",
+        harm=True,
+    ),
+    Command(
+        "ss",
+        "`ss -Htan` (`-Huan` for UDP)",
+        ("ss", "-H{t}an"),
+        over=("wheel",),
+        shows="",
+        harm=True,
+    ),
+    Command(
+        "netstat2",
+        "the netstat2 crate, without PIDs",
+        ("{built}/release/netstat2",),
+        over=("wheel",),
+        harm=True,
+    ),
+    Command(
+        "netstat2 PIDs",
+        "the netstat2 crate, with PIDs",
+        ("{built}/release/netstat2", "--pids"),
+        over=("wheel",),
+        harm=True,
+    ),
+    Command(
+        "netstat",
+        "`netstat -tan` (`-uan` for UDP) of net-tools",
+        ("netstat", "-{t}an"),
+        over=("wheel",),
+        shows="",
+        harm=True,
+    ),
+    Command(
+        "psutil",
+        "psutil, over all rows as the reference plugin does",
+        ("{python}", "{benches}/psutil_count.py"),
+        over=("wheel",),
+        harm=True,
+    ),
+)
+
+Value = Callable[[Results], "float | None"]
+
+_MANY = Scenario("established", 1_000_000)
+_FEW = Scenario("established", 10_000)
+
+
+def cpu(name: str, over: str, at: Scenario = _MANY, minus: str = "") -> Value:
+    """CPU time of a command, less that of another, over that of a third."""
+
+    def value(results: Results) -> float | None:
+        measured = results.at(at)
+        return measured.ratio(name, over, minus) if measured else None
+
+    return value
+
+
+def wall(name: str) -> Value:
+    """Wall time in seconds at a million sockets."""
+
+    def value(results: Results) -> float | None:
+        run = results.median(name, _MANY)
+        return run.wall if run else None
+
+    return value
+
+
+def peak(name: str) -> Value:
+    """Peak memory in MB at a million sockets."""
+
+    def value(results: Results) -> float | None:
+        run = results.median(name, _MANY)
+        return run.peak * 1024 / 1e6 if run else None
+
+    return value
+
+
+def memory(name: str) -> Value:
+    """Peak memory in MiB at a million sockets minus that at none."""
+
+    def value(results: Results) -> float | None:
+        many, none = results.median(name, _MANY), results.median(name, EMPTY)
+        return (many.peak - none.peak) / 1024 if many and none else None
+
+    return value
+
+
+def growth(name: str) -> Value:
+    """CPU time per socket at a million over that at 10,000, each without the time at none."""
+
+    def value(results: Results) -> float | None:
+        many, few = results.per_socket(name, _MANY), results.per_socket(name, _FEW)
+        return many / few if many and few else None
+
+    return value
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is promised of a figure."""
+
+    what: str
+    value: Value
+    limit: float
+    least: bool = False
+    """Whether the figure must be at least the limit; else it must be at most that."""
+
+    def met(self, value: float) -> bool:
+        """Whether the promise is kept."""
+        return value >= self.limit if self.least else value <= self.limit
+
+
+TARGETS = (
+    Target("API at 1M, CPU over floor", cpu("API", over="floor"), 1.05),
+    Target("crate at 1M, CPU over floor", cpu("crate", over="floor"), 1.05),
+    Target(
+        "wheel minus python at 1M, CPU over floor",
+        cpu("wheel", over="floor", minus="python"),
+        1.1,
+    ),
+    Target("psutil at 1M, CPU over wheel", cpu("psutil", over="wheel"), 15, least=True),
+    Target("ss at 1M, CPU over wheel", cpu("ss", over="wheel"), 2, least=True),
+    Target("netstat2 at 1M, CPU over wheel", cpu("netstat2", over="wheel"), 1.4, least=True),
+    Target("time_wait at 1M ESTABLISHED, CPU over wheel", cpu("time_wait", over="wheel"), 0.15),
+    Target("other port at 1M, CPU over wheel", cpu("other port", over="wheel"), 0.25),
+    *(
+        Target(f"by {kind} at 1M, CPU over wheel", cpu(f"by {kind}", over="wheel"), limit)
+        for kind, limit in (
+            ("local-port", 1.1),
+            ("remote-port", 1.1),
+            ("local-address", 1.1),
+            ("remote-address", 1.1),
+            ("user", 1.15),
+            ("unit", 1.15),
+        )
+    ),
+    Target(
+        "by process at 100k, CPU over ss -p",
+        cpu("by process", over="ss -p", at=Scenario("established", 100_000)),
+        1,
+    ),
+    Target("connections() at 1M, seconds", wall("connections()"), 5),
+    Target("connections() at 1M, peak memory, MB", peak("connections()"), 500),
+    Target("procfs at 1M, CPU over wc", cpu("procfs", over="wc"), 1.3),
+    Target("wheel, peak memory at 1M minus that at 0, MiB", memory("wheel"), 1),
+    Target("native, peak memory at 1M minus that at 0, MiB", memory("native"), 1),
+    Target("API, CPU per socket at 1M over that at 10k", growth("API"), 1.5),
+    Target("wheel at 0, CPU over python", cpu("wheel", over="python", at=EMPTY), 1.3),
+    Target("native at 0, CPU over floor", cpu("native", over="floor", at=EMPTY), 1.5),
+)

@@ -1,0 +1,98 @@
+"""What the benchmarks need on a machine, where that is, and how the machine describes itself."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from measure import BENCHES, BUILT, ROOT
+
+PLACES = {
+    "python": sys.executable,
+    "wheel": str(Path(sys.executable).with_name("network-connections")),
+    "native": str(ROOT / "target" / "release" / "network-connections"),
+    "benches": str(BENCHES),
+    "built": str(BUILT),
+}
+"""What the placeholders in command lines stand for."""
+
+_PEERS = BENCHES / "peers"
+_PROGRAMS = ("cc", "cargo", "ip", "netstat", "ss", "wc", PLACES["wheel"], PLACES["native"])
+_PACKAGES = ("matplotlib", "network_connections", "psutil")
+
+
+def missing() -> str:
+    """Say what keeps the benchmarks from running; nothing if they can."""
+    if os.geteuid() != 0:
+        return "the benchmarks need root, for network namespaces"
+    absent = [program for program in _PROGRAMS if shutil.which(program) is None]
+    absent += [name for name in _PACKAGES if importlib.util.find_spec(name) is None]
+    return f"not installed: {', '.join(absent)}" if absent else ""
+
+
+def build() -> None:
+    """Build what is measured beside the check."""
+    BUILT.mkdir(parents=True, exist_ok=True)
+    for name in ("floor", "launch"):
+        source = str(BENCHES / f"{name}.c")
+        subprocess.run(["cc", "-O2", "-o", str(BUILT / name), source], check=True)
+    # Not --locked: the crate's own dependencies may have changed since.
+    cargo = ["cargo", "build", "--quiet", "--release"]
+    places = ["--manifest-path", str(_PEERS / "Cargo.toml"), "--target-dir", str(BUILT)]
+    subprocess.run([*cargo, *places], check=True, env=_with_libclang())
+
+
+def _with_libclang() -> dict[str, str]:
+    """Return an environment in which netstat2's bindgen finds libclang: PyPI's will do."""
+    environment = dict(os.environ)
+    found = next(Path(sys.prefix).glob("lib/python3*/site-packages/clang/native"), None)
+    if found and not environment.get("LIBCLANG_PATH"):
+        environment["LIBCLANG_PATH"] = str(found)
+        environment["BINDGEN_EXTRA_CLANG_ARGS"] = f"-I{_says('cc', '-print-file-name=include')}"
+    return environment
+
+
+def describe() -> dict[str, str]:
+    """Return what the figures depend on."""
+    memory = _field("/proc/meminfo", "MemTotal").split()
+    return {
+        "Kernel": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "Processor": f"{os.cpu_count()} x {_field('/proc/cpuinfo', 'model name')}",
+        "Memory": f"{int(memory[0]) / 1024 / 1024:.0f} GiB",
+        "TCP hash table": f"{_buckets()} buckets",
+        "Python": platform.python_version(),
+        "Rust": _says("rustc", "--version"),
+        "psutil": importlib.metadata.version("psutil"),
+        "netstat2": _locked("netstat2"),
+        "ss": _says("ss", "--version"),
+        "netstat": _says("netstat", "--version"),
+    }
+
+
+def _buckets() -> str:
+    # Since Linux 6.2.
+    path = Path("/proc/sys/net/ipv4/tcp_ehash_entries")
+    return f"{int(path.read_text(encoding='ascii')):,}" if path.exists() else "?"
+
+
+def _says(*argv: str) -> str:
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    return done.stdout.partition("\n")[0].strip()
+
+
+def _field(path: str, name: str) -> str:
+    lines = Path(path).read_text(encoding="utf-8").splitlines()
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith(name)), "?")
+
+
+def _locked(crate: str) -> str:
+    text = (_PEERS / "Cargo.lock").read_text(encoding="utf-8")
+    found = re.search(rf'^name = "{crate}"\nversion = "(.*)"', text, re.MULTILINE)
+    return found[1] if found else "?"

@@ -1,0 +1,149 @@
+"""Fixtures, and what becomes of a test that cannot run."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+import tempfile
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import harness
+import pytest
+from harness import Command
+from lab import namespaces
+
+Tampered = Callable[..., list[str]]
+Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    return _unskipped((yield))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    return _unskipped((yield))
+
+
+def _unskipped(report: Report) -> Report:
+    """Let a skipped test fail where everything can run, so that everything must."""
+    forbidden = os.environ.get("NETWORK_CONNECTIONS_NO_SKIP") == "1"
+    if forbidden and report.outcome == "skipped" and not hasattr(report, "wasxfail"):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+        report.outcome = "failed"
+        report.longrepr = f"{report.nodeid} must not be skipped: {reason}"
+    return report
+
+
+@pytest.fixture
+def directory() -> Iterator[Path]:
+    """Return a directory that is gone afterwards: the copies in it add up."""
+    with tempfile.TemporaryDirectory(prefix="network-connections-") as name:
+        yield Path(name)
+
+
+@pytest.fixture(params=harness.WAYS)
+def command(request: pytest.FixtureRequest, directory: Path) -> Command:
+    """Return the check in one of the ways to run it."""
+    return harness.install(request.param, directory / "installed")
+
+
+@pytest.fixture(params=harness.PYTHON_WAYS)
+def python_command(request: pytest.FixtureRequest, directory: Path) -> Command:
+    """Return the check in one of the ways to run it by Python."""
+    return harness.install(request.param, directory / "installed")
+
+
+@pytest.fixture
+def native(directory: Path) -> Command:
+    """Return the command that runs without Python."""
+    return harness.install("native", directory / "installed")
+
+
+@pytest.fixture(scope="session")
+def tampered() -> Tampered:
+    """Return what makes the beginning of a command line that tampers with system calls."""
+    if reason := harness.no_strace():
+        pytest.skip(reason)
+    return harness.tampered
+
+
+@dataclass(frozen=True)
+class Place:
+    """A network namespace with known sockets, `counts` in display order."""
+
+    ns: str
+    counts: dict[str, int]
+
+    @property
+    def before(self) -> list[str]:
+        """What to put in front of a command line to run it there."""
+        return namespaces.command(self.ns, [])
+
+
+@pytest.fixture(scope="session")
+def place() -> Iterator[Place]:
+    """Return a namespace with a few listeners and UDP sockets; three listeners share a port."""
+    with _namespace() as ns, contextlib.ExitStack() as sockets:
+        tcp = sockets.enter_context(_listener(ns, socket.AF_INET, "127.0.0.1"))
+        port = tcp.getsockname()[1]
+        sockets.enter_context(_listener(ns, socket.AF_INET, "127.0.0.1", port))
+        sockets.enter_context(_listener(ns, socket.AF_INET, "127.0.0.1", port))
+        sockets.enter_context(_listener(ns, socket.AF_INET6, "::1"))
+        for family, host in (
+            (socket.AF_INET, "127.0.0.1"),
+            (socket.AF_INET, "127.0.0.1"),
+            (socket.AF_INET6, "::1"),
+        ):
+            with namespaces.inside(ns):
+                udp = sockets.enter_context(socket.socket(family, socket.SOCK_DGRAM))
+            udp.bind((host, 0))
+        yield Place(ns, {"tcp_LISTEN": 3, "udp_NONE": 2, "tcp6_LISTEN": 1, "udp6_NONE": 1})
+
+
+@pytest.fixture(scope="session")
+def one_listener() -> Iterator[Place]:
+    """Return a namespace with one socket, as the host where the reference was recorded."""
+    with _namespace() as ns, _listener(ns, socket.AF_INET, "127.0.0.1"):
+        yield Place(ns, {"tcp_LISTEN": 1})
+
+
+@contextlib.contextmanager
+def _namespace() -> Iterator[str]:
+    if reason := namespaces.missing():
+        pytest.skip(reason)
+    with namespaces.pair() as pair:
+        yield pair.a
+
+
+def _listener(ns: str, family: int, host: str, port: int = 0) -> socket.socket:
+    with namespaces.inside(ns):
+        listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    listener.bind((host, port))
+    listener.listen()
+    return listener
+
+
+@pytest.fixture(scope="session")
+def nobodys() -> Iterator[dict[str, Command]]:
+    """Return the check as nobody can run it, in a directory that everybody can read."""
+    if reason := harness.no_nobody():
+        pytest.skip(reason)
+    with tempfile.TemporaryDirectory(prefix="network-connections-") as name:
+        directory = Path(name)
+        shutil.copytree(harness.PACKAGE, directory / harness.PACKAGE.name)
+        shutil.copy(harness.NATIVE, directory)
+        harness.readable(directory)
+        line = (harness.nobodys_python(), "-m", harness.PACKAGE.name)
+        package = directory / harness.PACKAGE.name
+        yield {
+            "native": Command("native", (str(directory / harness.NATIVE.name),), directory),
+            "python": Command("python", line, package, {"PYTHONPATH": str(directory)}),
+        }

@@ -1,0 +1,243 @@
+"""What the tests share: the four commands, other users, and a kernel that refuses or is silent."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import re
+import shutil
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import network_connections
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = Path(network_connections.__file__).parent
+NATIVE = ROOT / "target" / "release" / "network-connections"
+GOLDEN = ROOT / "tests" / "data" / "golden.jsonl"
+
+SCRIPTS = ("network-connections", "check_network_connections")
+MODULE = "python -m network_connections"
+PYTHON_WAYS = (*SCRIPTS, MODULE)
+WAYS = (*PYTHON_WAYS, "native")
+
+# Nobody waits longer than this for anything: what takes longer hangs.
+PATIENCE = 60
+
+
+@dataclass(frozen=True)
+class Done:
+    """A run that has ended."""
+
+    stdout: str
+    stderr: str
+    returncode: int
+
+
+@dataclass(frozen=True)
+class Command:
+    """The check, installed in a directory of its own, with `unit-test` beside what runs."""
+
+    way: str
+    argv: tuple[str, ...]
+    beside: Path
+    env: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def unit_test(self) -> Path:
+        """Where `--test` may read from."""
+        return self.beside / "unit-test"
+
+    def line(self, *args: str | bytes) -> list[str | bytes]:
+        """Return the whole command line."""
+        return [*self.argv, *args]
+
+    def environment(self, env: Mapping[str, str] | None = None) -> dict[str, str]:
+        """Return the environment to run it in, with `env` on top and Python as by default."""
+        ours = {name: text for name, text in os.environ.items() if not name.startswith("PYTHON")}
+        return {**ours, **self.env, **(env or {})}
+
+    def run(
+        self,
+        *args: str | bytes,
+        before: Sequence[str] = (),
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        argv0: str | None = None,
+    ) -> Done:
+        """Run it to its end, `before` in front of its command line."""
+        line = self.line(*args)
+        done = subprocess.run(
+            [*before, *line] if argv0 is None else [argv0, *line[1:]],
+            executable=None if argv0 is None else line[0],
+            capture_output=True,
+            stdin=subprocess.DEVNULL,
+            env=self.environment(env),
+            cwd=cwd or self.beside,
+            timeout=PATIENCE,
+            check=False,
+        )
+        return Done(done.stdout.decode(), done.stderr.decode(), done.returncode)
+
+    def fixture(self, content: str | bytes, name: str = "fixture.json") -> str:
+        """Put a fixture into `unit-test`, and return the option that reads it."""
+        path = self.unit_test / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return f"--test={name},,0"
+
+
+def install(way: str, directory: Path) -> Command:
+    """Copy what runs in this way into `directory`."""
+    directory.mkdir(parents=True, exist_ok=True)
+    if way == MODULE:
+        package = directory / PACKAGE.name
+        shutil.copytree(PACKAGE, package)
+        line = (sys.executable, "-m", PACKAGE.name)
+        command = Command(way, line, package, {"PYTHONPATH": str(directory)})
+    else:
+        source = NATIVE if way == "native" else Path(sys.executable).parent / way
+        copy = directory / source.name
+        shutil.copy(source, copy)
+        command = Command(way, (str(copy),), directory)
+    command.unit_test.mkdir()
+    return command
+
+
+def one_line(done: Done) -> str:
+    """Return the line of a run that could not count: UNKNOWN, and nothing on standard error."""
+    assert (done.returncode, done.stderr) == (3, ""), done
+    assert re.fullmatch(r"[^\n]+\n", done.stdout), done
+    return done.stdout[:-1]
+
+
+def python(script: str, *args: str, before: Sequence[str] = ()) -> Done:
+    """Run a script by this interpreter, `before` in front of its command line."""
+    done = subprocess.run(
+        [*before, sys.executable, "-I", "-c", script, *args],
+        capture_output=True,
+        stdin=subprocess.DEVNULL,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    return Done(done.stdout, done.stderr, done.returncode)
+
+
+def golden() -> list[dict[str, Any]]:
+    """Return the recorded runs of the reference."""
+    return [json.loads(line) for line in GOLDEN.read_text(encoding="utf-8").splitlines()]
+
+
+def connections(counts: Mapping[str, int]) -> str:
+    """Return a fixture with as many connections as `counts` says, such as {"tcp_LISTEN": 3}."""
+    entries = []
+    for group, number in counts.items():
+        proto, _, status = group.partition("_")
+        host = "2001:db8::" if proto.endswith("6") else "192.0.2."
+        for port in range(1000, 1000 + number):
+            entry = {"proto": proto, "status": status}
+            entries.append({**entry, "local": f"{host}1:{port}", "remote": f"{host}2:{port}"})
+    return json.dumps(entries)
+
+
+# A kernel that refuses or is silent.
+
+# Nothing is sent, so nothing is ever answered; 76 is the length of a request for TCP.
+SILENT = "sendto:retval=76"
+NO_SOCKETS = "socket:error=EPERM"
+
+
+@functools.cache
+def no_strace() -> str:
+    """Why system calls cannot be tampered with here; empty if they can."""
+    if shutil.which("strace") is None:
+        return "the command strace is not installed"
+    line = [*tampered(NO_SOCKETS), "true"]
+    probe = subprocess.run(line, capture_output=True, text=True, check=False)
+    return "" if probe.returncode == 0 else f"strace: {probe.stderr.strip()}"
+
+
+def tampered(*injections: str, log: str = os.devnull) -> list[str]:
+    """Return what to put in front of a command line to tamper with its system calls."""
+    options = [word for injection in injections for word in ("-e", f"inject={injection}")]
+    calls = ",".join(injection.split(":")[0] for injection in injections)
+    return ["strace", "-f", "-qq", "-o", log, "-e", f"trace={calls}", "-e", "signal=none", *options]
+
+
+# Other interpreters, other users.
+
+_PROBE = """
+import os, sys, sysconfig
+if (sys.implementation.name != "cpython" or sys.version_info < (3, 9)
+        or sysconfig.get_config_var("Py_GIL_DISABLED")):
+    sys.exit(1)
+print(os.path.realpath(sys.executable))
+print(sys.version.split()[0])
+"""
+
+
+@functools.cache
+def interpreters() -> dict[str, str]:
+    """Return every CPython from 3.9 up on this machine, with a version for each."""
+    found: dict[str, str] = {}
+    for candidate in _candidates():
+        probe = subprocess.run(
+            [candidate, "-I", "-c", _PROBE], capture_output=True, text=True, check=False
+        )
+        if probe.returncode == 0:
+            executable, version = probe.stdout.splitlines()
+            found.setdefault(executable, version)
+    return found
+
+
+def _candidates() -> Iterator[str]:
+    yield sys.executable
+    directories = [Path(entry) for entry in os.environ.get("PATH", "").split(os.pathsep) if entry]
+    directories += sorted(Path.home().glob(".pyenv/versions/*/bin"))
+    for directory in directories:
+        for path in sorted(directory.glob("python3*")):
+            named = re.fullmatch(r"python3(\.\d+)?", path.name)
+            if named and os.access(path, os.X_OK) and not _is_script(path):
+                yield str(path)
+
+
+def _is_script(path: Path) -> bool:
+    """Whether it only starts an interpreter that is found elsewhere."""
+    with path.open("rb") as file:
+        return file.read(2) == b"#!"
+
+
+NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
+
+
+@functools.cache
+def no_nobody() -> str:
+    """Why nothing can be run as the user nobody; empty if it can."""
+    if os.geteuid() != 0:
+        return "only root can become nobody"
+    if shutil.which("setpriv") is None:
+        return "the command setpriv is not installed"
+    return "" if nobodys_python() else "no interpreter that nobody may run"
+
+
+@functools.cache
+def nobodys_python() -> str:
+    """Return an interpreter that nobody may run; empty if there is none."""
+    for interpreter in interpreters():
+        probe = [*NOBODY, interpreter, "-I", "-c", ""]
+        if subprocess.run(probe, capture_output=True, check=False, cwd="/").returncode == 0:
+            return interpreter
+    return ""
+
+
+def readable(directory: Path) -> None:
+    """Let everybody read what is in a directory, and run what can be run."""
+    for path in (directory, *directory.rglob("*")):
+        path.chmod(0o755 if path.is_dir() or path.stat().st_mode & stat.S_IXUSR else 0o644)

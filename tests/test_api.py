@@ -1,0 +1,478 @@
+"""The Python API: what it returns, what it raises, and that it never holds anybody up."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import errno
+import logging
+import os
+import pickle
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import harness
+import network_connections
+import pytest
+from conftest import Place, Tampered
+from harness import SILENT, Command, Done, python
+from lab.namespaces import inside
+from network_connections import CheckResult, check, count_connections
+
+LOGGER = "network_connections"
+VALID_TYPES = "valid: tcp, tcp6, udp, udp6, all"
+
+
+@pytest.fixture
+def counts(place: Place) -> Iterator[dict[str, int]]:
+    """Run the test among known sockets."""
+    with inside(place.ns):
+        yield place.counts
+
+
+@pytest.mark.parametrize(
+    ("types", "statuses", "groups"),
+    [
+        (None, None, ["tcp_LISTEN", "udp_NONE", "tcp6_LISTEN", "udp6_NONE"]),
+        ("all", "all", ["tcp_LISTEN", "udp_NONE", "tcp6_LISTEN", "udp6_NONE"]),
+        ("ALL", None, ["tcp_LISTEN", "udp_NONE", "tcp6_LISTEN", "udp6_NONE"]),
+        (["udp6", "All"], None, ["tcp_LISTEN", "udp_NONE", "tcp6_LISTEN", "udp6_NONE"]),
+        ("tcp", None, ["tcp_LISTEN"]),
+        ("Tcp6", "listen", ["tcp6_LISTEN"]),
+        (("udp", "UDP6"), "None", ["udp_NONE", "udp6_NONE"]),
+        ({"udp6"}, ["none", "LISTEN"], ["udp6_NONE"]),
+        (iter(["tcp", "tcp", "udp"]), ("Listen",), ["tcp_LISTEN"]),
+        ((name for name in ["tcp6", "tcp"]), None, ["tcp_LISTEN", "tcp6_LISTEN"]),
+        ("udp", "listen", []),
+        (None, ["established", "time_wait", "idle", "bound", "delete_tcb"], []),
+    ],
+)
+def test_counts_what_is_chosen_in_display_order(
+    types: str | Iterable[str] | None,
+    statuses: str | Iterable[str] | None,
+    groups: list[str],
+    counts: dict[str, int],
+) -> None:
+    # An iterator can be read only once.
+    types = types if types is None or isinstance(types, str) else [*types]
+    expected = [(group, counts[group]) for group in groups]
+    assert [*count_connections(types, statuses).items()] == expected
+    assert [*count_connections(types=types, statuses=statuses).items()] == expected
+    assert [*check(types, statuses).counts.items()] == expected
+
+
+def test_an_iterator_of_names_will_do(counts: dict[str, int]) -> None:
+    names = (name for name in ["tcp6", "tcp"])
+    assert [*count_connections(names)] == ["tcp_LISTEN", "tcp6_LISTEN"]
+    assert not [*names]
+
+
+@pytest.mark.parametrize("source", ["auto", "netlink", "procfs"])
+def test_every_source_counts_the_same(source: str, counts: dict[str, int]) -> None:
+    assert [*count_connections(source=source).items()] == [*counts.items()]
+    assert [*check(source=source).counts.items()] == [*counts.items()]
+
+
+@pytest.mark.parametrize("function", [count_connections, check])
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"types": "sctp"}, f'unknown type "sctp" ({VALID_TYPES})'),
+        ({"types": ["tcp", ""]}, f'unknown type "" ({VALID_TYPES})'),
+        ({"types": "tcp,udp"}, f'unknown type "tcp,udp" ({VALID_TYPES})'),
+        ({"types": []}, f"no type given ({VALID_TYPES})"),
+        ({"types": {}}, f"no type given ({VALID_TYPES})"),
+        (
+            {"statuses": ["listen", "up"]},
+            'unknown status "up" (valid: established, syn_sent, syn_recv, fin_wait1, fin_wait2, '
+            "time_wait, close, close_wait, last_ack, listen, closing, none, idle, bound, "
+            "delete_tcb, all)",
+        ),
+        ({"statuses": ()}, "no status given (valid: established,"),
+        ({"source": "kernel"}, 'unknown source "kernel" (valid: auto, netlink, procfs'),
+        ({"source": "netstat2"}, "netstat2 does not exist on this system (valid: auto, netlink,"),
+        ({"timeout": 0}, 'timeout: "0" is not a positive number of seconds'),
+        ({"timeout": -1.5}, 'timeout: "-1.5" is not'),
+        ({"timeout": float("nan")}, 'timeout: "nan" is not'),
+        ({"timeout": float("inf")}, 'timeout: "inf" is not'),
+    ],
+    ids=str,
+)
+def test_a_bad_argument_is_a_value_error_that_says_what_is_right(
+    function: Callable[..., object], arguments: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=f"(?i){re.escape(message)}"):
+        function(**arguments)
+
+
+@pytest.mark.parametrize("function", [count_connections, check])
+@pytest.mark.parametrize(
+    "arguments",
+    [{"types": 5}, {"types": [5]}, {"types": b"tcp"}, {"statuses": [None]}, {"timeout": "x"}],
+    ids=str,
+)
+def test_an_argument_of_another_type_is_refused(
+    function: Callable[..., object], arguments: dict[str, Any]
+) -> None:
+    with pytest.raises((TypeError, ValueError)):
+        function(**arguments)
+
+
+@pytest.mark.parametrize("function", [count_connections, check])
+@pytest.mark.parametrize("name", ["ports", "strict", "test", "conn_type"])
+def test_an_unknown_keyword_is_a_type_error(function: Callable[..., object], name: str) -> None:
+    with pytest.raises(TypeError, match=name):
+        function(**{name: None})
+
+
+@pytest.mark.parametrize("name", ["warning", "critical", "always_ok", "perfdata", "top"])
+def test_counting_refuses_what_only_judging_needs(name: str) -> None:
+    with pytest.raises(TypeError, match=name):
+        count_connections(**{name: 1})  # type: ignore[arg-type]
+
+
+def test_an_iterable_that_fails_says_so() -> None:
+    def names() -> Iterator[str]:
+        yield "tcp"
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        count_connections(names())
+
+
+@pytest.mark.parametrize(
+    ("options", "args"),
+    [
+        ({}, []),
+        ({"types": "tcp", "warning": 2}, ["--conn-type=tcp", "-w2"]),
+        ({"critical": "@3", "warning": "@1"}, ["-c@3", "-w@1"]),
+        ({"critical": 0, "always_ok": True}, ["-c0", "--always-ok"]),
+        ({"warning": 0, "perfdata": False}, ["-w0", "--no-perfdata"]),
+        ({"types": ["udp"], "statuses": "listen"}, ["--conn-type=udp", "--conn-status=listen"]),
+        ({"source": "procfs"}, ["--source=procfs"]),
+    ],
+)
+def test_a_result_is_what_the_command_prints(
+    options: dict[str, Any], args: list[str], counts: dict[str, int], native: Command
+) -> None:
+    result = check(**options)
+    # A child is born in the namespace of the thread that starts it.
+    assert native.run(*args) == Done(f"{result}\n", "", result.state)
+    assert str(result) == "|".join(filter(None, [result.message, result.perfdata]))
+
+
+def test_a_result_has_what_was_found(counts: dict[str, int]) -> None:
+    result = check(warning=2, critical="@1")
+    assert result.state == 2
+    assert result.message == (
+        "tcp LISTEN: 3 [WARNING], udp NONE: 2, tcp6 LISTEN: 1 [CRITICAL], udp6 NONE: 1 [CRITICAL]"
+    )
+    assert result.perfdata == "'tcp_LISTEN'=3 'udp_NONE'=2 'tcp6_LISTEN'=1 'udp6_NONE'=1"
+    assert [*result.counts.items()] == [*counts.items()]
+
+
+def test_always_ok_and_no_perfdata(counts: dict[str, int]) -> None:
+    result = check("tcp", critical=0, always_ok=True, perfdata=False)
+    assert result.state == 0
+    assert result.message == "tcp LISTEN: 3 [CRITICAL] (always ok)"
+    assert result.perfdata == ""
+    assert result.counts == {"tcp_LISTEN": 3}
+
+
+@pytest.fixture
+def result(counts: dict[str, int]) -> CheckResult:
+    return check(warning=2)
+
+
+def test_a_result_is_frozen(result: CheckResult) -> None:
+    for name in ("state", "message", "perfdata", "counts", "other"):
+        with pytest.raises(AttributeError):
+            setattr(result, name, getattr(result, name, None))
+        with pytest.raises(AttributeError):
+            delattr(result, name)
+    before = result.counts
+    result.counts["tcp_LISTEN"] = 0
+    assert result.counts == before
+
+
+def test_a_result_can_be_copied(result: CheckResult) -> None:
+    pickled = [pickle.loads(pickle.dumps(result, protocol)) for protocol in range(2, 6)]  # noqa: S301
+    for copied in (copy.copy(result), copy.deepcopy(result), *pickled):
+        assert isinstance(copied, CheckResult)
+        assert copied == result
+        assert hash(copied) == hash(result)
+        for name in ("state", "message", "perfdata"):
+            assert getattr(copied, name) == getattr(result, name)
+        assert [*copied.counts.items()] == [*result.counts.items()]
+        assert str(copied) == str(result)
+
+
+def test_results_differ(result: CheckResult) -> None:
+    make, arguments = result.__reduce__()
+    assert make(*arguments) == result
+    for at, other in enumerate((2, "", "", {})):
+        assert make(*arguments[:at], other, *arguments[at + 1 :]) != result
+
+
+def test_repr_shows_what_was_found(result: CheckResult) -> None:
+    shown = repr(result)
+    assert "CheckResult" in shown
+    assert f"state={result.state}" in shown
+    assert f"message={result.message!r}" in shown
+    assert f"counts={result.counts!r}" in shown
+
+
+# A kernel that does not answer, or will not.
+
+
+def test_the_deadline_is_a_timeout_error(tampered: Tampered) -> None:
+    script = """
+import network_connections
+for function in (network_connections.count_connections, network_connections.check):
+    try:
+        print(function(timeout=0.3))
+    except TimeoutError as error:
+        print(error)
+"""
+    answer = "Timeout: no answer within 0.3 s\n"
+    assert python(script, before=tampered(SILENT)) == Done(answer * 2, "", 0)
+
+
+@pytest.mark.parametrize("name", ["EPERM", "EACCES", "EAFNOSUPPORT", "EPROTONOSUPPORT", "EMFILE"])
+def test_a_refusal_is_an_os_error_with_its_number(name: str, tampered: Tampered) -> None:
+    script = """
+import network_connections
+for function in (network_connections.count_connections, network_connections.check):
+    try:
+        print(function(source="netlink"))
+    except OSError as error:
+        print(error.errno, error.strerror, isinstance(error, PermissionError))
+"""
+    done = python(script, before=tampered(f"socket:error={name}"))
+    number = getattr(errno, name)
+    line = f"{number} Cannot count TCP connections: netlink: socket: {os.strerror(number)}"
+    denied = name in ("EPERM", "EACCES")
+    expected = re.escape(line) + rf"[^\n]* {denied}\n"
+    assert (done.stderr, done.returncode) == ("", 0)
+    assert re.fullmatch(f"({expected}){{2}}", done.stdout), done.stdout
+
+
+def test_ctrl_c_interrupts_an_unanswered_call(tampered: Tampered, tmp_path: Path) -> None:
+    script = """
+import signal
+import network_connections
+signal.signal(signal.SIGINT, signal.default_int_handler)
+try:
+    network_connections.count_connections(timeout=30)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+    started = time.monotonic()
+    with unanswered([sys.executable, "-I", "-c", script], tampered, tmp_path) as (process, pid):
+        os.kill(pid, signal.SIGINT)
+        output, _ = process.communicate(timeout=harness.PATIENCE)
+    assert (output, process.returncode) == ("interrupted\n", 0)
+    assert time.monotonic() - started < 20
+
+
+def test_another_signal_does_not_end_an_unanswered_call(tampered: Tampered, tmp_path: Path) -> None:
+    script = """
+import signal
+import network_connections
+signal.signal(signal.SIGUSR1, lambda *_: print("signal"))
+try:
+    network_connections.count_connections(timeout=1)
+except TimeoutError:
+    print("timeout")
+"""
+    with unanswered([sys.executable, "-I", "-c", script], tampered, tmp_path) as (process, pid):
+        os.kill(pid, signal.SIGUSR1)
+        output, _ = process.communicate(timeout=harness.PATIENCE)
+    assert (output, process.returncode) == ("signal\ntimeout\n", 0)
+
+
+def test_ctrl_c_ends_the_command(
+    python_command: Command, tampered: Tampered, tmp_path: Path
+) -> None:
+    line = [os.fsdecode(word) for word in python_command.line("--timeout=30")]
+    started = time.monotonic()
+    with unanswered(line, tampered, tmp_path, python_command) as (process, pid):
+        os.kill(pid, signal.SIGINT)
+        output, errors = process.communicate(timeout=harness.PATIENCE)
+    assert (output, errors, process.returncode) == ("Interrupted\n", "", 3)
+    assert time.monotonic() - started < 20
+
+
+@contextlib.contextmanager
+def unanswered(
+    line: list[str], tampered: Tampered, tmp_path: Path, command: Command | None = None
+) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """Run a command line until it waits for an answer that never comes."""
+    log = tmp_path / "strace.log"
+    process = subprocess.Popen(
+        [*tampered(SILENT, log=str(log)), *line],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=command.environment() if command else None,
+        # Nobody in front may have switched it off.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    with process:
+        try:
+            deadline = time.monotonic() + harness.PATIENCE
+            while not log.exists() or "INJECTED" not in log.read_text():
+                assert process.poll() is None, process.communicate()
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+            yield process, int(log.read_text().split()[0])
+        finally:
+            process.kill()
+
+
+def test_other_threads_go_on_while_the_kernel_works(tampered: Tampered) -> None:
+    script = """
+import threading
+import network_connections
+steps = 0
+stop = threading.Event()
+def work():
+    global steps
+    while not stop.wait(0.01):
+        steps += 1
+thread = threading.Thread(target=work)
+thread.start()
+before = steps
+try:
+    network_connections.count_connections(timeout=1)
+except TimeoutError:
+    print(steps - before > 5)
+stop.set()
+thread.join()
+"""
+    assert python(script, before=tampered(SILENT)) == Done("True\n", "", 0)
+
+
+def test_many_threads_count_at_once(place: Place) -> None:
+    def work(number: int) -> list[tuple[str, int]]:
+        with inside(place.ns):
+            source = ("auto", "netlink", "procfs")[number % 3]
+            return [*count_connections(source=source, timeout=harness.PATIENCE).items()]
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = [*pool.map(work, range(200))]
+    assert answers == [[*place.counts.items()]] * 200
+
+
+def test_a_thread_counts_in_its_own_namespace(place: Place, one_listener: Place) -> None:
+    # Both threads are there at the same time.
+    barrier = threading.Barrier(2)
+
+    def work(where: Place) -> dict[str, int]:
+        with inside(where.ns):
+            barrier.wait(harness.PATIENCE)
+            found = {**count_connections(source="netlink")}
+            assert count_connections(source="procfs") == found
+            barrier.wait(harness.PATIENCE)
+            return found
+
+    with ThreadPoolExecutor(2) as pool:
+        assert [*pool.map(work, (place, one_listener))] == [place.counts, one_listener.counts]
+
+
+# Logging.
+
+
+def test_records_say_which_source_answered(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG, LOGGER):
+        count_connections(source="netlink")
+        network, caplog.handler.records = caplog.text, []
+        count_connections(source="procfs")
+    for record in caplog.records:
+        assert record.name.startswith(f"{LOGGER}.")
+    messages = [record.getMessage() for record in caplog.records]
+    assert "TCP: procfs answered" in messages
+    assert "UDP: procfs answered" in messages
+    assert any(re.fullmatch(r"tcp: \d+ rows in /proc/\S+/net/tcp", text) for text in messages)
+    assert "TCP: netlink answered" in network
+    assert re.search(r"TCP: complete after \d+ datagrams", network)
+
+
+def test_a_level_that_is_changed_takes_effect_in_every_thread(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def records() -> int:
+        before = len(caplog.records)
+        count_connections()
+        return len(caplog.records) - before
+
+    with ThreadPoolExecutor(1) as pool:
+        for level in (logging.WARNING, logging.DEBUG, logging.ERROR, logging.DEBUG):
+            # Changed here, whoever counts.
+            with caplog.at_level(level, LOGGER):
+                assert (records() > 0) == (level == logging.DEBUG)
+                assert (pool.submit(records).result() > 0) == (level == logging.DEBUG)
+
+
+def test_a_fallback_is_a_warning_with_its_cause(tampered: Tampered) -> None:
+    script = """
+import logging, sys
+import network_connections
+logging.basicConfig(format="%(levelname)s %(name)s %(message)s", stream=sys.stdout)
+network_connections.count_connections()
+"""
+    done = python(script, before=tampered(harness.NO_SOCKETS))
+    assert (done.stderr, done.returncode) == ("", 0)
+    lines = done.stdout.splitlines()
+    assert len(lines) == 2
+    for protocol, line in zip(("TCP", "UDP"), lines):
+        begin = rf"WARNING {LOGGER}\.\S+ {protocol}: netlink did not answer: socket: "
+        assert re.match(begin + "Operation not permitted", line), line
+
+
+def test_logging_that_is_imported_later_gets_records_and_one_that_is_not_stays_out() -> None:
+    script = """
+import sys
+import network_connections
+network_connections.count_connections()
+print("logging" in sys.modules)
+import logging
+logging.basicConfig(format="%(name)s", stream=sys.stdout, level="DEBUG")
+network_connections.check()
+"""
+    done = python(script)
+    assert (done.stderr, done.returncode) == ("", 0)
+    first, *names = done.stdout.splitlines()
+    assert first == "False"
+    assert names
+    assert all(name.startswith(f"{LOGGER}.") for name in names)
+
+
+def test_a_handler_that_raises_raises_here(caplog: pytest.LogCaptureFixture) -> None:
+    class Failing(logging.Handler):
+        def emit(self, _: logging.LogRecord) -> None:
+            raise LookupError
+
+    logger = logging.getLogger(LOGGER)
+    handler = Failing()
+    logger.addHandler(handler)
+    try:
+        with caplog.at_level(logging.DEBUG, LOGGER), pytest.raises(LookupError):
+            count_connections()
+    finally:
+        logger.removeHandler(handler)
+
+
+def test_what_is_public() -> None:
+    public = set(network_connections.__all__)
+    assert {"CheckResult", "Range", "__version__", "check", "count_connections"} <= public
+    assert all(getattr(network_connections, name, None) is not None for name in public)
+    assert re.fullmatch(r"\d+\.\d+\.\d+\S*", network_connections.__version__)

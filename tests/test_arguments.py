@@ -1,0 +1,294 @@
+"""Arguments are read as argparse reads them; what cannot be read is said in one line."""
+
+from __future__ import annotations
+
+import argparse
+import random
+import re
+import sys
+from pathlib import Path
+
+import pytest
+import reference
+from harness import Command, Done, connections
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from network_connections import _core, plugin
+
+# A different count for every group: the answer shows what was selected, and how it was judged.
+FOUND = ["ESTABLISHED", "FIN_WAIT1", "FIN_WAIT2", "TIME_WAIT", "LISTEN", "NONE"]
+GROUPS = [f"{kind}_{status}" for kind in reference.TYPES for status in FOUND]
+FIXTURES: dict[str, dict[str, int]] = {
+    "first": {group: number for number, group in enumerate(GROUPS, 1)},
+    "second": {"udp_NONE": 7, "tcp6_DELETE_TCB": 5},
+    "[]": {},  # not a file: the text itself
+}
+
+WORDS = ["stray", "", "-", " ", "a b", "-x y", "=", "é", "-5", "-.5", "-7.25", "--"]
+WORDS += ["5", "@5", "10:20", "~:30", "1:2:3", "20:10", "abc", "none", " 4 : 4 ", "\\@9%"]
+UNKNOWN = ["-x", "-x5", "-é", "--url=https://192.0.2.1/", "--lengthier=3", "--xyz", "-=", "---"]
+UNKNOWN += ["-5.", "-1:5", "-1e5", "--5", "--=", "--=5"]
+if sys.version_info >= (3, 14):
+    # Since 3.14 argparse takes for a number what only begins like one; the reference did not.
+    UNKNOWN = [word for word in UNKNOWN if not re.match(r"-\.?\d", word)]
+COMBINED = ["-hV", "-Vh", "-hw5", "-hw", "-hx", "-Vc=5", "-h=", "-hh"]
+VALUES = {
+    "--conn-status": [*reference.STATUSES, "all", "bound", "LISTEN", ""],
+    "--conn-type": [*reference.TYPES, "all", "sctp", ""],
+    "--critical": WORDS[8:],
+    "--warning": WORDS[8:],
+    "--test": ["first", "second", "second,,0", " first , , ", "[]", "nowhere", ""],
+    "--source": ["auto", "netlink", "procfs", "netstat2", "AUTO"],
+    "--timeout": ["5", "0.5", "1e3", " 8 ", "+9.", "0", "-1", "nan", "inf", "x", ""],
+}
+for _, added in reference.ADDED:
+    name = f"--{added['dest'].lower().replace('_', '-')}"
+    if added["action"] != "store_true":
+        VALUES.setdefault(
+            name, [*(added["choices"] or ["5", "192.0.2.0/24", "1000-1005"]), "-5", ""]
+        )
+SHORT = {"--help": "-h", "--version": "-V", "--critical": "-c", "--warning": "-w"}
+
+
+def line(rng: random.Random, options: list[str], mistakes: float) -> list[str]:
+    """Return a command line of these options with a share of mistakes."""
+    args = ["--test=first"]
+    for _ in range(rng.randrange(7)):
+        if rng.random() < mistakes:
+            args.append(rng.choice([*WORDS, *UNKNOWN, *COMBINED]))
+            continue
+        long = rng.choice(options)
+        # What ends the reading at once is rare.
+        if long in ("--help", "--version") and rng.random() < 0.9:
+            continue
+        name = long if rng.random() < 0.7 else long[: rng.randrange(3, len(long) + 1)]
+        joint = ["=", None]
+        if long in SHORT and rng.random() < 0.5:
+            name, joint = SHORT[long], ["=", "", None]
+        if long not in VALUES and rng.random() < 0.95:
+            args.append(name)
+            continue
+        value = rng.choice([*VALUES.get(long, WORDS), "-5"])
+        chosen = rng.choice(joint)
+        # argparse fails with a traceback at a separator that is attached.
+        if chosen is None or value == "--":
+            args += [name, value]
+        else:
+            args.append(f"{name}{chosen}{value}")
+    return args
+
+
+KNOWN = [names[-1] for names, _ in reference.REFERENCE]
+ALL = KNOWN + [names[-1] for names, _ in reference.ADDED]
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("arguments")
+    (directory / "unit-test").mkdir()
+    for name in ("first", "second"):
+        (directory / "unit-test" / name).write_text(connections(FIXTURES[name]))
+    (directory / "program").touch()
+    return directory / "program"
+
+
+def run(program: Path, args: list[str]) -> str:
+    """Return exit code and output, without how long it took."""
+    stdout, _, returncode = _core.run(program, args)
+    return f"{returncode} " + re.sub(r"(duration\W+|duration_seconds )[\d.e-]+", "", stdout)
+
+
+def differs(program: Path, parser: argparse.ArgumentParser, args: list[str]) -> str:
+    """Return how the answer differs from that to the line that argparse makes of it."""
+    clear = reference.spelled_out(parser, args)
+    found = run(program, args)
+    if clear is None:
+        return "" if found.startswith("3 ") else f"{args} must be refused, not {found}"
+    expected = run(program, clear)
+    return "" if found == expected else f"{args} is {clear}: {expected}, not {found}"
+
+
+def test_thousands_of_command_lines_of_the_reference(program: Path) -> None:
+    rng = random.Random(7)
+    parser = reference.reference_parser()
+    wrong = []
+    readable = 0
+    for number in range(4000):
+        args = line(rng, KNOWN, mistakes=0.3 if number % 2 else 0.05)
+        code, expected = reference.answer(args, FIXTURES, parser)
+        stdout, _, returncode = _core.run(program, args)
+        if returncode != code or stdout != (expected or stdout):
+            wrong.append((args, code, expected, returncode, stdout))
+        readable += expected is not None
+    assert not wrong[:3]
+    assert 1000 < readable < 3500
+
+
+def test_thousands_of_command_lines_of_all_options(program: Path) -> None:
+    rng = random.Random(8)
+    parser = reference.parser(typed=False)
+    wrong = []
+    readable = 0
+    for number in range(4000):
+        args = line(rng, ALL, mistakes=0.3 if number % 2 else 0.05)
+        if difference := differs(program, parser, args):
+            wrong.append(difference)
+        readable += reference.spelled_out(parser, args) is not None
+    assert not wrong[:3]
+    assert 1000 < readable < 3500
+
+
+@settings(max_examples=500, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    args=st.lists(
+        st.text("-=wchV5 .:@atso", max_size=6).filter(lambda arg: not arg.endswith("=--"))
+        | st.sampled_from([*ALL, *SHORT.values(), *WORDS, *UNKNOWN, *COMBINED, "tcp", "listen"]),
+        max_size=6,
+    )
+)
+def test_any_words(args: list[str], program: Path) -> None:
+    if sys.version_info >= (3, 14):
+        args = [arg for arg in args if not re.match(r"-\.?\d", arg)]
+    assert not differs(program, reference.parser(typed=False), ["--test=first", *args])
+
+
+def test_parse_args_reads_the_same_values(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = random.Random(9)
+    parser = reference.parser(typed=True)
+    readable = 0
+    for _ in range(1000):
+        args = line(rng, ALL, mistakes=0.1)
+        monkeypatch.setattr(sys, "argv", ["network-connections", *args])
+        expected = reference.read(parser, args)
+        if expected is None:
+            with pytest.raises(SystemExit):
+                plugin.parse_args()
+        else:
+            found = vars(plugin.parse_args())
+            # As text, for one of the timeouts is NaN.
+            assert repr(sorted(found.items())) == repr(sorted(expected[0].items())), args
+            readable += 1
+    assert readable > 200
+
+
+@pytest.mark.parametrize("options", [names for names, _ in reference.REFERENCE])
+def test_an_abbreviation_of_the_reference_keeps_its_meaning(
+    options: tuple[str, ...], program: Path
+) -> None:
+    parser = reference.reference_parser()
+    long = options[-1]
+    for end in range(3, len(long) + 1):
+        for rest in ([], ["5"], ["tcp"], ["listen"], ["second"]):
+            args = ["--test=first", long[:end], *rest]
+            code, expected = reference.answer(args, FIXTURES, parser)
+            stdout, _, returncode = _core.run(program, args)
+            assert (returncode, stdout) == (code, expected or stdout), args
+
+
+@pytest.mark.parametrize(
+    ("args", "meant"),
+    [
+        (["--t", "second"], ["--test", "second"]),
+        (["--no"], ["--no-perfdata"]),
+        (["--a"], ["--always-ok"]),
+        (["--w", "5"], ["--warning", "5"]),
+        (["--cr", "5"], ["--critical", "5"]),
+        (["--conn-s", "listen"], ["--conn-status", "listen"]),
+    ],
+)
+def test_abbreviations_mean(args: list[str], meant: list[str], program: Path) -> None:
+    answer = _core.run(program, ["--test=first", *args])
+    assert answer == _core.run(program, ["--test=first", *meant])
+    assert answer != _core.run(program, ["--test=first"])
+
+
+def test_strays_are_ignored(command: Command) -> None:
+    test = command.fixture(connections({"tcp_LISTEN": 2}))
+    done = command.run("stray", "-x", test, "--lengthier=3", "--xyz", "--", "-w", "1")
+    assert (done.returncode, done.stdout) == (0, "tcp LISTEN: 2|'tcp_LISTEN'=2\n")
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("args", "named"),
+    [
+        (["stray"], "stray"),
+        (["-"], "-"),
+        ([""], '""'),
+        (["-x"], "-x"),
+        (["-x5"], "-x5"),
+        (["--lengthier=3"], "--lengthier=3"),
+        (["--conn-types=tcp"], "--conn-types=tcp"),
+        (["-w", "1", "2"], '"2"'),
+        (["--", "-w", "1"], '"-w"'),
+    ],
+)
+def test_strict_names_what_is_stray(args: list[str], named: str, command: Command) -> None:
+    test = command.fixture(connections({"tcp_LISTEN": 2}))
+    done = command.run(test, "--strict", *args)
+    assert_usage_error(done, named)
+    assert "tcp LISTEN" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("args", "named"),
+    [
+        (["--conn-type=sctp"], ["--conn-type", '"sctp"', "all, tcp, tcp6, udp, udp6"]),
+        (["--conn-type=TCP"], ["--conn-type", '"TCP"', "all, tcp, tcp6, udp, udp6"]),
+        (["--conn-type="], ["--conn-type", '""', "all, tcp, tcp6, udp, udp6"]),
+        (["--conn-status", "bound"], ["--conn-status", '"bound"', *reference.STATUSES, "all"]),
+        (["--source", "netstat2"], ["--source", '"netstat2"', "auto, netlink, procfs"]),
+        (["-w"], ["--warning"]),
+        (["--crit"], ["--critical"]),
+        (["-w", "--no"], ["--warning"]),
+        (["-w", "-1:5"], ["--warning"]),
+        (["-c", "--", "5"], ["--critical"]),
+        (["--conn-t"], ["--conn-type"]),
+        (["--timeout"], ["--timeout"]),
+        (["--c=5"], ["--c", "--critical", "--conn-status", "--conn-type"]),
+        (["--conn", "tcp"], ["--conn", "--conn-status", "--conn-type"]),
+        (["--s"], ["--s", "--source", "--strict"]),
+        (["--always=x"], ["--always-ok", '"x"']),
+        (["-h5"], ["--help", '"5"']),
+        (["--conn-type=a\nb\x1b[31m"], ["--conn-type"]),
+        (["--conn-type=a|b"], ["a!b"]),
+        (["--conn-type=<b>é</b>"], ["&lt;b>é"]),
+        ([b"--conn-type=\xff"], ["--conn-type"]),
+    ],
+    ids=lambda value: " ".join(map(str, value)) if isinstance(value, list) else None,
+)
+def test_a_usage_error_is_one_line_and_the_usage(
+    args: list[str | bytes], named: list[str], command: Command
+) -> None:
+    assert_usage_error(command.run(*args), *named)
+
+
+def assert_usage_error(done: Done, *named: str) -> None:
+    assert done.returncode == 3
+    assert re.fullmatch(r"[^\n\r\x1b|]+\n", done.stdout), done.stdout
+    for name in named:
+        assert name in done.stdout
+    assert done.stderr.startswith("usage: network-connections [-h] ")
+    assert done.stderr.endswith("]\n")
+    assert max(map(len, done.stderr.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("args", [["--help"], ["-h"], ["--hel"], ["-hV"], ["-w5", "-h", "-w"]])
+def test_help(args: list[str], command: Command) -> None:
+    done = command.run(*args)
+    assert (done.returncode, done.stderr) == (3, "")
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("usage: network-connections [-h] ")
+    assert max(map(len, lines)) <= 80
+    for names, option in reference.REFERENCE + reference.ADDED:
+        explained = re.search(rf"^  {', '.join(names)}\b", done.stdout, re.MULTILINE)
+        assert bool(explained) == (option.get("dest") != "TEST"), names
+    for default in ("Default: all.", "Default: auto.", "Default: 8."):
+        assert default in " ".join(done.stdout.split())
+
+
+@pytest.mark.parametrize("args", [["--version"], ["-V"], ["--v"], ["-Vh"], ["-V", "--conn-type"]])
+def test_version(args: list[str], command: Command) -> None:
+    done = command.run(*args)
+    version = f"network-connections {plugin.__version__} (sources: netlink, procfs)\n"
+    assert done == Done(version, "", 3)

@@ -1,0 +1,448 @@
+"""The table under an alert: who has the connections, and where they lead; never too long."""
+
+from __future__ import annotations
+
+import collections
+import itertools
+import json
+import pwd
+import re
+import time
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import harness
+import lib.base
+import pytest
+from harness import Command
+from lab import namespaces, oracles, owners
+from lab.owners import NAMELESS, Host
+from model import canonical
+from network_connections import check
+
+pytestmark = pytest.mark.skipif(bool(owners.missing()), reason=owners.missing() or "-")
+
+# Reading all of /proc takes long on a host where others hold a million sockets.
+PATIENT = "--timeout=60"
+# Nagios and NRPE cut longer outputs.
+LIMIT = 8000
+OTHERS = "(other users' processes)"
+HOLDERS = ["Connections", "Process", "Unit", "User"]
+PEERS = ["Connections", "Remote address", "Remote port", "Ephemeral ports in use"]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table below a message."""
+
+    group: str
+    header: list[str]
+    rows: list[list[str]]
+    left_out: int
+    text: str
+
+    @property
+    def sum(self) -> int:
+        """The connections of all rows."""
+        return sum(int(row[0]) for row in self.rows)
+
+
+@dataclass(frozen=True)
+class Output:
+    """A whole output, taken to pieces."""
+
+    message: str
+    tables: list[Table]
+    # What is said instead of further tables.
+    rest: str
+    perfdata: dict[str, int]
+
+    def table(self, group: str, header: Sequence[str]) -> Table:
+        """Return the only table of a group with this header."""
+        found = [
+            table for table in self.tables if (table.group, table.header) == (group, [*header])
+        ]
+        assert len(found) == 1, found
+        return found[0]
+
+
+METRIC = re.compile(r"'([^'=|]+)'=(\d+)")
+
+
+def taken_apart(stdout: str) -> Output:
+    """Take an output apart, which must be message, tables and performance data, in this order."""
+    assert stdout.endswith("\n")
+    assert len(stdout.encode()) < LIMIT
+    text, bar, perfdata = stdout[:-1].partition("|")
+    metrics = METRIC.findall(perfdata)
+    assert " ".join(f"'{label}'={number}" for label, number in metrics) == perfdata
+    assert bool(bar) == bool(metrics)
+    message, *parts = text.split("\n\n")
+    assert "\n" not in message
+    rest = parts.pop() if parts and parts[-1].startswith("and ") else ""
+    counts = {label: int(number) for label, number in metrics}
+    return Output(message, [_table(part) for part in parts], rest, counts)
+
+
+def _table(text: str) -> Table:
+    title, header, rule, *lines = text.split("\n")
+    match = re.fullmatch(r"(.*), by (owner|peer):", title)
+    assert match is not None, title
+    left_out = 0
+    if found := re.fullmatch(r"and (\d+) more", lines[-1]):
+        left_out = int(found[1])
+        lines.pop()
+    # Columns begin where the rule says, by the width on a screen.
+    widths = [len(part) for part in rule.split("-+-")]
+    assert re.fullmatch(r"-+(-\+-+)*", rule)
+    cells = [_cells(line, widths) for line in (header, *lines)]
+    for column, width in enumerate(widths):
+        assert max(display_width(row[column]) for row in cells) == width
+    header_cells, *rows = cells
+    assert header_cells == (HOLDERS if match[2] == "owner" else PEERS)
+    counts = [int(row[0]) for row in rows]
+    assert counts == sorted(counts, reverse=True)
+    assert rows
+    return Table(match[1], header_cells, rows, left_out, text)
+
+
+def _cells(line: str, widths: Sequence[int]) -> list[str]:
+    assert line == line.rstrip()
+    places = [0, *itertools.accumulate(width + 3 for width in widths)]
+    columns = []
+    for start, width in zip(places, widths):
+        cell = _part(line, start, start + width)
+        assert start == 0 or _part(line, start - 3, start) == " ! ", line
+        columns.append(cell.rstrip())
+    return columns
+
+
+def _part(line: str, start: int, end: int) -> str:
+    """Return what stands between two columns of a screen."""
+    ends = [*itertools.accumulate(map(display_width, line))]
+    return "".join(character for character, at in zip(line, ends) if start < at <= end)
+
+
+def display_width(text: str) -> int:
+    return sum(
+        0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1
+        for c in text
+    )
+
+
+def asked(host: Host, *options: str, state: int = 0, user: str = "root") -> Output:
+    done = host.ask("--lengthy", *options, user=user)
+    assert (done.stderr, done.returncode) == ("", state), done
+    return taken_apart(done.stdout)
+
+
+# What the tables say.
+
+HERE, HERE_TOO = "192.0.2.1", "192.0.2.11"
+THERE, THERE_TOO, THERE6 = "192.0.2.2", "192.0.2.12", "2001:db8::2"
+FIRST, LAST = 40000, 40099
+
+
+@pytest.fixture(scope="module")
+def leaky(nobodys: Mapping[str, Command]) -> Iterator[Host]:
+    """Return a host where two processes have connections that the other end has closed."""
+    with owners.host([*nobodys["native"].argv, PATIENT]) as host:
+        with namespaces.inside(host.ns):
+            ports = Path("/proc/sys/net/ipv4/ip_local_port_range")
+            ports.write_text(f"{FIRST} {LAST}", encoding="ascii")
+        for ns, address in ((host.pair.a, HERE_TOO), (host.pair.b, THERE_TOO)):
+            namespaces.run(None, ["ip", "-n", ns, "addr", "add", f"{address}/24", "dev", "lab"])
+        app = host.start("app", host.cgroup("app.service"), NAMELESS)
+        web = host.start("web", host.cgroup("web.service"), 1)
+        peer = host.start("peer", ns=host.pair.b)
+        for address, port in (("0.0.0.0", 9000), ("0.0.0.0", 9001), (THERE6, 9002)):  # noqa: S104
+            peer.do("listen", address, port)
+
+        def leak(remote: str, port: int, count: int) -> None:
+            app.do("connect", remote, port, count)
+            peer.do("accept", port, count)
+            peer.do("shut", port)
+
+        # One destination, also as an IPv4-mapped address; what goes on later is no leak,
+        leak(THERE, 9000, 15)
+        leak(f"::ffff:{THERE}", 9000, 10)
+        app.do("connect", THERE, 9000, 9)
+        # and this takes no port of the range, or one of another address.
+        app.do("connect", THERE, 9000, 6, HERE, 30000)
+        app.do("connect", THERE, 9000, 12, HERE_TOO)
+        leak(THERE6, 9002, 8)
+        leak(THERE, 9001, 7)
+        leak(THERE_TOO, 9001, 3)
+        # These came from there.
+        web.do("listen", HERE, 8080)
+        peer.do("connect", HERE, 8080, 4, THERE)
+        peer.do("connect", HERE, 8080, 2, THERE_TOO)
+        web.do("accept", 8080, 6)
+        peer.do("shut", 8080)
+        web.do("udp", "127.0.0.1", 5)
+        # Packets cross the veth in their own time.
+        deadline = time.monotonic() + 10
+        while counts(host)["CLOSE_WAIT"] != 49:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        yield host
+
+
+def counts(host: Host) -> collections.Counter[str]:
+    return collections.Counter(row.status for row in oracles.read_proc_net(host.ns))
+
+
+def used(host: Host, remote: str, port: int) -> int:
+    """How many ephemeral ports of one address are in use towards a destination, says ss."""
+    ports = collections.defaultdict(set)
+    for row in oracles.read_ss(host.ns, kinds=("tcp", "tcp6")):
+        if (str(canonical(row.remote[0])), row.remote[1]) == (remote, port):
+            ports[canonical(row.local[0])].add(row.local[1])
+    return max(len(taken & {*range(FIRST, LAST + 1)}) for taken in ports.values())
+
+
+def test_who_has_them_and_where_they_lead(leaky: Host) -> None:
+    output = asked(leaky, "--group-by=status", "-c", "CLOSE_WAIT=10", state=2)
+    assert {table.group for table in output.tables} == {"CLOSE WAIT"}
+    processes = {row[2]: row[1] for row in output.table("CLOSE WAIT", HOLDERS).rows}
+    assert re.fullmatch(r"app \(\d+\)", processes["app.service"])
+    assert re.fullmatch(r"web \(\d+\)", processes["web.service"])
+    assert output.table("CLOSE WAIT", HOLDERS).rows == [
+        ["43", processes["app.service"], "app.service", str(NAMELESS)],
+        ["6", processes["web.service"], "web.service", pwd.getpwuid(1).pw_name],
+    ]
+    assert output.table("CLOSE WAIT", PEERS).rows == [
+        ["25", THERE, "9000", "34 of 100 (34.0%)"],
+        ["8", THERE6, "9002", "8 of 100 (8.0%)"],
+        ["7", THERE, "9001", "7 of 100 (7.0%)"],
+        ["4", THERE, "-", "-"],
+        ["3", THERE_TOO, "9001", "3 of 100 (3.0%)"],
+        ["2", THERE_TOO, "-", "-"],
+    ]
+    for _, address, port, share in output.table("CLOSE WAIT", PEERS).rows:
+        if port != "-":
+            number = used(leaky, address, int(port))
+            assert share == f"{number} of 100 ({number:.1f}%)"
+
+
+def test_as_nobody_only_the_processes_are_missing(leaky: Host) -> None:
+    options = ["--group-by=status", "-c", "CLOSE_WAIT=10"]
+    root = asked(leaky, *options, state=2)
+    nobody = asked(leaky, *options, state=2, user="nobody")
+    hidden = [[n, OTHERS, *rest] for n, _, *rest in root.table("CLOSE WAIT", HOLDERS).rows]
+    assert nobody.table("CLOSE WAIT", HOLDERS).rows == hidden
+    assert nobody.table("CLOSE WAIT", PEERS) == root.table("CLOSE WAIT", PEERS)
+    assert (nobody.message, nobody.perfdata) == (root.message, root.perfdata)
+
+
+def test_procfs_shows_the_same_without_units(leaky: Host) -> None:
+    options = ["--group-by=status", "-c", "CLOSE_WAIT=10"]
+    netlink = asked(leaky, *options, state=2)
+    procfs = asked(leaky, *options, "--source=procfs", state=2)
+    unknown = [[n, name, "-", user] for n, name, _, user in netlink.tables[0].rows]
+    assert procfs.table("CLOSE WAIT", HOLDERS).rows == unknown
+    assert procfs.table("CLOSE WAIT", PEERS) == netlink.table("CLOSE WAIT", PEERS)
+
+
+def test_ports_in_time_wait_are_in_use(leaky: Host) -> None:
+    app = leaky.start("late")
+    peer = leaky.start("late peer", ns=leaky.pair.b)
+    peer.do("listen", THERE, 9004)
+    app.do("connect", THERE, 9004, 4)
+    peer.do("accept", 9004, 4)
+    app.do("close", 9004)
+    peer.do("drain", 9004)
+    peer.do("close", 9004)
+    app.do("connect", THERE, 9004, 3)
+    while counts(leaky)["TIME_WAIT"] != 4:
+        time.sleep(0.01)
+    output = asked(leaky, "--remote-port=9004", "--conn-status=established")
+    assert output.table("tcp ESTABLISHED", PEERS).rows == [["3", THERE, "9004", "7 of 100 (7.0%)"]]
+    app.do("close", 9004)
+
+
+def test_each_group_in_alert_state_the_worst_first(leaky: Host) -> None:
+    options = ["--group-by=status", "-c", "CLOSE_WAIT=10", "-w", "NONE=1,LISTEN=0"]
+    output = asked(leaky, *options, state=2)
+    assert [table.group for table in output.tables] == [
+        *("CLOSE WAIT", "CLOSE WAIT"),
+        "NONE",  # without peers
+        "LISTEN",
+    ]
+    # The state that is reported does not matter.
+    assert asked(leaky, *options, "--always-ok").tables == output.tables
+    for always in ([], ["-c", "ESTABLISHED=500"]):
+        output = asked(leaky, "--group-by=status", *always)
+        assert {table.group for table in output.tables} == {"CLOSE WAIT"}
+
+
+@pytest.mark.parametrize(
+    "by",
+    [
+        *("type-status", "type", "status", "local-port", "remote-port", "local-address"),
+        *("remote-address", "user", "unit", "process"),
+    ],
+)
+def test_every_kind_of_groups(leaky: Host, by: str) -> None:
+    for user in ("root", "nobody"):
+        options = [f"--group-by={by}", "-c0"]
+        plain = leaky.ask(*options, user=user)
+        output = asked(leaky, *options, state=2, user=user)
+        assert f"{output.message}|" == plain.stdout.partition("|")[0] + "|"
+        assert output.perfdata == taken_apart(plain.stdout).perfdata
+        shown = dict(re.findall(r"([^,]+): (\d+) \[CRITICAL\]", output.message))
+        groups = {label.strip(): int(number) for label, number in shown.items()}
+        assert len(groups) > 1
+        for label, number in groups.items():
+            holders = output.table(label, HOLDERS)
+            assert holders.sum == number or holders.left_out
+            peers = [
+                table for table in output.tables if (table.group, table.header) == (label, PEERS)
+            ]
+            assert all(table.sum <= number for table in peers)
+
+
+def test_tables_look_like_the_collections(leaky: Host) -> None:
+    # Its own tables are not cut at the end of a line.
+    output = asked(leaky, "-c0", state=2)
+    for table in output.tables:
+        _, *lines = table.text.split("\n")
+        rows = [dict(zip(table.header, row)) for row in table.rows]
+        theirs = lib.base.get_table(rows, table.header, header=table.header)
+        ours = lines[: len(table.rows) + 2]
+        assert ours == [line.rstrip() for line in theirs.splitlines()]
+
+
+def test_without_performance_data(leaky: Host) -> None:
+    done = leaky.ask("--lengthy", "--no-perfdata", "-c0")
+    assert "|" not in done.stdout
+    assert taken_apart(done.stdout).tables == asked(leaky, "-c0", state=2).tables
+
+
+def test_nothing_found(leaky: Host) -> None:
+    done = leaky.ask("--lengthy", "--conn-status=last_ack", "--no-match-severity=warn")
+    message = 'No connections of type "all" in status "last_ack" found. [WARNING]\n'
+    assert done == (message, "", 1)
+
+
+@pytest.mark.parametrize("form", ["json", "prometheus"])
+def test_other_formats_stay_what_they_are(leaky: Host, form: str) -> None:
+    plain, lengthy = (
+        leaky.ask(f"--format={form}", "-c0", *option).stdout for option in ([], ["--lengthy"])
+    )
+    if form == "json":
+        answers = [json.loads(plain), json.loads(lengthy)]
+        for answer in answers:
+            del answer["duration"]
+        message = answers[1].pop("message")
+        assert message.startswith(answers[0].pop("message"))
+        assert answers[0] == answers[1]
+    else:
+        plain, lengthy = (re.sub(r"(seconds) .*", r"\1", text) for text in (plain, lengthy))
+        assert plain == lengthy
+
+
+def test_the_api_says_what_the_command_prints(leaky: Host) -> None:
+    done = leaky.ask("--lengthy", "--group-by=unit", "-c=10")
+    with namespaces.inside(leaky.ns):
+        result = check(lengthy=True, group_by="unit", critical=10, timeout=60)
+    assert f"{result}\n" == done.stdout
+    assert result.state == done.returncode == 2
+    assert done.stdout == f"{result.message}|{result.perfdata}\n"
+
+
+def test_a_fixture_has_no_owners(native: Command) -> None:
+    test = native.fixture(harness.connections({"tcp_ESTABLISHED": 3, "tcp_LISTEN": 1}))
+    done = native.run(test, "--lengthy")
+    assert (done.stderr, done.returncode) == ("", 0)
+    output = taken_apart(done.stdout)
+    assert [table.header for table in output.tables] == [PEERS]
+    assert output.table("tcp ESTABLISHED", PEERS).rows == [["3", "192.0.2.2", "-", "-"]]
+
+
+# However many there are, and whatever they are called.
+
+UNITS, EACH = 12, 250
+GROUPS = (
+    *("type-status", "type", "status", "local-port", "remote-port", "local-address"),
+    *("remote-address", "user", "unit", "process"),
+)
+
+
+@pytest.fixture(scope="module")
+def crowded(nobodys: Mapping[str, Command]) -> Iterator[Host]:
+    """Return a host with thousands of peers and users, and the longest names there can be."""
+    with owners.host([*nobodys["native"].argv, PATIENT]) as host:
+        # 15 bytes; three bytes and two columns, or four and two.
+        start = host.start("漢字🐳漢")
+        for unit in range(UNITS):
+            # 255 bytes.
+            start.do("enter", host.cgroup(f"{'字' * 81}{unit:04}.service"))
+            start.do("own", NAMELESS + unit * EACH)
+            remotes = [(f"127.{unit}.{number}.1", 1000 + number) for number in range(EACH)]
+            start.do("udp_to", remotes, EACH)
+        yield host
+
+
+@pytest.mark.parametrize("by", GROUPS)
+def test_thousands_of_peers_and_holders(crowded: Host, by: str) -> None:
+    for user, options, state in (("root", [], 0), ("nobody", ["-c0"], 2), ("root", ["-c0"], 2)):
+        line = [f"--group-by={by}", *options]
+        plain = crowded.ask(*line, user=user)
+        done = crowded.ask(*line, "--lengthy", user=user)
+        assert (done.stderr, done.returncode) == ("", state)
+        output = taken_apart(done.stdout)
+        # What would be cut is not: neither the message nor the performance data.
+        assert plain.stdout == f"{output.message}|{done.stdout.partition('|')[2]}"
+        assert output.tables or output.rest
+
+
+def test_what_is_left_out_is_counted(crowded: Host) -> None:
+    output = asked(crowded, "--group-by=type")
+    assert {table.group for table in output.tables} == {"udp"}
+    for header in (HOLDERS, PEERS):
+        table = output.table("udp", header)
+        assert len(table.rows) + table.left_out == UNITS * EACH
+        assert table.sum == len(table.rows) <= 10
+    assert output.perfdata == {"udp": UNITS * EACH}
+
+
+def test_groups_without_a_table_are_counted(crowded: Host) -> None:
+    output = asked(crowded, "--group-by=unit", "-c0", state=2)
+    match = re.fullmatch(r"and (\d+) more groups", output.rest)
+    assert match is not None
+    explained = {table.group for table in output.tables}
+    # The message names ten of them.
+    assert len(explained) + int(match[1]) == 10
+    assert output.perfdata == {"groups": UNITS, "largest": EACH, "total": UNITS * EACH}
+
+
+def test_a_message_that_is_too_long_itself(crowded: Host) -> None:
+    # Who asks for that many groups gets as many as fit, and the performance data whole.
+    for state, options in enumerate(([], ["-w0"])):
+        output = asked(crowded, "--group-by=remote-address", "--top=3000", *options, state=state)
+        assert output.perfdata == {"groups": UNITS * EACH, "largest": 1, "total": UNITS * EACH}
+
+
+def test_labels_that_are_too_long_themselves(nobodys: Mapping[str, Command]) -> None:
+    with owners.host([*nobodys["native"].argv, PATIENT]) as host:
+        start = host.start("deep")
+        for number in range(10):
+            start.do("enter", host.cgroup(*[f"{number}{'x' * 250}"] * 5))
+            start.do("udp", "127.0.0.1", 1)
+        output = asked(host, "--group-by=unit")
+        assert output.perfdata == {"groups": 10, "largest": 1, "total": 10}
+
+
+def test_widths_are_those_of_a_screen(nobodys: Mapping[str, Command]) -> None:
+    with owners.host([*nobodys["native"].argv, PATIENT]) as host:
+        names = ("ascii", "漢字かな", "e\u0301e\u0301", "🐳🐳", "\uff57\uff49\uff44\uff45")
+        for number, name in enumerate(names, 1):
+            unit = host.cgroup(f"{name}.service")
+            host.start(name, unit).do("udp", "127.0.0.1", number)
+        # Taking it apart does it by widths.
+        table = asked(host).table("udp NONE", HOLDERS)
+        assert [row[1].rpartition(" (")[0] for row in table.rows] == [*reversed(names)]
+        assert [row[2] for row in table.rows] == [f"{name}.service" for name in reversed(names)]

@@ -1,0 +1,69 @@
+"""Where everything can run, a test that is skipped fails, and says why."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import harness
+import pytest
+
+TESTS = """
+import pytest
+def test_runs():
+    pass
+@pytest.mark.skipif(True, reason="by a mark")
+def test_mark():
+    pass
+def test_call():
+    pytest.skip("by a call")
+@pytest.fixture
+def fixture():
+    pytest.skip("by a fixture")
+def test_fixture(fixture):
+    pass
+@pytest.mark.xfail(reason="expected")
+def test_xfail():
+    assert False
+"""
+MODULE = """
+import pytest
+pytest.skip("for a whole module", allow_module_level=True)
+"""
+
+
+@pytest.mark.parametrize(
+    ("forbidden", "outcome", "code"),
+    [
+        ("", "1 passed, 4 skipped, 1 xfailed", 0),
+        ("1", "1 failed, 1 passed, 1 xfailed, 3 errors", 1),
+    ],
+)
+def test_skips(forbidden: str, outcome: str, code: int, tmp_path: Path) -> None:
+    conftest = harness.ROOT / "tests" / "conftest.py"
+    for name, text in (
+        ("conftest.py", conftest.read_text(encoding="utf-8")),
+        ("test_some.py", TESTS),
+        ("test_module.py", MODULE),
+    ):
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    options = ["-q", "-ra", "-p", "no:cacheprovider", "--continue-on-collection-errors"]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *options, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=harness.PATIENCE,
+        check=False,
+        cwd=tmp_path,
+        env={
+            **os.environ,
+            "NETWORK_CONNECTIONS_NO_SKIP": forbidden,
+            "PYTHONPATH": str(conftest.parent),
+        },
+    )
+    assert f"{outcome} in " in done.stdout
+    assert done.returncode == code
+    for reason in ("by a mark", "by a call", "by a fixture", "for a whole module"):
+        assert reason in done.stdout
