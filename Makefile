@@ -6,6 +6,10 @@ BIN := $(VENV)/bin
 SOURCES := $(shell find src python -name '*.rs' -o -name '*.py' -o -name '*.pyi') \
 	Cargo.toml Cargo.lock pyproject.toml README.md LICENSE
 NATIVE := target/release/network-connections
+SHARE := target/share
+BASH := $(SHARE)/bash-completion/completions
+ZSH := $(SHARE)/zsh/site-functions
+FISH := $(SHARE)/fish/vendor_completions.d
 
 # bindgen, which netstat2 builds with, needs libclang: the one from PyPI will do where the system
 # has none, with the compiler's own headers.
@@ -68,6 +72,19 @@ format: $(VENV)/.dev ## Format everything
 
 .PHONY: wheel
 wheel: $(VENV)/.wheel ## Build the wheel into dist/
+
+.PHONY: man
+man: $(VENV)/.dev ## Write the manual page to target/share
+	@mkdir -p $(SHARE)/man/man1
+	cargo run --quiet --example generate -- man "$$(git log -1 --format=%cs 2>/dev/null || date +%F)" \
+		> $(SHARE)/man/man1/network-connections.1
+
+.PHONY: completions
+completions: $(VENV)/.dev ## Write completions for bash, zsh and fish to target/share
+	@mkdir -p $(BASH) $(ZSH) $(FISH)
+	cargo run --quiet --example generate -- bash > $(BASH)/network-connections
+	cargo run --quiet --example generate -- zsh > $(ZSH)/_network-connections
+	cargo run --quiet --example generate -- fish > $(FISH)/network-connections.fish
 
 .PHONY: clean
 clean: ## Remove what was built

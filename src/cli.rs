@@ -1,7 +1,9 @@
 //! The command line: every option defined once, read, run. Behind the wheel's commands and the
 //! native one alike.
 
+pub mod completions;
 mod help;
+pub mod man;
 mod reader;
 
 use std::ffi::OsString;
@@ -327,9 +329,8 @@ fn statuses() -> Vec<String> {
 }
 
 fn sources() -> Vec<String> {
-    [source::AUTO, SourceName::Netlink.name(), SourceName::Procfs.name()]
-        .map(str::to_owned)
-        .to_vec()
+    let available = SourceName::AVAILABLE.iter().map(|source| source.name());
+    [source::AUTO].into_iter().chain(available).map(str::to_owned).collect()
 }
 
 /// The names of an enumeration's values.

@@ -252,6 +252,7 @@ pub trait Connection {
 
 /// The owner behind a user id that the kernel shows: what has no process any more, or not yet, is
 /// shown as root's.
+#[cfg(target_os = "linux")]
 #[must_use]
 pub(crate) fn owner(status: ConnectionStatus, inode: u64, uid: u32) -> Option<u32> {
     let minisock = matches!(status, ConnectionStatus::TimeWait | ConnectionStatus::SynRecv);

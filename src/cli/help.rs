@@ -65,16 +65,18 @@ pub fn help() -> String {
     text
 }
 
-fn visible() -> impl Iterator<Item = &'static Opt> {
+/// The options that people are told of.
+pub(super) fn visible() -> impl Iterator<Item = &'static Opt> {
     OPTIONS.iter().filter(|option| !option.hidden)
 }
 
-fn value(option: &Opt) -> Option<&'static str> {
+/// What an option's value is called, where it takes one.
+pub(super) fn value(option: &Opt) -> Option<&'static str> {
     matches!(option.kind, Kind::Single | Kind::Repeated).then_some(option.metavar)
 }
 
 /// What the help says of an option: its help, its choices, how often, its default.
-fn explanation(option: &Opt) -> String {
+pub(super) fn explanation(option: &Opt) -> String {
     let mut text = option.help.to_owned();
     if let Some(choices) = option.choices {
         let _ = write!(text, " One of: {}.", choices().join(", "));
@@ -89,7 +91,7 @@ fn explanation(option: &Opt) -> String {
 }
 
 /// Fills lines with words after `start`; further lines are indented.
-fn filled(start: &str, indent: usize, words: impl Iterator<Item = String>) -> String {
+pub(super) fn filled(start: &str, indent: usize, words: impl Iterator<Item = String>) -> String {
     let mut text = start.to_owned();
     let mut column = start.len();
     let mut first = true;
