@@ -2,16 +2,17 @@
 
 use std::borrow::Cow;
 
-/// The text of these bytes in which nothing moves the cursor, changes a colour, turns the direction
-/// of writing or is not there to see: each such character becomes `?`.
+/// The text of these bytes in which nothing is invisible: each such character becomes `?`.
 #[cfg(any(target_os = "linux", test))]
 #[must_use]
 pub fn printable(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).chars().map(|c| if is_invisible(c) { '?' } else { c }).collect()
 }
 
-#[cfg(any(target_os = "linux", test))]
-fn is_invisible(c: char) -> bool {
+/// Whether a character moves the cursor, changes a colour, turns the direction of writing or is not
+/// there to see.
+#[must_use]
+pub fn is_invisible(c: char) -> bool {
     c.is_control()
         || matches!(c,
             '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::check::{Judged, Report, State};
 use crate::error::Error;
-use crate::printable::neutralised;
+use crate::printable::{is_invisible, neutralised};
 use crate::report::tables::tables;
 use crate::threshold::TOTAL;
 
@@ -102,8 +102,12 @@ pub(crate) fn line(message: &str, perfdata: &str) -> String {
 /// The line that the command prints instead of a report.
 #[must_use]
 pub fn failure(error: &Error) -> String {
-    let line: String =
-        error.to_string().chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let visible = |c: char| match c {
+        c if c.is_control() => ' ',
+        c if is_invisible(c) => '?',
+        c => c,
+    };
+    let line: String = error.to_string().chars().map(visible).collect();
     neutralised(&line).into_owned()
 }
 
@@ -112,8 +116,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_failure_is_one_line() {
-        let error = Error::Argument("a\nb\r\u{1b}[31m|".to_owned());
-        assert_eq!(failure(&error), "a b  [31m!");
+    fn a_failure_is_one_line_and_hides_nothing() {
+        let error = Error::Argument("a\nb\r\u{1b}[31m|\u{202e}\u{200b}".to_owned());
+        assert_eq!(failure(&error), "a b  [31m!??");
     }
 }
