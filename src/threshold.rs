@@ -209,15 +209,15 @@ fn port(text: &str, selected: &[Ports]) -> Option<Key> {
 fn address(text: &str, selected: &[Network], selection: &Selection) -> Option<Key> {
     let address: IpAddr = text.parse().ok()?;
     let address = address.to_canonical();
-    // A group's address may stand for its IPv4-mapped form.
-    let mapped = match address {
-        IpAddr::V4(v4) => IpAddr::V6(v4.to_ipv6_mapped()),
-        IpAddr::V6(_) => address,
-    };
-    let fits = selected.is_empty()
-        || selected.iter().any(|network| network.contains(address) || network.contains(mapped));
-    let family = pairs(selection).any(|(t, _)| t.is_ipv6() || address.is_ipv4());
-    (fits && family).then_some(Key::Group(Group::Address(address)))
+    let selected =
+        |address| selected.is_empty() || selected.iter().any(|network| network.contains(address));
+    // The group of an IPv4 address has IPv4 sockets, and IPv6 ones with the IPv4-mapped address.
+    let fits = pairs(selection).any(|(t, _)| match (address, t.is_ipv6()) {
+        (IpAddr::V4(_), false) | (IpAddr::V6(_), true) => selected(address),
+        (IpAddr::V4(v4), true) => selected(v4.to_ipv6_mapped().into()),
+        (IpAddr::V6(_), false) => false,
+    });
+    fits.then_some(Key::Group(Group::Address(address)))
 }
 
 fn user(text: &str) -> Option<Key> {
