@@ -1,0 +1,153 @@
+"""The manual page has no mistakes, and the shells complete what they should."""
+
+from __future__ import annotations
+
+import functools
+import os
+import pty
+import select
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+import harness
+import pytest
+
+
+@functools.cache
+def generated(*what: str) -> str:
+    """Return what `make man completions` writes."""
+    line = ["cargo", "run", "--quiet", "--example", "generate", "--", *what]
+    return subprocess.run(
+        line, cwd=harness.ROOT, stdout=subprocess.PIPE, text=True, check=True
+    ).stdout
+
+
+def needs(tool: str) -> None:
+    if shutil.which(tool) is None:
+        pytest.skip(f"the command {tool} is not installed")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        ["mandoc", "-T", "lint", "-W", "style"],
+        ["groff", "-man", "-ww", "-z", "-Tutf8"],
+    ],
+    ids=lambda line: str(line[0]),
+)
+def test_the_manual_page_has_no_mistakes(line: list[str]) -> None:
+    needs(line[0])
+    page = generated("man", "2026-01-02")
+    done = subprocess.run(line, input=page, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr, done.returncode) == ("", "", 0)
+
+
+# What the completed command line is run by.
+ECHO = "network-connections() { printf '<%s>' got \"$@\"; echo; }"
+SHELLS = {
+    "bash": (["bash", "--norc", "--noprofile", "-i"], "source {script}"),
+    "zsh": (
+        ["zsh", "-f", "-i"],
+        "fpath=({directory} $fpath); autoload -Uz compinit; compinit -u -D; setopt no_beep",
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("typed", "completed"),
+    [
+        ("--conn-t\ttcp6\t", ["--conn-type=tcp6", "--conn-type tcp6"]),
+        ("--form\tpro\t", ["--format=prometheus", "--format prometheus"]),
+        ("--format=j\t", ["--format=json"]),
+        ("--no-per\t", ["--no-perfdata"]),
+        (
+            "--conn-status fin_wait1 --group-by stat\t",
+            ["--conn-status fin_wait1 --group-by status"],
+        ),
+        ("-w 5 --alw\t", ["-w 5 --always-ok"]),
+    ],
+)
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_shell_completes(shell: str, typed: str, completed: list[str], tmp_path: Path) -> None:
+    needs(shell)
+    argv, setup = SHELLS[shell]
+    script = tmp_path / "_network-connections"
+    script.write_text(generated(shell), encoding="utf-8")
+    setup = setup.replace("{script}", str(script)).replace("{directory}", str(tmp_path))
+    answer = typing(argv, [ECHO, setup, f"network-connections {typed}"], "<got>")
+    expected = ["".join(f"<{word}>" for word in ["got", *line.split()]) for line in completed]
+    assert any(line in answer for line in expected), answer
+
+
+def typing(argv: list[str], lines: list[str], until: str) -> str:
+    """Type lines into an interactive program, and return what it prints up to a line with `until`."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.environ.update(PS1="$ ", TERM="dumb", INPUTRC="/dev/null", HISTFILE="/dev/null")
+        os.execvp(argv[0], argv)
+    try:
+        answer = ""
+        for line in lines:
+            for part in line.split("\t"):
+                # What is completed is on the terminal before more is typed.
+                os.write(terminal, part.encode())
+                answer += printed(terminal)
+                if part is not line.split("\t")[-1]:
+                    os.write(terminal, b"\t")
+                    answer += printed(terminal)
+            os.write(terminal, b"\n")
+        end = time.monotonic() + harness.PATIENCE
+        while f"\n{until}" not in answer.replace("\r", "") and time.monotonic() < end:
+            answer += printed(terminal)
+        return answer
+    finally:
+        os.close(terminal)
+        os.kill(pid, 9)
+        os.waitpid(pid, 0)
+
+
+def printed(terminal: int, quiet: float = 0.3) -> str:
+    """Return what is printed until nothing more comes."""
+    answer = b""
+    while select.select([terminal], [], [], quiet)[0]:
+        try:
+            answer += os.read(terminal, 4096)
+        except OSError:
+            break
+    return answer.decode(errors="replace")
+
+
+@pytest.mark.parametrize(
+    ("typed", "completions"),
+    [
+        ("--conn-type tcp", {"tcp", "tcp6"}),
+        ("--format=", {"--format=plugin", "--format=json", "--format=prometheus"}),
+        ("--no-", {"--no-match-severity", "--no-perfdata"}),
+        ("-w ", set()),
+    ],
+)
+def test_fish_completes(typed: str, completions: set[str], tmp_path: Path) -> None:
+    needs("fish")
+    script = tmp_path / "network-connections.fish"
+    script.write_text(generated("fish"), encoding="utf-8")
+    ask = f"source {script}; complete -C 'network-connections {typed}'"
+    done = subprocess.run(
+        ["fish", "--no-config", "-c", ask],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "HOME": str(tmp_path)},
+    )
+    words = {line.split("\t")[0].removesuffix("=") for line in done.stdout.splitlines()}
+    assert words == {word.removesuffix("=") for word in completions}, done
+
+
+def test_the_scripts_are_free_of_mistakes(tmp_path: Path) -> None:
+    for shell in ("bash", "zsh", "fish"):
+        needs(shell)
+        script = tmp_path / shell
+        script.write_text(generated(shell), encoding="utf-8")
+        done = subprocess.run([shell, "-n", str(script)], capture_output=True, check=False)
+        assert (done.stderr, done.returncode) == (b"", 0), shell
