@@ -26,7 +26,7 @@ _METHOD = f"""\
 addresses (the ESTABLISHED ones by TCP_REPAIR), checks their number in `/proc/net/sockstat`, and
 runs the commands inside. Every answer that is a number is held against that number. The floor asks
 the kernel for the same dumps as a full count and counts the messages, no more: nothing that gets
-its sockets from the kernel's socket diagnostics can take less. Ours run with `--timeout=60`. No
+its sockets from the kernel's socket diagnostics can take less. Ours run with `--timeout=600`. No
 process seems to need less memory than the small program that starts it, `benches/launch.c`.
 """
 
