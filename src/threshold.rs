@@ -154,7 +154,7 @@ impl Key {
             GroupBy::RemoteAddress => address(text, &selection.remote_addresses, selection)
                 .ok_or_else(|| refused("a selected remote address")),
             GroupBy::User => {
-                user(text).ok_or_else(|| refused("the name or id of a user of this host"))
+                user(text)?.ok_or_else(|| refused("the name or id of a user of this host"))
             }
             // What there is changes from minute to minute.
             GroupBy::Unit | GroupBy::Process => Ok(Self::Owner(text.to_owned())),
@@ -220,13 +220,15 @@ fn address(text: &str, selected: &[Network], selection: &Selection) -> Option<Ke
     fits.then_some(Key::Group(Group::Address(address)))
 }
 
-fn user(text: &str) -> Option<Key> {
-    let id = if text.eq_ignore_ascii_case(KERNEL) {
-        None
-    } else {
-        Some(text.parse().ok().or_else(|| owner::user_id(text))?)
+fn user(text: &str) -> Result<Option<Key>, Error> {
+    if text.eq_ignore_ascii_case(KERNEL) {
+        return Ok(Some(Key::Group(Group::User(None))));
+    }
+    let id = match text.parse() {
+        Ok(id) => Some(id),
+        Err(_) => owner::user_id(text)?,
     };
-    Some(Key::Group(Group::User(id)))
+    Ok(id.map(|id| Key::Group(Group::User(Some(id)))))
 }
 
 #[cfg(test)]

@@ -82,11 +82,11 @@ def test_a_shell_completes(shell: str, typed: str, completed: list[str], tmp_pat
 
 
 def typing(argv: list[str], lines: list[str], until: str) -> str:
-    """Type lines into an interactive program, and return what it prints up to a line with `until`."""
+    """Type lines into an interactive program, and return all it prints, up to a line of `until`."""
     pid, terminal = pty.fork()
     if pid == 0:
         os.environ.update(PS1="$ ", TERM="dumb", INPUTRC="/dev/null", HISTFILE="/dev/null")
-        os.execvp(argv[0], argv)
+        os.execvp(argv[0], argv)  # noqa: S606
     try:
         answer = ""
         for line in lines:
