@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import subprocess
 import tempfile
 import time
 from collections import Counter, defaultdict
@@ -16,7 +16,14 @@ from lab import namespaces
 from lab.namespaces import Pair
 
 from integrations import where
-from integrations.daemons import PREFIX, directory, native_plugins, require, wheel_plugins
+from integrations.daemons import (
+    INTEGRATIONS,
+    PREFIX,
+    directory,
+    native_plugins,
+    require,
+    wheel_plugins,
+)
 
 _rows: dict[str, list[where.Row]] = {}
 _outcomes: defaultdict[str, Counter[str]] = defaultdict(Counter)
@@ -61,22 +68,23 @@ def nothing_left() -> Iterator[None]:
 
 
 def _present() -> set[str]:
-    listing = ["ps", "-ww", "-eo", "pid=,comm=,args="]
-    processes = subprocess.run(listing, capture_output=True, text=True, check=True).stdout
-    daemons = ("icinga2", "nagios4", "nrpe", "sudo")
-    present = {
-        line
-        for line in processes.splitlines()
-        if PREFIX in line or (line.split()[1] in daemons and "<defunct>" not in line)
-    }
-    run = Path("/var/run/netns")
-    present |= {str(path) for path in run.glob(f"lab-{os.getpid()}-*")}
+    present = set(_processes())
+    present |= {str(path) for path in Path("/var/run/netns").glob(f"lab-{os.getpid()}-*")}
     present |= {str(path) for path in Path(tempfile.gettempdir()).glob(f"{PREFIX}*")}
-    for place in _PLACES:
-        for name in _NAMES:
-            path = Path(place, name)
-            present |= {str(entry) for entry in (path, *path.rglob("*")) if entry.exists()}
+    for place in (INTEGRATIONS, *(Path(place, name) for place in _PLACES for name in _NAMES)):
+        present |= {str(entry) for entry in (place, *place.rglob("*")) if entry.exists()}
     return present
+
+
+def _processes() -> Iterator[str]:
+    for process in Path("/proc").glob("[0-9]*"):
+        # It may end at any time; of one that has ended, and that its parent has not asked for,
+        # there is no command line.
+        with contextlib.suppress(OSError):
+            line = (process / "cmdline").read_bytes().decode(errors="replace")
+            name = (process / "comm").read_text(encoding="utf-8").strip()
+            if PREFIX in line or (line and name in ("icinga2", "nagios4", "nrpe", "sudo")):
+                yield f"{process.name} {name}"
 
 
 @pytest.fixture(scope="session")

@@ -100,7 +100,9 @@ def imported() -> ModuleType:
     spec = importlib.util.spec_from_loader(NAME, loader)
     assert spec is not None
     module = importlib.util.module_from_spec(spec)
-    loader.exec_module(module)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "dont_write_bytecode", True)
+        loader.exec_module(module)
     return module
 
 
@@ -111,7 +113,6 @@ def test_generators_find_every_option(monkeypatch: pytest.MonkeyPatch) -> None:
         return self, []
 
     monkeypatch.setattr(argparse.ArgumentParser, "parse_known_args", handed_back)
-    monkeypatch.setattr(sys, "dont_write_bytecode", True)
     module = imported()
     parser = module.parse_args()
     assert parser.description == module.DESCRIPTION == plugin.DESCRIPTION
