@@ -188,7 +188,7 @@ pub static OPTIONS: &[Opt] = &[
         kind: Kind::Switch,
         metavar: "LENGTHY",
         help: "Go on below the first line with who has the connections of each group in alert \
-               state, and which peers they lead to.",
+               state, or of the largest one where all is fine, and which peers they lead to.",
         ..OPT
     },
     Opt {

@@ -304,7 +304,6 @@ def test_wrong_values(fleet: Fleet, host: str, options: dict[str, object], cause
     assert result.perfdata == []
 
 
-@pytest.mark.xfail(strict=True, reason="the command writes its usage first, and Icinga shows both")
 def test_the_cause_is_the_first_line(fleet: Fleet) -> None:
     result = check(fleet.master, conn_type="sctp")
     assert result.first.startswith('--conn-type: invalid value "sctp"')
