@@ -12,9 +12,9 @@ ZSH := $(SHARE)/zsh/site-functions
 FISH := $(SHARE)/fish/vendor_completions.d
 
 # bindgen, which netstat2 builds with, needs libclang: the one from PyPI will do where the system
-# has none, with the compiler's own headers.
-export LIBCLANG_PATH ?= $(firstword $(wildcard /usr/lib/llvm-*/lib/libclang*.so*) \
-	$(wildcard $(CURDIR)/$(VENV)/lib/python3*/site-packages/clang/native/libclang.so))
+# has none, with the compiler's own headers. Looked for when it is needed: .venv may be new.
+export LIBCLANG_PATH ?= $(shell ls -d /usr/lib/llvm-*/lib/libclang.so* \
+	$(CURDIR)/$(VENV)/lib/python3*/site-packages/clang/native 2>/dev/null | head -n 1)
 export BINDGEN_EXTRA_CLANG_ARGS ?= -I$(shell $(CC) -print-file-name=include)
 
 .DEFAULT_GOAL := help
@@ -30,7 +30,16 @@ run: $(VENV)/.installed ## Build into .venv and run the check on this host
 .PHONY: test
 test: $(VENV)/.dev $(VENV)/.installed $(NATIVE) ## Run all tests
 	cargo test --quiet
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --ignore=tests/integrations
+
+.PHONY: test-integrations
+test-integrations: $(VENV)/.dev $(VENV)/.installed $(NATIVE) ## Run the tests against real Icinga, NRPE and Nagios
+	$(BIN)/python -m pytest tests/integrations
+
+.PHONY: bench
+bench: $(VENV)/.dev $(VENV)/.installed $(NATIVE) ## Measure against peers up to 1M sockets; QUICK=1 stops at 10k
+	$(BIN)/python -m pip install --quiet --group bench
+	$(BIN)/python benches/run.py $(if $(QUICK),--quick)
 
 # Cargo-fuzz needs switches of the nightly compiler, which the stable one takes if it must.
 FUZZ_SECONDS ?= 60

@@ -11,7 +11,7 @@ from measure import EMPTY, Command, Results, Scenario
 _SOME = (10_000, 100_000, 1_000_000)
 
 # A loaded machine is no reason to fail.
-_PATIENT = ("--timeout=60",)
+_PATIENT = ("--timeout=600",)
 
 
 def _with(*options: str, name: str, over: str = "wheel", each: bool = True) -> Command:

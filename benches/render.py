@@ -26,7 +26,7 @@ _METHOD = f"""\
 addresses (the ESTABLISHED ones by TCP_REPAIR), checks their number in `/proc/net/sockstat`, and
 runs the commands inside. Every answer that is a number is held against that number. The floor asks
 the kernel for the same dumps as a full count and counts the messages, no more: nothing that gets
-its sockets from the kernel's socket diagnostics can take less. Ours run with `--timeout=60`. No
+its sockets from the kernel's socket diagnostics can take less. Ours run with `--timeout=600`. No
 process seems to need less memory than the small program that starts it, `benches/launch.c`.
 """
 
@@ -96,9 +96,10 @@ def _targets(results: Results) -> list[str]:
         measured = "" if value is None else _digits(value)
         rows.append([target.what, _limit(target), measured, _word(kept)])
         met.append(kept)
-    sentence = f"{met.count(True)} of {len(met)} targets are met, {met.count(False)} are not"
+    parts = [f"{met.count(True)} are met", f"{met.count(False)} are not"]
     if None in met:
-        sentence += f", {met.count(None)} were not measured in this run"
+        parts.append(f"not measured in this run: {met.count(None)}")
+    sentence = f"Of {len(met)} targets, {', '.join(parts)}"
     header = ["What", "Target", "Measured", "Met"]
     return ["## Targets\n", f"{sentence}.\n", _table(header, rows)]
 

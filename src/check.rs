@@ -228,6 +228,14 @@ impl Check {
         mut collector: C,
         deadline: &Deadline,
     ) -> Result<(C, String), Error> {
+        // Also where no connection is there to show it.
+        if let (GroupBy::Unit, Some(source @ (SourceName::Procfs | SourceName::Netstat2))) =
+            (self.group_by, self.source)
+        {
+            return Err(Error::Unsupported(format!(
+                "The source {source} does not tell the units of sockets (valid: auto, netlink)"
+            )));
+        }
         let sources = source::collect(&self.selection, self.source, deadline, &mut collector)?;
         Ok((collector, source::names(&sources)))
     }
@@ -364,7 +372,11 @@ impl Report {
     #[must_use]
     pub fn shown(&self) -> (Vec<&Judged>, usize) {
         let few = if self.check.group_by.is_small() { usize::MAX } else { TOP };
-        let top = self.check.top.unwrap_or(few);
+        self.shown_at_most(self.check.top.unwrap_or(few))
+    }
+
+    /// As many groups as `top` says.
+    pub(crate) fn shown_at_most(&self, top: usize) -> (Vec<&Judged>, usize) {
         if self.groups.len() <= top {
             return (self.groups.iter().collect(), 0);
         }

@@ -188,7 +188,7 @@ pub static OPTIONS: &[Opt] = &[
         kind: Kind::Switch,
         metavar: "LENGTHY",
         help: "Go on below the first line with who has the connections of each group in alert \
-               state, and which peers they lead to.",
+               state, or of the largest one where all is fine, and which peers they lead to.",
         ..OPT
     },
     Opt {
@@ -473,14 +473,19 @@ fn parsed<T: FromStr<Err = Error>>(
     arguments: &Arguments,
     option: &'static str,
 ) -> Result<Vec<T>, Error> {
-    let values = arguments.values(option).into_iter().map(str::parse);
-    values.collect::<Result<_, Error>>().map_err(|error| error.of_option(option))
+    let values = match arguments.values(option) {
+        None => return Ok(Vec::new()),
+        // Only the API can say so: no value at all must not mean any.
+        Some([]) => Err(Error::Argument("no value is given".to_owned())),
+        Some(values) => values.iter().map(|value| value.parse()).collect(),
+    };
+    values.map_err(|error: Error| error.of_option(option))
 }
 
 fn choice<T: Named>(arguments: &Arguments, option: &'static str) -> Result<Choice<T>, Error> {
-    match arguments.values(option).as_slice() {
-        [] => Ok(Choice::default()),
-        names => Choice::parse(names).map_err(|error| error.of_option(option)),
+    match arguments.values(option) {
+        None => Ok(Choice::default()),
+        Some(names) => Choice::parse(names).map_err(|error| error.of_option(option)),
     }
 }
 

@@ -24,6 +24,8 @@ pub struct Counts {
 enum Table {
     /// Types and statuses, and the pairs in the order of their first appearance.
     Grid(Box<[[u64; STATUSES]; TYPES]>, Vec<(ConnectionType, ConnectionStatus)>),
+    /// Ports, of which there are not so many that they need a map.
+    Ports(Vec<u64>),
     /// Anything else.
     Map(HashMap<Group, u64>, Vec<Group>),
 }
@@ -34,6 +36,8 @@ impl Counts {
     pub fn new(by: GroupBy) -> Self {
         let table = if by.is_small() {
             Table::Grid(Box::new([[0; STATUSES]; TYPES]), Vec::new())
+        } else if matches!(by, GroupBy::LocalPort | GroupBy::RemotePort) {
+            Table::Ports(vec![0; 1 << u16::BITS])
         } else {
             Table::Map(HashMap::new(), Vec::new())
         };
@@ -45,7 +49,11 @@ impl Counts {
     /// unchanged host are equal.
     #[must_use]
     pub fn recorded(self) -> Self {
-        Self { recorded: true, ..self }
+        let table = match self.table {
+            Table::Ports(_) => Table::Map(HashMap::new(), Vec::new()),
+            table => table,
+        };
+        Self { recorded: true, table, ..self }
     }
 
     /// Every group and its count, the largest first.
@@ -53,6 +61,11 @@ impl Counts {
     pub fn groups(&self) -> Vec<(Group, u64)> {
         let mut groups = match &self.table {
             Table::Grid(grid, seen) => self.folded(grid, seen),
+            Table::Ports(counts) => (0..=u16::MAX)
+                .zip(counts)
+                .filter(|(_, count)| **count != 0)
+                .map(|(port, count)| (Group::Port(port), *count))
+                .collect(),
             Table::Map(map, seen) if self.recorded => seen
                 .iter()
                 .filter_map(|group| map.get(group).map(|count| (*group, *count)))
@@ -99,7 +112,8 @@ fn count<T>(cell: &mut u64, number: u64, seen: &mut Vec<T>, what: T) {
 
 impl Collector for Counts {
     fn fresh(&self) -> Self {
-        Self { recorded: self.recorded, ..Self::new(self.by) }
+        let fresh = Self::new(self.by);
+        if self.recorded { fresh.recorded() } else { fresh }
     }
 
     #[inline]
@@ -111,6 +125,16 @@ impl Collector for Counts {
                     grid.get_mut(pair.0 as usize).and_then(|row| row.get_mut(pair.1 as usize));
                 if let Some(cell) = cell {
                     count(cell, 1, seen, pair);
+                }
+            }
+            Table::Ports(counts) => {
+                let end = if self.by == GroupBy::LocalPort {
+                    connection.local()?
+                } else {
+                    connection.remote()?
+                };
+                if let Some(count) = counts.get_mut(usize::from(end.port())) {
+                    *count += 1;
                 }
             }
             Table::Map(map, seen) => {
@@ -136,6 +160,11 @@ impl Collector for Counts {
                     if let (Some(sum), Some(number)) = (sum, number) {
                         count(sum, *number, seen, pair);
                     }
+                }
+            }
+            (Table::Ports(sums), Table::Ports(counts)) => {
+                for (sum, count) in sums.iter_mut().zip(counts) {
+                    *sum += count;
                 }
             }
             (Table::Map(sums, _), Table::Map(map, _)) if sums.is_empty() => *sums = map,

@@ -2,6 +2,7 @@
 //! connection is said in [`GroupBy::group`].
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
 
 use crate::connection::{Connection, ConnectionStatus, ConnectionType, Protocol};
@@ -129,7 +130,7 @@ pub(crate) fn possible(connection_type: ConnectionType, status: ConnectionStatus
 pub const KERNEL: &str = "(kernel)";
 
 /// One group of connections. Ordered as equal counts are displayed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Group {
     /// Of one type in one status.
     TypeStatus(ConnectionType, ConnectionStatus),
@@ -147,6 +148,24 @@ pub enum Group {
     Cgroup(Option<u64>),
     /// Of one inode number; 0 of no process.
     Inode(u64),
+}
+
+/// The groups of one table are of one kind, so what tells kinds apart need not be hashed: that is
+/// felt at a million sockets.
+impl Hash for Group {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        match self {
+            Self::TypeStatus(t, status) => (*t, *status).hash(state),
+            Self::Type(t) => t.hash(state),
+            Self::Status(status) => status.hash(state),
+            Self::Port(port) => state.write_u16(*port),
+            Self::Address(IpAddr::V4(address)) => state.write_u32(address.to_bits()),
+            Self::Address(IpAddr::V6(address)) => state.write_u128(address.to_bits()),
+            Self::User(id) => id.hash(state),
+            Self::Cgroup(id) => id.hash(state),
+            Self::Inode(inode) => state.write_u64(*inode),
+        }
+    }
 }
 
 /// The label of performance data, of thresholds and of the API, for example `tcp_ESTABLISHED`; of

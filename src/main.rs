@@ -10,9 +10,11 @@ fn main() -> ExitCode {
     // Not argv[0], which a caller can forge.
     let program = std::env::current_exe().unwrap_or_default();
     let outcome = cli::run(&program, &arguments, &|| false);
-    let _ = io::stderr().write_all(outcome.stderr.as_bytes());
     let mut stdout = io::stdout().lock();
-    match stdout.write_all(outcome.stdout.as_bytes()).and_then(|()| stdout.flush()) {
+    let written = stdout.write_all(outcome.stdout.as_bytes()).and_then(|()| stdout.flush());
+    // After the answer: who merges both streams, as Icinga does, shows the first line.
+    let _ = io::stderr().write_all(outcome.stderr.as_bytes());
+    match written {
         Ok(()) => ExitCode::from(outcome.code),
         // Nobody got the answer.
         Err(_) => ExitCode::from(3),

@@ -143,9 +143,8 @@ pub fn merged(by: GroupBy, groups: Vec<(Group, u64)>, names: &Names) -> Vec<(Gro
     groups
 }
 
-/// The id of a user name.
-#[must_use]
-pub fn user_id(name: &str) -> Option<u32> {
+/// The id of a user name, `None` where there is no such user.
+pub fn user_id(name: &str) -> Result<Option<u32>, Error> {
     system::user_id(name)
 }
 
@@ -176,7 +175,7 @@ mod system {
         Ok((HashMap::new(), true))
     }
 
-    pub(super) fn user_id(_: &str) -> Option<u32> {
-        None
+    pub(super) fn user_id(_: &str) -> Result<Option<u32>, Error> {
+        Ok(None)
     }
 }

@@ -2,21 +2,35 @@
 
 use std::borrow::Cow;
 
-/// The text of these bytes in which nothing moves the cursor, changes a colour, turns the direction
-/// of writing or is not there to see: each such character becomes `?`.
+/// The text of these bytes in which nothing is invisible: each such character becomes `?`.
 #[cfg(any(target_os = "linux", test))]
 #[must_use]
 pub fn printable(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).chars().map(|c| if is_invisible(c) { '?' } else { c }).collect()
 }
 
-#[cfg(any(target_os = "linux", test))]
-fn is_invisible(c: char) -> bool {
+/// Whether a character moves the cursor, changes a colour, turns the direction of writing or is not
+/// there to see.
+#[must_use]
+pub fn is_invisible(c: char) -> bool {
     c.is_control()
         || matches!(c,
             '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
             | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
             | '\u{e0000}'..='\u{e007f}')
+}
+
+/// A name of at most 100 characters: of a longer one both ends, which tell it apart.
+#[must_use]
+pub fn shortened(name: &str) -> String {
+    const END: usize = 48;
+    let length = name.chars().count();
+    if length <= 2 * END + 4 {
+        return name.to_owned();
+    }
+    let begin: String = name.chars().take(END).collect();
+    let end: String = name.chars().skip(length - END).collect();
+    format!("{begin}...{end}")
 }
 
 /// Replaces what would end the message or be read as markup: `|` begins performance data, and a
@@ -37,8 +51,9 @@ pub fn neutralised(message: &str) -> Cow<'_, str> {
     Cow::Owned(safe)
 }
 
-/// Whether what follows a `<` makes it a tag to Icinga Web: a word, then either `>` or one blank, an
-/// attribute and somewhere a `>` (`PluginOutput` in its library icingadb-web).
+/// Whether what follows a `<` makes it a tag to Icinga Web: a word, then either `>` or one blank and
+/// an attribute (`PluginOutput` in its library icingadb-web). The `>` that ends an attribute may stand
+/// anywhere later, in another name even, so it is not waited for.
 fn opens_tag(after: &str) -> bool {
     let word =
         |text: &str| text.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(text.len());
@@ -52,7 +67,7 @@ fn opens_tag(after: &str) -> bool {
         Some(blank) if blank.is_whitespace() => {
             let attribute = chars.as_str();
             let value = attribute.get(word(attribute)..).unwrap_or("");
-            value.len() < attribute.len() && value.starts_with('=') && value.contains('>')
+            value.len() < attribute.len() && value.starts_with('=')
         }
         _ => false,
     }
@@ -68,7 +83,7 @@ mod tests {
             ("a|b", "a!b"),
             ("<b>", "&lt;b>"),
             ("<a href=x>", "&lt;a href=x>"),
-            ("<a href=x", "<a href=x"),
+            ("<a href=x", "&lt;a href=x"),
             ("<= 10 < 5 <5.3>", "<= 10 < 5 <5.3>"),
             ("</b>", "</b>"),
             ("<a  b=c>", "<a  b=c>"),

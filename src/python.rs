@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use pyo3::exceptions::{PyOSError, PyTimeoutError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString, PyTuple};
+use pyo3::types::{PyDict, PyFloat, PyInt, PyString, PyTuple};
 use pyo3_log::{Caching, Logger};
 
 use crate::cli::{self, Api, Arguments, Kind, OPTIONS};
@@ -57,7 +57,8 @@ fn released<T: Send>(
         });
         (result, raised.into_inner())
     });
-    match raised {
+    // A log handler may have raised while Rust went on.
+    match raised.or_else(|| PyErr::take(py)) {
         Some(error) => Err(error),
         None => result.map_err(PyErr::from),
     }
@@ -148,8 +149,22 @@ fn set(
     Ok(())
 }
 
+/// The text of what a command line could have said: anything else is not guessed at.
 fn text(value: &Bound<'_, PyAny>) -> PyResult<String> {
-    value.str()?.extract()
+    let plain = value.is_instance_of::<PyString>()
+        || value.is_instance_of::<PyInt>()
+        || value.is_instance_of::<PyFloat>()
+        || value.is_instance_of::<Range>()
+        // What the module ipaddress has.
+        || value.hasattr("packed")?
+        || value.hasattr("network_address")?;
+    if plain {
+        return value.str()?.extract();
+    }
+    let kind = value.get_type().name()?;
+    Err(PyValueError::new_err(format!(
+        "a value is a str, a number, a Range or an address, not {kind}"
+    )))
 }
 
 /// One value, or an iterable of them. A network is one value, though Python iterates over it.

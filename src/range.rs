@@ -40,10 +40,10 @@ pub enum RangeError {
 }
 
 impl Range {
-    /// Whether `value` is fine.
+    /// Whether `value` is fine; what is no number never is.
     #[must_use]
     pub fn contains(&self, value: f64) -> bool {
-        (self.start <= value && value <= self.end) != self.inverted
+        !value.is_nan() && (self.start <= value && value <= self.end) != self.inverted
     }
 
     /// What tells two ranges apart: each range that matches everything is the same one.

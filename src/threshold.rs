@@ -154,7 +154,7 @@ impl Key {
             GroupBy::RemoteAddress => address(text, &selection.remote_addresses, selection)
                 .ok_or_else(|| refused("a selected remote address")),
             GroupBy::User => {
-                user(text).ok_or_else(|| refused("the name or id of a user of this host"))
+                user(text)?.ok_or_else(|| refused("the name or id of a user of this host"))
             }
             // What there is changes from minute to minute.
             GroupBy::Unit | GroupBy::Process => Ok(Self::Owner(text.to_owned())),
@@ -209,24 +209,26 @@ fn port(text: &str, selected: &[Ports]) -> Option<Key> {
 fn address(text: &str, selected: &[Network], selection: &Selection) -> Option<Key> {
     let address: IpAddr = text.parse().ok()?;
     let address = address.to_canonical();
-    // A group's address may stand for its IPv4-mapped form.
-    let mapped = match address {
-        IpAddr::V4(v4) => IpAddr::V6(v4.to_ipv6_mapped()),
-        IpAddr::V6(_) => address,
-    };
-    let fits = selected.is_empty()
-        || selected.iter().any(|network| network.contains(address) || network.contains(mapped));
-    let family = pairs(selection).any(|(t, _)| t.is_ipv6() || address.is_ipv4());
-    (fits && family).then_some(Key::Group(Group::Address(address)))
+    let selected =
+        |address| selected.is_empty() || selected.iter().any(|network| network.contains(address));
+    // The group of an IPv4 address has IPv4 sockets, and IPv6 ones with the IPv4-mapped address.
+    let fits = pairs(selection).any(|(t, _)| match (address, t.is_ipv6()) {
+        (IpAddr::V4(_), false) | (IpAddr::V6(_), true) => selected(address),
+        (IpAddr::V4(v4), true) => selected(v4.to_ipv6_mapped().into()),
+        (IpAddr::V6(_), false) => false,
+    });
+    fits.then_some(Key::Group(Group::Address(address)))
 }
 
-fn user(text: &str) -> Option<Key> {
-    let id = if text.eq_ignore_ascii_case(KERNEL) {
-        None
-    } else {
-        Some(text.parse().ok().or_else(|| owner::user_id(text))?)
+fn user(text: &str) -> Result<Option<Key>, Error> {
+    if text.eq_ignore_ascii_case(KERNEL) {
+        return Ok(Some(Key::Group(Group::User(None))));
+    }
+    let id = match text.parse() {
+        Ok(id) => Some(id),
+        Err(_) => owner::user_id(text)?,
     };
-    Some(Key::Group(Group::User(id)))
+    Ok(id.map(|id| Key::Group(Group::User(Some(id)))))
 }
 
 #[cfg(test)]

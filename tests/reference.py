@@ -26,6 +26,9 @@ STATUSES = (
     "closing",
     "none",
 )
+# argparse of 3.9 fails over an empty value that is attached to a switch, as in -h=.
+REFUSED = (SystemExit, IndexError)
+
 Option = tuple[tuple[str, ...], dict[str, Any]]
 
 # The reference's options, as argparse takes them.
@@ -112,7 +115,7 @@ def read(
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         try:
             options, strays = parser.parse_known_args(list(args))
-        except SystemExit:
+        except REFUSED:
             return None
     if "--" in strays:
         strays.remove("--")  # the separator itself

@@ -161,7 +161,7 @@ def test_parse_args_reads_the_same_values(monkeypatch: pytest.MonkeyPatch) -> No
         monkeypatch.setattr(sys, "argv", ["network-connections", *args])
         expected = reference.read(parser, args)
         if expected is None:
-            with pytest.raises(SystemExit):
+            with pytest.raises(reference.REFUSED):
                 plugin.parse_args()
         else:
             found = vars(plugin.parse_args())

@@ -128,11 +128,11 @@ def test_wrong_arguments() -> None:
 
 real = pytest.mark.skipif(bool(owners.missing()), reason=owners.missing() or "-")
 
-# Answers lists of keywords with a list of lists of connections.
+# Answers a list of keywords with a list of connections for each, however busy the host is.
 _ASK = """
 import json, pickle, sys
 from network_connections import connections
-answers = [connections(**keywords) for keywords in json.loads(sys.argv[1])]
+answers = [connections(**{"timeout": 60, **keywords}) for keywords in json.loads(sys.argv[1])]
 sys.stdout.buffer.write(pickle.dumps(answers))
 """
 
@@ -204,7 +204,7 @@ def test_every_field_is_what_ss_says(
     lab: OwnedLab, nobodys: Mapping[str, Command], user: str
 ) -> None:
     sources = ("auto", "netlink", "procfs")
-    keywords = [{"processes": True, "source": source, "timeout": 60} for source in sources]
+    keywords = [{"processes": True, "source": source} for source in sources]
     sockets, answers = steady(lab, user, nobodys, keywords)
     for source, found in zip(sources, answers):
         wanted = sorted((expected(lab, socket, source) for socket in sockets), key=repr)
@@ -228,7 +228,8 @@ def test_every_field_is_what_ss_says(
 def test_processes_only_where_they_are_asked_for(lab: OwnedLab) -> None:
     lab.states.refresh()
     with namespaces.inside(lab.ns):
-        without, also = connections("udp"), connections("udp", processes=True, timeout=60)
+        without = connections("udp", timeout=60)
+        also = connections("udp", processes=True, timeout=60)
     assert {connection.processes for connection in without} == {None}
     assert [fields(each)[:-1] for each in without] == [fields(each)[:-1] for each in also]
     assert all(connection.processes for connection in also)
@@ -282,7 +283,7 @@ def test_every_selection(lab: OwnedLab, nobodys: Mapping[str, Command], source: 
 def test_as_many_as_are_counted(lab: OwnedLab) -> None:
     lab.states.refresh()
     with namespaces.inside(lab.ns):
-        found, counts = connections(), count_connections()
+        found, counts = connections(timeout=60), count_connections(timeout=60)
     assert collections.Counter(f"{c.type}_{c.status}" for c in found) == counts
 
 

@@ -23,7 +23,9 @@ NATIVE = ROOT / "target" / "release" / "network-connections"
 PAGES = ("README.md", "docs/usage.md", "docs/python.md")
 WRITE = os.environ.get("NETWORK_CONNECTIONS_WRITE_DOCS") == "1"
 
-CONSOLE = re.compile(r"(?P<head>```console\n\$ (?P<command>network-connections[^\n]*)\n)(?P<out>.*?)```", re.S)
+CONSOLE = re.compile(
+    r"(?P<head>```console\n\$ (?P<command>network-connections[^\n]*)\n)(?P<out>.*?)```", re.S
+)
 PYTHON = re.compile(r"```python\n(.*?)```", re.S)
 
 
@@ -59,6 +61,20 @@ def test_commands_print_what_the_page_shows(page: str, host: Site) -> None:
         assert shown == text
 
 
+def test_the_readme_shows_the_leak() -> None:
+    readme = ROOT / "README.md"
+    text = readme.read_text(encoding="utf-8")
+    leak = (ROOT / "docs" / "leak.txt").read_text(encoding="utf-8")
+    begin, end = "<!-- leak -->\n", "<!-- /leak -->"
+    before, rest = text.split(begin)
+    _, after = rest.split(end)
+    shown = f"{before}{begin}```text\n{leak}```\n{end}{after}"
+    if WRITE:
+        readme.write_text(shown, encoding="utf-8")
+    else:
+        assert shown == text
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_python_examples_run(page: str, host: Site) -> None:
     blocks = PYTHON.findall((ROOT / page).read_text(encoding="utf-8"))
@@ -69,7 +85,5 @@ def test_python_examples_run(page: str, host: Site) -> None:
         "sys.exit(runner.run(test).failed)\n"
     )
     examples = "\n".join(block for block in blocks if ">>>" in block)
-    done = namespaces.run(
-        host.ns, [sys.executable, "-c", script], stdin=examples, check=False
-    )
+    done = namespaces.run(host.ns, [sys.executable, "-c", script], stdin=examples, check=False)
     assert (done.returncode, done.stdout) == (0, "")

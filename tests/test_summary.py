@@ -78,25 +78,31 @@ def test_it_is_what_ss_shows(lab: StateLab) -> None:
 
 
 def test_it_is_what_the_lab_holds(lab: StateLab) -> None:
-    lab.refresh()
-    with namespaces.inside(lab.ns):
-        found = socket_summary()
     expected = lab.expected
-    for kind, number in (("tcp", found.tcp4), ("tcp6", found.tcp6)):
-        # What has no socket yet, or no longer, is not in use.
-        minisocks = expected[kind, "TIME_WAIT"] + expected[kind, "SYN_RECV"] + lab.minisocks[kind]
-        planned = sum(number for (name, _), number in expected.items() if name == kind)
-        # One socket is bound and neither listens nor is connected, which nobody shows.
-        assert number - (planned - minisocks) in (0, 1)
-    assert (found.udp4, found.udp6) == (expected["udp", "NONE"], expected["udp6", "NONE"])
-    waiting = sum(expected[kind, "TIME_WAIT"] + lab.minisocks[kind] for kind in ("tcp", "tcp6"))
-    assert found.tcp_time_wait == waiting
+    # What has no socket yet, or no longer, is not in use.
+    minisocks = {
+        kind: expected[kind, "TIME_WAIT"] + lab.minisocks[kind] for kind in ("tcp", "tcp6")
+    }
+    in_use = {
+        kind: sum(number for (other, _), number in expected.items() if other == kind)
+        - expected[kind, "SYN_RECV"]
+        - minisocks[kind]
+        for kind in minisocks
+    }
     established = sum(
-        expected[kind, status]
-        for kind in ("tcp", "tcp6")
-        for status in ("ESTABLISHED", "CLOSE_WAIT")
+        expected[kind, status] for kind in minisocks for status in ("ESTABLISHED", "CLOSE_WAIT")
     )
-    assert found.tcp_established == established
+    for _ in range(5):
+        lab.refresh()
+        with namespaces.inside(lab.ns):
+            found = socket_summary()
+        assert (found.udp4, found.udp6) == (expected["udp", "NONE"], expected["udp6", "NONE"])
+        assert found.tcp_established == established
+        # The kernel may put off making a minisock of an orphan that it is busy with.
+        if found.tcp_time_wait == sum(minisocks.values()):
+            break
+    assert found.tcp_time_wait == sum(minisocks.values())
+    assert {"tcp": found.tcp4, "tcp6": found.tcp6} == in_use
 
 
 def test_fields() -> None:

@@ -75,7 +75,12 @@ fn prometheus(text: &str) {
     assert!(text.contains("\nnetwork_connections_check_state "), "{text:?}");
 }
 
-/// No control characters but line ends.
+/// No control characters but line ends, and nothing else that moves or hides what is shown.
 fn printable(text: &str) {
-    assert!(!text.contains(|c: char| c.is_control() && c != '\n'), "{text:?}");
+    let shown = |c: char| {
+        let hides = matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}');
+        c == '\n' || !c.is_control() && !hides
+    };
+    assert!(text.chars().all(shown), "{text:?}");
 }

@@ -99,6 +99,8 @@ def main() -> int:
         stdout, stderr, code = run(sys.argv[0], sys.argv[1:])
     except KeyboardInterrupt:
         stdout, stderr, code = "Interrupted\n", "", UNKNOWN
+    written = _write(sys.stdout, stdout)
+    # After the answer: who merges both streams, as Icinga does, shows the first line.
     if stderr:
         _write(sys.stderr, stderr)
-    return code if _write(sys.stdout, stdout) else UNKNOWN
+    return code if written else UNKNOWN

@@ -38,10 +38,10 @@ impl Arguments {
         self.values.get(option).and_then(|values| values.last()).map(String::as_str)
     }
 
-    /// Every value of an option.
+    /// Every value of an option, `None` where it is not given.
     #[must_use]
-    pub fn values(&self, option: &str) -> Vec<&str> {
-        self.values.get(option).into_iter().flatten().map(String::as_str).collect()
+    pub fn values(&self, option: &str) -> Option<&[String]> {
+        self.values.get(option).map(Vec::as_slice)
     }
 }
 

@@ -8,6 +8,7 @@ use std::mem::MaybeUninit;
 use std::sync::Arc;
 
 use rustix::fs::{Mode, OFlags, RawDir, open, readlinkat_raw};
+use rustix::io::Errno;
 
 use crate::deadline::Deadline;
 use crate::error::Error;
@@ -23,8 +24,8 @@ pub(super) fn holders(
     deadline: &Deadline,
 ) -> Result<(HashMap<u64, Holders>, bool), Error> {
     let mut found: HashMap<u64, Holders> = HashMap::new();
-    // With hidepid, or in a user namespace, there is more than we are shown.
-    let mut hidden = !rustix::process::geteuid().is_root();
+    // With hidepid, or in a namespace of processes, there is more than we are shown.
+    let mut hidden = !rustix::process::geteuid().is_root() || !sees_every_process();
     for pid in pids()? {
         let directory = format!("/proc/{pid}");
         let mut sockets = HashSet::new();
@@ -60,6 +61,12 @@ pub(super) fn holders(
     Ok((found, hidden))
 }
 
+/// Whether this is the first namespace of processes, which has all of them: its inode number is
+/// `PROC_PID_INIT_INO` in `linux/proc_ns.h`.
+fn sees_every_process() -> bool {
+    fs::read_link("/proc/self/ns/pid").is_ok_and(|link| link.as_os_str() == "pid:[4026531836]")
+}
+
 /// Every process there is to see, the lowest id first.
 fn pids() -> Result<Vec<u32>, Error> {
     let entries = fs::read_dir("/proc").map_err(|error| Error::system("/proc", error))?;
@@ -88,8 +95,11 @@ fn look_at(
     while let Some(entry) = entries.next() {
         deadline.remaining()?;
         let entry = entry.map_err(failed)?;
-        let Ok((target, _)) = readlinkat_raw(&directory, entry.file_name(), &mut target) else {
-            continue;
+        let target = match readlinkat_raw(&directory, entry.file_name(), &mut target) {
+            Ok((target, _)) => target,
+            Err(error @ (Errno::ACCESS | Errno::PERM)) => return Err(failed(error)),
+            // Closed meanwhile.
+            Err(_) => continue,
         };
         if let Some(inode) = inode(target).filter(|inode| wanted.contains(inode)) {
             sockets.insert(inode);

@@ -9,6 +9,8 @@ use std::os::unix::fs::{DirEntryExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rustix::fs::statfs;
+
 use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::printable::printable;
@@ -20,6 +22,9 @@ const OUTSIDE: &str = "(outside)";
 
 /// The inode number of the hierarchy's root, and of no other directory in it.
 const ROOT: u64 = 1;
+
+/// `CGROUP2_SUPER_MAGIC` in `linux/magic.h`
+const CGROUP2: rustix::fs::FsWord = 0x6367_7270;
 
 /// The names of these ids.
 pub(super) fn names(
@@ -70,11 +75,13 @@ fn mount() -> Result<PathBuf, Error> {
     let table = File::open(TABLE).map_err(|error| Error::system(TABLE, error))?;
     for line in BufReader::new(table).split(b'\n') {
         let line = line.map_err(|error| Error::system(TABLE, error))?;
-        if let Some(mount) = cgroup2_mount(&line) {
+        // Something else may be mounted over it.
+        let visible = |mount: &PathBuf| statfs(mount).is_ok_and(|fs| fs.f_type == CGROUP2);
+        if let Some(mount) = cgroup2_mount(&line).filter(visible) {
             return Ok(mount);
         }
     }
-    Err(Error::Unsupported("no cgroup2 file system is mounted here".to_owned()))
+    Err(Error::Unsupported("no cgroup2 file system can be seen here".to_owned()))
 }
 
 /// The mount point of a line of `mountinfo` (`proc_pid_mountinfo(5)`), if it is of type cgroup2.
@@ -118,10 +125,13 @@ fn short(path: &str) -> String {
         return pod;
     }
     let above = |number: usize| number.checked_sub(1).and_then(|above| parts.get(above)).copied();
+    // Before its units: a container may run a systemd of its own.
+    if let Some(container) =
+        parts.iter().enumerate().rev().find_map(|(number, part)| container(part, above(number)))
+    {
+        return container;
+    }
     for (number, part) in parts.iter().enumerate().rev() {
-        if let Some(container) = container(part, above(number)) {
-            return container;
-        }
         if [".service", ".scope", ".socket", ".mount", ".swap"].iter().any(|s| part.ends_with(s)) {
             // A user's own units are told apart from the system's.
             let manager = parts.iter().take(number).find(|part| part.starts_with("user@"));
@@ -175,6 +185,10 @@ mod tests {
             ),
             (format!("/system.slice/docker-{id}.scope"), "docker:0123456789ab"),
             (format!("/docker/{id}"), "docker:0123456789ab"),
+            (
+                format!("/system.slice/docker-{id}.scope/system.slice/nginx.service"),
+                "docker:0123456789ab",
+            ),
             (format!("/machine.slice/libpod-{id}.scope/container"), "podman:0123456789ab"),
             (format!("/system.slice/cri-containerd-{id}.scope"), "containerd:0123456789ab"),
             (

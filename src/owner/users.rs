@@ -1,6 +1,6 @@
 //! The names of user ids, from the system's user database.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::time::Duration;
@@ -14,15 +14,17 @@ use crate::printable::printable;
 
 /// How long the user database is waited for: it may ask a directory server that is down, and a
 /// number says as much.
-const PATIENCE: Duration = Duration::from_secs(1);
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// The names of these ids, as far as they have one and it comes in time.
 pub(super) fn names(
     ids: HashSet<u32>,
     deadline: &Deadline,
 ) -> Result<HashMap<u32, Arc<str>>, Error> {
-    let patience = deadline.remaining()?.min(PATIENCE) / 2;
-    let names = in_time(patience, move |found| {
+    // In order: where one of them is not answered, those before it always are.
+    let ids: BTreeSet<u32> = ids.into_iter().collect();
+    let patience = (deadline.remaining()? / 2).min(PATIENCE);
+    let (names, complete) = in_time(patience, move |found| {
         for id in ids {
             if let Ok(Some(user)) = User::from_uid(Uid::from_raw(id)) {
                 // Nobody listens any more: too late.
@@ -32,25 +34,34 @@ pub(super) fn names(
             }
         }
     });
+    if !complete {
+        warn!("the user database does not answer: numbers instead of names");
+    }
     Ok(names.into_iter().collect())
 }
 
-/// The id of a name, if it comes in time.
-pub(super) fn id(name: &str) -> Option<u32> {
-    let name = name.to_owned();
-    let ids = in_time(PATIENCE, move |found| {
-        if let Ok(Some(user)) = User::from_name(&name) {
+/// The id of a name, `None` where there is no such user.
+pub(super) fn id(name: &str) -> Result<Option<u32>, Error> {
+    let asked = name.to_owned();
+    let (ids, complete) = in_time(PATIENCE, move |found| {
+        if let Ok(Some(user)) = User::from_name(&asked) {
             let _ = found.send(user.uid.as_raw());
         }
     });
-    ids.first().copied()
+    match ids.first() {
+        None if !complete => Err(Error::Argument(format!(
+            "the user database does not answer for {name:?} (valid: the user's id)"
+        ))),
+        id => Ok(id.copied()),
+    }
 }
 
-/// What `work` finds within `patience`. It may go on in its thread; nobody waits for it.
+/// What `work` finds within `patience`, and whether that is all. It may go on in its thread; nobody
+/// waits for it.
 fn in_time<T: Send + 'static>(
     patience: Duration,
     work: impl FnOnce(mpsc::Sender<T>) + Send + 'static,
-) -> Vec<T> {
+) -> (Vec<T>, bool) {
     let (sender, receiver) = mpsc::channel();
     let end = std::time::Instant::now() + patience;
     std::thread::spawn(move || work(sender));
@@ -58,11 +69,7 @@ fn in_time<T: Send + 'static>(
     loop {
         match receiver.recv_timeout(end.saturating_duration_since(std::time::Instant::now())) {
             Ok(item) => found.push(item),
-            Err(mpsc::RecvTimeoutError::Disconnected) => return found,
-            Err(mpsc::RecvTimeoutError::Timeout) => {
-                warn!("the user database does not answer: numbers instead of names");
-                return found;
-            }
+            Err(error) => return (found, error == mpsc::RecvTimeoutError::Disconnected),
         }
     }
 }

@@ -47,6 +47,10 @@ impl Connection {
             let wrong = |_| Error::Argument(format!("{address:?} is no IP address"));
             Ok(SocketAddr::new(address.parse().map_err(wrong)?, port))
         };
+        if remote_address.is_some() != remote_port.is_some() {
+            let missing = "remote_address and remote_port go together".to_owned();
+            return Err(Error::Argument(missing).into());
+        }
         let remote = remote_address.zip(remote_port);
         let processes = processes.map(|processes| {
             let process = |(pid, name): (u32, String)| Process { pid, name: name.into() };

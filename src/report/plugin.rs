@@ -4,8 +4,8 @@ use std::fmt;
 
 use crate::check::{Judged, Report, State};
 use crate::error::Error;
-use crate::printable::neutralised;
-use crate::report::tables::tables;
+use crate::printable::{is_invisible, neutralised, shortened};
+use crate::report::tables::{room, tables};
 use crate::threshold::TOTAL;
 
 impl Report {
@@ -13,11 +13,25 @@ impl Report {
     /// they were asked for.
     #[must_use]
     pub fn message(&self) -> String {
+        if self.details.is_empty() {
+            return self.first_line(self.shown());
+        }
+        // Fewer groups where all of them leave no room.
+        let mut shown = self.shown();
+        let mut line = self.first_line(shown.clone());
+        while room(self, line.len()).is_none() && shown.0.len() > 1 {
+            shown = self.shown_at_most(shown.0.len() / 2);
+            line = self.first_line(shown.clone());
+        }
+        let left = room(self, line.len()).unwrap_or(0);
+        line + &tables(self, left)
+    }
+
+    fn first_line(&self, (shown, left_out): (Vec<&Judged>, usize)) -> String {
         let mut parts = Vec::new();
         if let Some(state) = self.total_state {
             parts.push(format!("{TOTAL}: {}{}", self.total, mark(state)));
         }
-        let (shown, left_out) = self.shown();
         parts.extend(shown.into_iter().map(|judged| self.part(judged)));
         if left_out > 0 {
             parts.push(format!("and {left_out} more"));
@@ -29,11 +43,7 @@ impl Report {
         if self.check.always_ok {
             message.push_str(" (always ok)");
         }
-        let mut message = neutralised(&message).into_owned();
-        if !self.details.is_empty() {
-            message.push_str(&tables(self, message.len()));
-        }
-        message
+        neutralised(&message).into_owned()
     }
 
     fn part(&self, judged: &Judged) -> String {
@@ -43,7 +53,7 @@ impl Report {
 
     /// A label as the message shows it.
     pub(super) fn spaced(&self, label: &str) -> String {
-        if self.check.group_by.is_small() { label.replace('_', " ") } else { label.to_owned() }
+        if self.check.group_by.is_small() { label.replace('_', " ") } else { shortened(label) }
     }
 
     fn nothing(&self) -> String {
@@ -102,8 +112,12 @@ pub(crate) fn line(message: &str, perfdata: &str) -> String {
 /// The line that the command prints instead of a report.
 #[must_use]
 pub fn failure(error: &Error) -> String {
-    let line: String =
-        error.to_string().chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let visible = |c: char| match c {
+        c if c.is_control() => ' ',
+        c if is_invisible(c) => '?',
+        c => c,
+    };
+    let line: String = error.to_string().chars().map(visible).collect();
     neutralised(&line).into_owned()
 }
 
@@ -112,8 +126,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_failure_is_one_line() {
-        let error = Error::Argument("a\nb\r\u{1b}[31m|".to_owned());
-        assert_eq!(failure(&error), "a b  [31m!");
+    fn a_failure_is_one_line_and_hides_nothing() {
+        let error = Error::Argument("a\nb\r\u{1b}[31m|\u{202e}\u{200b}".to_owned());
+        assert_eq!(failure(&error), "a b  [31m!??");
     }
 }

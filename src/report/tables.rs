@@ -6,16 +6,21 @@ use unicode_width::UnicodeWidthStr;
 
 use crate::check::Report;
 use crate::lengthy::{Detail, Holder, ROWS};
-use crate::printable::neutralised;
+use crate::printable::{neutralised, shortened};
 
 /// Nagios and NRPE cut longer outputs, and what they cut is the performance data.
 const LIMIT: usize = 8_000;
 
-/// The details of a report whose message has `used` bytes so far: as many rows as fit, and what
-/// does not fit is counted.
-pub(super) fn tables(report: &Report, used: usize) -> String {
+/// How many bytes are left for tables below a first line of this length; `None` where the first line
+/// alone is too long.
+pub(super) fn room(report: &Report, first_line: usize) -> Option<usize> {
     // The line end, the separator of the performance data and the performance data itself.
-    let left = (LIMIT - 1).saturating_sub(used + 2 + report.perfdata().len());
+    (LIMIT - 1).checked_sub(first_line + 2 + report.perfdata().len())
+}
+
+/// The details of a report in at most `left` bytes: as many rows as fit, and what does not fit is
+/// counted.
+pub(super) fn tables(report: &Report, left: usize) -> String {
     for rows in (1..=ROWS).rev() {
         let text: String =
             report.details.iter().map(|detail| tables_of(report, detail, rows)).collect();
@@ -83,7 +88,7 @@ fn table<const N: usize>(
     let mut lines = vec![header.map(str::to_owned).to_vec()];
     lines.extend(rows.take(most).map(|row| {
         // Made safe before it is measured.
-        row.iter().map(|cell| neutralised(cell).into_owned()).collect()
+        row.iter().map(|cell| neutralised(&shortened(cell)).into_owned()).collect()
     }));
     let widths: Vec<usize> = (0..N)
         .map(|column| {

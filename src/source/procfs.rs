@@ -65,13 +65,17 @@ impl NetDirectory {
         format!("{}/{name}", self.path)
     }
 
-    fn open_file(&self, name: &str) -> Result<OwnedFd, Error> {
+    /// A file of the kernel's, `None` where there is none of this name.
+    fn open_file(&self, name: &str) -> Result<Option<OwnedFd>, Error> {
         let failed = |error| Error::system(self.path(name), error);
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
-        let file = openat(&self.descriptor, name, flags, Mode::empty()).map_err(failed)?;
+        let file = match openat(&self.descriptor, name, flags, Mode::empty()) {
+            Err(Errno::NOENT) => return Ok(None),
+            file => file.map_err(failed)?,
+        };
         // A file system that covers /proc could show anything.
         if fstatfs(&file).map_err(failed)?.f_type == rustix::fs::PROC_SUPER_MAGIC {
-            Ok(file)
+            Ok(Some(file))
         } else {
             Err(Error::Garbled(format!("{} is not the kernel's", self.path(name))))
         }
@@ -79,21 +83,28 @@ impl NetDirectory {
 
     /// The table of one type, `None` where the host has no IPv6.
     fn open_table(&self, connection_type: ConnectionType) -> Result<Option<OwnedFd>, Error> {
-        let missing = match self.open_file(connection_type.name()) {
-            Err(error) if error.errno() == Some(Errno::NOENT.raw_os_error()) => error,
-            other => return other.map(Some),
-        };
+        if let Some(table) = self.open_file(connection_type.name())? {
+            return Ok(Some(table));
+        }
         let ipv4 = ConnectionType::new(connection_type.protocol(), false);
         let no_ipv6 = connection_type.is_ipv6()
             && statat(&self.descriptor, ipv4.name(), AtFlags::empty()).is_ok();
-        if no_ipv6 { Ok(None) } else { Err(missing) }
+        if no_ipv6 { Ok(None) } else { Err(self.missing(connection_type.name())) }
     }
 
-    /// The text of a small file.
-    pub(crate) fn read(&self, name: &str) -> Result<String, Error> {
+    /// The text of a small file, `None` where there is none of this name.
+    pub(crate) fn read(&self, name: &str) -> Result<Option<String>, Error> {
+        let Some(file) = self.open_file(name)? else {
+            return Ok(None);
+        };
         let mut text = String::new();
-        let read = std::fs::File::from(self.open_file(name)?).read_to_string(&mut text);
-        read.map(|_| text).map_err(|error| Error::system(self.path(name), error))
+        let read = std::fs::File::from(file).read_to_string(&mut text);
+        read.map(|_| Some(text)).map_err(|error| Error::system(self.path(name), error))
+    }
+
+    /// What is said of a file that must be there.
+    pub(crate) fn missing(&self, name: &str) -> Error {
+        Error::system(self.path(name), Errno::NOENT)
     }
 }
 

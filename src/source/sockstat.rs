@@ -1,9 +1,6 @@
 //! Linux: the kernel's own sums of sockets, from `/proc/net/{sockstat,sockstat6,snmp}`
 //! (`proc_net(5)`): what `ss -s` shows. They are not in a dump, and cost nothing.
 
-#[cfg(target_os = "linux")]
-use std::io::ErrorKind;
-
 use crate::error::Error;
 #[cfg(target_os = "linux")]
 use crate::source::procfs;
@@ -46,13 +43,8 @@ impl SocketSummary {
     #[cfg(target_os = "linux")]
     pub fn read() -> Result<Self, Error> {
         let directory = procfs::NetDirectory::open()?;
-        let text = |name| directory.read(name);
-        let sockstat6 = match text("sockstat6") {
-            Err(Error::System { error, .. }) if error.kind() == ErrorKind::NotFound => {
-                String::new()
-            }
-            other => other?,
-        };
+        let text = |name| directory.read(name)?.ok_or_else(|| directory.missing(name));
+        let sockstat6 = directory.read("sockstat6")?.unwrap_or_default();
         Self::parse(&text("sockstat")?, &sockstat6, &text("snmp")?)
     }
 

@@ -1,0 +1,1 @@
+"""The check inside the programs that a site runs it with."""

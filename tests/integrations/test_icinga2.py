@@ -1,0 +1,432 @@
+"""Icinga 2 reads the configuration, executes the check and has its result."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from lab.namespaces import Pair
+from network_connections import _core
+
+from integrations import daemons, icinga, sockets
+from integrations.icinga import CONFIGURATION, PROGRAMS, Fleet, Node, Result
+from integrations.where import Row
+
+WHERE = [
+    Row(
+        "Icinga 2",
+        lambda: daemons.version_of("icinga2-bin"),
+        "the configuration validates; states, output and performance data by the REST API; options "
+        "arrive as set; variables of a wrong kind; the example apply rules; an agent executes the "
+        "check on its host and the master has the result",
+    )
+]
+
+COMMAND = f"{daemons.PLUGINS}/{daemons.CHECK}"
+# What the daemons listen on, on both hosts.
+ICINGA = 5665
+
+numbers = itertools.count()
+
+
+@pytest.fixture(scope="module")
+def fleet(hosts: Pair, plugins: dict[str, Path]) -> Iterator[Fleet]:
+    """Return a master and an agent; on the master's host 3 sockets listen, on the agent's one."""
+    daemons.require(*PROGRAMS, "/usr/bin/sudo")
+    with ExitStack() as stack:
+        made = stack.enter_context(icinga.fleet(hosts, plugins))
+        stack.enter_context(sockets.listener(hosts.a, 7001))
+        stack.enter_context(sockets.listener(hosts.a, 7001, "::1"))
+        stack.enter_context(sockets.listener(hosts.a, 7003))
+        stack.enter_context(sockets.listener(hosts.b, 7001))
+        yield made
+
+
+def check(node: Node, host: str = "master", /, **options: object) -> Result:
+    """Have a new service of a host checked there, with a variable for each of the `options`."""
+    service = f"{host}!test-{next(numbers)}"
+    attributes: dict[str, object] = {"command_endpoint": host} if host == "agent" else {}
+    variables = {f"network_connections_{name}": value for name, value in options.items()}
+    node.add(service, vars=variables, **attributes)
+    # What a master finds wrong is its result at first, and then the agent's.
+    return node.check(service, source="agent" if host == "agent" else "master")
+
+
+def arguments(result: Result) -> list[str]:
+    """Return the options of an executed command, each with its value.
+
+    Icinga sorts more than a few of them as it likes, but for what has an order of its own.
+    """
+    assert result.command[:2] == [COMMAND, "--strict"]
+    return sorted(re.split(" (?=--)", " ".join(result.command[1:])))
+
+
+# The configuration.
+
+
+Validate = Callable[[str], "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def validate(hosts: Pair, plugins: dict[str, Path]) -> Iterator[Validate]:
+    """Return what has a daemon validate the configuration with more services in it."""
+    daemons.require(*PROGRAMS)
+
+    def run(services: str) -> subprocess.CompletedProcess[str]:
+        command = (CONFIGURATION / "network-connections.conf").read_text(encoding="utf-8")
+        examples = (CONFIGURATION / "examples.conf").read_text(encoding="utf-8")
+        files = {
+            "etc/zones.d/global-templates/network-connections.conf": command,
+            "etc/zones.d/master/all.conf": icinga.HOSTS + examples + services,
+        }
+        icinga.prepare(path / "master", "master", files)
+        shown = icinga.shown(path / "master", plugins["native"])
+        start = "/usr/lib/icinga2/prepare-dirs /usr/lib/icinga2/icinga2 && exec icinga2 daemon -C"
+        line = daemons.within(hosts.a, daemons.private(["sh", "-c", start], shown))
+        return subprocess.run(line, capture_output=True, text=True, check=False, cwd="/")
+
+    with daemons.directory() as path:
+        icinga.prepare(path / "master", "master", {})
+        icinga.certify([path / "master"])
+        yield run
+
+
+def test_the_configuration_validates(validate: Validate) -> None:
+    done = validate("")
+    assert done.returncode == 0, done.stdout
+    assert "Instantiated 7 Services." in done.stdout
+    assert "warning" not in done.stdout.replace("/warning", "")
+
+
+def test_what_is_no_configuration_is_refused(validate: Validate) -> None:
+    done = validate(
+        'object Service "x" { host_name = "master"; check_command = "network-connection" }'
+    )
+    assert done.returncode == 1
+    assert "network-connection' of type 'CheckCommand' does not exist" in done.stdout
+
+
+def test_every_option_is_there(fleet: Fleet) -> None:
+    attributes = fleet.master.attributes("checkcommands", "network-connections")
+    assert attributes
+    assert attributes["command"] == [COMMAND]
+    arguments = attributes["arguments"]
+    expected: dict[str, dict[str, object]] = {}
+    for names, _, action, choices, default, hidden, text, _ in _core.options():
+        if hidden or action in ("help", "version"):
+            continue
+        macro = f"$network_connections_{names[-1][2:].replace('-', '_')}$"
+        description = text
+        if choices is not None:
+            description += f" One of: {', '.join(choices)}."
+        if action == "append":
+            description += " Can be given several times."
+        if action == "store_true":
+            argument: dict[str, object] = {"set_if": macro}
+        else:
+            argument = {"value": macro, "repeat_key": action == "append"}
+            description += f" Default: {default or 'none'}."
+        expected[names[-1]] = {**argument, "description": description}
+    assert arguments.keys() == expected.keys()
+    strict = arguments.pop("--strict")
+    assert strict["description"] == expected.pop("--strict")["description"]
+    assert strict["order"] == -1
+    # A function.
+    assert "value" not in strict
+    assert not isinstance(strict["set_if"], str)
+    assert arguments == expected
+
+
+# What the daemon executes, and what comes back.
+
+
+@pytest.mark.parametrize(
+    ("options", "state", "output", "perfdata"),
+    [
+        ({}, 0, "tcp LISTEN: 2, tcp6 LISTEN: 1", ["tcp_LISTEN=2", "tcp6_LISTEN=1"]),
+        (
+            {"warning": 1},
+            1,
+            "tcp LISTEN: 2 [WARNING], tcp6 LISTEN: 1",
+            ["tcp_LISTEN=2", "tcp6_LISTEN=1"],
+        ),
+        (
+            {"warning": "0", "critical": "1,total=2"},
+            2,
+            "total: 3 [CRITICAL], tcp LISTEN: 2 [CRITICAL], tcp6 LISTEN: 1 [WARNING]",
+            ["total=3", "tcp_LISTEN=2", "tcp6_LISTEN=1"],
+        ),
+        ({"warning": "many"}, 3, "Range format incorrect", []),
+        (
+            {"local_port": 7009, "no_match_severity": "unknown"},
+            3,
+            'No connections of type "all" in status "listen" found. [UNKNOWN]',
+            [],
+        ),
+    ],
+    ids=["ok", "warning", "critical", "unknown", "nothing"],
+)
+def test_states(
+    fleet: Fleet, options: dict[str, object], state: int, output: str, perfdata: list[str]
+) -> None:
+    selection = {"conn_status": "listen", "local_port": ["7001", "7003-7009"]}
+    result = check(fleet.master, **{**selection, **options})
+    assert (result.state, result.output, result.perfdata) == (state, output, perfdata)
+    assert result.source == "master"
+
+
+def test_options_arrive_as_set(fleet: Fleet) -> None:
+    values: dict[str, object] = {
+        "always_ok": True,
+        "conn_status": ["listen", "time_wait"],
+        "conn_type": "tcp",
+        "critical": "~:9999999",
+        "format": "plugin",
+        "group_by": "status",
+        "lengthy": False,
+        "local_address": ["127.0.0.1", "::1", "192.0.2.0/24"],
+        "local_port": [7001, "7003-7009"],
+        "no_match_severity": "crit",
+        "no_perfdata": 1,
+        "remote_address": "0.0.0.0/8",
+        "remote_port": 0,
+        "source": "procfs",
+        "timeout": 2.5,
+        "top": 3,
+        "warning": "@10:20",
+        "zero": "true",
+    }
+    result = check(fleet.master, **values)
+    line = "--strict --always-ok --conn-status listen --conn-status time_wait --conn-type tcp"
+    line += " --critical ~:9999999 --format plugin --group-by status --local-address 127.0.0.1"
+    line += " --local-address ::1 --local-address 192.0.2.0/24 --local-port 7001 --local-port"
+    line += " 7003-7009 --no-match-severity crit --no-perfdata --remote-address 0.0.0.0/8"
+    line += " --remote-port 0 --source procfs --timeout 2.500000 --top 3 --warning @10:20 --zero"
+    assert arguments(result) == sorted(re.split(" (?=--)", line))
+    assert (result.state, result.output) == (0, "LISTEN: 2, TIME WAIT: 0 (always ok)")
+    # All there are.
+    visible = [entry for entry in _core.options() if not entry[5]]
+    assert len(values) == len(visible) - len(["--help", "--version", "--strict"])
+
+
+def test_without_variables_nothing_is_added(fleet: Fleet) -> None:
+    result = check(fleet.master)
+    assert result.command == [COMMAND, "--strict"]
+    assert result.state == 0
+    assert check(fleet.master, conn_type=[], zero=False).command == [COMMAND, "--strict"]
+
+
+def test_variables_of_the_host_count(fleet: Fleet) -> None:
+    host = {"check_command": "dummy", "vars": {"network_connections_conn_type": ["udp", "udp6"]}}
+    assert fleet.master.ask("PUT", "/v1/objects/hosts/other", {"attrs": host})
+    command = check(fleet.master, "other").command
+    assert command == [COMMAND, "--strict", "--conn-type", "udp", "--conn-type", "udp6"]
+    # The service's own come first.
+    command = check(fleet.master, "other", conn_type="tcp").command
+    assert command == [COMMAND, "--strict", "--conn-type", "tcp"]
+
+
+def test_lengthy_output_is_whole(fleet: Fleet) -> None:
+    result = check(fleet.master, conn_status="listen", local_port=7001, warning=0, lengthy=True)
+    assert result.first == "tcp LISTEN: 1 [WARNING], tcp6 LISTEN: 1 [WARNING]"
+    assert "tcp6 LISTEN, by owner:\n" in result.output
+    assert "(other users' processes)" in result.output
+    assert result.perfdata == ["tcp_LISTEN=1", "tcp6_LISTEN=1"]
+
+
+# Bad input.
+
+WRONG = [
+    ("warning", ["5", "10"], 'a string or a number, not ["5","10"]'),
+    ("warning", [], "a string or a number, not []"),
+    ("critical", {"tcp": 5}, 'a string or a number, not {"tcp":5}'),
+    ("timeout", True, "a string or a number, not true"),
+    ("conn_type", {"tcp": True}, 'an array, a string or a number, not {"tcp":true}'),
+    ("conn_type", ["tcp", ["udp"]], 'an array, a string or a number, not ["tcp",["udp"]]'),
+    ("conn_status", True, "an array, a string or a number, not true"),
+    ("zero", "yes", 'true or false, not "yes"'),
+    ("no_perfdata", ["true"], 'true or false, not ["true"]'),
+    ("lengthy", 2, "true or false, not 2"),
+]
+
+
+@pytest.mark.parametrize("host", ["master", "agent"])
+@pytest.mark.parametrize(("name", "value", "problem"), WRONG)
+def test_variables_of_a_wrong_kind(
+    fleet: Fleet, host: str, name: str, value: object, problem: str
+) -> None:
+    result = check(fleet.master, host, **{name: value})
+    assert result.state == 3
+    assert result.first == f"Error: network_connections_{name} must be {problem}"
+
+
+@pytest.mark.parametrize("host", ["master", "agent"])
+def test_variables_that_are_of_no_option(fleet: Fleet, host: str) -> None:
+    result = check(fleet.master, host, warn=5)
+    assert result.state == 3
+    problem = "Error: network_connections_warn is not the variable of any option (there are: "
+    assert result.first.startswith(f"{problem}network_connections_always_ok, ")
+    assert result.first.endswith(", network_connections_zero)")
+
+
+def test_wrong_variables_of_the_host(fleet: Fleet) -> None:
+    variables = {
+        # A host may have others, for its apply rules.
+        "network_connections_peers": {"x": 1},
+        "network_connections_top": {"x": 1},
+    }
+    attributes = {"check_command": "dummy", "vars": variables}
+    assert fleet.master.ask("PUT", "/v1/objects/hosts/wrong", {"attrs": attributes})
+    result = check(fleet.master, "wrong")
+    assert result.state == 3
+    assert result.first.startswith("Error: network_connections_top must be a string or a number")
+
+
+@pytest.mark.parametrize("host", ["master", "agent"])
+@pytest.mark.parametrize(
+    ("options", "cause"),
+    [
+        ({"conn_type": ["tcp", "sctp"]}, '--conn-type: invalid value "sctp"'),
+        ({"top": "few"}, '--top: "few" is not a whole number'),
+        ({"local_port": "https"}, '--local-port: "https"'),
+        ({"group_by": "process", "zero": True}, "--zero: "),
+    ],
+)
+def test_wrong_values(fleet: Fleet, host: str, options: dict[str, object], cause: str) -> None:
+    result = check(fleet.master, host, **options)
+    assert result.state == 3
+    assert any(line.startswith(cause) for line in result.output.split("\n"))
+    assert result.perfdata == []
+
+
+def test_the_cause_is_the_first_line(fleet: Fleet) -> None:
+    result = check(fleet.master, conn_type="sctp")
+    assert result.first.startswith('--conn-type: invalid value "sctp"')
+
+
+def test_the_command_is_missing(fleet: Fleet, plugins: dict[str, Path]) -> None:
+    command = plugins["wheel"] / daemons.CHECK
+    target = command.readlink() if hasattr(command, "readlink") else Path()
+    command.unlink()
+    try:
+        result = check(fleet.master)
+    finally:
+        command.symlink_to(target)
+    assert result.state == 3
+    assert result.first == f"execvpe({COMMAND}) failed: No such file or directory"
+
+
+# The examples.
+
+
+def test_hosts_get_the_services_of_their_rules(fleet: Fleet) -> None:
+    services = fleet.master.ask("GET", "/v1/objects/services?attrs=name")["results"]
+    assert {service["name"] for service in services if "!test-" not in service["name"]} == {
+        "agent!network-connections",
+        "agent!network-connections-close-wait",
+        "master!network-connections",
+        "master!network-connections-close-wait",
+        "master!network-connections-listen-gone",
+        "master!network-connections-listen-here",
+        "master!network-connections-peer-database",
+    }
+
+
+@pytest.mark.parametrize("host", ["master", "agent"])
+def test_overall(fleet: Fleet, host: str) -> None:
+    result = fleet.master.check(f"{host}!network-connections")
+    assert (result.state, result.source) == (0, host)
+    total, *groups = result.perfdata
+    numbers = [int(group.split("=")[1]) for group in groups]
+    assert total == f"total={sum(numbers)}"
+    assert any(group.startswith("tcp_LISTEN=") for group in groups)
+
+
+def test_a_vanished_listener(fleet: Fleet) -> None:
+    result = fleet.master.check("master!network-connections-listen-here")
+    assert (result.state, result.output, result.perfdata) == (0, "LISTEN: 2", ["LISTEN=2"])
+    result = fleet.master.check("master!network-connections-listen-gone")
+    expected = (2, "LISTEN: 0 [CRITICAL]", ["LISTEN=0"])
+    assert (result.state, result.output, result.perfdata) == expected
+
+
+def test_a_leak_by_process(fleet: Fleet) -> None:
+    hosts = fleet.hosts
+    service = "agent!network-connections-close-wait"
+    # The files of all processes of this machine are looked through, not only of the host's.
+    for name in (service, "master!network-connections-close-wait"):
+        fleet.master.change(name, {"vars.network_connections_timeout": 50})
+    result = fleet.master.check(service)
+    assert (result.state, result.perfdata) == (0, ["groups=0", "largest=0", "total=0"])
+    with sockets.leaking(hosts.b, hosts.a, hosts.a4, 7080, 60) as process:
+        result = fleet.master.check(service)
+    assert result.source == "agent"
+    assert result.command[:4] == ["sudo", "-n", COMMAND, "--strict"]
+    assert result.state == 1
+    assert f"({process}): 60 [WARNING]" in result.first
+    assert hosts.a4 in result.output
+    assert result.perfdata == ["groups=1", "largest=60", "total=60"]
+    # Where the command is a link, too.
+    result = fleet.master.check("master!network-connections-close-wait")
+    assert (result.state, result.perfdata[0]) == (0, "groups=0")
+
+
+def test_exhaustion_towards_a_peer(fleet: Fleet) -> None:
+    ns = fleet.hosts.a
+    with sockets.established(ns, ns, "127.0.0.1", 5432, 8):
+        result = fleet.master.check("master!network-connections-peer-database")
+    assert (result.state, result.first) == (0, "127.0.0.1: 8")
+    assert " ! 5432        ! 8 of " in result.output
+    assert result.perfdata == ["groups=1", "largest=8", "total=8"]
+
+
+# The agent.
+
+
+def test_the_agent_executes_and_the_master_has_the_result(fleet: Fleet) -> None:
+    selection = {"conn_status": "listen", "local_port": ["7001", "7003-7009"]}
+    ours = check(fleet.master, **selection)
+    result = check(fleet.master, "agent", **selection, warning="~:0")
+    # Other sockets than on the master's host.
+    assert ours.output == "tcp LISTEN: 2, tcp6 LISTEN: 1"
+    assert (result.state, result.output) == (1, "tcp LISTEN: 1 [WARNING]")
+    assert result.perfdata == ["tcp_LISTEN=1"]
+    assert result.source == "agent"
+    line = "--strict --conn-status listen --local-port 7001 --local-port 7003-7009 --warning ~:0"
+    assert result.command == [COMMAND, *line.split()]
+    # The agent has the command from the master, and no service of its own.
+    assert fleet.agent.attributes("checkcommands", "network-connections-sudo")
+    assert fleet.agent.ask("GET", "/v1/objects/services")["results"] == []
+
+
+def test_what_reaches_the_agent_is_sent_as_set(fleet: Fleet) -> None:
+    options = {"always_ok": True, "zero": True, "conn_type": ["tcp", "udp"], "top": 1}
+    result = check(fleet.master, "agent", **options, critical="~:0")
+    line = "--strict --always-ok --conn-type tcp --conn-type udp --critical ~:0 --top 1 --zero"
+    assert arguments(result) == sorted(re.split(" (?=--)", line))
+    assert result.state == 0
+    assert "[CRITICAL]" in result.output
+    assert "(always ok)" in result.output
+    assert "udp_NONE=0" in result.perfdata
+
+
+def test_every_check_of_the_daemons_port_is_the_same(fleet: Fleet) -> None:
+    for host in ("master", "agent"):
+        result = check(
+            fleet.master, host, local_port=ICINGA, conn_status="listen", group_by="status"
+        )
+        assert (result.state, result.output) == (0, "LISTEN: 1")
+
+
+def test_an_ordinary_check_leaves_no_warning_in_the_log(fleet: Fleet) -> None:
+    logs = [node.directory / "output" for node in (fleet.master, fleet.agent)]
+    before = [log.stat().st_size for log in logs]
+    for host in ("master", "agent"):
+        check(fleet.master, host, conn_type=["tcp"], warning=5000, zero=True)
+    for log, size in zip(logs, before):
+        assert b"warning/" not in log.read_bytes()[size:]

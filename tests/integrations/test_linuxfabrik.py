@@ -1,0 +1,299 @@
+"""The folder for the Linuxfabrik collection is what the collection's own tools expect."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.machinery
+import importlib.metadata
+import importlib.util
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import harness
+import lib.lftest
+import pytest
+from network_connections import _core, plugin
+
+from integrations.daemons import INTEGRATIONS, directory, everybodys_python
+from integrations.where import Row
+
+FOLDER = INTEGRATIONS / "linuxfabrik" / "network-connections"
+NAME = "network-connections"
+
+WHERE = [
+    Row(
+        "Linuxfabrik collection (linuxfabrik-lib)",
+        lambda: importlib.metadata.version("linuxfabrik-lib"),
+        "`unit-test/run` by `lib.lftest` as root and as nobody; imported as its generators do; "
+        "ruff, bandit and vulture at its settings",
+    )
+]
+
+# What a check of the collection has to pass; single quotes, and 88 columns.
+RUFF = """
+line-length = 88
+target-version = 'py39'
+[lint]
+select = ['B', 'C4', 'E', 'F', 'I', 'RUF', 'SIM', 'UP', 'W']
+ignore = ['UP009', 'UP015']
+[format]
+quote-style = 'single'
+docstring-code-format = true
+"""
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """Return a copy of the folder that everybody can read."""
+    with directory() as path:
+        copy = path / NAME
+        shutil.copytree(FOLDER, copy)
+        harness.readable(copy)
+        yield copy
+
+
+@pytest.fixture
+def everybodys() -> Iterator[dict[str, str]]:
+    """Return an environment in which everybody's `python3` finds both packages."""
+    if reason := harness.no_nobody():
+        pytest.skip(reason)
+    if not everybodys_python():
+        pytest.skip("no interpreter that every user may run")
+    assert lib.lftest.__file__
+    with directory() as path:
+        shutil.copytree(harness.PACKAGE, path / harness.PACKAGE.name)
+        shutil.copytree(Path(lib.lftest.__file__).parent, path / "lib")
+        harness.readable(path)
+        commands = path / "bin"
+        commands.mkdir()
+        (commands / "python3").symlink_to(everybodys_python())
+        yield {"PATH": f"{commands}:{os.environ['PATH']}", "PYTHONPATH": str(path)}
+
+
+@pytest.mark.parametrize("user", ["root", "nobody"])
+def test_its_unit_test(folder: Path, everybodys: dict[str, str], user: str) -> None:
+    become = harness.NOBODY if user == "nobody" else ()
+    done = run([*become, "./run", "-v"], folder / "unit-test", everybodys)
+    assert done.returncode == 0, done.stderr
+    # Each case is a test of its own.
+    cases = (FOLDER / "unit-test" / "run").read_text(encoding="utf-8").count("'id': ")
+    assert re.search(rf"^Ran {cases} tests in", done.stderr, re.MULTILINE)
+    assert cases > 15
+
+
+def test_every_fixture_is_used() -> None:
+    text = (FOLDER / "unit-test" / "run").read_text(encoding="utf-8")
+    for fixture in (FOLDER / "unit-test" / "stdout").iterdir():
+        assert f"'stdout/{fixture.name},,0'" in text
+
+
+def imported() -> ModuleType:
+    loader = importlib.machinery.SourceFileLoader(NAME, str(FOLDER / NAME))
+    spec = importlib.util.spec_from_loader(NAME, loader)
+    assert spec is not None
+    module = importlib.util.module_from_spec(spec)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "dont_write_bytecode", True)
+        loader.exec_module(module)
+    return module
+
+
+def test_generators_find_every_option(monkeypatch: pytest.MonkeyPatch) -> None:
+    def handed_back(
+        self: argparse.ArgumentParser, *_: object, **__: object
+    ) -> tuple[argparse.ArgumentParser, list[str]]:
+        return self, []
+
+    monkeypatch.setattr(argparse.ArgumentParser, "parse_known_args", handed_back)
+    module = imported()
+    parser = module.parse_args()
+    assert parser.description == module.DESCRIPTION == plugin.DESCRIPTION
+    actions: list[argparse.Action] = parser._actions
+    found = {tuple(action.option_strings): action for action in actions}
+    kinds = {
+        "store": argparse._StoreAction,
+        "append": argparse._AppendAction,
+        "store_true": argparse._StoreTrueAction,
+        "help": argparse._HelpAction,
+        "version": argparse._VersionAction,
+    }
+    table = _core.options()
+    assert len(found) == len(table) > 20
+    for names, dest, kind, choices, default, hidden, text, _ in table:
+        action = found[tuple(names)]
+        assert type(action) is kinds[kind], names
+        assert (action.help == argparse.SUPPRESS) is hidden, names
+        if kind in ("help", "version"):
+            continue
+        assert action.dest == dest, names
+        assert action.choices == choices, names
+        # argparse would append to the default of a repeatable option.
+        expected = {"append": None, "store_true": False}.get(kind, default)
+        assert action.default == expected, names
+        if not hidden:
+            assert action.help == text, names
+
+
+def test_what_generators_read() -> None:
+    module = imported()
+    assert module.__version__ == plugin.__version__ == _core.__version__
+    assert module.__author__
+    # What a check of the collection has to say of itself.
+    for promise in ("Counts", "alerts on"):
+        assert promise in module.DESCRIPTION
+    overview = " ".join(section("Overview").split())
+    assert " ".join(module.DESCRIPTION.split()) in overview
+
+
+def test_the_header() -> None:
+    lines = (FOLDER / NAME).read_text(encoding="utf-8").splitlines()
+    assert lines[0] == "#!/usr/bin/env python3"
+    assert lines[1] == "# -*- coding: utf-8; py-indent-offset: 4 -*-"
+    assert os.access(FOLDER / NAME, os.X_OK)
+    assert os.access(FOLDER / "unit-test" / "run", os.X_OK)
+
+
+def test_it_is_the_command(folder: Path, everybodys: dict[str, str]) -> None:
+    ours = harness.install("check_network_connections", folder.parent / "ours")
+    for args in (["--version"], ["--help"], ["--warning", "many"], ["--strict", "--nonsense"]):
+        done = run([f"./{NAME}", *args], folder, everybodys)
+        expected = ours.run(*args)
+        assert (done.stdout, done.stderr) == (expected.stdout, expected.stderr)
+        assert done.returncode == expected.returncode == 3
+
+
+def test_without_the_package(folder: Path) -> None:
+    # Neither the user's packages nor those of the environment.
+    done = run([sys.executable, "-I", "-S", NAME], folder)
+    assert done.stdout == 'Python module "network_connections" is not installed.\n'
+    assert (done.stderr, done.returncode) == ("", 3)
+
+
+def test_a_package_that_does_not_load(folder: Path) -> None:
+    package = folder.parent / "network_connections"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    shutil.copy(harness.PACKAGE / "plugin.py", package)
+    (package / "_core.abi3.so").write_bytes(b"of another machine")
+    done = run([sys.executable, "-S", NAME], folder, {"PYTHONPATH": str(folder.parent)})
+    assert done.stdout.startswith('Python module "network_connections" cannot be loaded: ')
+    assert done.stdout.count("\n") == 1
+    assert (done.stderr, done.returncode) == ("", 3)
+
+
+def test_bare_imports_are_enough(folder: Path, everybodys: dict[str, str]) -> None:
+    done = run(["python3", "-S", "-X", "importtime", NAME, "--version"], folder, everybodys)
+    names = {line.rsplit("|", 1)[-1].strip() for line in done.stderr.splitlines()}
+    assert "network_connections.plugin" in names
+    assert not names & {"argparse", "re", "json", "lib", "psutil", "subprocess"}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        ["ruff", "check", "--no-cache", "--config", "{ruff}"],
+        ["ruff", "format", "--check", "--no-cache", "--config", "{ruff}"],
+        ["bandit", "--quiet", "--severity-level=low", "--confidence-level=low"],
+        ["vulture", "--min-confidence=80"],
+    ],
+    ids=lambda line: "-".join(line[:2]) if line[0] == "ruff" else line[0],
+)
+def test_linters(line: list[str], tmp_path: Path) -> None:
+    if importlib.util.find_spec(line[0]) is None:
+        pytest.skip(f"{line[0]} is not installed (dependency group dev)")
+    config = tmp_path / "ruff.toml"
+    config.write_text(RUFF, encoding="utf-8")
+    options = [word.format(ruff=config) for word in line]
+    files = [str(FOLDER / NAME), str(FOLDER / "unit-test" / "run")]
+    done = run([sys.executable, "-m", *options, *files], tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+# The README.
+
+
+def readme() -> str:
+    return (FOLDER / "README.md").read_text(encoding="utf-8")
+
+
+def section(title: str) -> str:
+    parts = re.split(r"^## ", readme(), flags=re.MULTILINE)
+    (found,) = (part for part in parts if part.startswith(f"{title}\n"))
+    return found
+
+
+def test_sections() -> None:
+    assert readme().startswith(f"# Check {NAME}\n")
+    titles = re.findall(r"^## (.*)", readme(), re.MULTILINE)
+    assert titles == [
+        "Overview",
+        "Fact Sheet",
+        "Help",
+        "Usage Examples",
+        "States",
+        "Perfdata / Metrics",
+        "Credits, License",
+    ]
+
+
+def test_help_is_the_help(folder: Path, everybodys: dict[str, str]) -> None:
+    help_text = run([f"./{NAME}", "--help"], folder, everybodys).stdout
+    assert f"```text\n{help_text}```" in section("Help")
+
+
+# The fixture that an example of the README is about, by an option of it.
+ABOUT = {"web-server": ("tcp6",), "close-wait-leak": ("--warning", "--critical", "8080")}
+
+
+def examples() -> list[tuple[str, str]]:
+    pattern = r"```bash\n\./network-connections ?(.*)\n```\n\nOutput:\n\n```text\n((?:.|\n)*?)\n```"
+    return re.findall(pattern, section("Usage Examples"))
+
+
+def test_examples_are_real(folder: Path, everybodys: dict[str, str]) -> None:
+    assert len(examples()) == section("Usage Examples").count("```bash") > 5
+    for options, output in examples():
+        words = ABOUT["close-wait-leak"]
+        name = "close-wait-leak" if any(word in options for word in words) else "web-server"
+        line = [f"./{NAME}", *shlex.split(options), f"--test=stdout/{name},,0"]
+        assert run(line, folder, everybodys).stdout == f"{output}\n", options
+
+
+def test_metrics_are_those_there_are() -> None:
+    documented = re.findall(r"^\| (\S+) +\| Number", section("Perfdata / Metrics"), re.MULTILINE)
+    names = {name.replace("\\", "") for name in documented}
+    every = _core.count_connections(zero=True)
+    expected = {metric.replace("tcp6_", "tcp_").replace("tcp_", "<type>_") for metric in every}
+    assert names == expected | {"total", "groups", "largest"}
+
+
+def test_icon_and_marker() -> None:
+    assert (FOLDER / ".windows").read_bytes() == b""
+    icon = FOLDER / "icon" / f"{NAME}.svg"
+    root = ET.parse(icon).getroot()  # noqa: S314 - our own
+    assert root.tag == "{http://www.w3.org/2000/svg}svg"
+    # One colour, on nothing.
+    colours = {element.get(name) for element in root.iter() for name in ("fill", "stroke")}
+    assert colours <= {None, "none", "#000"}
+
+
+def run(
+    line: list[str], cwd: Path, env: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        line,
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **(env or {})},
+        timeout=harness.PATIENCE,
+        check=False,
+    )

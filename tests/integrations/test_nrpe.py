@@ -1,0 +1,236 @@
+"""What comes back over NRPE is what the command printed, byte for byte."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import shlex
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import harness
+import pytest
+from lab import namespaces
+from lab.namespaces import Pair
+
+from integrations import daemons, nrpe, sockets
+from integrations.nrpe import CONFIGURATION, PROGRAMS, Answer, Nrpe
+from integrations.where import Row
+
+WHERE = [
+    Row(
+        "NRPE",
+        lambda: daemons.version_of("nagios-nrpe-server"),
+        "the command definitions; output and exit code are those of the command itself, byte for "
+        "byte; longer outputs than its packets",
+    )
+]
+
+# What NRPE's own connections are not part of, so that every run counts the same.
+QUIET = "--local-port 7000-7999"
+MANY = "--conn-type udp6 --group-by local-address --top 100000"
+
+# More than fit into a packet, with the sum in alert state.
+TOO_MANY = f"{MANY} --warning 10,total=1000"
+
+# Options, and the exit code.
+CASES = {
+    "ok": (QUIET, 0),
+    "warning": (f"{QUIET} --warning 1", 1),
+    "critical": (f"{QUIET} --warning 1 --critical 2,total=5", 2),
+    "always_ok": (f"{QUIET} --critical 0 --always-ok", 0),
+    "no_perfdata": (f"{QUIET} --no-perfdata", 0),
+    "nothing": ("--local-port 9", 0),
+    "nothing_is_unknown": ("--local-port 9 --no-match-severity unknown", 3),
+    "every_group": (f"{QUIET} --zero", 0),
+    "lengthy": (f"{QUIET} --warning 1 --lengthy", 1),
+    "lengthy_unit": (f"{QUIET} --group-by unit --warning 1 --lengthy", 1),
+    "json": (f"{QUIET} --format json", 0),
+    "prometheus": (f"{QUIET} --format prometheus", 0),
+    "help": ("--help", 3),
+    "version": ("--version", 3),
+    "usage": ("--top few", 3),
+    "unknown_option": ("--nonsense 1", 3),
+    "wrong_choice": ("--conn-type sctp", 3),
+    "wrong_range": ("--warning many", 3),
+    "many": (f"{MANY} --local-address 2001:db8:1::/48", 0),
+}
+# Bytes of output: of one packet of version 4, and of version 2 or 3.
+LIMIT = 65_504
+OLD_LIMIT = 1_023
+
+
+@pytest.fixture(scope="module")
+def connections(hosts: Pair) -> Iterator[None]:
+    """Hold 2 listeners and 20 connections on the host, 10 of them closed by the peer."""
+    daemons.require()
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(sockets.listener(hosts.b, 7001, hosts.b4))
+        stack.enter_context(sockets.established(hosts.a, hosts.b, hosts.b4, 7002, 10))
+        leak = sockets.established(hosts.b, hosts.a, hosts.a4, 8080, 10, closed=True, first=7100)
+        stack.enter_context(leak)
+        yield
+
+
+@pytest.fixture(scope="module")
+def addresses(hosts: Pair) -> Iterator[None]:
+    """Hold UDP sockets on more addresses than fit into a packet, a fifth of them in a /48."""
+    last = [0x5000 + number for number in range(1800)]
+    with sockets.udp(
+        hosts.b, [f"2001:db8:{1 if n % 5 == 0 else 2}::ffff:2222:4444:{n:x}" for n in last]
+    ):
+        yield
+
+
+@pytest.fixture(scope="module")
+def server(hosts: Pair, plugins: dict[str, Path]) -> Iterator[Nrpe]:
+    daemons.require(*PROGRAMS)
+    lines = [
+        f"command[{way}_{name}]={plugins[way] / daemons.CHECK} --strict {options}"
+        for way in ("native", "wheel")
+        for name, (options, _) in {**CASES, "too_many": (TOO_MANY, 1)}.items()
+    ]
+    lines.append(f"command[missing]={daemons.PLUGINS}/not_there")
+    files = {
+        "nrpe.d/network-connections.cfg": CONFIGURATION.read_text(encoding="utf-8"),
+        "nrpe.d/test.cfg": "".join(f"{line}\n" for line in lines),
+    }
+    with nrpe.serving(hosts, plugins["wheel"], files) as made:
+        yield made
+
+
+def direct(hosts: Pair, line: list[str]) -> Answer:
+    """Run a command on the monitored host as NRPE's user."""
+    line = daemons.within(hosts.b, line, daemons.USER)
+    done = subprocess.run(line, capture_output=True, check=False, cwd="/")
+    return Answer(done.stdout, done.returncode)
+
+
+def untimed(answer: Answer) -> Answer:
+    output = re.sub(rb'("duration":|_duration_seconds )[0-9.e-]+', rb"\1", answer.output)
+    assert output != answer.output
+    return Answer(output, answer.code)
+
+
+@pytest.mark.usefixtures("connections", "addresses")
+@pytest.mark.parametrize("way", ["native", "wheel"])
+@pytest.mark.parametrize("name", CASES)
+def test_the_same_bytes(server: Nrpe, plugins: dict[str, Path], way: str, name: str) -> None:
+    options, code = CASES[name]
+    line = [str(plugins[way] / daemons.CHECK), "--strict", *shlex.split(options)]
+    expected = direct(server.hosts, line)
+    assert expected.code == code
+    assert len(expected.output) > {"many": 10_000, "help": 2_000}.get(name, 10)
+    assert expected.output.count(b"\n") > (10 if name.startswith(("lengthy", "help")) else 0)
+    answer = server.ask(f"{way}_{name}")
+    if name in ("json", "prometheus"):
+        # They say how long it took.
+        answer, expected = untimed(answer), untimed(expected)
+    assert answer == expected
+
+
+@pytest.mark.usefixtures("addresses")
+@pytest.mark.parametrize(
+    ("options", "limit"), [([], LIMIT), (["-3"], OLD_LIMIT), (["-2"], OLD_LIMIT)]
+)
+def test_a_buffer_too_small(
+    server: Nrpe, plugins: dict[str, Path], options: list[str], limit: int
+) -> None:
+    line = [str(plugins["native"] / daemons.CHECK), "--strict", *shlex.split(TOO_MANY)]
+    whole = direct(server.hosts, line)
+    assert len(whole.output) > LIMIT
+    # The state is right; the performance data, which come last, are lost.
+    assert server.ask("native_too_many", *options) == Answer(whole.output[:limit] + b"\n", 1)
+    assert b"|" not in whole.output[:limit]
+
+
+@pytest.mark.usefixtures("connections")
+@pytest.mark.parametrize("name", ["ok", "warning", "critical", "every_group", "usage"])
+def test_one_line_fits_into_the_packets_of_old(server: Nrpe, name: str) -> None:
+    assert server.ask(f"native_{name}", "-2") == server.ask(f"native_{name}")
+
+
+def test_the_limits_are_as_documented() -> None:
+    page = (harness.ROOT / "docs" / "fleet.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\| version .* \| ([\d,]+) \|$", page, re.MULTILINE) == [
+        f"{LIMIT:,}",
+        f"{OLD_LIMIT:,}",
+    ]
+
+
+def test_each_check_leaves_a_socket_behind(server: Nrpe) -> None:
+    line = ["ss", "-Htan", "state", "time-wait", "dport = :5666"]
+    before = namespaces.run(server.hosts.a, line).stdout.count("\n")
+    for _ in range(5):
+        server.ask("native_ok")
+    assert namespaces.run(server.hosts.a, line).stdout.count("\n") > before
+
+
+def test_the_command_is_missing(server: Nrpe) -> None:
+    assert server.ask("missing") == Answer(b"NRPE: Unable to read output\n", 3)
+
+
+# The configuration file.
+
+
+def shipped() -> dict[str, str]:
+    return nrpe.commands(CONFIGURATION.read_text(encoding="utf-8"))
+
+
+def commented() -> dict[str, str]:
+    text = CONFIGURATION.read_text(encoding="utf-8")
+    return nrpe.commands(text.replace("\n#command[", "\ncommand["))
+
+
+def test_what_is_active_takes_no_arguments() -> None:
+    assert len(shipped()) == 4
+    assert not [line for line in shipped().values() if "$" in line]
+    with_arguments = {name for name, line in commented().items() if "$ARG1$" in line}
+    assert with_arguments == {
+        "check_network_connections_limits",
+        "check_network_connections_args",
+    }
+    assert all(" --strict " in line for line in commented().values())
+
+
+@pytest.mark.usefixtures("connections")
+@pytest.mark.parametrize("name", sorted(shipped()))
+def test_shipped_commands(server: Nrpe, plugins: dict[str, Path], name: str) -> None:
+    answer = server.ask(name)
+    line = shlex.split(shipped()[name])
+    assert line[0] == f"{daemons.PLUGINS}/{daemons.CHECK}"
+    expected = direct(server.hosts, [str(plugins["wheel"] / daemons.CHECK), *line[1:]])
+    if name == "check_network_connections":
+        # The connection by which it is asked for is one more.
+        assert answer.code == expected.code == 0
+        assert b"tcp ESTABLISHED: 11," in answer.output
+        assert b"tcp ESTABLISHED: 10," in expected.output
+    else:
+        assert answer == expected
+        assert answer.code == (2 if name.endswith("https") else 0)
+
+
+@pytest.mark.usefixtures("connections")
+@pytest.mark.parametrize(
+    ("name", "arguments", "code", "part"),
+    [
+        ("limits", ["~:5", "@10:20"], 2, b"tcp CLOSE WAIT: 10 [CRITICAL]"),
+        ("limits", ["5000", "10000"], 0, b"tcp CLOSE WAIT: 10,"),
+        ("limits", ["5 --critical 0", ""], 3, b"Range format incorrect"),
+        ("limits", ["many", "few"], 3, b"Range format incorrect"),
+        ("args", ["--conn-status close_wait --warning 9"], 1, b"tcp CLOSE WAIT: 10 [WARNING]"),
+        ("args", ["close_wait"], 3, b'Unknown word "close_wait"'),
+    ],
+)
+def test_commands_with_arguments(
+    hosts: Pair, plugins: dict[str, Path], name: str, arguments: list[str], code: int, part: bytes
+) -> None:
+    # As NRPE does where it is built with them, which Debian's is not.
+    line = commented()[f"check_network_connections_{name}"]
+    line = line.replace(str(daemons.PLUGINS), str(plugins["native"]))
+    for number, argument in enumerate(arguments, start=1):
+        line = line.replace(f"$ARG{number}$", argument)
+    answer = direct(hosts, ["sh", "-c", line])
+    assert answer.code == code
+    assert part in answer.output
