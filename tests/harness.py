@@ -19,7 +19,12 @@ import network_connections
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = Path(network_connections.__file__).parent
-NATIVE = ROOT / "target" / "release" / "network-connections"
+# Another build of the native command, and what it takes to run it here: `make test-platforms`.
+NATIVE = Path(
+    os.environ.get("NETWORK_CONNECTIONS_NATIVE")
+    or ROOT / "target" / "release" / "network-connections"
+)
+RUNNER = tuple(os.environ.get("NETWORK_CONNECTIONS_RUNNER", "").split())
 GOLDEN = ROOT / "tests" / "data" / "golden.jsonl"
 
 SCRIPTS = ("network-connections", "check_network_connections")
@@ -105,7 +110,8 @@ def install(way: str, directory: Path) -> Command:
         source = NATIVE if way == "native" else Path(sys.executable).parent / way
         copy = directory / source.name
         shutil.copy(source, copy)
-        command = Command(way, (str(copy),), directory)
+        runner = RUNNER if way == "native" else ()
+        command = Command(way, (*runner, str(copy)), directory)
     command.unit_test.mkdir()
     return command
 

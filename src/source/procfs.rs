@@ -74,7 +74,9 @@ impl NetDirectory {
             file => file.map_err(failed)?,
         };
         // A file system that covers /proc could show anything.
-        if fstatfs(&file).map_err(failed)?.f_type == rustix::fs::PROC_SUPER_MAGIC {
+        // Both are of one type, but not on s390x.
+        let magic = u64::try_from(fstatfs(&file).map_err(failed)?.f_type);
+        if magic.ok() == u64::try_from(rustix::fs::PROC_SUPER_MAGIC).ok() {
             Ok(Some(file))
         } else {
             Err(Error::Garbled(format!("{} is not the kernel's", self.path(name))))

@@ -4,6 +4,7 @@ use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use log::debug;
+use rustix::buffer::spare_capacity;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{
@@ -36,7 +37,8 @@ pub(super) fn read<C: Collector>(
         return Ok(());
     }
     let socket = open()?;
-    let mut buffer = vec![0; DATAGRAM];
+    // Not zeroed: that would touch every page of it, and most answers need the first one only.
+    let mut buffer = Vec::with_capacity(DATAGRAM);
     for request in &requests {
         transmit(&socket, request, deadline)?;
         let mut datagrams = 0_u32;
@@ -87,14 +89,15 @@ fn transmit(socket: &OwnedFd, request: &Request, deadline: &Deadline) -> Result<
 /// waited for only where it has none.
 fn receive<'a>(
     socket: &OwnedFd,
-    buffer: &'a mut [u8],
+    buffer: &'a mut Vec<u8>,
     deadline: &Deadline,
 ) -> Result<&'a [u8], Error> {
     let flags = RecvFlags::DONTWAIT | RecvFlags::TRUNC;
     let mut readable = false;
     let length = loop {
         deadline.remaining()?;
-        match recv(socket, &mut *buffer, flags) {
+        buffer.clear();
+        match recv(socket, spare_capacity(buffer), flags) {
             Ok((_, length)) => break length,
             Err(Errno::INTR) => {}
             Err(Errno::AGAIN) if !readable => readable = wait(socket, deadline)?,
