@@ -88,15 +88,15 @@ def test_every_source_counts_the_same(source: str, counts: dict[str, int]) -> No
         ({"types": "sctp"}, f'unknown type "sctp" ({VALID_TYPES})'),
         ({"types": ["tcp", ""]}, f'unknown type "" ({VALID_TYPES})'),
         ({"types": "tcp,udp"}, f'unknown type "tcp,udp" ({VALID_TYPES})'),
-        ({"types": []}, f"no type given ({VALID_TYPES})"),
-        ({"types": {}}, f"no type given ({VALID_TYPES})"),
+        ({"types": []}, f"no type is given ({VALID_TYPES})"),
+        ({"types": {}}, f"no type is given ({VALID_TYPES})"),
         (
             {"statuses": ["listen", "up"]},
             'unknown status "up" (valid: established, syn_sent, syn_recv, fin_wait1, fin_wait2, '
             "time_wait, close, close_wait, last_ack, listen, closing, none, idle, bound, "
             "delete_tcb, all)",
         ),
-        ({"statuses": ()}, "no status given (valid: established,"),
+        ({"statuses": ()}, "no status is given (valid: established,"),
         ({"source": "kernel"}, 'unknown source "kernel" (valid: auto, netlink, procfs'),
         ({"source": "netstat2"}, "netstat2 does not exist on this system (valid: auto, netlink,"),
         ({"timeout": 0}, 'timeout: "0" is not a positive number of seconds'),

@@ -76,7 +76,7 @@ fn mount() -> Result<PathBuf, Error> {
     for line in BufReader::new(table).split(b'\n') {
         let line = line.map_err(|error| Error::system(TABLE, error))?;
         // Something else may be mounted over it.
-        let visible = |mount: &PathBuf| statfs(mount).is_ok_and(|fs| fs.f_type == CGROUP2);
+        let visible = |mount: &PathBuf| statfs(mount).map_or(true, |fs| fs.f_type == CGROUP2);
         if let Some(mount) = cgroup2_mount(&line).filter(visible) {
             return Ok(mount);
         }
