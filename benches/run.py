@@ -28,11 +28,11 @@ QUICK_SIZES = SIZES[:3]
 OTHER_KINDS_SIZE = 100_000
 
 # Up to so many sockets: rounds of the quick commands, and of the slow ones.
-ROUNDS = {0: (40, 40), 1_000: (20, 20), 10_000: (15, 15), 100_000: (9, 3), 1_000_000: (7, 3)}
+ROUNDS = {0: (40, 10), 1_000: (10, 5), 10_000: (9, 5), 100_000: (5, 2), 1_000_000: (3, 1)}
 
-HARM_SECONDS = 10.0
+HARM_SECONDS = 4.0
 QUICK_HARM_SECONDS = 2.0
-HARM_LIMIT = 40.0
+HARM_LIMIT = 20.0
 MICRO_REPEATS = 200
 
 
