@@ -150,8 +150,9 @@ def test_a_linked_command_keeps_its_directory(command: Command, tmp_path: Path) 
     else:
         other = tmp_path / "other"
         other.mkdir()
-        (other / "linked").symlink_to(command.argv[0])
-        linked = Command(command.way, (str(other / "linked"),), other)
+        (other / "linked").symlink_to(command.argv[-1])
+        line = (*command.argv[:-1], str(other / "linked"))
+        linked = Command(command.way, line, other)
     (other / "unit-test").mkdir()
     (other / "unit-test" / "plain.json").write_text(SECRET)
     assert_not_read(linked, "plain.json")

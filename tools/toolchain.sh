@@ -160,10 +160,14 @@ done
 
 write "$toolchains/run-$windows" <<END
 #!/bin/sh
-# Runs a Windows program: no display, no messages of Wine's own.
+# Runs a Windows program: no display, no messages of Wine's own. "--stop" ends what Wine left
+# running, which would go on to see the network namespace that it was started in.
 unset DISPLAY
-: "\${WINEPREFIX:=$prefix}"
-export WINEPREFIX WINEARCH=win64 WINEDEBUG=-all
+export WINEPREFIX="\${WINEPREFIX:-$prefix}" WINEARCH=win64 WINEDEBUG="\${WINEDEBUG:--all}"
+if [ "\$1" = --stop ]; then
+    ${wine%/*}/wineserver64 -k
+    exec ${wine%/*}/wineserver64 -w
+fi
 exec $wine "\$@"
 END
 write "$toolchains/cargo" <<END

@@ -14,6 +14,7 @@ use rustix::fs::statfs;
 use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::printable::printable;
+use crate::source::procfs::is_of_type;
 
 /// The label of a cgroup that is no more.
 const GONE: &str = "(gone)";
@@ -76,7 +77,7 @@ fn mount() -> Result<PathBuf, Error> {
     for line in BufReader::new(table).split(b'\n') {
         let line = line.map_err(|error| Error::system(TABLE, error))?;
         // Something else may be mounted over it.
-        let visible = |mount: &PathBuf| statfs(mount).map_or(true, |fs| fs.f_type == CGROUP2);
+        let visible = |mount: &PathBuf| statfs(mount).map_or(true, |fs| is_of_type(&fs, CGROUP2));
         if let Some(mount) = cgroup2_mount(&line).filter(visible) {
             return Ok(mount);
         }

@@ -8,7 +8,7 @@ use std::os::fd::OwnedFd;
 use std::str::FromStr;
 
 use log::debug;
-use rustix::fs::{AtFlags, Mode, OFlags, fstatfs, open, openat, statat};
+use rustix::fs::{AtFlags, FsWord, Mode, OFlags, StatFs, fstatfs, open, openat, statat};
 use rustix::io::{Errno, read as read_file};
 
 use crate::connection::{Connection, ConnectionStatus, ConnectionType, Protocol, owner};
@@ -74,9 +74,7 @@ impl NetDirectory {
             file => file.map_err(failed)?,
         };
         // A file system that covers /proc could show anything.
-        // Both are of one type, but not on s390x.
-        let magic = u64::try_from(fstatfs(&file).map_err(failed)?.f_type);
-        if magic.ok() == u64::try_from(rustix::fs::PROC_SUPER_MAGIC).ok() {
+        if is_of_type(&fstatfs(&file).map_err(failed)?, rustix::fs::PROC_SUPER_MAGIC) {
             Ok(Some(file))
         } else {
             Err(Error::Garbled(format!("{} is not the kernel's", self.path(name))))
@@ -108,6 +106,12 @@ impl NetDirectory {
     pub(crate) fn missing(&self, name: &str) -> Error {
         Error::system(self.path(name), Errno::NOENT)
     }
+}
+
+/// Whether a file system is of the type with this magic number. Both numbers are of one type, but not
+/// on s390x.
+pub(crate) fn is_of_type(file_system: &StatFs, magic: FsWord) -> bool {
+    u64::try_from(file_system.f_type).ok() == u64::try_from(magic).ok()
 }
 
 /// The ports that the kernel gives to outgoing connections (`ip_local_port_range` in `ip(7)`).

@@ -1,0 +1,184 @@
+"""Real sockets, counted by a build for another platform as by the build for this one.
+
+Run by `make test-platforms` and `make test-windows`, in a network namespace of their own; the
+runner is told which build it is by the environment (see `harness.py`).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import harness
+import pytest
+from harness import Command, Done
+
+WINDOWS = harness.NATIVE.suffix == ".exe"
+HERE = harness.ROOT / "target" / "release"
+SOCKETS = harness.ROOT / "target" / "debug" / "examples" / "sockets"
+SOURCES = {"netstat2"} if WINDOWS else {"netlink", "procfs"}
+
+
+@contextmanager
+def sockets(*line: str | Path) -> Iterator[dict[str, int]]:
+    """Hold sockets in every state that two ends can be brought into; yield how many."""
+    held = subprocess.Popen(
+        [str(word) for word in line],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "RUST_BACKTRACE": "0"},
+    )
+    assert held.stdin is not None
+    assert held.stdout is not None
+    try:
+        yield json.loads(held.stdout.readline())
+    finally:
+        held.stdin.close()
+        held.wait(harness.PATIENCE)
+
+
+@pytest.fixture(scope="module", params=["here", "there"] if WINDOWS else ["here"])
+def counts(request: pytest.FixtureRequest) -> Iterator[dict[str, int]]:
+    """Make the sockets by a program for this platform, or for the other one."""
+    there = harness.NATIVE.parent / "examples" / "sockets.exe"
+    with sockets(*([*harness.RUNNER, there] if request.param == "there" else [SOCKETS])) as made:
+        yield made
+
+
+def report(done: Done) -> dict[str, Any]:
+    answer: dict[str, Any] = json.loads(done.stdout)
+    assert "\r" not in done.stdout
+    return answer
+
+
+def groups(done: Done) -> dict[str, int]:
+    return {group["label"]: group["count"] for group in report(done)["groups"]}
+
+
+def test_every_state_is_counted(native: Command, counts: dict[str, int]) -> None:
+    done = native.run("--format=json")
+    # What waits out late segments is gone after a minute, or with the next test's sockets.
+    waiting = {label for label in counts if label.endswith("TIME_WAIT")}
+    found = groups(done)
+    assert {label: found.get(label, 0) for label in counts.keys() - waiting} == {
+        label: number for label, number in counts.items() if label not in waiting
+    }
+    assert found.keys() == counts.keys()
+    for label in waiting:
+        assert found[label] >= counts[label]
+    assert set(report(done)["source"].split(", ")) <= SOURCES
+
+
+OPTIONS = [
+    [],
+    *([f"--conn-type={kind}"] for kind in ("tcp", "tcp6", "udp", "udp6")),
+    *(
+        [f"--conn-status={status}"]
+        for status in ("established", "listen", "close_wait", "fin_wait2", "none", "syn_sent")
+    ),
+    ["--conn-type=tcp6", "--conn-status=established", "--conn-status=close_wait", "-w5", "-c9"],
+    ["--group-by=type"],
+    ["--group-by=status", "--zero"],
+    ["--group-by=local-port", "--top=3"],
+    ["--group-by=local-address"],
+    ["--group-by=remote-address", "--conn-type=tcp", "--conn-type=tcp6"],
+    ["--group-by=remote-port", "--conn-type=tcp", "--top=5"],
+    ["--local-address=127.0.0.0/8"],
+    ["--local-address=::1"],
+    ["--remote-address=127.0.0.1", "--conn-type=tcp"],
+    ["--local-port=1-1023"],
+    ["--local-port=1024-65535", "--warning=total=10"],
+]
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=" ".join)
+def test_selections_and_groups(
+    native: Command, counts: dict[str, int], options: list[str]
+) -> None:
+    assert counts
+    here = subprocess.run(
+        [str(HERE / "network-connections"), *options], capture_output=True, text=True, check=False
+    )
+    assert native.run(*options) == Done(here.stdout, here.stderr, here.returncode)
+
+
+@pytest.mark.skipif(not WINDOWS, reason="Linux can")
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (["--group-by=unit"], "the cgroups of sockets are not known here"),
+        (["--group-by=user"], "the users of sockets are not known here"),
+        (["--group-by=process"], "the processes of sockets are not known here"),
+        (["--remote-port=53"], "this system does not tell the remote end of UDP sockets"),
+        (["--group-by=remote-address", "--conn-type=udp"], "does not tell the remote end of UDP"),
+    ],
+    ids=str,
+)
+def test_what_this_system_cannot(
+    native: Command, counts: dict[str, int], options: list[str], reason: str
+) -> None:
+    assert counts
+    assert reason in harness.one_line(native.run(*options))
+
+
+@pytest.mark.skipif(not WINDOWS, reason="Linux has them")
+@pytest.mark.parametrize("source", ["netlink", "procfs"])
+def test_sources_of_other_systems_are_refused(native: Command, source: str) -> None:
+    done = native.run(f"--source={source}")
+    assert done.returncode == 3
+    assert done.stdout.count("\n") == 1
+    assert done.stdout.endswith("(choose from auto, netstat2)\n")
+
+
+@pytest.mark.skipif(not WINDOWS, reason="Linux has no such arguments")
+def test_arguments_that_are_no_unicode(native: Command) -> None:
+    helper = harness.NATIVE.parent / "examples" / "surrogates.exe"
+    line = [*harness.RUNNER, str(helper), native.argv[-1], "--always-ok"]
+    done = subprocess.run(line, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (3, b"")
+    assert re.fullmatch(rb"Fixture is not a JSON list of connections: [^\r\n]+\n", done.stdout)
+
+
+# As many as one process may hold, twice, where it may hold 20,000 files.
+MANY = 9_000
+
+
+def test_more_rows_than_a_16_bit_number_has(native: Command) -> None:
+    with ExitStack() as held:
+        made = [held.enter_context(sockets(SOCKETS, str(MANY))) for _ in range(4)]
+        expected = sum(counts["tcp_ESTABLISHED"] for counts in made)
+        found = groups(native.run("--format=json", "--conn-type=tcp", "--timeout=60"))
+    assert expected > 65_535
+    assert found["tcp_ESTABLISHED"] == expected
+
+
+def test_a_table_that_grows_meanwhile(native: Command) -> None:
+    """Each answer has what was there all the time; Wine shows how often the table was too large."""
+    calls = []
+    with sockets(SOCKETS, str(MANY)) as made:
+        growing = subprocess.Popen([str(SOCKETS), str(MANY), "10"])
+        try:
+            while growing.poll() is None:
+                line = [*native.argv, "--format=json", "--conn-type=tcp"]
+                env = native.environment({"WINEDEBUG": "-all,trace+iphlpapi"})
+                done = subprocess.run(
+                    line, capture_output=True, text=True, env=env, timeout=60, check=False
+                )
+                assert done.returncode == 0, done.stdout
+                found = groups(Done(done.stdout, "", 0))
+                assert made["tcp_ESTABLISHED"] <= found["tcp_ESTABLISHED"]
+                calls.append(done.stderr.count("GetExtendedTcpTable"))
+        finally:
+            growing.kill()
+            growing.wait()
+    assert calls
+    print(f"calls for the table, per answer: {calls}")
+    if WINDOWS:
+        # One for its size and one for its rows where it does not grow.
+        assert max(calls) > 2
