@@ -1,0 +1,1 @@
+"""What is run of a build for another platform, on that platform."""
