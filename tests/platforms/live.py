@@ -98,9 +98,7 @@ OPTIONS = [
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=" ".join)
-def test_selections_and_groups(
-    native: Command, counts: dict[str, int], options: list[str]
-) -> None:
+def test_selections_and_groups(native: Command, counts: dict[str, int], options: list[str]) -> None:
     assert counts
     here = subprocess.run(
         [str(HERE / "network-connections"), *options], capture_output=True, text=True, check=False
