@@ -1,0 +1,1 @@
+"""What is run by another build than the one for this platform."""
