@@ -95,6 +95,35 @@ completions: $(VENV)/.dev ## Write completions for bash, zsh and fish to target/
 	cargo run --quiet --example generate -- zsh > $(ZSH)/_network-connections
 	cargo run --quiet --example generate -- fish > $(FISH)/network-connections.fish
 
+# What tools/toolchain.sh sets up, and where.
+export TOOLCHAINS ?= target/toolchains
+CROSS := $(TOOLCHAINS)/cargo
+WINE := $(CURDIR)/$(TOOLCHAINS)/run-x86_64-pc-windows-gnu
+STATIC := x86_64-unknown-linux-musl aarch64-unknown-linux-musl s390x-unknown-linux-musl
+EXE := target/x86_64-pc-windows-gnu/release/network-connections.exe
+
+.PHONY: binaries
+binaries: ## Build for Linux hosts without Python: static, and for glibc 2.17
+	tools/toolchain.sh $(STATIC) x86_64-unknown-linux-gnu.2.17
+	for target in $(STATIC); do $(CROSS) zigbuild --release --locked --target "$$target" || exit; done
+	PATH="$(CURDIR)/$(TOOLCHAINS)/zig/bin:$$PATH" \
+		cargo zigbuild --release --locked --target x86_64-unknown-linux-gnu.2.17
+
+# A network namespace of its own: Wine shows that of the process it was started by first.
+.PHONY: test-windows
+test-windows: $(VENV)/.dev $(VENV)/.installed $(NATIVE) ## Build for Windows, run the tests under Wine
+	tools/toolchain.sh x86_64-pc-windows-gnu
+	cargo build --quiet --examples
+	$(CROSS) build --release --locked --bin network-connections --examples --target x86_64-pc-windows-gnu
+	$(WINE) --stop || true
+	$(CROSS) test --quiet --lib --target x86_64-pc-windows-gnu
+	$(WINE) --stop || true
+	NETWORK_CONNECTIONS_NATIVE=$(CURDIR)/$(EXE) NETWORK_CONNECTIONS_RUNNER=$(WINE) \
+		NETWORK_CONNECTIONS_NO_SKIP= unshare --net sh -c 'ip link set lo up && \
+		$(BIN)/python -m pytest tests/platforms/live.py tests/test_golden.py \
+			-k "not many and not 16_bit and not grows and (native or live)"; \
+		code=$$?; $(WINE) --stop; exit $$code'
+
 .PHONY: clean
 clean: ## Remove what was built
 	rm -rf target fuzz/target dist $(VENV)
