@@ -9,7 +9,7 @@ mod reader;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::BufReader;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf, Prefix};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -534,12 +534,22 @@ fn fixture(program: &Path, value: &str) -> Result<Fixture, Error> {
 
 fn confined(program: &Path, name: &str) -> Option<PathBuf> {
     let directory = program.canonicalize().ok()?.parent()?.join("unit-test");
-    if name.is_empty() || directory.symlink_metadata().ok()?.is_symlink() {
+    if name.is_empty()
+        || is_foreign(Path::new(name))
+        || directory.symlink_metadata().ok()?.is_symlink()
+    {
         return None;
     }
     let directory = directory.canonicalize().ok()?;
     let path = directory.join(name).canonicalize().ok()?;
     (path.starts_with(&directory) && path.is_file()).then_some(path)
+}
+
+/// Whether a path of Windows leads to another host, a pipe or a device, which only to look at would
+/// mean to open it.
+fn is_foreign(path: &Path) -> bool {
+    let Some(Component::Prefix(prefix)) = path.components().next() else { return false };
+    !matches!(prefix.kind(), Prefix::Disk(_) | Prefix::VerbatimDisk(_))
 }
 
 /// Turns a panic into one line and exit code 3: whatever happens, the monitoring system gets an
@@ -575,6 +585,17 @@ mod tests {
             assert_eq!(outcome.stdout, "Internal error, please report it: lost my ! mind\n");
             assert_eq!(outcome.code, 3);
             assert!(outcome.stderr.is_empty());
+        }
+    }
+
+    #[cfg(windows)]
+    #[test]
+    fn what_looking_at_would_open_is_no_fixture() {
+        for name in [r"\\host\share\a", "//host/share/a", r"\\.\pipe\a", r"\\?\UNC\host\share\a"] {
+            assert!(is_foreign(Path::new(name)), "{name}");
+        }
+        for name in ["a", r"below\a", "below/../a", r"\a", r"C:\a", "C:a", r"\\?\C:\a", "[]", ""] {
+            assert!(!is_foreign(Path::new(name)), "{name}");
         }
     }
 }

@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 import socket
+import subprocess
 import tempfile
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
@@ -39,6 +40,41 @@ def _unskipped(report: Report) -> Report:
         report.outcome = "failed"
         report.longrepr = f"{report.nodeid} must not be skipped: {reason}"
     return report
+
+
+# What is done to system calls and users would be done to Wine or qemu.
+_NOT_THROUGH_A_RUNNER = {"lab", "nobodys", "place", "tampered"}
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Where another build of the native command is tested, run nothing but what runs that."""
+    if harness.FOREIGN:
+        others = [item for item in items if not _runs_native(item)]
+        config.hook.pytest_deselected(items=others)
+        items[:] = [item for item in items if item not in others]
+
+
+def _runs_native(item: pytest.Item) -> bool:
+    assert isinstance(item, pytest.Function)
+    used = {*item.fixturenames}
+    if harness.RUNNER and used & _NOT_THROUGH_A_RUNNER:
+        return False
+    params = item.callspec.params if hasattr(item, "callspec") else {}
+    ways = {params[name] for name in ("command", "way") if name in params}
+    return "native" in ways if ways else bool(used & {"native", "nobodys"})
+
+
+@pytest.fixture(autouse=True, scope="session")
+def wine() -> Iterator[None]:
+    """Keep Wine running: its services take a second to start, and write to who starts them."""
+    if not harness.WINDOWS:
+        yield
+        return
+    line = [*harness.RUNNER, "cmd.exe"]
+    with subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as kept:
+        yield
+        assert kept.stdin is not None
+        kept.stdin.close()
 
 
 @pytest.fixture
@@ -78,7 +114,7 @@ def tampered() -> Tampered:
 class Place:
     """A network namespace with known sockets, `counts` in display order."""
 
-    ns: str
+    ns: str | None
     counts: dict[str, int]
 
     @property
@@ -107,10 +143,12 @@ def place() -> Iterator[Place]:
         yield Place(ns, {"tcp_LISTEN": 3, "udp_NONE": 2, "tcp6_LISTEN": 1, "udp6_NONE": 1})
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def one_listener() -> Iterator[Place]:
     """Return a namespace with one socket, as the host where the reference was recorded."""
-    with _namespace() as ns, _listener(ns, socket.AF_INET, "127.0.0.1"):
+    # Wine goes on to see the network it was started in; there the tests are alone anyway.
+    place = contextlib.nullcontext() if harness.WINDOWS else _namespace()
+    with place as ns, _listener(ns, socket.AF_INET, "127.0.0.1"):
         yield Place(ns, {"tcp_LISTEN": 1})
 
 
@@ -122,7 +160,7 @@ def _namespace() -> Iterator[str]:
         yield pair.a
 
 
-def _listener(ns: str, family: int, host: str, port: int = 0) -> socket.socket:
+def _listener(ns: str | None, family: int, host: str, port: int = 0) -> socket.socket:
     with namespaces.inside(ns):
         listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)

@@ -19,12 +19,13 @@ import network_connections
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = Path(network_connections.__file__).parent
-# Another build of the native command, and what it takes to run it here: `make test-platforms`.
-NATIVE = Path(
-    os.environ.get("NETWORK_CONNECTIONS_NATIVE")
-    or ROOT / "target" / "release" / "network-connections"
-)
+# Another build of the native command, and what it takes to run it here: tests/platforms/run.py.
+FOREIGN = os.environ.get("NETWORK_CONNECTIONS_NATIVE", "")
+NATIVE = Path(FOREIGN or ROOT / "target" / "release" / "network-connections")
 RUNNER = tuple(os.environ.get("NETWORK_CONNECTIONS_RUNNER", "").split())
+WINDOWS = NATIVE.suffix == ".exe"
+# It has a libc of its own, which reads /etc/passwd and asks nscd, but no nsswitch.conf.
+STATIC = "-linux-musl" in FOREIGN
 GOLDEN = ROOT / "tests" / "data" / "golden.jsonl"
 
 SCRIPTS = ("network-connections", "check_network_connections")
@@ -114,6 +115,12 @@ def install(way: str, directory: Path) -> Command:
         command = Command(way, (*runner, str(copy)), directory)
     command.unit_test.mkdir()
     return command
+
+
+def sources(command: Command) -> tuple[str, ...]:
+    """Return the sources of the system that a command is built for, the better one first."""
+    there = command.way == "native" and WINDOWS
+    return ("netstat2",) if there else ("netlink", "procfs")
 
 
 def one_line(done: Done) -> str:

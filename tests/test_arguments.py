@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import reference
-from harness import Command, Done, connections
+from harness import Command, Done, connections, sources
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from network_connections import _core, plugin
@@ -237,7 +237,6 @@ def test_strict_names_what_is_stray(args: list[str], named: str, command: Comman
         (["--conn-type=TCP"], ["--conn-type", '"TCP"', "all, tcp, tcp6, udp, udp6"]),
         (["--conn-type="], ["--conn-type", '""', "all, tcp, tcp6, udp, udp6"]),
         (["--conn-status", "bound"], ["--conn-status", '"bound"', *reference.STATUSES, "all"]),
-        (["--source", "netstat2"], ["--source", '"netstat2"', "auto, netlink, procfs"]),
         (["-w"], ["--warning"]),
         (["--crit"], ["--critical"]),
         (["-w", "--no"], ["--warning"]),
@@ -261,6 +260,13 @@ def test_a_usage_error_is_one_line_and_the_usage(
     args: list[str | bytes], named: list[str], command: Command
 ) -> None:
     assert_usage_error(command.run(*args), *named)
+
+
+def test_a_source_of_other_systems_is_a_usage_error(command: Command) -> None:
+    there = sources(command)
+    for source in {"netlink", "procfs", "netstat2"}.difference(there):
+        done = command.run("--source", source)
+        assert_usage_error(done, "--source", f'"{source}"', ", ".join(["auto", *there]))
 
 
 def assert_usage_error(done: Done, *named: str) -> None:
@@ -290,5 +296,6 @@ def test_help(args: list[str], command: Command) -> None:
 @pytest.mark.parametrize("args", [["--version"], ["-V"], ["--v"], ["-Vh"], ["-V", "--conn-type"]])
 def test_version(args: list[str], command: Command) -> None:
     done = command.run(*args)
-    version = f"network-connections {plugin.__version__} (sources: netlink, procfs)\n"
+    there = ", ".join(sources(command))
+    version = f"network-connections {plugin.__version__} (sources: {there})\n"
     assert done == Done(version, "", 3)

@@ -75,7 +75,13 @@ def outcome(done: Done, sockets: Sequence[Shown]) -> str:
     assert answer["state"] == done.returncode, done
     if done.returncode == 3:
         assert answer.keys() <= {"schema", "state", "message", "error", "errno"}, done
-        return f"UNKNOWN: `{answer['message']}`"
+        # musl has words of its own for errors.
+        message = re.sub(
+            r"[\w /]+ \(os error (\d+)\)",
+            lambda found: f" {_error(int(found[1]))}",
+            answer["message"],
+        )
+        return f"UNKNOWN: `{message}`"
     assert done.returncode == 0, done
     counts = {group["label"]: group["count"] for group in answer["groups"]}
     for hidden in ((), ("tcp6",), ("udp6",), ("tcp6", "udp6")):
@@ -88,7 +94,10 @@ def outcome(done: Done, sockets: Sequence[Shown]) -> str:
 
 def says(name: str) -> str:
     """Return what the command says of an error number."""
-    code = getattr(errno, name)
+    return _error(getattr(errno, name))
+
+
+def _error(code: int) -> str:
     return f"{os.strerror(code)} (os error {code})"
 
 

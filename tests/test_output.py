@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
+import harness
 import pytest
 from harness import PATIENCE, Command, Done, connections
 
@@ -125,6 +126,7 @@ def test_an_argument_that_is_no_text_is_answered(command: Command) -> None:
     assert done.stdout.startswith("Fixture is not a JSON list of connections: ")
 
 
+@pytest.mark.skipif(harness.WINDOWS, reason="Windows has no command lines of that length")
 def test_many_arguments(command: Command) -> None:
     test = command.fixture(connections({"tcp_LISTEN": 3}))
     assert command.run(test, *["stray"] * 20_000) == Done(ANSWER, "", 0)

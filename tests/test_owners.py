@@ -633,6 +633,7 @@ def test_a_user_database_that_does_not_answer(
     assert time.monotonic() - start < 30
 
 
+@pytest.mark.skipif(harness.STATIC, reason="the static build does not ask that database")
 def test_a_user_database_that_does_not_answer_is_not_an_unknown_user(
     host: Host, hanging: list[str]
 ) -> None:
@@ -640,6 +641,48 @@ def test_a_user_database_that_does_not_answer_is_not_an_unknown_user(
     line = one_line(asked(host, "--group-by=user", "-c", "absent=2", before=hanging))
     # The threshold may well be right.
     assert "the key of no group" not in line
+
+
+# A user whom /etc/passwd does not know, as one of a directory server.
+ELSEWHERE = f"""
+mount -t tmpfs none /var/lib/extrausers
+mount -t tmpfs none /run/nscd
+mount -t tmpfs none /var/cache/nscd
+echo elsewhere:x:{NAMELESS}:{NAMELESS}::/:/bin/false > /var/lib/extrausers/passwd
+chmod 644 /var/lib/extrausers/passwd
+mount --bind "$SWITCH" /etc/nsswitch.conf
+"""
+NSCD = """
+nscd --foreground >/dev/null 2>&1 &
+until [ -S /run/nscd/socket ]; do sleep 0.01; done
+code=0
+"$@" || code=$?
+nscd --shutdown
+wait
+exit $code
+"""
+
+
+@pytest.mark.parametrize("cache", ["", NSCD], ids=["nsswitch.conf", "nscd"])
+def test_a_user_of_another_database(cache: str, host: Host, tmp_path: Path) -> None:
+    for path in ("/run/nscd", "/var/lib/extrausers"):
+        if not Path(path).is_dir():
+            pytest.skip(f"there is no {path}: nscd or libnss-extrausers is not installed")
+    switch = tmp_path / "nsswitch.conf"
+    switch.write_text("passwd: files extrausers\n", encoding="ascii")
+    before = private(ELSEWHERE.replace("$SWITCH", str(switch)) + cache)
+    host.start("held", uid=NAMELESS).do("udp", "127.0.0.1", 3)
+    known = not harness.STATIC or cache != ""
+    name = "elsewhere" if known else str(NAMELESS)
+    for user in USERS:
+        assert host_groups(host, "user", user, before) == {name: 3}
+    done = asked(host, "--group-by=user", "-c", "elsewhere=2", before=before)
+    if known:
+        assert done.stdout.startswith("elsewhere: 3 [CRITICAL]|")
+    else:
+        assert '"elsewhere" is the key of no group' in one_line(done)
+    done = asked(host, "--group-by=user", "-c", f"{NAMELESS}=2", before=before)
+    assert done.stdout.startswith(f"{name}: 3 [CRITICAL]|")
 
 
 # Thresholds.

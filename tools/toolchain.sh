@@ -7,7 +7,8 @@
 #
 # Everything but Debian's packages goes below $TOOLCHAINS (target/toolchains) and stays there; a
 # second run does nothing unless the package index has another version. Afterwards
-# $TOOLCHAINS/cargo is a cargo that knows these targets, how to link them and how to run them.
+# $TOOLCHAINS/cargo is a cargo that knows these targets, how to link them and how to run them, and
+# $TOOLCHAINS/zig/bin has cargo-zigbuild for glibc 2.17, which the installed Rust knows.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -172,7 +173,7 @@ exec $wine "\$@"
 END
 write "$toolchains/cargo" <<END
 #!/bin/sh
-# cargo for the targets of tools/toolchain.sh.
+# cargo for the targets of tools/toolchain.sh; "cargo zig COMMAND" lets zig link.
 export PATH="$zig/bin:\$PATH" RUSTC="$root/bin/rustc"
 export CARGO_TARGET_X86_64_PC_WINDOWS_GNU_RUNNER="$toolchains/run-$windows"
 export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_MUSL_RUNNER=qemu-aarch64
@@ -182,6 +183,10 @@ static='-C link-self-contained=no -C target-feature=+crt-static'
 export CARGO_TARGET_X86_64_UNKNOWN_LINUX_MUSL_RUSTFLAGS="\$static"
 export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_MUSL_RUSTFLAGS="\$static"
 export CARGO_TARGET_S390X_UNKNOWN_LINUX_MUSL_RUSTFLAGS="\$static"
+if [ "\$1" = zig ]; then
+    shift
+    exec cargo-zigbuild "\$@"
+fi
 exec cargo "\$@"
 END
 ! wants '*-windows-*' || make_prefix

@@ -19,10 +19,9 @@ import harness
 import pytest
 from harness import Command, Done
 
-WINDOWS = harness.NATIVE.suffix == ".exe"
 HERE = harness.ROOT / "target" / "release"
 SOCKETS = harness.ROOT / "target" / "debug" / "examples" / "sockets"
-SOURCES = {"netstat2"} if WINDOWS else {"netlink", "procfs"}
+SOURCES = {"netstat2"} if harness.WINDOWS else {"netlink", "procfs"}
 
 
 @contextmanager
@@ -43,7 +42,7 @@ def sockets(*line: str | Path) -> Iterator[dict[str, int]]:
         held.wait(harness.PATIENCE)
 
 
-@pytest.fixture(scope="module", params=["here", "there"] if WINDOWS else ["here"])
+@pytest.fixture(scope="module", params=["here", "there"] if harness.WINDOWS else ["here"])
 def counts(request: pytest.FixtureRequest) -> Iterator[dict[str, int]]:
     """Make the sockets by a program for this platform, or for the other one."""
     there = harness.NATIVE.parent / "examples" / "sockets.exe"
@@ -106,7 +105,7 @@ def test_selections_and_groups(native: Command, counts: dict[str, int], options:
     assert native.run(*options) == Done(here.stdout, here.stderr, here.returncode)
 
 
-@pytest.mark.skipif(not WINDOWS, reason="Linux can")
+@pytest.mark.skipif(not harness.WINDOWS, reason="Linux can")
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
@@ -125,16 +124,7 @@ def test_what_this_system_cannot(
     assert reason in harness.one_line(native.run(*options))
 
 
-@pytest.mark.skipif(not WINDOWS, reason="Linux has them")
-@pytest.mark.parametrize("source", ["netlink", "procfs"])
-def test_sources_of_other_systems_are_refused(native: Command, source: str) -> None:
-    done = native.run(f"--source={source}")
-    assert done.returncode == 3
-    assert done.stdout.count("\n") == 1
-    assert done.stdout.endswith("(choose from auto, netstat2)\n")
-
-
-@pytest.mark.skipif(not WINDOWS, reason="Linux has no such arguments")
+@pytest.mark.skipif(not harness.WINDOWS, reason="Linux has no such arguments")
 def test_arguments_that_are_no_unicode(native: Command) -> None:
     helper = harness.NATIVE.parent / "examples" / "surrogates.exe"
     line = [*harness.RUNNER, str(helper), native.argv[-1], "--always-ok"]
@@ -177,6 +167,6 @@ def test_a_table_that_grows_meanwhile(native: Command) -> None:
             growing.wait()
     assert calls
     print(f"calls for the table, per answer: {calls}")
-    if WINDOWS:
+    if harness.WINDOWS:
         # One for its size and one for its rows where it does not grow.
         assert max(calls) > 2
