@@ -71,9 +71,12 @@ def wine() -> Iterator[None]:
         yield
         return
     line = [*harness.RUNNER, "cmd.exe"]
-    with subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as kept:
-        yield
+    with subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as kept:
         assert kept.stdin is not None
+        assert kept.stdout is not None
+        # Who starts before it has said hello gets in the way of its services.
+        kept.stdout.readline()
+        yield
         kept.stdin.close()
 
 

@@ -1,6 +1,8 @@
 //! Windows, macOS and the rest: connections from the netstat2 crate.
 
 use std::net::SocketAddr;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::Duration;
 
 use netstat2::{
     AddressFamilyFlags, ProtocolFlags, ProtocolSocketInfo, TcpState, iterate_sockets_info,
@@ -30,17 +32,41 @@ pub(super) fn read<C: Collector>(
             AddressFamilyFlags::IPV4
         };
         let failed = |error| Error::Garbled(format!("{}: {error}", connection_type.name()));
-        deadline.remaining()?;
-        for socket in iterate_sockets_info(family, flags).map_err(failed)? {
-            deadline.remaining()?;
-            let socket =
-                Socket::new(connection_type, socket.map_err(failed)?.protocol_socket_info)?;
+        for info in table(family, flags, deadline)?.map_err(failed)? {
+            let socket = Socket::new(connection_type, info)?;
             if selection.matches(&socket)? {
                 dump.add(&socket)?;
             }
         }
     }
     Ok(())
+}
+
+/// How often the caller's wish to stop is looked at while the system is asked.
+const PACE: Duration = Duration::from_millis(100);
+
+/// The system's whole table. It comes by calls that nothing interrupts, so they are made in a thread
+/// of their own: past the deadline nobody waits for it.
+fn table(
+    family: AddressFamilyFlags,
+    flags: ProtocolFlags,
+    deadline: &Deadline,
+) -> Result<Result<Vec<ProtocolSocketInfo>, String>, Error> {
+    deadline.remaining()?;
+    let (sender, receiver) = mpsc::channel();
+    std::thread::spawn(move || {
+        let table: Result<Vec<_>, _> = iterate_sockets_info(family, flags).and_then(|sockets| {
+            sockets.map(|socket| socket.map(|socket| socket.protocol_socket_info)).collect()
+        });
+        let _ = sender.send(table.map_err(|error| error.to_string()));
+    });
+    loop {
+        match receiver.recv_timeout(deadline.remaining()?.min(PACE)) {
+            Ok(table) => return Ok(table),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return Ok(Err("no answer".to_owned())),
+        }
+    }
 }
 
 /// One socket as netstat2 shows it.
@@ -102,11 +128,63 @@ impl Connection for Socket {
     }
 }
 
+#[cfg(test)]
+mod names {
+    use std::net::{IpAddr, Ipv4Addr};
+
+    use netstat2::TcpSocketInfo;
+
+    use super::*;
+
+    fn socket(state: TcpState) -> Result<Socket, Error> {
+        let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let info = TcpSocketInfo {
+            local_addr: address,
+            local_port: 1,
+            remote_addr: address,
+            remote_port: 2,
+            state,
+        };
+        Socket::new(ConnectionType::Tcp, ProtocolSocketInfo::Tcp(info))
+    }
+
+    /// The numbers of `MIB_TCP_STATE` (tcpmib.h), and psutil's names, which are the reference's.
+    #[test]
+    fn states_are_named_as_psutil_names_them() {
+        for (number, state, name) in [
+            (1, TcpState::Closed, "CLOSE"),
+            (2, TcpState::Listen, "LISTEN"),
+            (3, TcpState::SynSent, "SYN_SENT"),
+            (4, TcpState::SynReceived, "SYN_RECV"),
+            (5, TcpState::Established, "ESTABLISHED"),
+            (6, TcpState::FinWait1, "FIN_WAIT1"),
+            (7, TcpState::FinWait2, "FIN_WAIT2"),
+            (8, TcpState::CloseWait, "CLOSE_WAIT"),
+            (9, TcpState::Closing, "CLOSING"),
+            (10, TcpState::LastAck, "LAST_ACK"),
+            (11, TcpState::TimeWait, "TIME_WAIT"),
+            (12, TcpState::DeleteTcb, "DELETE_TCB"),
+        ] {
+            #[cfg(windows)]
+            assert_eq!(TcpState::from(number), state);
+            let status = socket(state).map(|socket| socket.status().name());
+            assert_eq!(status.ok(), Some(name), "{number}");
+        }
+    }
+
+    #[test]
+    fn a_state_of_no_name_is_an_error() {
+        #[cfg(windows)]
+        assert_eq!(TcpState::from(13_u32), TcpState::Unknown);
+        assert!(matches!(socket(TcpState::Unknown), Err(Error::Garbled(_))));
+    }
+}
+
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     use std::io;
     use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, TcpListener, TcpStream, UdpSocket};
-    use std::time::{Duration, Instant};
+    use std::time::Instant;
 
     use super::*;
     use crate::counts::Counts;
