@@ -37,7 +37,7 @@ test-integrations: $(VENV)/.dev $(VENV)/.installed $(NATIVE) ## Run the tests ag
 	$(BIN)/python -m pytest tests/integrations
 
 .PHONY: bench
-bench: $(VENV)/.dev $(VENV)/.installed $(NATIVE) ## Measure against peers up to 1M sockets; QUICK=1 stops at 10k
+bench: $(VENV)/.dev $(VENV)/.installed $(NATIVE) $(STATIC) ## Measure against peers up to 1M sockets; QUICK=1 stops at 10k
 	$(BIN)/python -m pip install --quiet --group bench
 	$(BIN)/python benches/run.py $(if $(QUICK),--quick)
 
@@ -95,34 +95,36 @@ completions: $(VENV)/.dev ## Write completions for bash, zsh and fish to target/
 	cargo run --quiet --example generate -- zsh > $(ZSH)/_network-connections
 	cargo run --quiet --example generate -- fish > $(FISH)/network-connections.fish
 
-# What tools/toolchain.sh sets up, and where.
+# What tools/toolchain.sh sets up, and where: outside target/ it outlives a clone.
 export TOOLCHAINS ?= target/toolchains
-CROSS := $(TOOLCHAINS)/cargo
-WINE := $(CURDIR)/$(TOOLCHAINS)/run-x86_64-pc-windows-gnu
-STATIC := x86_64-unknown-linux-musl aarch64-unknown-linux-musl s390x-unknown-linux-musl
-EXE := target/x86_64-pc-windows-gnu/release/network-connections.exe
+GLIBC := x86_64-unknown-linux-gnu.2.17
+MUSL := x86_64-unknown-linux-musl
+STATIC := target/$(MUSL)/release/network-connections
+PLATFORMS = $(BIN)/python tests/platforms/run.py
 
 .PHONY: binaries
-binaries: ## Build for Linux hosts without Python: static, and for glibc 2.17
-	tools/toolchain.sh $(STATIC) x86_64-unknown-linux-gnu.2.17
-	for target in $(STATIC); do $(CROSS) zigbuild --release --locked --target "$$target" || exit; done
-	PATH="$(CURDIR)/$(TOOLCHAINS)/zig/bin:$$PATH" \
-		cargo zigbuild --release --locked --target x86_64-unknown-linux-gnu.2.17
+binaries: $(STATIC) ## Build for Linux hosts without Python: static, and for glibc 2.17
+	tools/toolchain.sh
+	for target in aarch64-unknown-linux-musl s390x-unknown-linux-musl; do \
+		$(TOOLCHAINS)/cargo zig build --release --locked --target "$$target" || exit; done
+	PATH="$(abspath $(TOOLCHAINS))/zig/bin:$$PATH" cargo-zigbuild build --release --locked --target $(GLIBC)
 
-# A network namespace of its own: Wine shows that of the process it was started by first.
+$(STATIC): $(SOURCES)
+	tools/toolchain.sh $(MUSL)
+	$(TOOLCHAINS)/cargo zig build --release --locked --target $(MUSL)
+	@touch $@
+
+.PHONY: test-platforms
+test-platforms: $(VENV)/.dev $(VENV)/.installed $(NATIVE) ## Build for every platform, run the tests there
+	$(PLATFORMS)
+
+.PHONY: test-static
+test-static: $(VENV)/.dev $(VENV)/.installed $(NATIVE) ## Build the static command, run the tests with it
+	$(PLATFORMS) $(MUSL)
+
 .PHONY: test-windows
 test-windows: $(VENV)/.dev $(VENV)/.installed $(NATIVE) ## Build for Windows, run the tests under Wine
-	tools/toolchain.sh x86_64-pc-windows-gnu
-	cargo build --quiet --examples
-	$(CROSS) build --release --locked --bin network-connections --examples --target x86_64-pc-windows-gnu
-	$(WINE) --stop || true
-	$(CROSS) test --quiet --lib --target x86_64-pc-windows-gnu
-	$(WINE) --stop || true
-	NETWORK_CONNECTIONS_NATIVE=$(CURDIR)/$(EXE) NETWORK_CONNECTIONS_RUNNER=$(WINE) \
-		NETWORK_CONNECTIONS_NO_SKIP= unshare --net sh -c 'ip link set lo up && \
-		$(BIN)/python -m pytest tests/platforms/live.py tests/test_golden.py \
-			-k "not many and not 16_bit and not grows and (native or live)"; \
-		code=$$?; $(WINE) --stop; exit $$code'
+	$(PLATFORMS) x86_64-pc-windows-gnu
 
 .PHONY: clean
 clean: ## Remove what was built
