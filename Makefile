@@ -103,8 +103,9 @@ STATIC := target/$(MUSL)/release/network-connections
 PLATFORMS = $(BIN)/python tests/platforms/run.py
 
 .PHONY: binaries
-binaries: $(STATIC) ## Build for Linux hosts without Python: static, and for glibc 2.17
+binaries: $(STATIC) ## Build for hosts without Python: Linux, static or for glibc 2.17, and Windows
 	tools/toolchain.sh
+	$(TOOLCHAINS)/cargo build --release --locked --target x86_64-pc-windows-gnu
 	for target in aarch64-unknown-linux-musl s390x-unknown-linux-musl; do \
 		$(TOOLCHAINS)/cargo zig build --release --locked --target "$$target" || exit; done
 	PATH="$(abspath $(TOOLCHAINS))/zig/bin:$$PATH" cargo-zigbuild build --release --locked --target $(GLIBC)

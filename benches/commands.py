@@ -10,6 +10,9 @@ from measure import EMPTY, Command, Results, Scenario
 # Where options that look closer are measured.
 _SOME = (10_000, 100_000, 1_000_000)
 
+# Where the start and the end matter.
+_ENDS = (0, 1_000_000)
+
 # A loaded machine is no reason to fail.
 _PATIENT = ("--timeout=600",)
 
@@ -60,6 +63,24 @@ COMMANDS = (
         over=("floor",),
         ours=True,
         harm=True,
+    ),
+    Command(
+        "static floor",
+        "the same loop in C, static",
+        ("{built}/static-floor",),
+        chart=False,
+        kinds=("established",),
+        sizes=_ENDS,
+    ),
+    Command(
+        "static",
+        "`network-connections`, without Python, static",
+        ("{static}", *_PATIENT),
+        over=("static floor",),
+        chart=False,
+        ours=True,
+        kinds=("established",),
+        sizes=_ENDS,
     ),
     Command(
         "API",
@@ -210,6 +231,16 @@ def memory(name: str) -> Value:
     return value
 
 
+def most(name: str) -> Value:
+    """Peak memory in MiB, at none or a million sockets, whichever is more."""
+
+    def value(results: Results) -> float | None:
+        runs = [run for at in (EMPTY, _MANY) if (run := results.median(name, at))]
+        return max(run.peak for run in runs) / 1024 if len(runs) == 2 else None
+
+    return value
+
+
 def growth(name: str) -> Value:
     """CPU time per socket at a million over that at 10,000, each without the time at none."""
 
@@ -272,4 +303,7 @@ TARGETS = (
     Target("API, CPU per socket at 1M over that at 10k", growth("API"), 1.5),
     Target("wheel at 0, CPU over python", cpu("wheel", over="python", at=EMPTY), 1.3),
     Target("native at 0, CPU over floor", cpu("native", over="floor", at=EMPTY), 1.5),
+    Target("static at 0, CPU over static floor", cpu("static", "static floor", at=EMPTY), 1.5),
+    Target("psutil at 0, CPU over static", cpu("psutil", over="static", at=EMPTY), 60, least=True),
+    Target("static, peak memory from 0 to 1M, MiB", most("static"), 4),
 )

@@ -14,17 +14,23 @@ from pathlib import Path
 
 from measure import BENCHES, BUILT, ROOT
 
+_MUSL = "x86_64-unknown-linux-musl"
+# What tools/toolchain.sh has set up.
+_ZIG = ROOT / os.environ.get("TOOLCHAINS", "target/toolchains") / "zig" / "bin" / "python"
+
 PLACES = {
     "python": sys.executable,
     "wheel": str(Path(sys.executable).with_name("network-connections")),
     "native": str(ROOT / "target" / "release" / "network-connections"),
+    "static": str(ROOT / "target" / _MUSL / "release" / "network-connections"),
     "benches": str(BENCHES),
     "built": str(BUILT),
 }
 """What the placeholders in command lines stand for."""
 
 _PEERS = BENCHES / "peers"
-_PROGRAMS = ("cc", "cargo", "ip", "netstat", "ss", "wc", PLACES["wheel"], PLACES["native"])
+_BUILDS = (PLACES["wheel"], PLACES["native"], PLACES["static"])
+_PROGRAMS = ("cc", "cargo", "ip", "netstat", "ss", "wc", str(_ZIG), *_BUILDS)
 _PACKAGES = ("matplotlib", "network_connections", "psutil")
 
 
@@ -40,9 +46,14 @@ def missing() -> str:
 def build() -> None:
     """Build what is measured beside the check."""
     BUILT.mkdir(parents=True, exist_ok=True)
-    for name in ("floor", "launch"):
-        source = str(BENCHES / f"{name}.c")
-        subprocess.run(["cc", "-O2", "-o", str(BUILT / name), source], check=True)
+    zig = (str(_ZIG), "-m", "ziglang", "cc", "-target", "x86_64-linux-musl", "-static", "-s")
+    for name, source, *compiler in (
+        ("floor", "floor.c", "cc"),
+        ("launch", "launch.c", "cc"),
+        ("static-floor", "floor.c", *zig),
+    ):
+        line = [*compiler, "-O2", "-o", str(BUILT / name), str(BENCHES / source)]
+        subprocess.run(line, check=True)
     # Not --locked: the crate's own dependencies may have changed since.
     cargo = ["cargo", "build", "--quiet", "--release"]
     places = ["--manifest-path", str(_PEERS / "Cargo.toml"), "--target-dir", str(BUILT)]

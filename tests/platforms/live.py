@@ -139,17 +139,6 @@ MANY = 9_000
 PATIENT = 300
 
 
-def test_more_rows_than_a_16_bit_number_has(native: Command) -> None:
-    with ExitStack() as held:
-        made = [held.enter_context(sockets(SOCKETS, str(MANY))) for _ in range(4)]
-        expected = sum(counts["tcp_ESTABLISHED"] for counts in made)
-        found = groups(patiently(native))
-        hasty = native.run("--conn-type=tcp", "--timeout=0.001")
-    assert expected > 65_535
-    assert found["tcp_ESTABLISHED"] == expected
-    assert harness.one_line(hasty) == "Timeout: no answer within 0.001 s"
-
-
 def test_a_table_that_grows_meanwhile(native: Command) -> None:
     """Each answer has what was there all the time; Wine shows how often the table was too large."""
     calls = []
@@ -163,6 +152,19 @@ def test_a_table_that_grows_meanwhile(native: Command) -> None:
     if harness.WINDOWS:
         # One for its size and one for its rows where it does not grow.
         assert max(calls) > 2
+
+
+def test_more_rows_than_a_16_bit_number_has(native: Command) -> None:
+    # The last test: what it leaves in TIME_WAIT takes Wine long, too.
+    others = groups(patiently(native)).get("tcp_ESTABLISHED", 0)
+    with ExitStack() as held:
+        made = [held.enter_context(sockets(SOCKETS, str(MANY))) for _ in range(4)]
+        expected = sum(counts["tcp_ESTABLISHED"] for counts in made)
+        found = groups(patiently(native))
+        hasty = native.run("--conn-type=tcp", "--timeout=0.001")
+    assert expected > 65_535
+    assert found["tcp_ESTABLISHED"] - others == expected
+    assert harness.one_line(hasty) == "Timeout: no answer within 0.001 s"
 
 
 def patiently(native: Command, env: dict[str, str] | None = None) -> Done:
