@@ -1,5 +1,6 @@
 //! Windows, macOS and the rest: connections from the netstat2 crate.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
@@ -58,7 +59,7 @@ fn table(
         let table: Result<Vec<_>, _> = iterate_sockets_info(family, flags).and_then(|sockets| {
             sockets.map(|socket| socket.map(|socket| socket.protocol_socket_info)).collect()
         });
-        let _ = sender.send(table.map_err(|error| error.to_string()));
+        let _ = sender.send(table.map_err(cause));
     });
     loop {
         match receiver.recv_timeout(deadline.remaining()?.min(PACE)) {
@@ -66,6 +67,17 @@ fn table(
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return Ok(Err("no answer".to_owned())),
         }
+    }
+}
+
+/// What the system said, where netstat2 keeps it to itself.
+fn cause(error: netstat2::error::Error) -> String {
+    use netstat2::error::Error::{FailedToGetTcpTable, FailedToGetUdpTable};
+    match error {
+        FailedToGetTcpTable(code) | FailedToGetUdpTable(code) => {
+            io::Error::from_raw_os_error(code).to_string()
+        }
+        error => error.to_string(),
     }
 }
 
@@ -182,7 +194,6 @@ mod names {
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
-    use std::io;
     use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, TcpListener, TcpStream, UdpSocket};
     use std::time::Instant;
 

@@ -140,18 +140,19 @@ PATIENT = 300
 
 
 def test_a_table_that_grows_meanwhile(native: Command) -> None:
-    """Each answer has what was there all the time; Wine shows how often the table was too large."""
-    calls = []
-    with sockets(SOCKETS, "1500") as made, subprocess.Popen([SOCKETS, "1500", "10"]) as growing:
+    """An answer has at least what was there all the time; Wine gives some calls up, and says so."""
+    right = 0
+    with sockets(SOCKETS, "50") as made, subprocess.Popen([SOCKETS, "1500", "10"]) as growing:
         while growing.poll() is None:
-            done = patiently(native, env={"WINEDEBUG": "-all,trace+iphlpapi"})
-            found = groups(Done(done.stdout, "", done.returncode))
-            assert made["tcp_ESTABLISHED"] <= found["tcp_ESTABLISHED"]
-            calls.append(done.stderr.count("GetExtendedTcpTable"))
-    assert calls
-    if harness.WINDOWS:
-        # One for its size and one for its rows where it does not grow.
-        assert max(calls) > 2
+            done = patiently(native)
+            if done.returncode == 3 and harness.WINDOWS:
+                message = report(done)["message"]
+                assert message.startswith("Cannot count TCP connections: netstat2: tcp: ")
+                assert "(os error " in message
+            else:
+                assert groups(done)["tcp_ESTABLISHED"] >= made["tcp_ESTABLISHED"]
+                right += 1
+    assert right
 
 
 def test_more_rows_than_a_16_bit_number_has(native: Command) -> None:
@@ -167,12 +168,12 @@ def test_more_rows_than_a_16_bit_number_has(native: Command) -> None:
     assert harness.one_line(hasty) == "Timeout: no answer within 0.001 s"
 
 
-def patiently(native: Command, env: dict[str, str] | None = None) -> Done:
+def patiently(native: Command) -> Done:
     done = subprocess.run(
         native.line("--format=json", "--conn-type=tcp", f"--timeout={PATIENT}"),
         capture_output=True,
         text=True,
-        env=native.environment(env),
+        env=native.environment(),
         timeout=PATIENT,
         check=False,
     )
