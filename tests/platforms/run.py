@@ -2,21 +2,22 @@
 
     python tests/platforms/run.py [TARGET...]       without TARGET: all of them
 
-Ends with 1 if anything failed. With NETWORK_CONNECTIONS_WRITE_DOCS=1 a run of all targets writes
-docs/platforms.md.
+Ends with 1 if anything failed. With NETWORK_CONNECTIONS_WRITE_DOCS=1 it writes docs/platforms.md,
+from the last runs of every target that has been run here.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import os
 import re
 import shlex
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -52,13 +53,18 @@ class Target:
     """Whether its runner shows it the sockets of this host as they are."""
     library: Sequence[str] = LIBRARY
     """Which of the crate's own tests are built and run; none if empty."""
-    left_out: Mapping[str, str] = field(default_factory=dict)
+    left_out: Mapping[str, str] = field(default_factory=dict, hash=False)
     """The crate's own tests that cannot pass, and why."""
 
     @property
     def directory(self) -> Path:
         """Where cargo puts it."""
         return ROOT / "target" / self.triple.replace(".2.17", "") / "release"
+
+    @property
+    def results(self) -> Path:
+        """Where the results of its last runs are, beside it."""
+        return self.directory / "network-connections.results.json"
 
     @property
     def binary(self) -> Path:
@@ -127,16 +133,17 @@ def main() -> int:
     targets = [one for one in TARGETS if one.triple in asked or not asked]
     subprocess.run(["tools/toolchain.sh", *(one.triple for one in targets)], cwd=ROOT, check=True)
     subprocess.run(["cargo", "build", "--quiet", "--examples"], cwd=ROOT, check=True)
-    runs = {}
+    failed = False
     for target in targets:
         build(target)
         with stopped(target):
-            runs[target] = [*library(target), *pytest(target)]
-    text = page(runs)
-    print(text)
-    if os.environ.get("NETWORK_CONNECTIONS_WRITE_DOCS") == "1" and not asked:
-        PAGE.write_text(text, encoding="utf-8")
-    return int(any(run.failed for some in runs.values() for run in some))
+            runs = [*library(target), *pytest(target)]
+        failed = failed or any(run.failed for run in runs)
+        target.results.write_text(json.dumps([asdict(run) for run in runs]), encoding="utf-8")
+        print("\n".join(f"{target.triple}: {run.what}: {run.result}" for run in runs), flush=True)
+    if os.environ.get("NETWORK_CONNECTIONS_WRITE_DOCS") == "1":
+        PAGE.write_text(page(), encoding="utf-8")
+    return int(failed)
 
 
 def build(target: Target) -> None:
@@ -262,8 +269,13 @@ on and the command falls back to procfs; processors other than qemu's. macOS: no
 """
 
 
-def page(runs: Mapping[Target, Sequence[Run]]) -> str:
-    """Return docs/platforms.md."""
+def page() -> str:
+    """Return docs/platforms.md, from the last runs of every target that has been run here."""
+    runs = {
+        one: [Run(**run) for run in json.loads(one.results.read_text(encoding="utf-8"))]
+        for one in TARGETS
+        if one.results.exists()
+    }
     builds = [
         [f"`{one.triple}`", one.hosts, one.toolchain, f"{one.binary.stat().st_size:,}", needs(one)]
         for one in runs
