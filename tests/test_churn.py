@@ -1,4 +1,4 @@
-"""While connections come and go: no error, and none is missed that stays."""
+"""While connections come and go: no error, and no TCP connection is missed that stays."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from lab.churn import Churn, churn
 pytestmark = pytest.mark.skipif(bool(namespaces.missing()), reason=namespaces.missing() or "-")
 
 SECONDS = 20
-# What the kernel may do to a reader of /proc, as a part of the sockets that stay.
+# What the kernel may do to a reader of /proc or of UDP, as a part of the sockets that stay.
 MOST = 0.1
 
 
@@ -72,7 +72,7 @@ def test_what_stays_is_counted_while_others_come_and_go(
         opened = going.stop()
     tallies = [reading.tally for reading in readings[::2]]
     for tally in tallies:
-        assert max(tally.missed) <= (0 if source == "netlink" else MOST * tally.stable)
+        assert max(tally.missed) <= _may_miss(tally.protocol, source) * tally.stable
         assert max(tally.twice) <= MOST * tally.stable
     head = ("sockets", "that stay", "readings", "missed any", "at most", "had any twice", "at most")
     rows = page.table(head, [tally.row() for tally in tallies])
@@ -94,12 +94,25 @@ def _staying(ns: str, going: Churn) -> list[oracles.Row]:
             if row.status in ("ESTABLISHED", "NONE")
         }
 
-    before = shown()
-    time.sleep(0.5)
-    after = shown()
-    rows = [row for socket, row in before.items() if socket in after]
+    # ss asks netlink and may miss a UDP socket, too.
+    for _ in range(10):
+        before = shown()
+        time.sleep(0.5)
+        after = shown()
+        rows = [row for socket, row in before.items() if socket in after]
+        if oracles.counts(rows) == going.stable:
+            break
     assert oracles.counts(rows) == going.stable
     return rows
+
+
+def _may_miss(kind: str, source: str) -> float:
+    """Return which part of the sockets that stay a reading may miss.
+
+    Where a dump of UDP goes on after a datagram, the kernel only knows how many of a chain it has
+    shown (`udp_dump` in net/ipv4/udp_diag.c): one that is closed meanwhile takes another with it.
+    """
+    return 0 if source == "netlink" and kind.lower().startswith("tcp") else MOST
 
 
 def _readings(staying: list[oracles.Row], source: str) -> Iterator[Reading]:
@@ -135,5 +148,5 @@ def _assert_fine(root: Asker, way: str, source: str, stable: Mapping[str, int]) 
     done = root.run(way, f"--source={source}")
     assert (done.returncode, done.stderr) == (0, ""), done
     found = {label: int(number) for label, number in re.findall(r"'(\w+)'=(\d+)", done.stdout)}
-    least = 1 - (MOST if source == "procfs" else 0)
-    assert all(found[group] >= least * number for group, number in stable.items()), done
+    for group, number in stable.items():
+        assert found[group] >= (1 - _may_miss(group, source)) * number, done
