@@ -79,16 +79,20 @@ class Command:
     ) -> Done:
         """Run it to its end, `before` in front of its command line."""
         line = self.line(*args)
-        done = subprocess.run(
-            [*before, *line] if argv0 is None else [argv0, *line[1:]],
-            executable=None if argv0 is None else line[0],
-            capture_output=True,
-            stdin=subprocess.DEVNULL,
-            env=self.environment(env),
-            cwd=cwd or self.beside,
-            timeout=PATIENCE,
-            check=False,
-        )
+        for _ in range(3):
+            done = subprocess.run(
+                [*before, *line] if argv0 is None else [argv0, *line[1:]],
+                executable=None if argv0 is None else line[0],
+                capture_output=True,
+                stdin=subprocess.DEVNULL,
+                env=self.environment(env),
+                cwd=cwd or self.beside,
+                timeout=PATIENCE,
+                check=False,
+            )
+            # Now and then Wine fails to start a program, without a word; ours always says one.
+            if not WINDOWS or (done.stdout, done.stderr, done.returncode) != (b"", b"", 1):
+                break
         return Done(done.stdout.decode(), done.stderr.decode(), done.returncode)
 
     def fixture(self, content: str | bytes, name: str = "fixture.json") -> str:
