@@ -34,7 +34,7 @@ PAGE = ROOT / "docs" / "platforms.md"
 
 COMMAND = ("tests", "--ignore=tests/integrations", "--ignore=tests/platforms")
 SOCKETS = ("tests/platforms/live.py",)
-LIBRARY = ("--lib", "--test", "wire", "--test", "corpus")
+CRATE_TESTS = ("--lib", "--test", "wire", "--test", "corpus")
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Target:
     runner: str = ""
     counts: bool = True
     """Whether its runner shows it the sockets of this host as they are."""
-    library: Sequence[str] = LIBRARY
+    crate_tests: Sequence[str] = CRATE_TESTS
     """Which of the crate's own tests are built and run; none if empty."""
     left_out: Mapping[str, str] = field(default_factory=dict, hash=False)
     """The crate's own tests that cannot pass, and why."""
@@ -111,7 +111,7 @@ TARGETS = (
         f"{_DEBIAN}; mingw-w64 links",
         runs_under="Wine",
         runner=WINE,
-        library=("--lib", "--test", "corpus"),
+        crate_tests=("--lib", "--test", "corpus"),
     ),
 )
 
@@ -137,7 +137,7 @@ def main() -> int:
     for target in targets:
         build(target)
         with stopped(target):
-            runs = [*library(target), *pytest(target)]
+            runs = [*crate(target), *pytest(target)]
         failed = failed or any(run.failed for run in runs)
         target.results.write_text(json.dumps([asdict(run) for run in runs]), encoding="utf-8")
         print("\n".join(f"{target.triple}: {run.what}: {run.result}" for run in runs), flush=True)
@@ -193,11 +193,11 @@ def stop(target: Target) -> None:
         subprocess.run([WINE, "--stop"], check=False)
 
 
-def library(target: Target) -> Iterator[Run]:
+def crate(target: Target) -> Iterator[Run]:
     """Run the crate's own tests."""
-    if not target.library:
+    if not target.crate_tests:
         return
-    line = [*cargo(target), "test", "--quiet", "--target", target.triple, *target.library]
+    line = [*cargo(target), "test", "--quiet", "--target", target.triple, *target.crate_tests]
     skip = [word for name in target.left_out for word in ("--skip", name)]
     output, failed = shown([*line, "--", *skip], environment(target))
     ended = re.findall(r"^test result: .*? (\d+) passed; (\d+) failed; (\d+) ignored", output, re.M)
