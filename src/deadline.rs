@@ -19,6 +19,19 @@ impl<'a> Deadline<'a> {
         Self { timeout, end: Instant::now().checked_add(timeout), interrupted }
     }
 
+    /// The same, but at most `patience` from now.
+    #[must_use]
+    pub fn sooner(&self, patience: Duration) -> Self {
+        let end = Instant::now().checked_add(patience);
+        let end = end.into_iter().chain(self.end).min();
+        Self { end, ..*self }
+    }
+
+    /// An error once the time is used up, or the caller wants to stop.
+    pub fn check(&self) -> Result<(), Error> {
+        self.remaining().map(drop)
+    }
+
     /// The time that is left, never zero: once it is used up, or the caller wants to stop, an error.
     pub fn remaining(&self) -> Result<Duration, Error> {
         if (self.interrupted)() {
@@ -51,19 +64,19 @@ mod tests {
     fn passes_and_says_so() {
         let deadline = Deadline::new(Duration::from_nanos(1), &|| false);
         std::thread::sleep(Duration::from_millis(1));
-        assert!(matches!(deadline.remaining(), Err(Error::Timeout(_))));
+        assert!(matches!(deadline.check(), Err(Error::Timeout(_))));
     }
 
     #[test]
     fn a_timeout_beyond_the_clock_never_passes() {
         let deadline = Deadline::new(Duration::MAX, &|| false);
-        assert!(deadline.remaining().is_ok());
+        assert!(deadline.check().is_ok());
     }
 
     #[test]
     fn an_interrupted_run_stops() {
         let deadline = Deadline::new(Duration::MAX, &|| true);
-        assert!(matches!(deadline.remaining(), Err(Error::Interrupted)));
+        assert!(matches!(deadline.check(), Err(Error::Interrupted)));
     }
 
     #[test]

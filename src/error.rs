@@ -3,9 +3,9 @@
 use std::io;
 use std::time::Duration;
 
-use crate::connection::Protocol;
+use crate::name::Unknown;
 use crate::range::RangeError;
-use crate::source::SourceName;
+use crate::vocabulary::{Protocol, SourceName};
 
 /// Why there is no answer. `Display` is one line, without a full stop, for the check's first line.
 #[derive(Debug, thiserror::Error)]
@@ -19,13 +19,26 @@ pub enum Error {
     #[error("{0}")]
     Argument(String),
 
-    /// An option, or the keyword of the same name, that has no valid value.
+    /// An option, or the keyword of the API that it has, without a valid value.
     #[error("{option}: {problem}")]
     Option {
         /// The option's long name.
         option: &'static str,
         /// What is wrong, and what would be right.
         problem: String,
+    },
+
+    /// Two options, or keywords, that cannot go together.
+    #[error("{option}: {problem} (valid: {other}={valid})")]
+    Conflict {
+        /// The option's long name.
+        option: &'static str,
+        /// Why it has no meaning here.
+        problem: String,
+        /// The long name of the option that it goes with.
+        other: &'static str,
+        /// The values of that option.
+        valid: String,
     },
 
     /// A fixture that is not a list of connections; the text names the entry.
@@ -69,6 +82,12 @@ pub enum Error {
 
 fn join(causes: &[(SourceName, Error)]) -> String {
     causes.iter().map(|(source, error)| format!("{source}: {error}")).collect::<Vec<_>>().join("; ")
+}
+
+impl From<Unknown> for Error {
+    fn from(unknown: Unknown) -> Self {
+        Self::Argument(unknown.to_string())
+    }
 }
 
 impl Error {

@@ -1,129 +1,147 @@
-//! What connections are grouped by. A further kind is a further [`GroupBy`], and what it is to a
-//! connection is said in [`GroupBy::group`].
+//! What connections are grouped by. A further kind is a further [`GroupBy`]; the compiler names the
+//! places where it is said what that means.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
-use crate::connection::{Connection, ConnectionStatus, ConnectionType, Protocol};
 use crate::error::Error;
-use crate::selection::{Named, Selection};
+use crate::name::{Named, named_enum};
+use crate::selection::Selection;
+use crate::socket::Socket;
+use crate::vocabulary::{ConnectionStatus, ConnectionType};
 
-/// A kind of groups.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum GroupBy {
-    /// Family and protocol, and state.
-    #[default]
-    TypeStatus,
-    /// Family and protocol.
-    Type,
-    /// State.
-    Status,
-    /// The local port.
-    LocalPort,
-    /// The remote port, 0 where there is none.
-    RemotePort,
-    /// The local address, an IPv4-mapped one as its IPv4 address.
-    LocalAddress,
-    /// The remote address, an IPv4-mapped one as its IPv4 address: a peer is one group.
-    RemoteAddress,
-    /// The user who made the socket.
-    User,
-    /// The systemd unit or container in whose cgroup the socket was made.
-    Unit,
-    /// The process that has the socket.
-    Process,
+named_enum! {
+    /// A kind of groups.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub enum GroupBy("group") {
+        /// Family and protocol, and state.
+        #[default]
+        TypeStatus = "type-status",
+        /// Family and protocol.
+        Type = "type",
+        /// State.
+        Status = "status",
+        /// The local port.
+        LocalPort = "local-port",
+        /// The remote port, 0 where there is none.
+        RemotePort = "remote-port",
+        /// The local address, an IPv4-mapped one as its IPv4 address.
+        LocalAddress = "local-address",
+        /// The remote address, an IPv4-mapped one as its IPv4 address: a peer is one group.
+        RemoteAddress = "remote-address",
+        /// The user who made the socket.
+        User = "user",
+        /// The systemd unit or container in whose cgroup the socket was made.
+        Unit = "unit",
+        /// The process that has the socket.
+        Process = "process",
+    }
 }
 
-impl Named for GroupBy {
-    const VALUES: &'static [Self] = &[
-        Self::TypeStatus,
-        Self::Type,
-        Self::Status,
-        Self::LocalPort,
-        Self::RemotePort,
-        Self::LocalAddress,
-        Self::RemoteAddress,
-        Self::User,
-        Self::Unit,
-        Self::Process,
-    ];
-    const WHAT: &'static str = "group";
+/// How a kind of groups follows from a socket.
+#[derive(Clone, Copy, Debug)]
+pub enum Kind {
+    /// From type and state: there are few groups and always the same, so that each can be a series
+    /// of its own.
+    Fixed(fn(ConnectionType, ConnectionStatus) -> Group),
+    /// From a port: there are not so many that counting them needs a map.
+    Port(End),
+    /// From what there is without end.
+    Open,
+}
 
-    fn name(self) -> &'static str {
+/// One end of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// This host's.
+    Local,
+    /// The peer's.
+    Remote,
+}
+
+impl End {
+    /// Address and port of this end.
+    #[inline]
+    pub fn of(self, socket: &impl Socket) -> Result<SocketAddr, Error> {
         match self {
-            Self::TypeStatus => "type-status",
-            Self::Type => "type",
-            Self::Status => "status",
-            Self::LocalPort => "local-port",
-            Self::RemotePort => "remote-port",
-            Self::LocalAddress => "local-address",
-            Self::RemoteAddress => "remote-address",
-            Self::User => "user",
-            Self::Unit => "unit",
-            Self::Process => "process",
+            Self::Local => socket.local(),
+            Self::Remote => socket.remote(),
         }
-    }
-
-    fn bit(self) -> u32 {
-        1 << self as u8
     }
 }
 
 impl GroupBy {
-    /// The group of a connection.
-    #[inline]
-    pub fn group(self, connection: &impl Connection) -> Result<Group, Error> {
-        Ok(match self {
-            Self::TypeStatus => {
-                Group::TypeStatus(connection.connection_type(), connection.status())
+    /// How these groups follow from a socket.
+    #[must_use]
+    pub fn kind(self) -> Kind {
+        match self {
+            Self::TypeStatus => Kind::Fixed(Group::TypeStatus),
+            Self::Type => Kind::Fixed(|t, _| Group::Type(t)),
+            Self::Status => Kind::Fixed(|_, status| Group::Status(status)),
+            Self::LocalPort => Kind::Port(End::Local),
+            Self::RemotePort => Kind::Port(End::Remote),
+            Self::LocalAddress | Self::RemoteAddress | Self::User | Self::Unit | Self::Process => {
+                Kind::Open
             }
-            Self::Type => Group::Type(connection.connection_type()),
-            Self::Status => Group::Status(connection.status()),
-            Self::LocalPort => Group::Port(connection.local()?.port()),
-            Self::RemotePort => Group::Port(connection.remote()?.port()),
-            Self::LocalAddress => Group::Address(connection.local()?.ip().to_canonical()),
-            Self::RemoteAddress => Group::Address(connection.remote()?.ip().to_canonical()),
-            Self::User => Group::User(connection.uid()?),
-            Self::Unit => Group::Cgroup(connection.cgroup()?),
-            Self::Process => Group::Inode(connection.inode()?),
-        })
+        }
     }
 
-    /// Whether there are few groups and always the same, so that each can be a series of its own.
+    /// The group of a socket.
+    #[inline]
+    pub fn group(self, socket: &impl Socket) -> Result<Group, Error> {
+        let address = |end: End| Ok(Group::Address(end.of(socket)?.ip().to_canonical()));
+        let port = |end: End| Ok(Group::Port(end.of(socket)?.port()));
+        match self {
+            Self::TypeStatus => Ok(Group::TypeStatus(socket.connection_type(), socket.status())),
+            Self::Type => Ok(Group::Type(socket.connection_type())),
+            Self::Status => Ok(Group::Status(socket.status())),
+            Self::LocalPort => port(End::Local),
+            Self::RemotePort => port(End::Remote),
+            Self::LocalAddress => address(End::Local),
+            Self::RemoteAddress => address(End::Remote),
+            Self::User => Ok(Group::User(socket.uid()?)),
+            Self::Unit => Ok(Group::Cgroup(socket.cgroup()?)),
+            Self::Process => Ok(Group::Inode(socket.inode()?)),
+        }
+    }
+
+    /// Whether there are few groups and always the same.
     #[must_use]
-    pub const fn is_small(self) -> bool {
-        matches!(self, Self::TypeStatus | Self::Type | Self::Status)
+    pub fn is_fixed(self) -> bool {
+        matches!(self.kind(), Kind::Fixed(_))
+    }
+
+    /// Whether several groups can be one to a person: the sockets of a process, the cgroups of a
+    /// unit.
+    #[must_use]
+    pub const fn is_merged(self) -> bool {
+        match self {
+            Self::Unit | Self::Process => true,
+            Self::TypeStatus
+            | Self::Type
+            | Self::Status
+            | Self::LocalPort
+            | Self::RemotePort
+            | Self::LocalAddress
+            | Self::RemoteAddress
+            | Self::User => false,
+        }
     }
 
     /// The groups that a selection can have on an ordinary host, in display order; empty for kinds
     /// whose groups cannot be listed.
     #[must_use]
     pub fn expected(self, selection: &Selection) -> Vec<Group> {
-        let pairs = ConnectionType::ALL
-            .into_iter()
-            .flat_map(|t| ConnectionStatus::ALL.into_iter().map(move |status| (t, status)))
-            .filter(|(t, status)| status.linux_mask(t.protocol()) != 0)
-            .filter(|(t, status)| {
-                selection.types.contains(*t) && selection.statuses.contains(*status)
-            });
-        let mut groups: Vec<_> = pairs
-            .filter_map(|(connection_type, status)| match self {
-                Self::TypeStatus => Some(Group::TypeStatus(connection_type, status)),
-                Self::Type => Some(Group::Type(connection_type)),
-                Self::Status => Some(Group::Status(status)),
-                _ => None,
-            })
-            .collect();
+        let Kind::Fixed(group) = self.kind() else {
+            return Vec::new();
+        };
+        let pairs = selection.pairs().filter(|(t, status)| status.linux_mask(t.protocol()) != 0);
+        let mut groups: Vec<_> = pairs.map(|(t, status)| group(t, status)).collect();
         groups.sort_unstable();
         groups.dedup();
         groups
     }
-}
-
-/// Whether a connection of this type can ever be in this status: UDP has no states, TCP always.
-pub(crate) fn possible(connection_type: ConnectionType, status: ConnectionStatus) -> bool {
-    (connection_type.protocol() == Protocol::Udp) == (status == ConnectionStatus::None)
 }
 
 /// What has no owner: what waits for its end, or is not accepted yet.

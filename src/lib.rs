@@ -1,35 +1,50 @@
 //! Counts a host's TCP and UDP sockets by family and state, and alerts on Nagios ranges.
 //!
 //! ```text
-//! argv ──cli──▶ Selection ──source──▶ connections ──counts──▶ Counts ──check──▶ Report ──report──▶ text
+//! argv ──cli──▶ Check ──run──▶ Report ──format──▶ text
+//!
+//! run: Selection ──source──▶ sockets ──collect──▶ counts ──owner──▶ labels ──judge──▶ Report
 //! ```
+//!
+//! *The reference* is the plugin `network-connections` of *the collection*, the Linuxfabrik
+//! Monitoring Plugins (<https://github.com/Linuxfabrik/monitoring-plugins>), which this one replaces.
 
 pub mod check;
 pub mod cli;
-pub mod connection;
-pub mod counts;
+pub mod collect;
 pub mod deadline;
+pub mod details;
 mod error;
+#[cfg(target_os = "linux")]
+mod file_system;
+pub mod format;
 pub mod group;
-pub mod lengthy;
+pub mod judge;
+pub mod name;
 pub mod owner;
 mod printable;
 mod range;
 mod report;
+pub mod run;
 pub mod selection;
-pub mod sockets;
+mod socket;
 pub mod source;
-pub mod threshold;
+pub mod vocabulary;
+mod worker;
 
-pub use check::{Check, Report, State};
-pub use connection::{Connection, ConnectionStatus, ConnectionType, Protocol};
-pub use counts::Counts;
+pub use check::Check;
+pub use collect::connections::Connection;
 pub use error::Error;
+pub use format::Format;
 pub use group::{Group, GroupBy};
+pub use judge::state::State;
+pub use judge::threshold::Thresholds;
+pub use name::Named;
 pub use range::{Range, RangeError};
-pub use report::Format;
+pub use report::Report;
 pub use selection::Selection;
-pub use threshold::Thresholds;
+pub use socket::Socket;
+pub use vocabulary::{ConnectionStatus, ConnectionType, Protocol};
 
 #[cfg(feature = "python")]
 mod python;

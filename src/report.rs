@@ -1,65 +1,83 @@
-//! What is printed of a report: the only place that formats output.
+//! The outcome of a check.
 
-mod json;
-mod plugin;
-mod prometheus;
-mod tables;
+use std::cmp::Reverse;
+use std::time::Duration;
 
-use crate::check::Report;
-use crate::error::Error;
-use crate::selection::Named;
+use crate::check::Check;
+use crate::details::Detail;
+use crate::judge::Judged;
+use crate::judge::state::State;
 
-#[cfg(feature = "python")]
-pub(crate) use plugin::line;
+/// How many groups are printed of a kind that has many, unless told otherwise.
+pub const TOP: usize = 10;
 
-/// What a report is printed as.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Format {
-    /// A Nagios plugin's line.
-    #[default]
-    Plugin,
-    /// One JSON object.
-    Json,
-    /// The Prometheus text exposition format.
-    Prometheus,
+/// The outcome of a check.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// The check that was run.
+    pub check: Check,
+    /// Every group, the largest first.
+    pub groups: Vec<Judged>,
+    /// The number of selected connections.
+    pub total: u64,
+    /// The state of the total, where a threshold asks for one.
+    pub total_state: Option<State>,
+    /// What the groups in alert state consist of, or the largest one where all is fine; only if it
+    /// was asked for.
+    pub details: Vec<Detail>,
+    /// Who answered, for example `netlink`.
+    pub source: String,
+    /// How long it took.
+    pub duration: Duration,
 }
 
-impl Named for Format {
-    const VALUES: &'static [Self] = &[Self::Plugin, Self::Json, Self::Prometheus];
-    const WHAT: &'static str = "format";
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Plugin => "plugin",
-            Self::Json => "json",
-            Self::Prometheus => "prometheus",
-        }
-    }
-
-    fn bit(self) -> u32 {
-        1 << self as u8
-    }
-}
-
-impl Format {
-    /// A report in this format, without its last line end.
+impl Report {
+    /// The state of the whole check, which is the command's exit code.
     #[must_use]
-    pub fn report(self, report: &Report) -> String {
-        match self {
-            Self::Plugin => report.to_string(),
-            Self::Json => report.to_json(),
-            Self::Prometheus => report.to_prometheus(),
+    pub fn state(&self) -> State {
+        let judgement = &self.check.judgement;
+        if judgement.always_ok {
+            return State::Ok;
         }
+        let nothing = self.groups.is_empty().then_some(judgement.no_match.0);
+        self.groups
+            .iter()
+            .map(|judged| judged.state)
+            .chain(self.total_state)
+            .chain(nothing)
+            .max_by_key(|state| state.severity())
+            .unwrap_or_default()
     }
 
-    /// What is printed instead of a report, without its last line end.
+    /// The groups that are printed, the largest first, and how many are left out: never one in
+    /// alert state before one that is fine.
     #[must_use]
-    pub fn failure(self, error: &Error) -> String {
-        let message = plugin::failure(error);
-        match self {
-            Self::Plugin => message,
-            Self::Json => json::failure(&message),
-            Self::Prometheus => prometheus::failure(&message),
+    pub fn shown(&self) -> (Vec<&Judged>, usize) {
+        let few = if self.check.question.group_by.is_fixed() { usize::MAX } else { TOP };
+        self.shown_at_most(self.check.presentation.top.unwrap_or(few))
+    }
+
+    /// As many groups as `top` says.
+    pub(crate) fn shown_at_most(&self, top: usize) -> (Vec<&Judged>, usize) {
+        if self.groups.len() <= top {
+            return (self.groups.iter().collect(), 0);
         }
+        let mut places: Vec<_> = self.groups.iter().enumerate().collect();
+        // Stable: among equally bad ones the largest stay.
+        places.sort_by_key(|(_, judged)| Reverse(judged.state.severity()));
+        places.truncate(top);
+        places.sort_unstable_by_key(|(place, _)| *place);
+        (places.into_iter().map(|(_, judged)| judged).collect(), self.groups.len() - top)
+    }
+
+    /// The labels of the groups that details are given of.
+    #[must_use]
+    pub fn explained(&self) -> Vec<String> {
+        let (shown, _) = self.shown();
+        let mut alerting: Vec<_> =
+            shown.into_iter().filter(|judged| judged.state != State::Ok).collect();
+        alerting.sort_by_key(|judged| Reverse(judged.state.severity()));
+        let largest = self.groups.first().filter(|_| alerting.is_empty());
+        alerting.into_iter().chain(largest).map(|judged| judged.label.clone()).collect()
     }
 }

@@ -40,26 +40,26 @@ def parse_args() -> "argparse.Namespace":
         return [entry for entry in found if entry[0].dest in first] or found
 
     parser._get_option_tuples = preferred  # type: ignore[method-assign]
-    for names, dest, action, choices, default, hidden, text, reference in options():
+    types = {"fixture": _comma_separated, "seconds": float, "whole": int}
+    for option in options():
+        action, dest = option["action"], option["dest"]
         settings: dict[str, Any] = {
             "action": action,
-            "help": argparse.SUPPRESS if hidden else text,
+            "help": argparse.SUPPRESS if option["hidden"] else option["help"],
         }
         if action == "version":
             settings["version"] = f"%(prog)s {__version__}"
         elif action != "help":
             settings["dest"] = dest
         if action in ("store", "append"):
-            settings["choices"] = choices
+            settings["choices"] = option["choices"]
             # With a default, argparse appends to it: https://bugs.python.org/issue16399
-            settings["default"] = None if action == "append" else default
-        if dest == "TEST":
-            settings["type"] = _comma_separated
-        elif dest == "TIMEOUT":
-            settings["type"] = float
-        if reference:
-            first.add("help" if action == "help" else "version" if action == "version" else dest)
-        parser.add_argument(*names, **settings)
+            settings["default"] = None if action == "append" else option["default"]
+        if option["value"] in types:
+            settings["type"] = types[option["value"]]
+        if option["reference"]:
+            first.add(action if action in ("help", "version") else dest)
+        parser.add_argument(*option["names"], **settings)
     args, _ = parser.parse_known_args()
     return args
 

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Kind, OPTIONS, Opt};
+use crate::cli::options::{OPTIONS, Opt, Takes};
 
 /// Why the arguments cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -16,32 +16,30 @@ pub struct Arguments {
     values: BTreeMap<&'static str, Vec<String>>,
     /// Unknown options and stray words, in order.
     pub strays: Vec<String>,
-    /// `--help` or `--version`, whichever came first: what follows it was not read.
-    pub terminal: Option<Kind>,
+    /// Whether the help or the version is asked for, whichever came first: what follows was not
+    /// read.
+    pub terminal: Option<Terminal>,
+}
+
+/// What is printed instead of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Terminal {
+    /// The help.
+    Help,
+    /// The version.
+    Version,
 }
 
 impl Arguments {
     /// Sets the values of an option, whatever they were; a switch is on with any.
-    pub fn set(&mut self, option: &'static str, values: Vec<String>) {
-        self.values.insert(option, values);
+    pub fn set(&mut self, option: &'static Opt, values: Vec<String>) {
+        self.values.insert(option.long, values);
     }
 
-    /// Whether a switch is given.
+    /// Every value of an option, `None` where it is not given; of a switch an empty one.
     #[must_use]
-    pub fn has(&self, option: &str) -> bool {
-        self.values.contains_key(option)
-    }
-
-    /// The value of an option, the last one where it is given more than once.
-    #[must_use]
-    pub fn value(&self, option: &str) -> Option<&str> {
-        self.values.get(option).and_then(|values| values.last()).map(String::as_str)
-    }
-
-    /// Every value of an option, `None` where it is not given.
-    #[must_use]
-    pub fn values(&self, option: &str) -> Option<&[String]> {
-        self.values.get(option).map(Vec::as_slice)
+    pub fn of(&self, option: &Opt) -> Option<&[String]> {
+        self.values.get(option.long).map(Vec::as_slice)
     }
 }
 
@@ -83,31 +81,32 @@ pub fn read<S: AsRef<str>>(arguments: &[S]) -> Result<Arguments, UsageError> {
                 continue;
             }
         };
-        let value = match (option.kind, attached) {
-            (Kind::Single | Kind::Repeated, Some(attached)) => attached,
-            (Kind::Single | Kind::Repeated, None) => rest
+        let value = match (option.takes, attached) {
+            (Takes::Single(..) | Takes::Several(..), Some(attached)) => attached,
+            (Takes::Single(..) | Takes::Several(..), None) => rest
                 .next_if(|(_, class)| matches!(class, Class::Word))
                 .map(|(word, _)| word.to_owned())
                 .ok_or_else(|| UsageError(format!("{} needs a value", option.long)))?,
-            (Kind::Switch, None) => String::new(),
-            (Kind::Help | Kind::Version, None) => {
-                read.terminal = Some(option.kind);
+            (Takes::Switch(_), None) => String::new(),
+            (Takes::Help, attached) if is_flag(option, argument, attached.as_deref()) => {
+                read.terminal = Some(Terminal::Help);
                 return Ok(read);
             }
-            (_, Some(attached)) if combined(option, argument, &attached) => {
-                read.terminal = Some(option.kind);
+            (Takes::Version, attached) if is_flag(option, argument, attached.as_deref()) => {
+                read.terminal = Some(Terminal::Version);
                 return Ok(read);
             }
-            (_, Some(attached)) => {
+            (Takes::Help | Takes::Version | Takes::Switch(_), attached) => {
                 return Err(UsageError(format!(
-                    "{} takes no value, but {attached:?} is given",
-                    option.long
+                    "{} takes no value, but {:?} is given",
+                    option.long,
+                    attached.unwrap_or_default()
                 )));
             }
         };
         choose(option, &value)?;
         let values = read.values.entry(option.long).or_default();
-        if option.kind != Kind::Repeated {
+        if !matches!(option.takes, Takes::Several(..)) {
             values.clear();
         }
         values.push(value);
@@ -115,28 +114,31 @@ pub fn read<S: AsRef<str>>(arguments: &[S]) -> Result<Arguments, UsageError> {
     Ok(read)
 }
 
-/// Whether `-hV`, `-Vw5` and the like can be read: flags in front, all of them known.
-fn combined(option: &Opt, argument: &str, attached: &str) -> bool {
+/// Whether what is attached leaves a flag what it is: nothing, or further letters as in `-hV` and
+/// `-Vw5`, flags in front, all of them known.
+fn is_flag(option: &Opt, argument: &str, attached: Option<&str>) -> bool {
+    let Some(attached) = attached else {
+        return true;
+    };
     if argument.starts_with("--") || option.short.is_none() {
         return false;
     }
     let mut letters = attached.chars();
     while let Some(letter) = letters.next() {
         let short = format!("-{letter}");
-        match OPTIONS.iter().find(|o| o.short == Some(short.as_str())).map(|o| o.kind) {
+        match OPTIONS.iter().find(|o| o.short == Some(short.as_str())).map(|o| o.takes) {
             None => return false,
-            Some(Kind::Single | Kind::Repeated) => return !letters.as_str().is_empty(),
-            Some(_) => {}
+            Some(Takes::Single(..) | Takes::Several(..)) => return !letters.as_str().is_empty(),
+            Some(Takes::Help | Takes::Version | Takes::Switch(_)) => {}
         }
     }
     !attached.is_empty()
 }
 
 fn choose(option: &Opt, value: &str) -> Result<(), UsageError> {
-    let Some(choices) = option.choices else {
+    let Some(choices) = option.choices() else {
         return Ok(());
     };
-    let choices = choices();
     if choices.iter().any(|choice| choice == value) {
         return Ok(());
     }

@@ -11,11 +11,13 @@ use serde_core::de::{
     DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor,
 };
 
-use crate::connection::{Connection, ConnectionStatus, ConnectionType};
+use crate::collect::Collector;
 use crate::deadline::Deadline;
 use crate::error::Error;
-use crate::selection::{Named, Selection};
-use crate::source::Collector;
+use crate::name::{Named, spelled};
+use crate::selection::Selection;
+use crate::socket::Socket;
+use crate::vocabulary::{ConnectionStatus, ConnectionType};
 
 /// Hands every selected connection of a fixture to `collector`.
 pub fn read<C: Collector>(
@@ -29,7 +31,7 @@ pub fn read<C: Collector>(
     let list = List {
         entry: &entry,
         add: |recorded: &Recorded| {
-            let taken = deadline.remaining().and_then(|_| {
+            let taken = deadline.check().and_then(|()| {
                 if selection.matches(recorded)? {
                     collector.add(recorded)?;
                 }
@@ -108,8 +110,8 @@ impl<'de> Visitor<'de> for Entry {
         let (mut connection_type, mut status, mut local, mut remote) = (None, None, None, None);
         while let Some(key) = entry.next_key::<String>()? {
             match key.as_str() {
-                "proto" => connection_type = Some(named(&entry.next_value::<String>()?)?),
-                "status" => status = Some(named(&entry.next_value::<String>()?)?),
+                "proto" => connection_type = Some(choice(&entry.next_value::<String>()?)?),
+                "status" => status = Some(choice(&entry.next_value::<String>()?)?),
                 "local" => local = Some(endpoint(&entry.next_value::<String>()?)?),
                 "remote" => remote = Some(endpoint(&entry.next_value::<String>()?)?),
                 _ => {
@@ -126,11 +128,8 @@ impl<'de> Visitor<'de> for Entry {
     }
 }
 
-fn named<T: Named, E: serde_core::de::Error>(name: &str) -> Result<T, E> {
-    T::VALUES.iter().copied().find(|value| value.name() == name).ok_or_else(|| {
-        let valid: Vec<_> = T::VALUES.iter().map(|value| value.name()).collect();
-        E::custom(format_args!("unknown {} {name:?} (valid: {})", T::WHAT, valid.join(", ")))
-    })
+fn choice<T: Named, E: serde_core::de::Error>(name: &str) -> Result<T, E> {
+    spelled(name).map_err(E::custom)
 }
 
 /// `address:port`, an IPv6 address with or without brackets.
@@ -152,7 +151,7 @@ struct Recorded {
     remote: Option<SocketAddr>,
 }
 
-impl Connection for Recorded {
+impl Socket for Recorded {
     fn connection_type(&self) -> ConnectionType {
         self.connection_type
     }

@@ -2,21 +2,22 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::mpsc::{self, RecvTimeoutError};
-use std::time::Duration;
 
 use netstat2::{
     AddressFamilyFlags, ProtocolFlags, ProtocolSocketInfo, TcpState, iterate_sockets_info,
 };
 
-use crate::connection::{Connection, ConnectionStatus, ConnectionType, Protocol};
+use crate::collect::Collector;
 use crate::deadline::Deadline;
 use crate::error::Error;
+use crate::name::Named;
 use crate::selection::Selection;
-use crate::source::Collector;
+use crate::socket::Socket;
+use crate::vocabulary::{ConnectionStatus, ConnectionType, Protocol};
+use crate::worker::Worker;
 
 /// Hands every selected connection of one protocol to `dump`.
-pub(super) fn read<C: Collector>(
+pub fn read<C: Collector>(
     protocol: Protocol,
     selection: &Selection,
     deadline: &Deadline,
@@ -34,7 +35,7 @@ pub(super) fn read<C: Collector>(
         };
         let failed = |error| Error::Garbled(format!("{}: {error}", connection_type.name()));
         for info in table(family, flags, deadline)?.map_err(failed)? {
-            let socket = Socket::new(connection_type, info)?;
+            let socket = Row::new(connection_type, info)?;
             if selection.matches(&socket)? {
                 dump.add(&socket)?;
             }
@@ -43,31 +44,19 @@ pub(super) fn read<C: Collector>(
     Ok(())
 }
 
-/// How often the caller's wish to stop is looked at while the system is asked.
-const PACE: Duration = Duration::from_millis(100);
-
-/// The system's whole table. It comes by calls that nothing interrupts, so they are made in a thread
-/// of their own: past the deadline nobody waits for it.
+/// The system's whole table. It comes by calls that nothing interrupts.
 fn table(
     family: AddressFamilyFlags,
     flags: ProtocolFlags,
     deadline: &Deadline,
 ) -> Result<Result<Vec<ProtocolSocketInfo>, String>, Error> {
-    deadline.remaining()?;
-    let (sender, receiver) = mpsc::channel();
-    std::thread::spawn(move || {
+    let worker = Worker::start(move |found| {
         let table: Result<Vec<_>, _> = iterate_sockets_info(family, flags).and_then(|sockets| {
             sockets.map(|socket| socket.map(|socket| socket.protocol_socket_info)).collect()
         });
-        let _ = sender.send(table.map_err(cause));
-    });
-    loop {
-        match receiver.recv_timeout(deadline.remaining()?.min(PACE)) {
-            Ok(table) => return Ok(table),
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => return Ok(Err("no answer".to_owned())),
-        }
-    }
+        let _ = found.send(table.map_err(cause));
+    })?;
+    Ok(worker.next(deadline)?.unwrap_or_else(|| Err("no answer".to_owned())))
 }
 
 /// What the system said, where netstat2 keeps it to itself.
@@ -82,13 +71,13 @@ fn cause(error: netstat2::error::Error) -> String {
 }
 
 /// One socket as netstat2 shows it.
-struct Socket {
+struct Row {
     connection_type: ConnectionType,
     status: ConnectionStatus,
     info: ProtocolSocketInfo,
 }
 
-impl Socket {
+impl Row {
     fn new(connection_type: ConnectionType, info: ProtocolSocketInfo) -> Result<Self, Error> {
         let status = match &info {
             ProtocolSocketInfo::Udp(_) => ConnectionStatus::None,
@@ -114,7 +103,7 @@ impl Socket {
     }
 }
 
-impl Connection for Socket {
+impl Socket for Row {
     fn connection_type(&self) -> ConnectionType {
         self.connection_type
     }
@@ -148,7 +137,7 @@ mod names {
 
     use super::*;
 
-    fn socket(state: TcpState) -> Result<Socket, Error> {
+    fn socket(state: TcpState) -> Result<Row, Error> {
         let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let info = TcpSocketInfo {
             local_addr: address,
@@ -157,7 +146,7 @@ mod names {
             remote_port: 2,
             state,
         };
-        Socket::new(ConnectionType::Tcp, ProtocolSocketInfo::Tcp(info))
+        Row::new(ConnectionType::Tcp, ProtocolSocketInfo::Tcp(info))
     }
 
     /// The numbers of `MIB_TCP_STATE` (tcpmib.h), and psutil's names, which are the reference's.
@@ -195,13 +184,13 @@ mod names {
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, TcpListener, TcpStream, UdpSocket};
-    use std::time::Instant;
+    use std::time::{Duration, Instant};
 
     use super::*;
-    use crate::counts::Counts;
-    use crate::group::{Group, GroupBy};
+    use crate::collect::counts::{Grid, Table};
+    use crate::group::Group;
     use crate::selection::{Choice, Network, Ports};
-    use crate::source::{SourceName, collect};
+    use crate::source::linux::sock_diag;
 
     const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -270,33 +259,29 @@ mod tests {
         if t.is_ipv6() { Ipv6Addr::LOCALHOST.into() } else { Ipv4Addr::LOCALHOST.into() }
     }
 
-    fn sorted(counts: &Counts) -> Vec<(Group, u64)> {
-        let mut groups = counts.groups();
-        groups.sort_unstable();
-        groups
-    }
+    type Read = fn(Protocol, &Selection, &Deadline, &mut Grid) -> Result<(), Error>;
 
-    fn by_netlink(selection: &Selection) -> Vec<(Group, u64)> {
+    fn counted(read: Read, selection: &Selection) -> Result<Vec<(Group, u64)>, Error> {
         let deadline = Deadline::new(PATIENCE, &|| false);
-        let mut counts = Counts::new(GroupBy::TypeStatus);
-        collect(selection, Some(SourceName::Netlink), &deadline, &mut counts)
-            .unwrap_or_else(|e| panic!("{e}"));
-        sorted(&counts)
-    }
-
-    fn by_netstat2(selection: &Selection) -> Result<Vec<(Group, u64)>, Error> {
-        let deadline = Deadline::new(PATIENCE, &|| false);
-        let mut counts = Counts::new(GroupBy::TypeStatus);
+        let mut counts = Grid::new(Group::TypeStatus);
         for protocol in Protocol::ALL {
             read(protocol, selection, &deadline, &mut counts)?;
         }
-        Ok(sorted(&counts))
+        Ok(counts.groups())
+    }
+
+    fn by_netlink(selection: &Selection) -> Vec<(Group, u64)> {
+        counted(sock_diag::read, selection).unwrap_or_else(|e| panic!("{e}"))
+    }
+
+    fn by_netstat2(selection: &Selection) -> Result<Vec<(Group, u64)>, Error> {
+        counted(read, selection)
     }
 
     #[test]
     fn counts_what_the_kernel_counts() {
         let mut sockets = Sockets::default();
-        for t in ConnectionType::ALL {
+        for &t in ConnectionType::VALUES {
             let address = loopback(t);
             if t.is_ipv6() && UdpSocket::bind((address, 0)).is_err() {
                 // A host without IPv6.

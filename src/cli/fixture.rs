@@ -1,0 +1,70 @@
+//! Where `--test` reads from, and where it does not.
+
+use std::fs::File;
+use std::path::{Component, Path, PathBuf, Prefix};
+
+use crate::error::Error;
+
+/// Where a fixture comes from.
+pub enum Fixture {
+    /// A recorded file.
+    File(File),
+    /// The value itself.
+    Text(String),
+}
+
+/// Reads `PATH[,STDERR[,RC]]` as the collection's test helper does.
+///
+/// The check may run as root: PATH is read only if it resolves to a regular file inside the real
+/// directory `unit-test` beside the running program. Anything else is the fixture's text itself.
+pub fn fixture(program: &Path, value: &str) -> Result<Fixture, Error> {
+    let mut parts = value.split(',').map(str::trim);
+    let text = parts.next().unwrap_or("");
+    let code = parts.nth(1).unwrap_or("");
+    if !code.is_empty() && code.parse::<i64>().is_err() {
+        return Err(Error::Argument(format!(
+            "--test: the return code {code:?} is not a whole number"
+        )));
+    }
+    match confined(program, text) {
+        Some(path) => File::open(&path)
+            .map(Fixture::File)
+            .map_err(|error| Error::system(format!("fixture {}", path.display()), error)),
+        None => Ok(Fixture::Text(text.to_owned())),
+    }
+}
+
+fn confined(program: &Path, name: &str) -> Option<PathBuf> {
+    let directory = program.canonicalize().ok()?.parent()?.join("unit-test");
+    if name.is_empty()
+        || is_foreign(Path::new(name))
+        || directory.symlink_metadata().ok()?.is_symlink()
+    {
+        return None;
+    }
+    let directory = directory.canonicalize().ok()?;
+    let path = directory.join(name).canonicalize().ok()?;
+    (path.starts_with(&directory) && path.is_file()).then_some(path)
+}
+
+/// Whether a path of Windows leads to another host, a pipe or a device, which only to look at would
+/// mean to open it.
+fn is_foreign(path: &Path) -> bool {
+    let Some(Component::Prefix(prefix)) = path.components().next() else { return false };
+    !matches!(prefix.kind(), Prefix::Disk(_) | Prefix::VerbatimDisk(_))
+}
+
+#[cfg(all(test, windows))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_looking_at_would_open_is_no_fixture() {
+        for name in [r"\\host\share\a", "//host/share/a", r"\\.\pipe\a", r"\\?\UNC\host\share\a"] {
+            assert!(is_foreign(Path::new(name)), "{name}");
+        }
+        for name in ["a", r"below\a", "below/../a", r"\a", r"C:\a", "C:a", r"\\?\C:\a", "[]", ""] {
+            assert!(!is_foreign(Path::new(name)), "{name}");
+        }
+    }
+}

@@ -1,0 +1,441 @@
+//! Every option, defined once: what it is called, what it takes, what it sets, and what is said of it.
+
+use crate::check::{Check, TIMEOUT};
+use crate::cli::values;
+use crate::error::Error;
+use crate::format::Format;
+use crate::group::GroupBy;
+use crate::judge::state::NoMatch;
+use crate::judge::threshold::Thresholds;
+use crate::name::{Named, named, names, spelled};
+use crate::selection::{ALL, Choice, choices};
+use crate::vocabulary::{ConnectionStatus, ConnectionType, SourceName};
+
+/// What the command is asked for.
+#[derive(Clone, Debug, Default)]
+pub struct Command {
+    /// The check.
+    pub check: Check,
+    /// What its report is printed as.
+    pub format: Format,
+    /// Whether unknown options and stray words are refused.
+    pub strict: bool,
+    /// The fixture whose connections are counted instead of this host's.
+    pub fixture: Option<String>,
+}
+
+/// One option.
+#[derive(Debug)]
+pub struct Opt {
+    /// The long name, with its dashes.
+    pub long: &'static str,
+    /// The short name, with its dash.
+    pub short: Option<&'static str>,
+    /// The name of its value, which is also its destination in `argparse`.
+    pub metavar: &'static str,
+    /// How it takes its value, and what that sets.
+    pub takes: Takes,
+    /// The value where it is not given.
+    pub default: Option<fn() -> String>,
+    /// Whether the help keeps silent about it.
+    pub hidden: bool,
+    /// Whether the reference has it, so that its abbreviations keep their meaning.
+    pub reference: bool,
+    /// What it is in the API, where it is there.
+    pub keyword: Option<Keyword>,
+    /// What it does.
+    pub help: &'static str,
+}
+
+/// How an option takes its value, and what that sets.
+#[derive(Clone, Copy, Debug)]
+pub enum Takes {
+    /// Prints the help and exits.
+    Help,
+    /// Prints the version and exits.
+    Version,
+    /// Takes no value.
+    Switch(fn(&mut Command)),
+    /// Takes one value; the last one given counts.
+    Single(Value, fn(&mut Command, &str) -> Result<(), Error>),
+    /// Takes one value, as often as it is given.
+    Several(Value, fn(&mut Command, &[String]) -> Result<(), Error>),
+}
+
+/// What a value looks like.
+#[derive(Clone, Copy, Debug)]
+pub enum Value {
+    /// One of these.
+    Choice(fn() -> Vec<String>),
+    /// A range, or several with keys.
+    Range,
+    /// A port, or ports as in 8000-8099.
+    Port,
+    /// An address or a network.
+    Address,
+    /// A whole number.
+    Whole,
+    /// A number of seconds.
+    Seconds,
+    /// What the test helper of the collection takes: PATH[,STDERR[,RC]].
+    Fixture,
+}
+
+/// An option as a keyword of the API.
+#[derive(Clone, Copy, Debug)]
+pub struct Keyword {
+    /// Its name.
+    pub name: &'static str,
+    /// The function that has it, with all that follow.
+    pub of: Api,
+    /// Whether it says the opposite: the option switches off what it switches on.
+    pub inverted: bool,
+}
+
+/// The functions of the API that have options as keywords, each with those of the ones before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Api {
+    /// `connections()`: what is selected, and how it is read.
+    Connections,
+    /// `count_connections()`: also what is counted.
+    Count,
+    /// `check()`: also what is judged and printed.
+    Check,
+}
+
+impl Api {
+    /// The function's name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Connections => "connections",
+            Self::Count => "count_connections",
+            Self::Check => "check",
+        }
+    }
+}
+
+impl Opt {
+    /// What its value looks like, where it takes one.
+    #[must_use]
+    pub const fn value(&self) -> Option<Value> {
+        match self.takes {
+            Takes::Single(value, _) | Takes::Several(value, _) => Some(value),
+            Takes::Help | Takes::Version | Takes::Switch(_) => None,
+        }
+    }
+
+    /// The values it takes, where they can be listed.
+    #[must_use]
+    pub fn choices(&self) -> Option<Vec<String>> {
+        match self.value() {
+            Some(Value::Choice(choices)) => Some(choices()),
+            _ => None,
+        }
+    }
+}
+
+const CRITICAL: &str = "--critical";
+const WARNING: &str = "--warning";
+pub(super) const GROUP_BY: &str = "--group-by";
+pub(super) const ZERO: &str = "--zero";
+
+/// What most options have in common.
+const OPT: Opt = Opt {
+    long: "",
+    short: None,
+    metavar: "",
+    takes: Takes::Help,
+    default: None,
+    hidden: false,
+    reference: false,
+    keyword: None,
+    help: "",
+};
+
+/// Every option, in the order of the help.
+pub static OPTIONS: &[Opt] = &[
+    Opt {
+        long: "--help",
+        short: Some("-h"),
+        metavar: "HELP",
+        takes: Takes::Help,
+        reference: true,
+        help: "Print this help and exit.",
+        ..OPT
+    },
+    Opt {
+        long: "--version",
+        short: Some("-V"),
+        metavar: "VERSION",
+        takes: Takes::Version,
+        reference: true,
+        help: "Print name, version and the sources this build has, and exit.",
+        ..OPT
+    },
+    Opt {
+        long: "--always-ok",
+        metavar: "ALWAYS_OK",
+        takes: Takes::Switch(|c| c.check.judgement.always_ok = true),
+        reference: true,
+        keyword: Some(keyword("always_ok", Api::Check)),
+        help: "Exit with 0 (OK) whatever the thresholds say. What cannot be counted is still \
+               UNKNOWN.",
+        ..OPT
+    },
+    Opt {
+        long: "--conn-status",
+        metavar: "CONN_STATUS",
+        takes: Takes::Several(Value::Choice(statuses), |c, names| {
+            set(&mut c.check.question.selection.statuses, Choice::parse(names))
+        }),
+        reference: true,
+        default: Some(all),
+        keyword: Some(keyword("statuses", Api::Connections)),
+        help: "Count only connections in this status. UDP sockets have the status \"none\".",
+        ..OPT
+    },
+    Opt {
+        long: "--conn-type",
+        metavar: "CONN_TYPE",
+        takes: Takes::Several(Value::Choice(choices_of_types), |c, names| {
+            set(&mut c.check.question.selection.types, Choice::parse(names))
+        }),
+        reference: true,
+        default: Some(all),
+        keyword: Some(keyword("types", Api::Connections)),
+        help: "Count only connections of this type.",
+        ..OPT
+    },
+    Opt {
+        long: CRITICAL,
+        short: Some("-c"),
+        metavar: "CRIT",
+        takes: Takes::Single(Value::Range, |c, text| {
+            set(&mut c.check.judgement.critical, Thresholds::parse(CRITICAL, text).map(Some))
+        }),
+        reference: true,
+        keyword: Some(keyword("critical", Api::Check)),
+        help: "CRITICAL where the number of a group lies outside this Nagios range. With keys, \
+               as in \"5000,CLOSE_WAIT=100,total=30000\", a group, status, type or the total \
+               has a range of its own.",
+        ..OPT
+    },
+    Opt {
+        long: "--format",
+        metavar: "FORMAT",
+        takes: Takes::Single(Value::Choice(choices_of::<Format>), |c, name| {
+            set(&mut c.format, named(name))
+        }),
+        default: Some(default::<Format>),
+        help: "What is printed: a Nagios plugin's line, one JSON object, or Prometheus' text \
+               exposition format.",
+        ..OPT
+    },
+    Opt {
+        long: GROUP_BY,
+        metavar: "GROUP_BY",
+        takes: Takes::Single(Value::Choice(choices_of::<GroupBy>), |c, name| {
+            set(&mut c.check.question.group_by, named(name))
+        }),
+        default: Some(default::<GroupBy>),
+        keyword: Some(keyword("group_by", Api::Count)),
+        help: "What is counted, judged and printed: the connections of each of these.",
+        ..OPT
+    },
+    Opt {
+        long: "--lengthy",
+        metavar: "LENGTHY",
+        takes: Takes::Switch(|c| c.check.presentation.lengthy = true),
+        keyword: Some(keyword("lengthy", Api::Check)),
+        help: "Go on below the first line with who has the connections of each group in alert \
+               state, or of the largest one where all is fine, and which peers they lead to.",
+        ..OPT
+    },
+    Opt {
+        long: "--local-address",
+        metavar: "LOCAL_ADDRESS",
+        takes: Takes::Several(Value::Address, |c, networks| {
+            set(&mut c.check.question.selection.local_addresses, values::each(networks))
+        }),
+        default: Some(any),
+        keyword: Some(keyword("local_address", Api::Connections)),
+        help: "Count only connections from this local address or network, as in 192.0.2.7, \
+               192.0.2.0/24 or 2001:db8::/32.",
+        ..OPT
+    },
+    Opt {
+        long: "--local-port",
+        metavar: "LOCAL_PORT",
+        takes: Takes::Several(Value::Port, |c, ports| {
+            set(&mut c.check.question.selection.local_ports, values::each(ports))
+        }),
+        default: Some(any),
+        keyword: Some(keyword("local_port", Api::Connections)),
+        help: "Count only connections from this local port or range of ports, as in 443 or \
+               8000-8099.",
+        ..OPT
+    },
+    Opt {
+        long: "--no-match-severity",
+        metavar: "NO_MATCH_SEVERITY",
+        takes: Takes::Single(Value::Choice(choices_of::<NoMatch>), |c, name| {
+            set(&mut c.check.judgement.no_match, named(name))
+        }),
+        default: Some(default::<NoMatch>),
+        keyword: Some(keyword("no_match_severity", Api::Check)),
+        help: "The state where no connection is found.",
+        ..OPT
+    },
+    Opt {
+        long: "--no-perfdata",
+        metavar: "NO_PERFDATA",
+        takes: Takes::Switch(|c| c.check.presentation.perfdata = false),
+        reference: true,
+        keyword: Some(Keyword { name: "perfdata", of: Api::Check, inverted: true }),
+        help: "Leave out the performance data.",
+        ..OPT
+    },
+    Opt {
+        long: "--remote-address",
+        metavar: "REMOTE_ADDRESS",
+        takes: Takes::Several(Value::Address, |c, networks| {
+            set(&mut c.check.question.selection.remote_addresses, values::each(networks))
+        }),
+        default: Some(any),
+        keyword: Some(keyword("remote_address", Api::Connections)),
+        help: "Count only connections to this remote address or network. An IPv4 network has \
+               the IPv4-mapped peers of IPv6 sockets too.",
+        ..OPT
+    },
+    Opt {
+        long: "--remote-port",
+        metavar: "REMOTE_PORT",
+        takes: Takes::Several(Value::Port, |c, ports| {
+            set(&mut c.check.question.selection.remote_ports, values::each(ports))
+        }),
+        default: Some(any),
+        keyword: Some(keyword("remote_port", Api::Connections)),
+        help: "Count only connections to this remote port or range of ports.",
+        ..OPT
+    },
+    Opt {
+        long: "--source",
+        metavar: "SOURCE",
+        takes: Takes::Single(Value::Choice(sources), |c, name| {
+            set(&mut c.check.question.source, spelled(name))
+        }),
+        default: Some(default::<Option<SourceName>>),
+        keyword: Some(keyword("source", Api::Connections)),
+        help: "Where the connections are read from. \"auto\" takes the best source that answers \
+               completely; a source named here is the only one asked.",
+        ..OPT
+    },
+    Opt {
+        long: "--strict",
+        metavar: "STRICT",
+        takes: Takes::Switch(|c| c.strict = true),
+        help: "Refuse unknown options and stray words instead of ignoring them.",
+        ..OPT
+    },
+    Opt {
+        long: "--test",
+        metavar: "TEST",
+        takes: Takes::Single(Value::Fixture, |c, text| {
+            c.fixture = Some(text.to_owned());
+            Ok(())
+        }),
+        hidden: true,
+        reference: true,
+        help: "Count the connections of a fixture: PATH[,STDERR[,RC]].",
+        ..OPT
+    },
+    Opt {
+        long: "--timeout",
+        metavar: "TIMEOUT",
+        takes: Takes::Single(Value::Seconds, |c, text| {
+            set(&mut c.check.question.timeout, values::seconds(text))
+        }),
+        default: Some(|| TIMEOUT.as_secs_f64().to_string()),
+        keyword: Some(keyword("timeout", Api::Connections)),
+        help: "Give up after this many seconds.",
+        ..OPT
+    },
+    Opt {
+        long: "--top",
+        metavar: "TOP",
+        takes: Takes::Single(Value::Whole, |c, text| {
+            set(&mut c.check.presentation.top, values::whole(text).map(Some))
+        }),
+        keyword: Some(keyword("top", Api::Check)),
+        help: "Print at most this many groups. Without it, 10 ports or addresses, but all types \
+               and statuses.",
+        ..OPT
+    },
+    Opt {
+        long: WARNING,
+        short: Some("-w"),
+        metavar: "WARN",
+        takes: Takes::Single(Value::Range, |c, text| {
+            set(&mut c.check.judgement.warning, Thresholds::parse(WARNING, text).map(Some))
+        }),
+        reference: true,
+        keyword: Some(keyword("warning", Api::Check)),
+        help: "WARNING where the number of a group lies outside this Nagios range. Takes keys as \
+               --critical does.",
+        ..OPT
+    },
+    Opt {
+        long: ZERO,
+        metavar: "ZERO",
+        takes: Takes::Switch(|c| c.check.question.zero = true),
+        keyword: Some(keyword("zero", Api::Count)),
+        help: "Report and judge selected types and statuses without connections as 0.",
+        ..OPT
+    },
+];
+
+const fn keyword(name: &'static str, of: Api) -> Keyword {
+    Keyword { name, of, inverted: false }
+}
+
+fn set<T, E: Into<Error>>(field: &mut T, value: Result<T, E>) -> Result<(), Error> {
+    *field = value.map_err(Into::into)?;
+    Ok(())
+}
+
+fn all() -> String {
+    ALL.to_owned()
+}
+
+fn any() -> String {
+    "any".to_owned()
+}
+
+fn default<T: Named + Default>() -> String {
+    T::default().name().to_owned()
+}
+
+fn choices_of<T: Named>() -> Vec<String> {
+    names::<T>().into_iter().map(str::to_owned).collect()
+}
+
+fn sorted(mut names: Vec<String>) -> Vec<String> {
+    names.sort_unstable();
+    names
+}
+
+fn choices_of_types() -> Vec<String> {
+    sorted(choices::<ConnectionType>(|_| true))
+}
+
+/// The choices of the reference: not the states that only Solaris and Windows know.
+fn statuses() -> Vec<String> {
+    use ConnectionStatus::{Bound, DeleteTcb, Idle};
+    sorted(choices::<ConnectionStatus>(|status| !matches!(status, Idle | Bound | DeleteTcb)))
+}
+
+fn sources() -> Vec<String> {
+    let available = SourceName::AVAILABLE.iter().copied().map(Some);
+    [None].into_iter().chain(available).map(|source| source.name().to_owned()).collect()
+}

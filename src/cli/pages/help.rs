@@ -1,0 +1,90 @@
+//! The texts of `--help`, `--version` and usage errors, made from the option table.
+
+use std::fmt::Write;
+
+use crate::cli::pages::text::{DESCRIPTION, NAME, explanation, filled, value, visible};
+use crate::vocabulary::SourceName;
+
+const INDENT: usize = 24;
+
+/// The text of `--version`: name, version, sources.
+#[must_use]
+pub fn version() -> String {
+    format!(
+        "{NAME} {} (sources: {})",
+        env!("CARGO_PKG_VERSION"),
+        SourceName::join(SourceName::AVAILABLE)
+    )
+}
+
+/// The usage, as it stands above the help and on standard error after a usage error.
+#[must_use]
+pub fn usage() -> String {
+    let words = visible().map(|option| match (option.short, value(option)) {
+        (Some(short), Some(value)) => format!("[{short} {value}]"),
+        (Some(short), None) => format!("[{short}]"),
+        (None, Some(value)) => format!("[{} {value}]", option.long),
+        (None, None) => format!("[{}]", option.long),
+    });
+    let start = format!("usage: {NAME} ");
+    let indent = start.len();
+    filled(&start, indent, words)
+}
+
+/// The text of `--help`, without its last line end.
+#[must_use]
+pub fn help() -> String {
+    let mut text = usage();
+    text.push('\n');
+    text.push_str(&filled("", 0, DESCRIPTION.split(' ').map(str::to_owned)));
+    text.push_str("\noptions:\n");
+    for option in visible() {
+        let mut names = String::from("  ");
+        if let Some(short) = option.short {
+            let _ = write!(names, "{short}, ");
+        }
+        names.push_str(option.long);
+        if let Some(value) = value(option) {
+            let _ = write!(names, " {value}");
+        }
+        let start = if names.len() + 2 > INDENT {
+            text.push_str(&names);
+            text.push('\n');
+            " ".repeat(INDENT)
+        } else {
+            format!("{names:INDENT$}")
+        };
+        text.push_str(&filled(&start, INDENT, explanation(option).split(' ').map(str::to_owned)));
+    }
+    text.push_str(
+        "\nA range is fine from 0 to 10 with \"10\", from 10 up with \"10:\", up to 10 with\n\
+         \"~:10\", from 10 to 20 with \"10:20\", and outside of that with \"@10:20\".\n\
+         Exit codes: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN (also for wrong arguments).",
+    );
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::pages::text::default;
+
+    #[test]
+    fn lines_stay_within_80_columns() {
+        for line in help().lines() {
+            assert!(line.len() <= 80, "{line}");
+        }
+    }
+
+    #[test]
+    fn every_visible_option_and_its_default_is_explained() {
+        let help = help();
+        for option in visible() {
+            assert!(help.contains(option.long), "{}", option.long);
+            if let Some(default) = default(option) {
+                assert!(help.contains(&format!("Default: {default}.")), "{}", option.long);
+            }
+        }
+        assert!(!help.contains("--test"));
+    }
+}

@@ -1,0 +1,67 @@
+//! What the pages have in common.
+
+use std::fmt::Write;
+
+use crate::cli::options::{OPTIONS, Opt, Takes};
+
+/// The command's name.
+pub const NAME: &str = "network-connections";
+
+/// What the command does, for `--help` and for whoever lists plugins.
+pub const DESCRIPTION: &str = "Counts this host's TCP and UDP sockets by family and state, and \
+alerts on any group whose number leaves a range. The counts are the kernel's own, for every \
+user's sockets, and need no privileges.";
+
+const WIDTH: usize = 79;
+
+/// The options that people are told of.
+pub fn visible() -> impl Iterator<Item = &'static Opt> {
+    OPTIONS.iter().filter(|option| !option.hidden)
+}
+
+/// What an option's value is called, where it takes one.
+pub fn value(option: &Opt) -> Option<&'static str> {
+    option.value().map(|_| option.metavar)
+}
+
+/// What holds where an option is not given.
+#[must_use]
+pub fn default(option: &Opt) -> Option<String> {
+    option.default.map(|default| default())
+}
+
+/// What the help says of an option: its help, its choices, how often, its default.
+pub fn explanation(option: &Opt) -> String {
+    let mut text = option.help.to_owned();
+    if let Some(choices) = option.choices() {
+        let _ = write!(text, " One of: {}.", choices.join(", "));
+    }
+    if matches!(option.takes, Takes::Several(..)) {
+        text.push_str(" Can be given several times.");
+    }
+    if value(option).is_some() {
+        let _ = write!(text, " Default: {}.", default(option).as_deref().unwrap_or("none"));
+    }
+    text
+}
+
+/// Fills lines with words after `start`; further lines are indented.
+pub fn filled(start: &str, indent: usize, words: impl Iterator<Item = String>) -> String {
+    let mut text = start.to_owned();
+    let mut column = start.len();
+    let mut first = true;
+    for word in words {
+        if !first && column + 1 + word.len() > WIDTH {
+            let _ = write!(text, "\n{:indent$}", "");
+            column = indent;
+        } else if !first {
+            text.push(' ');
+            column += 1;
+        }
+        text.push_str(&word);
+        column += word.len();
+        first = false;
+    }
+    text.push('\n');
+    text
+}

@@ -1,0 +1,34 @@
+//! What the values of options say.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use crate::deadline;
+use crate::error::Error;
+
+/// Every value of an option that can be given several times.
+pub fn each<T: FromStr<Err = Error>>(values: &[String]) -> Result<Vec<T>, Error> {
+    // Only the API can say so: no value at all must not mean any.
+    if values.is_empty() {
+        return Err(Error::Argument("no value is given".to_owned()));
+    }
+    values.iter().map(|value| value.parse()).collect()
+}
+
+/// A time in seconds.
+pub fn seconds(text: &str) -> Result<Duration, Error> {
+    text.trim().parse().ok().and_then(deadline::timeout).ok_or_else(|| {
+        Error::Argument(format!(
+            "{text:?} is not a positive number of seconds, for example 8 or 0.5"
+        ))
+    })
+}
+
+/// A whole number that is not 0.
+pub fn whole(text: &str) -> Result<usize, Error> {
+    text.trim()
+        .parse()
+        .ok()
+        .filter(|number| *number > 0)
+        .ok_or_else(|| Error::Argument(format!("{text:?} is not a whole number from 1 up")))
+}

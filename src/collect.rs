@@ -1,0 +1,10 @@
+//! What is done with the sockets of a dump.
+
+pub mod connections;
+pub mod counts;
+pub mod details;
+pub mod ports;
+
+pub use collector::Collector;
+
+mod collector;

@@ -1,0 +1,102 @@
+//! Connections as values, for whoever wants to look at each of them. Counting never builds them.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::collect::collector::Collector;
+use crate::error::{Error, Known};
+use crate::group::Group;
+use crate::owner::{Names, Processes};
+use crate::socket::Socket;
+use crate::vocabulary::{ConnectionStatus, ConnectionType};
+
+/// One connection, as `ss -antup` shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Connection {
+    /// Family and protocol.
+    pub connection_type: ConnectionType,
+    /// State.
+    pub status: ConnectionStatus,
+    /// Local address and port.
+    pub local: SocketAddr,
+    /// Remote address and port; `None` where the source does not tell.
+    pub remote: Option<SocketAddr>,
+    /// Bytes to be received; of a listening socket connections to be accepted.
+    pub recv_queue: Option<u32>,
+    /// Bytes to be acknowledged; of a listening socket how many connections may wait.
+    pub send_queue: Option<u32>,
+    /// The inode number; 0 where no process has the socket.
+    pub inode: Option<u64>,
+    /// The user id; `None` where nobody owns the socket.
+    pub uid: Option<u32>,
+    /// The user's name.
+    pub user: Option<Arc<str>>,
+    /// The unit in whose cgroup the socket was made.
+    pub unit: Option<Arc<str>>,
+    /// The processes that have it, where they were asked for.
+    pub processes: Option<Processes>,
+    /// The id of that unit's cgroup, until it is looked up.
+    pub cgroup: Option<u64>,
+}
+
+/// Collects connections as values.
+#[derive(Debug, Default)]
+pub struct Connections(Vec<Connection>);
+
+impl Collector for Connections {
+    fn fresh(&self) -> Self {
+        Self::default()
+    }
+
+    fn add(&mut self, socket: &impl Socket) -> Result<(), Error> {
+        let queues = socket.queues().known()?;
+        self.0.push(Connection {
+            connection_type: socket.connection_type(),
+            status: socket.status(),
+            local: socket.local()?,
+            remote: socket.remote().known()?,
+            recv_queue: queues.map(|(receive, _)| receive),
+            send_queue: queues.map(|(_, send)| send),
+            inode: socket.inode().known()?,
+            uid: socket.uid().known()?.flatten(),
+            user: None,
+            unit: None,
+            processes: None,
+            cgroup: socket.cgroup().known()?.flatten(),
+        });
+        Ok(())
+    }
+
+    fn merge(&mut self, dump: Self) {
+        if self.0.is_empty() {
+            self.0 = dump.0;
+        } else {
+            self.0.extend(dump.0);
+        }
+    }
+}
+
+impl Connections {
+    /// The groups of owners that the connections belong to, of processes only if they are asked for.
+    pub fn owners(&self, processes: bool) -> impl Iterator<Item = Group> {
+        let owners = self.0.iter().flat_map(move |connection| {
+            let process = connection.inode.filter(|_| processes).map(Group::Inode);
+            [Some(Group::User(connection.uid)), Some(Group::Cgroup(connection.cgroup)), process]
+        });
+        owners.flatten()
+    }
+
+    /// The connections with the names of their owners.
+    #[must_use]
+    pub fn named(self, processes: bool, names: &Names) -> Vec<Connection> {
+        let mut connections = self.0;
+        for connection in &mut connections {
+            connection.user = connection.uid.and_then(|id| names.user(id));
+            connection.unit = connection.cgroup.take().and_then(|id| names.unit(id));
+            if processes {
+                connection.processes = connection.inode.map(|inode| names.processes(inode));
+            }
+        }
+        connections
+    }
+}

@@ -1,0 +1,108 @@
+//! Who has the connections of each group and where they lead, collected in the dump that is counted.
+
+use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
+
+use crate::collect::collector::Collector;
+use crate::error::{Error, Known};
+use crate::group::{Group, GroupBy};
+use crate::socket::Socket;
+use crate::vocabulary::Protocol;
+
+/// The owners of a connection, as far as the source tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Owners {
+    /// The process.
+    pub process: Option<Group>,
+    /// The unit.
+    pub unit: Option<Group>,
+    /// The user.
+    pub user: Option<Group>,
+}
+
+/// Where connections lead: the remote address, and the remote port where they go out from here.
+pub type Destination = (IpAddr, Option<u16>);
+
+/// What some groups consist of together.
+#[derive(Clone, Debug, Default)]
+pub struct Parts {
+    /// Connections by owner.
+    pub owners: HashMap<Owners, u64>,
+    /// Connections by destination.
+    pub peers: HashMap<Destination, u64>,
+}
+
+/// Collects owners and peers of every group.
+#[derive(Clone, Debug)]
+pub struct Details {
+    by: GroupBy,
+    // The local ports that somebody listens on; `None` where that cannot be known.
+    listening: Option<HashSet<u16>>,
+    owners: HashMap<(Group, Owners), u64>,
+    peers: HashMap<(Group, Destination), u64>,
+}
+
+impl Details {
+    /// Nothing collected yet.
+    #[must_use]
+    pub fn new(by: GroupBy, listening: Option<HashSet<u16>>) -> Self {
+        Self { by, listening, owners: HashMap::new(), peers: HashMap::new() }
+    }
+
+    /// What the groups consist of that `place` gives a place below `places`, those of one place
+    /// together.
+    #[must_use]
+    pub fn parts(self, places: usize, place: impl Fn(Group) -> Option<usize>) -> Vec<Parts> {
+        let mut all = vec![Parts::default(); places];
+        for ((group, owners), count) in self.owners {
+            if let Some(parts) = place(group).and_then(|place| all.get_mut(place)) {
+                *parts.owners.entry(owners).or_insert(0) += count;
+            }
+        }
+        for ((group, destination), count) in self.peers {
+            if let Some(parts) = place(group).and_then(|place| all.get_mut(place)) {
+                *parts.peers.entry(destination).or_insert(0) += count;
+            }
+        }
+        all
+    }
+
+    /// Whether a connection was opened from here: nobody listens on its local port.
+    fn is_outgoing(&self, protocol: Protocol, port: u16) -> bool {
+        protocol == Protocol::Tcp && self.listening.as_ref().is_some_and(|l| !l.contains(&port))
+    }
+}
+
+impl Collector for Details {
+    fn fresh(&self) -> Self {
+        Self::new(self.by, self.listening.clone())
+    }
+
+    fn add(&mut self, socket: &impl Socket) -> Result<(), Error> {
+        let group = self.by.group(socket)?;
+        let owners = Owners {
+            process: GroupBy::Process.group(socket).known()?,
+            unit: GroupBy::Unit.group(socket).known()?,
+            user: GroupBy::User.group(socket).known()?,
+        };
+        *self.owners.entry((group, owners)).or_insert(0) += 1;
+        let remote = socket.remote().known()?.filter(|remote| remote.port() != 0);
+        if let Some(remote) = remote {
+            let protocol = socket.connection_type().protocol();
+            let local = socket.local().known()?;
+            let outgoing = local.is_some_and(|local| self.is_outgoing(protocol, local.port()));
+            let port = outgoing.then_some(remote.port());
+            *self.peers.entry((group, (remote.ip().to_canonical(), port))).or_insert(0) += 1;
+        }
+        Ok(())
+    }
+
+    fn merge(&mut self, dump: Self) {
+        for (key, count) in dump.owners {
+            *self.owners.entry(key).or_insert(0) += count;
+        }
+        for (key, count) in dump.peers {
+            *self.peers.entry(key).or_insert(0) += count;
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! What is printed of a report: the only place that formats output. Each format is a function of a
+//! report.
+
+pub mod json;
+pub mod plugin;
+pub mod prometheus;
+mod tables;
+
+use crate::error::Error;
+use crate::name::named_enum;
+use crate::report::Report;
+
+named_enum! {
+    /// What a report is printed as.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub enum Format("format") {
+        /// A Nagios plugin's line.
+        #[default]
+        Plugin = "plugin",
+        /// One JSON object.
+        Json = "json",
+        /// The Prometheus text exposition format.
+        Prometheus = "prometheus",
+    }
+}
+
+impl Format {
+    /// A report in this format, without its last line end.
+    #[must_use]
+    pub fn report(self, report: &Report) -> String {
+        match self {
+            Self::Plugin => plugin::report(report),
+            Self::Json => json::report(report),
+            Self::Prometheus => prometheus::report(report),
+        }
+    }
+
+    /// What is printed instead of a report, without its last line end.
+    #[must_use]
+    pub fn failure(self, error: &Error) -> String {
+        let message = plugin::failure(error);
+        match self {
+            Self::Plugin => message,
+            Self::Json => json::failure(&message),
+            Self::Prometheus => prometheus::failure(&message),
+        }
+    }
+}

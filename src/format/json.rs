@@ -1,0 +1,52 @@
+//! One JSON object; its schema is in docs/usage.md.
+
+use serde_json::{Value, json};
+
+use crate::format::plugin::message;
+use crate::judge::state::State;
+use crate::judge::threshold::Thresholds;
+use crate::report::Report;
+
+/// Changes where a field changes its meaning or goes away; new fields do not change it.
+const SCHEMA: u32 = 1;
+
+/// A report as one JSON object in one line.
+#[must_use]
+pub fn report(report: &Report) -> String {
+    let groups: Vec<Value> = report
+        .groups
+        .iter()
+        .map(|judged| {
+            json!({
+                "label": judged.label,
+                "count": judged.count,
+                "state": judged.state as u8,
+            })
+        })
+        .collect();
+    let text = |thresholds: &Option<Thresholds>| {
+        thresholds.as_ref().map(|thresholds| thresholds.text().to_owned())
+    };
+    let judgement = &report.check.judgement;
+    json!({
+        "schema": SCHEMA,
+        "state": report.state() as u8,
+        "message": message(report),
+        "groups": groups,
+        "total": report.total,
+        "total_state": report.total_state.map(|state| state as u8),
+        "thresholds": {
+            "warning": text(&judgement.warning),
+            "critical": text(&judgement.critical),
+        },
+        "source": report.source,
+        "duration": report.duration.as_secs_f64(),
+    })
+    .to_string()
+}
+
+/// The object instead of a report: no numbers, so that none can be mistaken.
+#[must_use]
+pub fn failure(message: &str) -> String {
+    json!({"schema": SCHEMA, "state": State::Unknown as u8, "message": message}).to_string()
+}

@@ -1,0 +1,143 @@
+//! The message and performance data of a Nagios plugin.
+
+use crate::error::Error;
+use crate::format::tables::{Namer, tables};
+use crate::judge::Judged;
+use crate::judge::state::State;
+use crate::judge::threshold::TOTAL;
+use crate::printable::{is_invisible, neutralised, shortened};
+use crate::report::Report;
+
+/// Nagios and NRPE cut longer outputs, and what they cut is the performance data.
+const LIMIT: usize = 8_000;
+
+/// The line that the command prints.
+#[must_use]
+pub fn report(report: &Report) -> String {
+    line(&message(report), &perfdata(report))
+}
+
+/// The message: everything before the performance data; below its first line the details, where
+/// they were asked for.
+#[must_use]
+pub fn message(report: &Report) -> String {
+    if report.details.is_empty() {
+        return first_line(report, report.shown());
+    }
+    // Fewer groups where all of them leave no room.
+    let mut shown = report.shown();
+    let mut line = first_line(report, shown.clone());
+    while room(report, line.len()).is_none() && shown.0.len() > 1 {
+        shown = report.shown_at_most(shown.0.len() / 2);
+        line = first_line(report, shown.clone());
+    }
+    let left = room(report, line.len()).unwrap_or(0);
+    line + &tables(&report.details, namer(report), left)
+}
+
+/// How many bytes are left for tables below a first line of this length; `None` where the first line
+/// alone is too long.
+fn room(report: &Report, first_line: usize) -> Option<usize> {
+    // The line end, the separator of the performance data and the performance data itself.
+    (LIMIT - 1).checked_sub(first_line + 2 + perfdata(report).len())
+}
+
+fn first_line(report: &Report, (shown, left_out): (Vec<&Judged>, usize)) -> String {
+    let mut parts = Vec::new();
+    if let Some(state) = report.total_state {
+        parts.push(format!("{TOTAL}: {}{}", report.total, mark(state)));
+    }
+    let name = namer(report);
+    parts.extend(shown.into_iter().map(|Judged { label, count, state, .. }| {
+        format!("{}: {count}{}", name(label), mark(*state))
+    }));
+    if left_out > 0 {
+        parts.push(format!("and {left_out} more"));
+    }
+    if report.groups.is_empty() {
+        parts.push(nothing(report));
+    }
+    let mut message = parts.join(", ");
+    if report.check.judgement.always_ok {
+        message.push_str(" (always ok)");
+    }
+    neutralised(&message).into_owned()
+}
+
+/// What shows a label in a message.
+fn namer(report: &Report) -> Namer {
+    if report.check.question.group_by.is_fixed() {
+        |label| label.replace('_', " ")
+    } else {
+        shortened
+    }
+}
+
+fn nothing(report: &Report) -> String {
+    let selection = &report.check.question.selection;
+    format!(
+        "No connections of type \"{}\" in status \"{}\" found.{}",
+        selection.types.label(),
+        selection.statuses.label(),
+        mark(report.check.judgement.no_match.0)
+    )
+}
+
+/// The performance data, empty where there is none: every group where they are few, else only how
+/// many there are, so that no store is flooded.
+#[must_use]
+pub fn perfdata(report: &Report) -> String {
+    if !report.check.presentation.perfdata {
+        return String::new();
+    }
+    let fixed = report.check.question.group_by.is_fixed();
+    let mut metrics = Vec::new();
+    if !fixed {
+        let largest = report.groups.first().map_or(0, |judged| judged.count);
+        metrics.push(format!("'groups'={}", report.groups.len()));
+        metrics.push(format!("'largest'={largest}"));
+    }
+    if !fixed || report.total_state.is_some() {
+        metrics.push(format!("'{TOTAL}'={}", report.total));
+    }
+    if fixed {
+        let metric = |judged: &Judged| format!("'{}'={}", judged.group, judged.count);
+        metrics.extend(report.groups.iter().map(metric));
+    }
+    metrics.join(" ")
+}
+
+/// What follows a number that is not fine.
+fn mark(state: State) -> String {
+    if state == State::Ok { String::new() } else { format!(" [{}]", state.name()) }
+}
+
+/// A message and its performance data, put together.
+#[must_use]
+pub fn line(message: &str, perfdata: &str) -> String {
+    let separator = if perfdata.is_empty() { "" } else { "|" };
+    format!("{message}{separator}{perfdata}")
+}
+
+/// The line that the command prints instead of a report.
+#[must_use]
+pub fn failure(error: &Error) -> String {
+    let visible = |c: char| match c {
+        c if c.is_control() => ' ',
+        c if is_invisible(c) => '?',
+        c => c,
+    };
+    let line: String = error.to_string().chars().map(visible).collect();
+    neutralised(&line).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_is_one_line_and_hides_nothing() {
+        let error = Error::Argument("a\nb\r\u{1b}[31m|\u{202e}\u{200b}".to_owned());
+        assert_eq!(failure(&error), "a b  [31m!??");
+    }
+}

@@ -1,0 +1,102 @@
+//! The tables below a message, in the ASCII style of the collection, fitted into what is left.
+
+use std::fmt::Write;
+
+use unicode_width::UnicodeWidthStr;
+
+use crate::details::{Detail, Owner, ROWS};
+use crate::printable::{neutralised, shortened};
+
+/// What shows a label.
+pub type Namer = fn(&str) -> String;
+
+/// Details in at most `left` bytes: as many rows as fit, and what does not fit is counted.
+#[must_use]
+pub fn tables(details: &[Detail], name: Namer, left: usize) -> String {
+    for rows in (1..=ROWS).rev() {
+        let text: String = details.iter().map(|detail| tables_of(detail, name, rows)).collect();
+        if text.len() <= left {
+            return text;
+        }
+    }
+    // Not even one row of each: the first groups are the worst.
+    let mut text = String::new();
+    for (number, detail) in details.iter().enumerate() {
+        let table = tables_of(detail, name, 1);
+        let rest = format!("\n\nand {} more groups", details.len() - number);
+        if text.len() + table.len() + rest.len() > left {
+            if text.len() + rest.len() <= left {
+                text.push_str(&rest);
+            }
+            break;
+        }
+        text.push_str(&table);
+    }
+    text
+}
+
+fn tables_of(detail: &Detail, name: Namer, rows: usize) -> String {
+    let label = neutralised(&name(&detail.label)).into_owned();
+    let mut text = String::new();
+    if !detail.owners.is_empty() {
+        let owners = detail.owners.iter().map(|owner| {
+            let Owner { count, process, unit, user } = owner;
+            vec![count.to_string(), process.clone(), unit.clone(), user.clone()]
+        });
+        let table = table(&["Connections", "Process", "Unit", "User"], owners, rows);
+        let _ = write!(text, "\n\n{label}, by owner:\n{table}");
+    }
+    if !detail.peers.is_empty() {
+        let peers = detail.peers.iter().map(|peer| {
+            let dash = || "-".to_owned();
+            vec![
+                peer.count.to_string(),
+                peer.address.to_string(),
+                peer.port.map_or_else(dash, |port| port.to_string()),
+                peer.ports.map_or_else(dash, |(used, all)| share(used, all)),
+            ]
+        });
+        let header = ["Connections", "Remote address", "Remote port", "Ephemeral ports in use"];
+        let table = table(&header, peers, rows);
+        let _ = write!(text, "\n\n{label}, by peer:\n{table}");
+    }
+    text
+}
+
+/// `812 of 28232 (2.9%)`
+fn share(used: u64, all: u64) -> String {
+    let tenths = used.saturating_mul(1000).checked_div(all).unwrap_or(0);
+    format!("{used} of {all} ({}.{}%)", tenths / 10, tenths % 10)
+}
+
+/// Columns separated by `!`, the header by a line of `-` and `+`, and how many rows are left out.
+fn table<const N: usize>(
+    header: &[&str; N],
+    rows: impl ExactSizeIterator<Item = Vec<String>>,
+    most: usize,
+) -> String {
+    let left_out = rows.len().saturating_sub(most);
+    let mut lines = vec![header.map(str::to_owned).to_vec()];
+    lines.extend(rows.take(most).map(|row| {
+        // Made safe before it is measured.
+        row.iter().map(|cell| neutralised(&shortened(cell)).into_owned()).collect()
+    }));
+    let widths: Vec<usize> = (0..N)
+        .map(|column| {
+            lines.iter().filter_map(|line| line.get(column)).map(|c| c.width()).max().unwrap_or(0)
+        })
+        .collect();
+    let line = |cells: &[String]| {
+        let padded = cells.iter().zip(&widths).map(|(cell, width)| {
+            format!("{cell}{}", " ".repeat(width.saturating_sub(cell.width())))
+        });
+        padded.collect::<Vec<_>>().join(" ! ").trim_end().to_owned()
+    };
+    let mut text: Vec<String> = lines.iter().map(|cells| line(cells)).collect();
+    let rule: Vec<String> = widths.iter().map(|width| "-".repeat(*width)).collect();
+    text.insert(1, rule.join("-+-"));
+    if left_out > 0 {
+        text.push(format!("and {left_out} more"));
+    }
+    text.join("\n")
+}

@@ -1,0 +1,61 @@
+//! The states of the Nagios guidelines.
+
+use crate::name::Named;
+
+/// A state of the Nagios guidelines; its number is the exit code.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum State {
+    /// 0: fine.
+    #[default]
+    Ok = 0,
+    /// 1: the warning threshold is left.
+    Warning = 1,
+    /// 2: the critical threshold is left.
+    Critical = 2,
+    /// 3: there is no answer.
+    Unknown = 3,
+}
+
+impl State {
+    /// `OK`, `WARNING`, `CRITICAL` or `UNKNOWN`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ok => "OK",
+            Self::Warning => "WARNING",
+            Self::Critical => "CRITICAL",
+            Self::Unknown => "UNKNOWN",
+        }
+    }
+
+    /// How bad it is, in the order of the collection: what is known to be wrong comes first.
+    #[must_use]
+    pub const fn severity(self) -> u8 {
+        match self {
+            Self::Ok => 0,
+            Self::Unknown => 1,
+            Self::Warning => 2,
+            Self::Critical => 3,
+        }
+    }
+}
+
+/// The state of a check that finds nothing, named as the collection names it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NoMatch(pub State);
+
+impl Named for NoMatch {
+    const VALUES: &'static [Self] =
+        &[Self(State::Ok), Self(State::Warning), Self(State::Critical), Self(State::Unknown)];
+    const WHAT: &'static str = "severity";
+
+    fn name(self) -> &'static str {
+        match self.0 {
+            State::Ok => "ok",
+            State::Warning => "warn",
+            State::Critical => "crit",
+            State::Unknown => "unknown",
+        }
+    }
+}

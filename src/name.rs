@@ -1,0 +1,78 @@
+//! Values that people choose by name, and what is said of a name that is none.
+
+/// A value of an enumeration that people choose by name.
+pub trait Named: Copy + 'static {
+    /// Every value, in display order.
+    const VALUES: &'static [Self];
+    /// What a value is called in a message, for example `type`.
+    const WHAT: &'static str;
+
+    /// The value's name in its canonical case.
+    fn name(self) -> &'static str;
+}
+
+/// A name that is none of the valid ones.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("unknown {what} {name:?} (valid: {valid})")]
+pub struct Unknown {
+    what: &'static str,
+    name: String,
+    valid: String,
+}
+
+impl Unknown {
+    /// Says what `name` is not, and which names are valid.
+    #[must_use]
+    pub fn new(what: &'static str, name: &str, valid: &[impl AsRef<str>]) -> Self {
+        let valid: Vec<_> = valid.iter().map(AsRef::as_ref).collect();
+        Self { what, name: name.to_owned(), valid: valid.join(", ") }
+    }
+}
+
+/// The names of all values.
+#[must_use]
+pub fn names<T: Named>() -> Vec<&'static str> {
+    T::VALUES.iter().map(|value| value.name()).collect()
+}
+
+/// The value of this name, in any case.
+pub fn named<T: Named>(name: &str) -> Result<T, Unknown> {
+    find(name, |value| value.eq_ignore_ascii_case(name))
+}
+
+/// The value of this name, spelled exactly like this.
+pub fn spelled<T: Named>(name: &str) -> Result<T, Unknown> {
+    find(name, |value| value == name)
+}
+
+fn find<T: Named>(name: &str, is: impl Fn(&str) -> bool) -> Result<T, Unknown> {
+    let value = T::VALUES.iter().copied().find(|value| is(value.name()));
+    value.ok_or_else(|| Unknown::new(T::WHAT, name, &names::<T>()))
+}
+
+/// Defines an enumeration with the names of its values.
+macro_rules! named_enum {
+    (
+        $(#[$meta:meta])*
+        pub enum $name:ident($what:literal) {
+            $($(#[$doc:meta])* $variant:ident = $text:literal,)*
+        }
+    ) => {
+        $(#[$meta])*
+        pub enum $name {
+            $($(#[$doc])* $variant,)*
+        }
+
+        impl $crate::name::Named for $name {
+            const VALUES: &'static [Self] = &[$(Self::$variant),*];
+            const WHAT: &'static str = $what;
+
+            fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $text,)*
+                }
+            }
+        }
+    };
+}
+pub(crate) use named_enum;

@@ -1,0 +1,10 @@
+//! Linux: owners from `/proc`, the cgroup2 file system and the user database.
+
+mod cgroups;
+mod processes;
+mod units;
+mod users;
+
+pub use cgroups::names as units;
+pub use processes::holders as processes;
+pub use users::{id as user_id, names as users};

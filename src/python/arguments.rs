@@ -1,0 +1,83 @@
+//! Keywords, read as the options of the command line.
+
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyFloat, PyInt, PyString};
+
+use crate::check::Check;
+use crate::cli;
+use crate::cli::options::{Api, OPTIONS, Takes};
+use crate::cli::reader::Arguments;
+use crate::python::range::Range;
+
+/// The check that the keywords of a function ask for.
+pub fn check(
+    api: Api,
+    types: Option<&Bound<'_, PyAny>>,
+    statuses: Option<&Bound<'_, PyAny>>,
+    keywords: Option<&Bound<'_, PyDict>>,
+) -> PyResult<Check> {
+    let mut arguments = Arguments::default();
+    set(&mut arguments, api, "types", types)?;
+    set(&mut arguments, api, "statuses", statuses)?;
+    for (name, value) in keywords.into_iter().flatten() {
+        let name: String = name.extract()?;
+        set(&mut arguments, api, &name, Some(&value))?;
+    }
+    let (command, read) = cli::command(&arguments);
+    read?;
+    Ok(command.check)
+}
+
+fn set(
+    arguments: &mut Arguments,
+    api: Api,
+    name: &str,
+    value: Option<&Bound<'_, PyAny>>,
+) -> PyResult<()> {
+    let known = OPTIONS.iter().find_map(|option| {
+        let keyword = option.keyword.filter(|keyword| keyword.name == name && keyword.of <= api)?;
+        Some((option, keyword))
+    });
+    let Some((option, keyword)) = known else {
+        return Err(PyTypeError::new_err(format!("unexpected keyword argument {name:?}")));
+    };
+    let Some(value) = value.filter(|value| !value.is_none()) else {
+        return Ok(());
+    };
+    let values = match option.takes {
+        Takes::Switch(_) if value.is_truthy()? == keyword.inverted => return Ok(()),
+        Takes::Switch(_) => vec![String::new()],
+        Takes::Several(..) => several(value)?,
+        Takes::Single(..) | Takes::Help | Takes::Version => vec![text(value)?],
+    };
+    arguments.set(option, values);
+    Ok(())
+}
+
+/// The text of what a command line could have said: anything else is not guessed at.
+fn text(value: &Bound<'_, PyAny>) -> PyResult<String> {
+    let plain = value.is_instance_of::<PyString>()
+        || value.is_instance_of::<PyInt>()
+        || value.is_instance_of::<PyFloat>()
+        || value.is_instance_of::<Range>()
+        // What the module ipaddress has.
+        || value.hasattr("packed")?
+        || value.hasattr("network_address")?;
+    if plain {
+        return value.str()?.extract();
+    }
+    let kind = value.get_type().name()?;
+    Err(PyValueError::new_err(format!(
+        "a value is a str, a number, a Range or an address, not {kind}"
+    )))
+}
+
+/// One value, or an iterable of them. A network is one value, though Python iterates over it.
+fn several(value: &Bound<'_, PyAny>) -> PyResult<Vec<String>> {
+    let one = value.is_instance_of::<PyString>() || value.hasattr("network_address")?;
+    match value.try_iter() {
+        Ok(values) if !one => values.map(|value| text(&value?)).collect(),
+        _ => Ok(vec![text(value)?]),
+    }
+}

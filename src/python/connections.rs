@@ -1,0 +1,194 @@
+//! Connections as Python objects.
+
+use std::net::SocketAddr;
+
+use pyo3::prelude::*;
+use pyo3::types::{PyAny, PyDict, PyTuple};
+
+use crate::cli::options::Api;
+use crate::collect::connections as collected;
+use crate::error::Error;
+use crate::name::{Named, named};
+use crate::owner::Process;
+use crate::python::arguments;
+use crate::python::fields::{fields, reduced};
+use crate::python::gil::released;
+use crate::run;
+
+/// One connection, as `ss -antup` shows it.
+#[pyclass(module = "network_connections", frozen, eq, hash)]
+#[derive(PartialEq, Eq, Hash)]
+pub struct Connection(collected::Connection);
+
+type Processes = Vec<(u32, String)>;
+
+#[pymethods]
+impl Connection {
+    #[new]
+    #[pyo3(signature = (
+        r#type, status, local_address, local_port, remote_address=None, remote_port=None,
+        recv_queue=None, send_queue=None, inode=None, uid=None, user=None, unit=None,
+        processes=None
+    ))]
+    #[allow(clippy::too_many_arguments)]
+    fn new(
+        r#type: &str,
+        status: &str,
+        local_address: &str,
+        local_port: u16,
+        remote_address: Option<&str>,
+        remote_port: Option<u16>,
+        recv_queue: Option<u32>,
+        send_queue: Option<u32>,
+        inode: Option<u64>,
+        uid: Option<u32>,
+        user: Option<&str>,
+        unit: Option<&str>,
+        processes: Option<Processes>,
+    ) -> PyResult<Self> {
+        let endpoint = |address: &str, port| -> PyResult<SocketAddr> {
+            let wrong = |_| Error::Argument(format!("{address:?} is no IP address"));
+            Ok(SocketAddr::new(address.parse().map_err(wrong)?, port))
+        };
+        if remote_address.is_some() != remote_port.is_some() {
+            let missing = "remote_address and remote_port go together".to_owned();
+            return Err(Error::Argument(missing).into());
+        }
+        let remote = remote_address.zip(remote_port);
+        let processes = processes.map(|processes| {
+            let process = |(pid, name): (u32, String)| Process { pid, name: name.into() };
+            processes.into_iter().map(process).collect()
+        });
+        Ok(Self(collected::Connection {
+            connection_type: named(r#type).map_err(Error::from)?,
+            status: named(status).map_err(Error::from)?,
+            local: endpoint(local_address, local_port)?,
+            remote: remote.map(|(address, port)| endpoint(address, port)).transpose()?,
+            recv_queue,
+            send_queue,
+            inode,
+            uid,
+            user: user.map(Into::into),
+            unit: unit.map(Into::into),
+            processes,
+            cgroup: None,
+        }))
+    }
+
+    #[getter]
+    fn r#type(&self) -> &'static str {
+        self.0.connection_type.name()
+    }
+
+    #[getter]
+    fn status(&self) -> &'static str {
+        self.0.status.name()
+    }
+
+    #[getter]
+    fn local_address(&self) -> String {
+        self.0.local.ip().to_string()
+    }
+
+    #[getter]
+    fn local_port(&self) -> u16 {
+        self.0.local.port()
+    }
+
+    #[getter]
+    fn remote_address(&self) -> Option<String> {
+        self.0.remote.map(|remote| remote.ip().to_string())
+    }
+
+    #[getter]
+    fn remote_port(&self) -> Option<u16> {
+        self.0.remote.map(|remote| remote.port())
+    }
+
+    #[getter]
+    fn recv_queue(&self) -> Option<u32> {
+        self.0.recv_queue
+    }
+
+    #[getter]
+    fn send_queue(&self) -> Option<u32> {
+        self.0.send_queue
+    }
+
+    #[getter]
+    fn inode(&self) -> Option<u64> {
+        self.0.inode
+    }
+
+    #[getter]
+    fn uid(&self) -> Option<u32> {
+        self.0.uid
+    }
+
+    #[getter]
+    fn user(&self) -> Option<&str> {
+        self.0.user.as_deref()
+    }
+
+    #[getter]
+    fn unit(&self) -> Option<&str> {
+        self.0.unit.as_deref()
+    }
+
+    #[getter]
+    fn processes<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyTuple>>> {
+        let Some(processes) = &self.0.processes else {
+            return Ok(None);
+        };
+        PyTuple::new(py, processes.iter().map(|process| (process.pid, &*process.name))).map(Some)
+    }
+
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+        fields(slf.as_any(), "Connection", &FIELDS)
+    }
+
+    fn __reduce__<'py>(
+        slf: &Bound<'py, Self>,
+    ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
+        reduced(slf.as_any(), &FIELDS)
+    }
+}
+
+const FIELDS: [&str; 13] = [
+    "type",
+    "status",
+    "local_address",
+    "local_port",
+    "remote_address",
+    "remote_port",
+    "recv_queue",
+    "send_queue",
+    "inode",
+    "uid",
+    "user",
+    "unit",
+    "processes",
+];
+
+/// This host's connections themselves, in the kernel's order.
+///
+/// Keywords select as in `count_connections`; `processes=True` adds the processes that have each
+/// connection.
+#[pyfunction]
+#[pyo3(
+    signature = (types=None, statuses=None, *, processes=false, **keywords),
+    text_signature = "(types=None, statuses=None, *, processes=False, local_port=None, \
+remote_port=None, local_address=None, remote_address=None, source='auto', timeout=8.0)"
+)]
+pub fn connections<'py>(
+    py: Python<'py>,
+    types: Option<&Bound<'py, PyAny>>,
+    statuses: Option<&Bound<'py, PyAny>>,
+    processes: bool,
+    keywords: Option<&Bound<'py, PyDict>>,
+) -> PyResult<Vec<Connection>> {
+    let check = arguments::check(Api::Connections, types, statuses, keywords)?;
+    let found =
+        released(py, |interrupted| run::connections(&check.question, processes, interrupted))?;
+    Ok(found.into_iter().map(Connection).collect())
+}

@@ -1,0 +1,37 @@
+//! Ranges as Python objects.
+
+use pyo3::prelude::*;
+use pyo3::types::PyString;
+
+use crate::error::Error;
+use crate::range;
+
+/// A Nagios threshold range: `value in Range("10:20")` is true where the value is fine.
+#[pyclass(module = "network_connections", frozen, eq, hash)]
+#[derive(PartialEq, Eq, Hash)]
+pub struct Range(range::Range);
+
+#[pymethods]
+impl Range {
+    #[new]
+    fn new(text: &str) -> PyResult<Self> {
+        Ok(Self(text.parse().map_err(Error::Range)?))
+    }
+
+    fn __contains__(&self, value: f64) -> bool {
+        self.0.contains(value)
+    }
+
+    fn __str__(&self) -> String {
+        self.0.to_string()
+    }
+
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+        let text = PyString::new(slf.py(), &slf.get().0.to_string());
+        Ok(format!("Range({})", text.repr()?))
+    }
+
+    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> (Bound<'py, PyAny>, (String,)) {
+        (slf.get_type().into_any(), (slf.get().0.to_string(),))
+    }
+}

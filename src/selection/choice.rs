@@ -1,0 +1,130 @@
+//! The chosen values of an enumeration.
+
+use std::marker::PhantomData;
+
+use crate::error::Error;
+use crate::name::{Named, Unknown, named};
+use crate::vocabulary::{ConnectionStatus, ConnectionType};
+
+/// A value that can be one of several.
+pub trait Member: Named {
+    /// The value's own bit in a set.
+    fn bit(self) -> u32;
+}
+
+impl Member for ConnectionType {
+    fn bit(self) -> u32 {
+        1 << self as u8
+    }
+}
+
+impl Member for ConnectionStatus {
+    fn bit(self) -> u32 {
+        1 << self as u8
+    }
+}
+
+/// The word that chooses every value.
+pub const ALL: &str = "all";
+
+/// The chosen values of one filter, and the words they were chosen by.
+#[derive(Clone, Debug)]
+pub struct Choice<T> {
+    bits: u32,
+    label: String,
+    values: PhantomData<T>,
+}
+
+impl<T: Member> Default for Choice<T> {
+    fn default() -> Self {
+        Self { bits: u32::MAX, label: ALL.to_owned(), values: PhantomData }
+    }
+}
+
+impl<T: Member> Choice<T> {
+    /// Chooses by names in any case; `all` chooses every value.
+    pub fn parse<S: AsRef<str>>(names: &[S]) -> Result<Self, Error> {
+        if names.is_empty() {
+            let valid = choices::<T>(|_| true).join(", ");
+            return Err(Error::Argument(format!("no {} is given (valid: {valid})", T::WHAT)));
+        }
+        let mut bits = 0;
+        for name in names.iter().map(AsRef::as_ref) {
+            bits |= if name.eq_ignore_ascii_case(ALL) {
+                u32::MAX
+            } else {
+                let unknown = |_| Unknown::new(T::WHAT, name, &choices::<T>(|_| true));
+                named::<T>(name).map_err(unknown)?.bit()
+            };
+        }
+        let label: Vec<_> = names.iter().map(|name| name.as_ref().to_ascii_lowercase()).collect();
+        Ok(Self { bits, label: label.join(","), values: PhantomData })
+    }
+
+    /// Chooses these values.
+    #[must_use]
+    pub fn of(values: &[T]) -> Self {
+        let names: Vec<_> = values.iter().map(|value| value.name().to_ascii_lowercase()).collect();
+        let bits = values.iter().fold(0, |bits, value| bits | value.bit());
+        Self { bits, label: names.join(","), values: PhantomData }
+    }
+
+    /// Whether `value` is chosen.
+    #[must_use]
+    pub fn contains(&self, value: T) -> bool {
+        self.bits & value.bit() != 0
+    }
+
+    /// The words it was chosen by, comma-separated.
+    #[must_use]
+    pub fn label(&self) -> &str {
+        &self.label
+    }
+}
+
+/// The words that some values are chosen by, in lower case, and the one that chooses all.
+#[must_use]
+pub fn choices<T: Member>(is_offered: impl Fn(T) -> bool) -> Vec<String> {
+    let offered = T::VALUES.iter().copied().filter(|value| is_offered(*value));
+    offered.map(|value| value.name().to_ascii_lowercase()).chain([ALL.to_owned()]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_in_any_case_and_the_label_as_given() {
+        let choice = Choice::<ConnectionStatus>::parse(&["Time_Wait", "LISTEN", "listen"])
+            .unwrap_or_else(|e| panic!("{e}"));
+        assert!(choice.contains(ConnectionStatus::TimeWait));
+        assert!(choice.contains(ConnectionStatus::Listen));
+        assert!(!choice.contains(ConnectionStatus::Established));
+        assert_eq!(choice.label(), "time_wait,listen,listen");
+    }
+
+    #[test]
+    fn all_among_others_is_all() {
+        let choice =
+            Choice::<ConnectionType>::parse(&["tcp6", "all"]).unwrap_or_else(|e| panic!("{e}"));
+        assert!(ConnectionType::VALUES.iter().copied().all(|t| choice.contains(t)));
+        assert_eq!(choice.label(), "tcp6,all");
+    }
+
+    #[test]
+    fn unknown_and_missing_names_list_the_valid_ones() {
+        let message = |names: &[&str]| {
+            Choice::<ConnectionType>::parse(names)
+                .map(|choice| choice.label().to_owned())
+                .map_err(|e| e.to_string())
+        };
+        assert_eq!(
+            message(&["tcp", "sctp"]),
+            Err("unknown type \"sctp\" (valid: tcp, tcp6, udp, udp6, all)".to_owned())
+        );
+        assert_eq!(
+            message(&[]),
+            Err("no type is given (valid: tcp, tcp6, udp, udp6, all)".to_owned())
+        );
+    }
+}

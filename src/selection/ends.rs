@@ -1,0 +1,188 @@
+//! Ports and addresses.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use crate::error::Error;
+
+/// Ports from `first` to `last`, both included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ports {
+    /// The lowest port.
+    pub first: u16,
+    /// The highest port.
+    pub last: u16,
+}
+
+impl Ports {
+    /// This port alone.
+    #[must_use]
+    pub const fn of(port: u16) -> Self {
+        Self { first: port, last: port }
+    }
+
+    /// How many they are.
+    #[must_use]
+    pub fn count(self) -> u64 {
+        u64::from(self.last.saturating_sub(self.first)) + 1
+    }
+
+    /// Whether `port` is one of them.
+    #[must_use]
+    pub const fn contains(self, port: u16) -> bool {
+        self.first <= port && port <= self.last
+    }
+}
+
+/// `443` or `8000-8099`.
+impl FromStr for Ports {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let (first, last) = text.split_once('-').unwrap_or((text, text));
+        let port = |digits: &str| {
+            digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse().ok()).flatten()
+        };
+        match (port(first), port(last)) {
+            (Some(first), Some(last)) if first <= last => Ok(Self { first, last }),
+            (Some(first), Some(last)) => Err(Error::Argument(format!(
+                "{text:?} ends before it begins (valid: {last}-{first})"
+            ))),
+            _ => Err(Error::Argument(format!(
+                "{text:?} is no port from 0 to 65535 and no range like 8000-8099"
+            ))),
+        }
+    }
+}
+
+/// An IP address, or all that share a prefix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Network {
+    /// The address, all bits after the prefix unset.
+    pub address: IpAddr,
+    /// The length of the prefix in bits.
+    pub prefix: u8,
+}
+
+impl Network {
+    /// This address alone.
+    #[must_use]
+    pub const fn of(address: IpAddr) -> Self {
+        Self { address, prefix: if address.is_ipv4() { 32 } else { 128 } }
+    }
+
+    /// Whether `address` is in it. An IPv4 network has the IPv4-mapped IPv6 addresses too.
+    #[must_use]
+    pub fn contains(&self, address: IpAddr) -> bool {
+        match (self.address, address) {
+            (IpAddr::V4(network), IpAddr::V4(address)) => {
+                (network.to_bits() ^ address.to_bits()) & v4_mask(self.prefix) == 0
+            }
+            (IpAddr::V4(_), IpAddr::V6(address)) => {
+                address.to_ipv4_mapped().is_some_and(|address| self.contains(address.into()))
+            }
+            (IpAddr::V6(network), IpAddr::V6(address)) => {
+                (network.to_bits() ^ address.to_bits()) & v6_mask(self.prefix) == 0
+            }
+            (IpAddr::V6(_), IpAddr::V4(_)) => false,
+        }
+    }
+}
+
+fn v4_mask(prefix: u8) -> u32 {
+    u32::MAX.checked_shl(32 - u32::from(prefix)).unwrap_or(0)
+}
+
+fn v6_mask(prefix: u8) -> u128 {
+    u128::MAX.checked_shl(128 - u32::from(prefix)).unwrap_or(0)
+}
+
+/// `192.0.2.7`, `192.0.2.0/24` or `2001:db8::/32`.
+impl FromStr for Network {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let (address, prefix) = match text.split_once('/') {
+            Some((address, prefix)) => (address, Some(prefix)),
+            None => (text, None),
+        };
+        let address: IpAddr = address.parse().map_err(|_| {
+            Error::Argument(format!(
+                "{text:?} is no IP address or network like 192.0.2.7, 192.0.2.0/24 or 2001:db8::/32"
+            ))
+        })?;
+        let bits = if address.is_ipv4() { 32 } else { 128 };
+        let prefix = match prefix {
+            None => bits,
+            Some(digits) => Some(digits)
+                .filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()))
+                .and_then(|digits| digits.parse().ok())
+                .filter(|prefix| *prefix <= bits)
+                .ok_or_else(|| {
+                    Error::Argument(format!("{text:?}: the prefix is not from 0 to {bits}"))
+                })?,
+        };
+        let network = match address {
+            IpAddr::V4(v4) => IpAddr::from((v4.to_bits() & v4_mask(prefix)).to_be_bytes()),
+            IpAddr::V6(v6) => IpAddr::from((v6.to_bits() & v6_mask(prefix)).to_be_bytes()),
+        };
+        if network == address {
+            Ok(Self { address, prefix })
+        } else {
+            Err(Error::Argument(format!(
+                "{text:?} has bits set after its prefix (valid: {network}/{prefix} or {address})"
+            )))
+        }
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.address, self.prefix)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_and_networks_that_do_not_parse_say_what_would_be_right() {
+        let ports = |text: &str| text.parse::<Ports>().map_err(|e| e.to_string());
+        assert_eq!(ports("8000-8099"), Ok(Ports { first: 8000, last: 8099 }));
+        assert_eq!(ports("0"), Ok(Ports { first: 0, last: 0 }));
+        for bad in ["", "65536", "-1", "1-", "-", "1-2-3", "+5", "http", "5 "] {
+            assert!(ports(bad).is_err_and(|e| e.contains("0 to 65535")), "{bad}");
+        }
+        assert_eq!(ports("9-5"), Err("\"9-5\" ends before it begins (valid: 5-9)".to_owned()));
+        let network = |text: &str| text.parse::<Network>().map_err(|e| e.to_string());
+        for bad in ["", "192.0.2", "192.0.2.0/33", "2001:db8::/129", "::/x", "::/", "fe80::1%lo"] {
+            assert!(network(bad).is_err(), "{bad}");
+        }
+        assert_eq!(
+            network("192.0.2.7/24"),
+            Err(
+                "\"192.0.2.7/24\" has bits set after its prefix (valid: 192.0.2.0/24 or 192.0.2.7)"
+                    .to_owned()
+            )
+        );
+    }
+
+    #[test]
+    fn a_network_has_its_addresses_and_an_ipv4_one_the_mapped_too() {
+        for (network, inside, outside) in [
+            ("192.0.2.0/24", "192.0.2.255", "192.0.3.0"),
+            ("192.0.2.0/24", "::ffff:192.0.2.1", "::192.0.2.1"),
+            ("0.0.0.0/0", "255.0.0.1", "::1"),
+            ("::/0", "::1", "127.0.0.1"),
+            ("2001:db8::/33", "2001:db8:7fff::", "2001:db8:8000::"),
+            ("192.0.2.7", "192.0.2.7", "192.0.2.6"),
+        ] {
+            let network: Network = network.parse().unwrap_or_else(|e| panic!("{e}"));
+            let address = |text: &str| text.parse().unwrap_or_else(|e| panic!("{text}: {e}"));
+            assert!(network.contains(address(inside)), "{inside} in {network}");
+            assert!(!network.contains(address(outside)), "{outside} not in {network}");
+        }
+    }
+}

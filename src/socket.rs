@@ -1,0 +1,58 @@
+//! What a socket can be asked, whichever source shows it.
+
+use std::net::SocketAddr;
+
+use crate::error::Error;
+use crate::vocabulary::{ConnectionStatus, ConnectionType};
+
+/// One socket as a source shows it: a view over its message or line whose fields are decoded
+/// when they are asked for.
+///
+/// A field that this source does not know answers [`Error::Unsupported`], one that cannot be
+/// decoded [`Error::Garbled`]; neither is ever replaced by a guess.
+pub trait Socket {
+    /// Family and protocol.
+    fn connection_type(&self) -> ConnectionType;
+
+    /// State.
+    fn status(&self) -> ConnectionStatus;
+
+    /// Local address and port; unspecified and 0 where the socket is not bound.
+    fn local(&self) -> Result<SocketAddr, Error>;
+
+    /// Remote address and port; unspecified and 0 where the socket is not connected.
+    fn remote(&self) -> Result<SocketAddr, Error>;
+
+    /// Bytes, or for a listening socket connections, that wait to be received and to be sent.
+    fn queues(&self) -> Result<(u32, u32), Error> {
+        Err(Error::Unsupported("the queues of sockets are not known here".to_owned()))
+    }
+
+    /// The socket's inode number, 0 where no process has it.
+    fn inode(&self) -> Result<u64, Error> {
+        Err(Error::Unsupported("the processes of sockets are not known here".to_owned()))
+    }
+
+    /// The user id that made the socket; `None` where nobody owns it.
+    fn uid(&self) -> Result<Option<u32>, Error> {
+        Err(Error::Unsupported("the users of sockets are not known here".to_owned()))
+    }
+
+    /// The id of the cgroup in which the socket was made; `None` where nobody owns it.
+    fn cgroup(&self) -> Result<Option<u64>, Error> {
+        Err(Error::Unsupported(
+            "the cgroups of sockets are not known here (only netlink on Linux 5.9 and newer has \
+             them)"
+                .to_owned(),
+        ))
+    }
+}
+
+/// The owner behind a user id that the kernel shows: what has no process any more, or not yet, is
+/// shown as root's.
+#[cfg(target_os = "linux")]
+#[must_use]
+pub(crate) fn owner(status: ConnectionStatus, inode: u64, uid: u32) -> Option<u32> {
+    let minisock = matches!(status, ConnectionStatus::TimeWait | ConnectionStatus::SynRecv);
+    (!minisock && (inode, uid) != (0, 0)).then_some(uid)
+}

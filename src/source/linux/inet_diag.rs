@@ -1,0 +1,473 @@
+//! The messages on a `NETLINK_SOCK_DIAG` socket: pure functions over bytes.
+//!
+//! Layouts and numbers are those of `linux/netlink.h`, `linux/sock_diag.h` and
+//! `linux/inet_diag.h`; all integers are in the byte order of the machine, ports and addresses in
+//! that of the network.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use crate::error::Error;
+use crate::selection::{Network, Ports, Selection};
+use crate::socket::{Socket, owner};
+use crate::vocabulary::{ConnectionStatus, ConnectionType, Protocol};
+
+const NLMSG_NOOP: u16 = 1;
+const NLMSG_ERROR: u16 = 2;
+const NLMSG_DONE: u16 = 3;
+const TCPDIAG_GETSOCK: u16 = 18;
+const SOCK_DIAG_BY_FAMILY: u16 = 20;
+
+const NLM_F_REQUEST: u16 = 0x01;
+const NLM_F_DUMP_INTR: u16 = 0x10;
+const NLM_F_DUMP: u16 = 0x300;
+
+const AF_INET: u8 = 2;
+const AF_INET6: u8 = 10;
+const IPPROTO_TCP: u8 = 6;
+const IPPROTO_UDP: u8 = 17;
+
+/// `INET_DIAG_CGROUP_ID`
+const CGROUP_ID: u16 = 21;
+
+/// `sizeof(struct nlmsghdr)`
+const HEADER: usize = 16;
+/// `sizeof(struct inet_diag_sockid)`
+const SOCKID: usize = 48;
+/// `struct inet_diag_msg`: where its fields begin, in the order of the header file. Of `idiag_family`
+/// and `idiag_state` it is at 0 and 1.
+mod field {
+    pub const ID_SPORT: usize = 4;
+    pub const ID_DPORT: usize = 6;
+    pub const ID_SRC: usize = 8;
+    pub const ID_DST: usize = 24;
+    pub const IDIAG_RQUEUE: usize = 56;
+    pub const IDIAG_WQUEUE: usize = 60;
+    pub const IDIAG_UID: usize = 64;
+    pub const IDIAG_INODE: usize = 68;
+    /// `sizeof(struct inet_diag_msg)`
+    pub const END: usize = 72;
+}
+
+/// One dump request, ready to be sent.
+#[derive(Clone, Debug)]
+pub struct Request {
+    bytes: Vec<u8>,
+    kind: u16,
+    sequence: u32,
+    protocol: Protocol,
+}
+
+impl Request {
+    /// The message for the kernel.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The messages of one datagram of the answer.
+    #[must_use]
+    pub fn messages<'a>(&self, datagram: &'a [u8]) -> Messages<'a> {
+        Messages {
+            rest: datagram,
+            kind: self.kind,
+            sequence: self.sequence,
+            protocol: self.protocol,
+            done: false,
+        }
+    }
+}
+
+/// The requests that answer a selection's share of one protocol: none where the kernel has none of
+/// the selected states.
+///
+/// A dump answers one family. TCP over both is asked for by the older `TCPDIAG_GETSOCK`, which
+/// walks the kernel's tables once for both families; UDP has no such request.
+#[must_use]
+pub fn requests(protocol: Protocol, selection: &Selection) -> Vec<Request> {
+    let states = selection.linux_mask(protocol);
+    if states == 0 {
+        return Vec::new();
+    }
+    let types: Vec<_> = selection.types_of(protocol).collect();
+    let payloads = match (protocol, types.as_slice()) {
+        (Protocol::Tcp, [_, _]) => vec![(TCPDIAG_GETSOCK, both_families(states))],
+        (_, types) => types.iter().map(|t| (SOCK_DIAG_BY_FAMILY, one_family(*t, states))).collect(),
+    };
+    let filter = filter(selection);
+    (1..)
+        .zip(payloads)
+        .map(|(sequence, (kind, mut payload))| {
+            payload.extend(&filter);
+            Request { bytes: message(kind, sequence, &payload), kind, sequence, protocol }
+        })
+        .collect()
+}
+
+/// A condition of the kernel's filter language (`INET_DIAG_REQ_BYTECODE`).
+#[derive(Clone, Copy, Debug)]
+enum Condition {
+    /// `INET_DIAG_BC_S_GE` and the like: the port is at least, or at most, this.
+    Port { code: u8, port: u16 },
+    /// `INET_DIAG_BC_S_COND`, `INET_DIAG_BC_D_COND`: the address has this prefix. The kernel takes
+    /// an IPv4 prefix to mean the IPv4-mapped addresses too.
+    Address { code: u8, network: Network },
+}
+
+impl Condition {
+    fn size(self) -> usize {
+        match self {
+            Self::Port { .. } => 2 * OP,
+            Self::Address { network, .. } => {
+                OP + 8 + if network.address.is_ipv4() { 4 } else { 16 }
+            }
+        }
+    }
+
+    fn write(self, no: usize, program: &mut Vec<u8>) {
+        match self {
+            Self::Port { code, port } => {
+                program.extend(op(code, self.size(), no));
+                program.extend(op(0, 0, usize::from(port)));
+            }
+            Self::Address { code, network } => {
+                program.extend(op(code, self.size(), no));
+                // struct inet_diag_hostcond, with any port
+                let family = if network.address.is_ipv4() { AF_INET } else { AF_INET6 };
+                program.extend([family, network.prefix, 0, 0]);
+                program.extend((-1_i32).to_ne_bytes());
+                match network.address {
+                    IpAddr::V4(address) => program.extend(address.octets()),
+                    IpAddr::V6(address) => program.extend(address.octets()),
+                }
+            }
+        }
+    }
+}
+
+/// `struct inet_diag_bc_op`: how far to go on where the condition holds, and where it does not.
+fn op(code: u8, yes: usize, no: usize) -> [u8; OP] {
+    let [n0, n1] = u16::try_from(no).unwrap_or(u16::MAX).to_ne_bytes();
+    [code, u8::try_from(yes).unwrap_or(u8::MAX), n0, n1]
+}
+
+/// `sizeof(struct inet_diag_bc_op)`
+const OP: usize = 4;
+const BC_JMP: u8 = 1;
+const BC_S_GE: u8 = 2;
+const BC_S_LE: u8 = 3;
+const BC_D_GE: u8 = 4;
+const BC_D_LE: u8 = 5;
+const BC_S_COND: u8 = 7;
+const BC_D_COND: u8 = 8;
+
+/// Longer filters are left to our own code: jumps are 16 bits wide.
+const LONGEST_FILTER: usize = 32 * 1024;
+
+/// The selection's ports and addresses as an attribute of a request, empty where there are none.
+fn filter(selection: &Selection) -> Vec<u8> {
+    let ports = |ports: &[Ports], at_least: u8, at_most: u8| -> Vec<Vec<Condition>> {
+        let both = |ports: &Ports| {
+            vec![
+                Condition::Port { code: at_least, port: ports.first },
+                Condition::Port { code: at_most, port: ports.last },
+            ]
+        };
+        ports.iter().map(both).collect()
+    };
+    let addresses = |networks: &[Network], code: u8| -> Vec<Vec<Condition>> {
+        networks.iter().map(|n| vec![Condition::Address { code, network: *n }]).collect()
+    };
+    let program = program(&[
+        ports(&selection.local_ports, BC_S_GE, BC_S_LE),
+        ports(&selection.remote_ports, BC_D_GE, BC_D_LE),
+        addresses(&selection.local_addresses, BC_S_COND),
+        addresses(&selection.remote_addresses, BC_D_COND),
+    ]);
+    if program.is_empty() || program.len() > LONGEST_FILTER {
+        return Vec::new();
+    }
+    // struct nlattr of type INET_DIAG_REQ_BYTECODE
+    let length = u16::try_from(4 + program.len()).unwrap_or(u16::MAX);
+    let mut attribute = length.to_ne_bytes().to_vec();
+    attribute.extend(1_u16.to_ne_bytes());
+    attribute.extend(program);
+    attribute
+}
+
+/// Compiles clauses that must all hold; a clause holds where all conditions of one of its
+/// alternatives do. An empty clause says nothing.
+///
+/// The program accepts where it ends exactly at its end and refuses where it jumps beyond. The
+/// kernel demands that every jump lands on an instruction that the way of only "yes" comes by.
+fn program(clauses: &[Vec<Vec<Condition>>]) -> Vec<u8> {
+    let conditions =
+        |alternative: &[Condition]| alternative.iter().map(|c| c.size()).sum::<usize>();
+    let size = |clause: &[Vec<Condition>]| {
+        let jumps = clause.len().saturating_sub(1) * OP;
+        clause.iter().map(|alternative| conditions(alternative)).sum::<usize>() + jumps
+    };
+    let end: usize = clauses.iter().map(|clause| size(clause)).sum();
+    let mut program = Vec::with_capacity(end);
+    for clause in clauses {
+        let clause_end = program.len() + size(clause);
+        for (number, alternative) in (1..).zip(clause) {
+            let last = number == clause.len();
+            let otherwise =
+                if last { end + OP } else { program.len() + conditions(alternative) + OP };
+            for condition in alternative {
+                condition.write(otherwise - program.len(), &mut program);
+            }
+            if !last {
+                program.extend(op(BC_JMP, OP, clause_end - program.len()));
+            }
+        }
+    }
+    program
+}
+
+/// `struct inet_diag_req_v2`
+fn one_family(connection_type: ConnectionType, states: u32) -> Vec<u8> {
+    let family = if connection_type.is_ipv6() { AF_INET6 } else { AF_INET };
+    let protocol = match connection_type.protocol() {
+        Protocol::Tcp => IPPROTO_TCP,
+        Protocol::Udp => IPPROTO_UDP,
+    };
+    let mut payload = vec![family, protocol, 0, 0];
+    payload.extend(states.to_ne_bytes());
+    payload.extend([0; SOCKID]);
+    payload
+}
+
+/// `struct inet_diag_req`: the kernel ignores its family and answers both.
+fn both_families(states: u32) -> Vec<u8> {
+    let mut payload = vec![AF_INET, 0, 0, 0];
+    payload.extend([0; SOCKID]);
+    payload.extend(states.to_ne_bytes());
+    payload.extend(0_u32.to_ne_bytes());
+    payload
+}
+
+/// `struct nlmsghdr` and a payload.
+fn message(kind: u16, sequence: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(HEADER + payload.len()).unwrap_or(u32::MAX);
+    let mut bytes = Vec::with_capacity(HEADER + payload.len());
+    bytes.extend(length.to_ne_bytes());
+    bytes.extend(kind.to_ne_bytes());
+    bytes.extend((NLM_F_REQUEST | NLM_F_DUMP).to_ne_bytes());
+    bytes.extend(sequence.to_ne_bytes());
+    bytes.extend(0_u32.to_ne_bytes());
+    bytes.extend(payload);
+    bytes
+}
+
+/// What a message of the answer says.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// One socket.
+    Message(Message<'a>),
+    /// The dump is complete.
+    Done,
+}
+
+/// Iterates over the messages of one datagram. After an error nothing more can be relied on.
+#[derive(Debug)]
+pub struct Messages<'a> {
+    rest: &'a [u8],
+    kind: u16,
+    sequence: u32,
+    protocol: Protocol,
+    done: bool,
+}
+
+impl<'a> Iterator for Messages<'a> {
+    type Item = Result<Event<'a>, Error>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if self.rest.is_empty() {
+                return None;
+            }
+            match self.event() {
+                Ok(None) => {}
+                Ok(Some(event)) => return Some(Ok(event)),
+                Err(error) => {
+                    self.rest = &[];
+                    return Some(Err(error));
+                }
+            }
+        }
+    }
+}
+
+impl<'a> Messages<'a> {
+    #[inline]
+    fn event(&mut self) -> Result<Option<Event<'a>>, Error> {
+        let header: &[u8; HEADER] = self.rest.first_chunk().ok_or_else(cut_short)?;
+        let [l0, l1, l2, l3, k0, k1, f0, f1, s0, s1, s2, s3, ..] = *header;
+        let length = u32::from_ne_bytes([l0, l1, l2, l3]) as usize;
+        let kind = u16::from_ne_bytes([k0, k1]);
+        let flags = u16::from_ne_bytes([f0, f1]);
+        let sequence = u32::from_ne_bytes([s0, s1, s2, s3]);
+        let payload = self.rest.get(HEADER..length).ok_or_else(cut_short)?;
+        self.rest = self.rest.get(length.next_multiple_of(4)..).unwrap_or(&[]);
+        if self.done {
+            return Err(garbled("a message after the end of the dump"));
+        }
+        if sequence != self.sequence {
+            return Err(garbled("an answer to another request"));
+        }
+        if flags & NLM_F_DUMP_INTR != 0 {
+            return Err(garbled("the dump is inconsistent (NLM_F_DUMP_INTR)"));
+        }
+        match kind {
+            kind if kind == self.kind => {
+                Message::new(self.protocol, payload).map(|socket| Some(Event::Message(socket)))
+            }
+            NLMSG_NOOP => Ok(None),
+            NLMSG_DONE => match code(payload)? {
+                code if code < 0 => Err(kernel("NLMSG_DONE", code)),
+                _ => {
+                    self.done = true;
+                    Ok(Some(Event::Done))
+                }
+            },
+            NLMSG_ERROR => match code(payload)? {
+                code if code < 0 => Err(kernel("NLMSG_ERROR", code)),
+                _ => Err(garbled("an acknowledgement instead of a dump")),
+            },
+            kind => Err(garbled(&format!("a message of unknown type {kind}"))),
+        }
+    }
+}
+
+/// The `int` that `NLMSG_ERROR` and `NLMSG_DONE` begin with.
+fn code(payload: &[u8]) -> Result<i32, Error> {
+    payload.first_chunk().map(|bytes| i32::from_ne_bytes(*bytes)).ok_or_else(cut_short)
+}
+
+fn kernel(call: &str, code: i32) -> Error {
+    Error::system(call, io::Error::from_raw_os_error(code.saturating_neg()))
+}
+
+#[cold]
+fn garbled(what: &str) -> Error {
+    Error::Garbled(format!("the kernel's answer is garbled: {what}"))
+}
+
+#[cold]
+fn cut_short() -> Error {
+    Error::Garbled("the kernel's answer is cut short".to_owned())
+}
+
+/// A view over one `struct inet_diag_msg` and its attributes.
+#[derive(Clone, Copy, Debug)]
+pub struct Message<'a> {
+    connection_type: ConnectionType,
+    status: ConnectionStatus,
+    fixed: &'a [u8; field::END],
+    attributes: &'a [u8],
+}
+
+impl<'a> Message<'a> {
+    #[inline]
+    fn new(protocol: Protocol, payload: &'a [u8]) -> Result<Self, Error> {
+        let (fixed, attributes): (&[u8; field::END], _) =
+            payload.split_first_chunk().ok_or_else(cut_short)?;
+        let [family, state, ..] = *fixed;
+        let ipv6 = match family {
+            AF_INET => false,
+            AF_INET6 => true,
+            _ => return Err(garbled(&format!("a socket of unknown family {family}"))),
+        };
+        let status = ConnectionStatus::from_linux(protocol, state)
+            .ok_or_else(|| garbled(&format!("a socket in unknown state {state}")))?;
+        Ok(Self { connection_type: ConnectionType::new(protocol, ipv6), status, fixed, attributes })
+    }
+
+    /// Port and address, each by the place of its field.
+    #[inline]
+    fn endpoint(&self, port: usize, address: usize) -> Result<SocketAddr, Error> {
+        let port = self.bytes(port).map(u16::from_be_bytes)?;
+        let address = if self.connection_type.is_ipv6() {
+            IpAddr::V6(Ipv6Addr::from(self.bytes::<16>(address)?))
+        } else {
+            IpAddr::V4(Ipv4Addr::from(self.bytes::<4>(address)?))
+        };
+        Ok(SocketAddr::new(address, port))
+    }
+
+    /// The payload of an attribute (`struct nlattr`).
+    #[inline]
+    fn attribute(&self, kind: u16) -> Result<Option<&'a [u8]>, Error> {
+        let mut rest = self.attributes;
+        while let Some([l0, l1, k0, k1]) = rest.first_chunk().copied() {
+            let length = usize::from(u16::from_ne_bytes([l0, l1]));
+            let payload = rest.get(4..length).ok_or_else(cut_short)?;
+            if u16::from_ne_bytes([k0, k1]) == kind {
+                return Ok(Some(payload));
+            }
+            rest = rest.get(length.next_multiple_of(4)..).unwrap_or(&[]);
+        }
+        Ok(None)
+    }
+
+    #[inline]
+    fn bytes<const N: usize>(&self, offset: usize) -> Result<[u8; N], Error> {
+        self.fixed.get(offset..).and_then(|rest| rest.first_chunk()).copied().ok_or_else(cut_short)
+    }
+}
+
+impl Socket for Message<'_> {
+    #[inline]
+    fn connection_type(&self) -> ConnectionType {
+        self.connection_type
+    }
+
+    #[inline]
+    fn status(&self) -> ConnectionStatus {
+        self.status
+    }
+
+    #[inline]
+    fn local(&self) -> Result<SocketAddr, Error> {
+        self.endpoint(field::ID_SPORT, field::ID_SRC)
+    }
+
+    #[inline]
+    fn remote(&self) -> Result<SocketAddr, Error> {
+        self.endpoint(field::ID_DPORT, field::ID_DST)
+    }
+
+    fn queues(&self) -> Result<(u32, u32), Error> {
+        let queue = |field| self.bytes(field).map(u32::from_ne_bytes);
+        Ok((queue(field::IDIAG_RQUEUE)?, queue(field::IDIAG_WQUEUE)?))
+    }
+
+    #[inline]
+    fn inode(&self) -> Result<u64, Error> {
+        self.bytes(field::IDIAG_INODE).map(u32::from_ne_bytes).map(u64::from)
+    }
+
+    #[inline]
+    fn uid(&self) -> Result<Option<u32>, Error> {
+        let uid = self.bytes(field::IDIAG_UID).map(u32::from_ne_bytes)?;
+        Ok(owner(self.status, self.inode()?, uid))
+    }
+
+    #[inline]
+    fn cgroup(&self) -> Result<Option<u64>, Error> {
+        match self.attribute(CGROUP_ID)? {
+            Some(id) => {
+                id.first_chunk().map(|id| Some(u64::from_ne_bytes(*id))).ok_or_else(cut_short)
+            }
+            // Neither what waits for its end nor what is not accepted yet has one.
+            None if self.inode()? == 0 => Ok(None),
+            None => Err(Error::Unsupported(
+                "this kernel does not tell the cgroups of sockets (Linux 5.9 and newer do)"
+                    .to_owned(),
+            )),
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! Linux: connections from `/proc/net/{tcp,tcp6,udp,udp6}` (`proc_net(5)`).
+//!
+//! The lesser source: under churn the kernel itself may skip a row of `/proc/net/tcp`.
+
+use std::io::Read;
+use std::os::fd::OwnedFd;
+
+use log::debug;
+use rustix::fs::{AtFlags, Mode, OFlags, fstatfs, open, openat, statat};
+use rustix::io::{Errno, read as read_file};
+
+use crate::collect::Collector;
+use crate::deadline::Deadline;
+use crate::error::Error;
+use crate::file_system::is_of_type;
+use crate::name::Named;
+use crate::selection::{Ports, Selection};
+use crate::source::linux::proc_table::{Lines, Row};
+use crate::source::summary::SocketSummary;
+use crate::vocabulary::{ConnectionType, Protocol};
+
+const CHUNK: usize = 64 * 1024;
+
+/// Hands every selected connection of one protocol to `dump`.
+pub fn read<C: Collector>(
+    protocol: Protocol,
+    selection: &Selection,
+    deadline: &Deadline,
+    dump: &mut C,
+) -> Result<(), Error> {
+    if selection.linux_mask(protocol) == 0 {
+        return Ok(());
+    }
+    let directory = NetDirectory::open()?;
+    for connection_type in selection.types_of(protocol) {
+        if let Some(table) = directory.open_table(connection_type)? {
+            let path = directory.path(connection_type.name());
+            read_table(&table, connection_type, &path, selection, deadline, dump)?;
+        }
+    }
+    Ok(())
+}
+
+/// The `net` directory of this very thread: `/proc/net` is that of the process's first one, which
+/// may live in another network namespace.
+struct NetDirectory {
+    descriptor: OwnedFd,
+    path: String,
+}
+
+impl NetDirectory {
+    fn open() -> Result<Self, Error> {
+        let open = |path: String| {
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            match open(&path, flags, Mode::empty()) {
+                Ok(descriptor) => Ok(Self { descriptor, path }),
+                Err(error) => Err(Error::system(path, error)),
+            }
+        };
+        open("/proc/thread-self/net".to_owned()).or_else(|error| {
+            // Before Linux 3.17 there was no thread-self.
+            open(format!("/proc/self/task/{}/net", rustix::thread::gettid())).map_err(|_| error)
+        })
+    }
+
+    fn path(&self, name: &str) -> String {
+        format!("{}/{name}", self.path)
+    }
+
+    /// A file of the kernel's, `None` where there is none of this name.
+    fn open_file(&self, name: &str) -> Result<Option<OwnedFd>, Error> {
+        let failed = |error| Error::system(self.path(name), error);
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        let file = match openat(&self.descriptor, name, flags, Mode::empty()) {
+            Err(Errno::NOENT) => return Ok(None),
+            file => file.map_err(failed)?,
+        };
+        // A file system that covers /proc could show anything.
+        if is_of_type(&fstatfs(&file).map_err(failed)?, rustix::fs::PROC_SUPER_MAGIC) {
+            Ok(Some(file))
+        } else {
+            Err(Error::Garbled(format!("{} is not the kernel's", self.path(name))))
+        }
+    }
+
+    /// The table of one type, `None` where the host has no IPv6.
+    fn open_table(&self, connection_type: ConnectionType) -> Result<Option<OwnedFd>, Error> {
+        if let Some(table) = self.open_file(connection_type.name())? {
+            return Ok(Some(table));
+        }
+        let ipv4 = ConnectionType::new(connection_type.protocol(), false);
+        let no_ipv6 = connection_type.is_ipv6()
+            && statat(&self.descriptor, ipv4.name(), AtFlags::empty()).is_ok();
+        if no_ipv6 { Ok(None) } else { Err(self.missing(connection_type.name())) }
+    }
+
+    /// The text of a small file, `None` where there is none of this name.
+    fn read(&self, name: &str) -> Result<Option<String>, Error> {
+        let Some(file) = self.open_file(name)? else {
+            return Ok(None);
+        };
+        let mut text = String::new();
+        let read = std::fs::File::from(file).read_to_string(&mut text);
+        read.map(|_| Some(text)).map_err(|error| Error::system(self.path(name), error))
+    }
+
+    /// What is said of a file that must be there.
+    fn missing(&self, name: &str) -> Error {
+        Error::system(self.path(name), Errno::NOENT)
+    }
+}
+
+fn read_table<C: Collector>(
+    table: &OwnedFd,
+    connection_type: ConnectionType,
+    path: &str,
+    selection: &Selection,
+    deadline: &Deadline,
+    dump: &mut C,
+) -> Result<(), Error> {
+    let mut buffer = vec![0; CHUNK];
+    let mut lines = Lines::default();
+    loop {
+        deadline.check()?;
+        let chunk = match read_file(table, &mut buffer) {
+            Ok(0) => break,
+            Ok(length) => buffer.get(..length).unwrap_or(&[]),
+            Err(Errno::INTR) => continue,
+            Err(error) => return Err(Error::system(path, error)),
+        };
+        lines.feed(chunk, |line| {
+            let row = Row::new(connection_type, line)
+                .map_err(|error| Error::Garbled(format!("{path}: {error}")))?;
+            if selection.matches(&row)? {
+                dump.add(&row)?;
+            }
+            Ok(())
+        })?;
+    }
+    let rows = lines.finish().map_err(|error| Error::Garbled(format!("{path}: {error}")))?;
+    debug!("{connection_type}: {rows} rows in {path}", connection_type = connection_type.name());
+    Ok(())
+}
+
+/// The ports that the kernel gives to outgoing connections (`ip_local_port_range` in `ip(7)`).
+pub fn ephemeral_ports() -> Option<Ports> {
+    let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").ok()?;
+    let mut ports = range.split_ascii_whitespace().map(str::parse);
+    match (ports.next()?, ports.next()?) {
+        (Ok(first), Ok(last)) if first <= last => Some(Ports { first, last }),
+        _ => None,
+    }
+}
+
+/// The kernel's own sums of sockets.
+pub fn summary() -> Result<SocketSummary, Error> {
+    let directory = NetDirectory::open()?;
+    let text = |name| directory.read(name)?.ok_or_else(|| directory.missing(name));
+    let sockstat6 = directory.read("sockstat6")?.unwrap_or_default();
+    SocketSummary::parse(&text("sockstat")?, &sockstat6, &text("snmp")?)
+}

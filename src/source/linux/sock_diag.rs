@@ -1,0 +1,123 @@
+//! Linux: connections from a `NETLINK_SOCK_DIAG` socket (`sock_diag(7)`); I/O only.
+
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use log::debug;
+use rustix::buffer::spare_capacity;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::net::{
+    AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, connect, netlink, recv, send,
+    socket_with,
+};
+
+use crate::collect::Collector;
+use crate::deadline::Deadline;
+use crate::error::Error;
+use crate::selection::Selection;
+use crate::source::linux::inet_diag::{self, Event, Request};
+use crate::vocabulary::Protocol;
+
+/// The kernel never fills more than this into one datagram of a dump.
+const DATAGRAM: usize = 32 * 1024;
+
+/// How long a wait may last before the deadline, and the caller's wish to stop, are looked at.
+const WAIT: Duration = Duration::from_millis(200);
+
+/// Hands every selected connection of one protocol to `dump`.
+pub fn read<C: Collector>(
+    protocol: Protocol,
+    selection: &Selection,
+    deadline: &Deadline,
+    dump: &mut C,
+) -> Result<(), Error> {
+    let requests = inet_diag::requests(protocol, selection);
+    if requests.is_empty() {
+        return Ok(());
+    }
+    let socket = open()?;
+    // Not zeroed: that would touch every page of it, and most answers need the first one only.
+    let mut buffer = Vec::with_capacity(DATAGRAM);
+    for request in &requests {
+        transmit(&socket, request, deadline)?;
+        let mut datagrams = 0_u32;
+        let mut done = false;
+        while !done {
+            let datagram = receive(&socket, &mut buffer, deadline)?;
+            datagrams += 1;
+            for event in request.messages(datagram) {
+                match event? {
+                    Event::Message(socket) if selection.matches(&socket)? => dump.add(&socket)?,
+                    Event::Message(_) => {}
+                    Event::Done => done = true,
+                }
+            }
+        }
+        debug!("{protocol}: complete after {datagrams} datagrams");
+    }
+    Ok(())
+}
+
+/// A socket that is connected to the kernel: nobody else's datagrams reach it.
+fn open() -> Result<OwnedFd, Error> {
+    let socket = socket_with(
+        AddressFamily::NETLINK,
+        SocketType::RAW,
+        SocketFlags::CLOEXEC,
+        Some(netlink::SOCK_DIAG),
+    )
+    .map_err(|e| Error::system("socket", e))?;
+    connect(&socket, &netlink::SocketAddrNetlink::new(0, 0))
+        .map_err(|e| Error::system("connect", e))?;
+    Ok(socket)
+}
+
+fn transmit(socket: &OwnedFd, request: &Request, deadline: &Deadline) -> Result<(), Error> {
+    loop {
+        deadline.check()?;
+        match send(socket, request.bytes(), SendFlags::empty()) {
+            Ok(sent) if sent == request.bytes().len() => return Ok(()),
+            Ok(_) => return Err(Error::Garbled("send: the request was cut short".to_owned())),
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(Error::system("send", error)),
+        }
+    }
+}
+
+/// The next datagram. The kernel writes it while it is asked for it, so it is asked first and
+/// waited for only where it has none.
+fn receive<'a>(
+    socket: &OwnedFd,
+    buffer: &'a mut Vec<u8>,
+    deadline: &Deadline,
+) -> Result<&'a [u8], Error> {
+    let flags = RecvFlags::DONTWAIT | RecvFlags::TRUNC;
+    let mut readable = false;
+    let length = loop {
+        deadline.check()?;
+        buffer.clear();
+        match recv(socket, spare_capacity(buffer), flags) {
+            Ok((_, length)) => break length,
+            Err(Errno::INTR) => {}
+            Err(Errno::AGAIN) if !readable => readable = wait(socket, deadline)?,
+            Err(error) => return Err(Error::system("recv", error)),
+        }
+    };
+    match buffer.get(..length) {
+        Some([]) => Err(Error::Garbled("recv: the kernel's answer is empty".to_owned())),
+        Some(datagram) => Ok(datagram),
+        None => Err(Error::Garbled(format!("recv: a datagram of {length} bytes was cut short"))),
+    }
+}
+
+/// Waits a little for a datagram, and says whether there is one.
+fn wait(socket: &OwnedFd, deadline: &Deadline) -> Result<bool, Error> {
+    let left = deadline.remaining()?.min(WAIT);
+    let timeout = Timespec::try_from(left).map_err(|_| Error::system("poll", Errno::INVAL))?;
+    match poll(&mut [PollFd::new(socket, PollFlags::IN)], Some(&timeout)) {
+        Ok(ready) => Ok(ready > 0),
+        Err(Errno::INTR) => Ok(false),
+        Err(error) => Err(Error::system("poll", error)),
+    }
+}

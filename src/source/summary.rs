@@ -1,0 +1,133 @@
+//! Linux: the kernel's own sums of sockets, from the texts of `/proc/net/{sockstat,sockstat6,snmp}`
+//! (`proc_net(5)`): what `ss -s` shows. They are not in a dump, and cost nothing.
+
+use crate::error::Error;
+
+/// Hands the names of all sums to a macro.
+macro_rules! sums {
+    ($then:ident) => {
+        $then! {
+            /// Sockets of every kind, UNIX ones included.
+            sockets,
+            /// TCP sockets, those in `TIME_WAIT` included.
+            tcp,
+            /// TCP sockets in `ESTABLISHED` or `CLOSE_WAIT` (`tcpCurrEstab`, RFC 4022).
+            tcp_established,
+            /// TCP sockets that are neither bound nor connected, and those in `TIME_WAIT`: as `ss` counts.
+            tcp_closed,
+            /// TCP sockets that no process has any more.
+            tcp_orphaned,
+            /// TCP sockets in `TIME_WAIT`.
+            tcp_time_wait,
+            /// TCP sockets over IPv4 in use.
+            tcp4,
+            /// TCP sockets over IPv6 in use.
+            tcp6,
+            /// UDP sockets over IPv4 in use.
+            udp4,
+            /// UDP sockets over IPv6 in use.
+            udp6,
+            /// Raw sockets over IPv4 in use.
+            raw4,
+            /// Raw sockets over IPv6 in use.
+            raw6,
+            /// IPv4 datagrams that are being put together.
+            frag4,
+            /// IPv6 datagrams that are being put together.
+            frag6,
+        }
+    };
+}
+#[cfg(feature = "python")]
+pub(crate) use sums;
+
+macro_rules! define {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// The sums. Those of one family are of sockets that are bound or connected ("in use").
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct SocketSummary {
+            $($(#[$doc])* pub $name: u64,)*
+        }
+    };
+}
+sums!(define);
+
+impl SocketSummary {
+    /// Reads the three files' texts; `sockstat6` is empty where the host has no IPv6.
+    pub fn parse(sockstat: &str, sockstat6: &str, snmp: &str) -> Result<Self, Error> {
+        let v4 = |row, field| value(sockstat, row, field);
+        let v6 =
+            |row, field| if sockstat6.is_empty() { Ok(0) } else { value(sockstat6, row, field) };
+        let (tcp4, tcp6) = (v4("TCP:", "inuse")?, v6("TCP6:", "inuse")?);
+        let (allocated, time_wait) = (v4("TCP:", "alloc")?, v4("TCP:", "tw")?);
+        Ok(Self {
+            sockets: v4("sockets:", "used")?,
+            tcp: allocated.saturating_add(time_wait),
+            tcp_established: column(snmp, "Tcp:", "CurrEstab")?,
+            tcp_closed: allocated
+                .saturating_add(time_wait)
+                .saturating_sub(tcp4.saturating_add(tcp6)),
+            tcp_orphaned: v4("TCP:", "orphan")?,
+            tcp_time_wait: time_wait,
+            tcp4,
+            tcp6,
+            udp4: v4("UDP:", "inuse")?,
+            udp6: v6("UDP6:", "inuse")?,
+            raw4: v4("RAW:", "inuse")?,
+            raw6: v6("RAW6:", "inuse")?,
+            frag4: v4("FRAG:", "inuse")?,
+            frag6: v6("FRAG6:", "inuse")?,
+        })
+    }
+}
+
+/// The number after a word in the row that begins with another: `TCP: inuse 5 orphan 0`.
+fn value(text: &str, row: &str, field: &str) -> Result<u64, Error> {
+    let missing = || Error::Garbled(format!("sockstat: no {field} of {row}"));
+    let mut words = words(text, row).ok_or_else(missing)?;
+    words.find(|word| *word == field);
+    words.next().and_then(|number| number.parse().ok()).ok_or_else(missing)
+}
+
+/// The number below a word: the first row that begins with `row` names, the second has numbers.
+fn column(text: &str, row: &str, field: &str) -> Result<u64, Error> {
+    let missing = || Error::Garbled(format!("snmp: no {field} of {row}"));
+    let mut rows = text.lines().filter(|line| line.starts_with(row));
+    let (names, numbers) = rows.next().zip(rows.next()).ok_or_else(missing)?;
+    let mut columns = names.split_whitespace().zip(numbers.split_whitespace());
+    let number = columns.find(|(name, _)| *name == field).map(|(_, number)| number);
+    number.and_then(|number| number.parse().ok()).ok_or_else(missing)
+}
+
+fn words<'a>(text: &'a str, row: &str) -> Option<std::str::SplitWhitespace<'a>> {
+    text.lines().find_map(|line| line.strip_prefix(row)).map(str::split_whitespace)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SOCKSTAT: &str = "sockets: used 149\nTCP: inuse 12 orphan 1 tw 3 alloc 20 mem 2\n\
+                            UDP: inuse 4 mem 0\nUDPLITE: inuse 0\nRAW: inuse 1\nFRAG: inuse 0 memory 0\n";
+    const SOCKSTAT6: &str = "TCP6: inuse 5\nUDP6: inuse 2\nUDPLITE6: inuse 0\nRAW6: inuse 1\n\
+                             FRAG6: inuse 0 memory 0\n";
+    const SNMP: &str = "Ip: Forwarding\nIp: 1\nTcp: RtoAlgorithm CurrEstab\nTcp: 1 7\n";
+
+    #[test]
+    fn what_ss_shows() {
+        let summary = SocketSummary::parse(SOCKSTAT, SOCKSTAT6, SNMP);
+        let summary = summary.unwrap_or_else(|e| panic!("{e}"));
+        assert_eq!((summary.sockets, summary.tcp, summary.tcp_established), (149, 23, 7));
+        assert_eq!((summary.tcp_closed, summary.tcp_orphaned, summary.tcp_time_wait), (6, 1, 3));
+        assert_eq!((summary.tcp4, summary.tcp6, summary.udp4, summary.udp6), (12, 5, 4, 2));
+    }
+
+    #[test]
+    fn without_ipv6_there_are_none_and_what_is_missing_is_an_error() {
+        let summary = SocketSummary::parse(SOCKSTAT, "", SNMP);
+        assert!(summary.is_ok_and(|summary| summary.tcp6 == 0));
+        for (sockstat, snmp) in [("", SNMP), (SOCKSTAT, ""), ("TCP: inuse x\n", SNMP)] {
+            assert!(SocketSummary::parse(sockstat, "", snmp).is_err());
+        }
+    }
+}
