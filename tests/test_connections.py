@@ -19,6 +19,7 @@ from asking import USERS, Shown
 from conftest import Tampered
 from harness import NO_SOCKETS, PATIENCE, Command, python
 from lab import namespaces, owners
+from lab.names import LOWER, TYPES
 from lab.owners import NAMELESS, Owned, OwnedLab, owned_lab
 from model import Question
 from network_connections import Connection, connections, count_connections
@@ -236,8 +237,8 @@ def test_processes_only_where_they_are_asked_for(lab: OwnedLab) -> None:
 
 
 QUESTIONS = [
-    *(Question((kind,)) for kind in (*model.TYPES, "all")),
-    *(Question(statuses=(status.lower(),)) for status in (*model.STATUSES, "all")),
+    *(Question((kind,)) for kind in (*TYPES, "all")),
+    *(Question(statuses=(status,)) for status in (*LOWER, "all")),
     Question(("tcp", "udp6"), ("listen", "none", "time_wait")),
     Question(("udp",), ("listen",)),
     Question(local_port=("9010",)),

@@ -28,6 +28,7 @@ import pytest
 from asking import USERS, Asker, Shown, asker, shown, steady
 from harness import Command, Done
 from lab import namespaces, oracles
+from lab.names import TYPES
 from lab.states import StateLab, state_lab
 
 pytestmark = pytest.mark.skipif(bool(namespaces.missing()), reason=namespaces.missing() or "-")
@@ -85,7 +86,7 @@ def outcome(done: Done, sockets: Sequence[Shown]) -> str:
     assert done.returncode == 0, done
     counts = {group["label"]: group["count"] for group in answer["groups"]}
     for hidden in ((), ("tcp6",), ("udp6",), ("tcp6", "udp6")):
-        types = tuple(kind for kind in model.TYPES if kind not in hidden)
+        types = tuple(kind for kind in TYPES if kind not in hidden)
         if counts == model.answer(model.Question(types), sockets).counts:
             but = f" but none of {' and '.join(hidden)}" if hidden else ""
             return f"right counts{but}, from {answer['source']}"

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from lab import namespaces, oracles
 from lab.churn import churn
+from lab.names import TYPES
 from lab.states import PLAN, StateLab, state_lab
 
 pytestmark = pytest.mark.skipif(bool(namespaces.missing()), reason=namespaces.missing() or "-")
@@ -63,7 +64,7 @@ def test_proc_net_and_ss_agree_on_every_field(lab: StateLab) -> None:
 def test_proc_net_shows_nobody_the_same(lab: StateLab) -> None:
     rows = [
         row
-        for kind in oracles.TYPES
+        for kind in TYPES
         for row in oracles.parse_proc_net(
             kind, namespaces.run(lab.ns, ["cat", f"/proc/net/{kind}"], user="nobody").stdout
         )

@@ -19,7 +19,8 @@ import pytest
 from asking import USERS, WAYS, Asker, asker
 from conftest import Tampered
 from harness import NO_SOCKETS, Command, Done, one_line
-from lab import namespaces, oracles, owners
+from lab import namespaces, owners
+from lab.names import TYPES
 from lab.owners import NAMELESS, Answer, Host, Owned, OwnedLab, actor, after, owned_lab, private
 
 pytestmark = pytest.mark.skipif(bool(owners.missing()), reason=owners.missing() or "-")
@@ -130,7 +131,7 @@ def test_owners_are_who_ss_says(lab: OwnedLab, someone: Asker) -> None:
         selected = [
             socket
             for socket in sockets
-            if socket.row.type in asked.get("types", oracles.TYPES)
+            if socket.row.type in asked.get("types", TYPES)
             and socket.row.status.lower() in asked.get("statuses", [socket.row.status.lower()])
             and socket.row.local[1] in asked.get("local_port", [socket.row.local[1]])
         ]

@@ -19,6 +19,7 @@ import pytest
 from asking import SOURCES, USERS, WAYS, Asker, Shown, asker, shown, steady
 from harness import Command, Done
 from lab import namespaces, oracles
+from lab.names import STATUSES, TYPES
 from lab.states import StateLab, state_lab
 from model import GROUPS, SMALL, Question
 from prometheus_client.parser import text_string_to_metric_families
@@ -94,9 +95,9 @@ def combinations(number: int) -> list[Question]:
 def _combination(chance: random.Random) -> Question:
     fields: dict[str, Any] = {"group_by": chance.choice(GROUPS)}
     if chance.random() < 0.4:
-        fields["types"] = tuple(chance.sample(model.TYPES, chance.randint(1, 3)))
+        fields["types"] = tuple(chance.sample(TYPES, chance.randint(1, 3)))
     if chance.random() < 0.4:
-        statuses = chance.sample(model.STATUSES, chance.randint(3, 9))
+        statuses = chance.sample(STATUSES, chance.randint(3, 9))
         fields["statuses"] = tuple(status.lower() for status in statuses)
     for option, values in OPTIONS.items():
         if chance.random() < 0.4:
@@ -146,7 +147,7 @@ def _keys(asked: Question) -> list[str]:
 def _sockets(key: str) -> list[Shown]:
     """Every socket that has a port or an address at both ends."""
     ends = []
-    for kind in model.TYPES:
+    for kind in TYPES:
         if key.isdigit():
             ends.append((kind, ("::", int(key))))
         elif (address := model.canonical(key)).version == 6:
@@ -156,7 +157,7 @@ def _sockets(key: str) -> list[Shown]:
     return [
         Shown(kind, status, end, end)
         for kind, end in ends
-        for status in model.STATUSES
+        for status in STATUSES
         if kind.startswith("udp") == (status == "NONE")
     ]
 
@@ -237,7 +238,7 @@ def test_the_questions_find_something_and_alert(lab: StateLab) -> None:
 def _ss(ns: str, asked: Question, user: str) -> list[oracles.Row]:
     """Let ss select: the kernel filters for it, and then it filters once more."""
     rows = []
-    for kind in model.TYPES:
+    for kind in TYPES:
         clauses = [
             clause
             for option, end in (("local_port", "sport"), ("remote_port", "dport"))

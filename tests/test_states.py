@@ -14,23 +14,21 @@ import pytest
 from asking import SOURCES, USERS, WAYS, Asker, asker, steady
 from harness import Command, Done
 from lab import namespaces, oracles
+from lab.names import LOWER, STATUSES, TYPES
 from lab.states import StateLab, state_lab
 from model import Question
 
 pytestmark = pytest.mark.skipif(bool(namespaces.missing()), reason=namespaces.missing() or "-")
 
-TYPES = (*model.TYPES, "all")
-STATUSES = (*(status.lower() for status in model.STATUSES), "all")
-
 
 def questions() -> list[Question]:
     """Every type with every status, and sets of them: repeated, and in any order."""
-    pairs = itertools.product(TYPES, STATUSES)
+    pairs = itertools.product((*TYPES, "all"), (*LOWER, "all"))
     asked = [Question(), *(Question((kind,), (status,)) for kind, status in pairs)]
     chance = random.Random(3)
     for _ in range(60):
-        types = chance.choices(model.TYPES, k=chance.randint(0, 4))
-        statuses = chance.choices(STATUSES[:-1], k=chance.randint(0, 6))
+        types = chance.choices(TYPES, k=chance.randint(0, 4))
+        statuses = chance.choices(LOWER, k=chance.randint(0, 6))
         asked.append(Question(tuple(types), tuple(statuses)))
     return asked
 
@@ -96,8 +94,8 @@ def test_the_api_counts_what_psutil_shows_root(
 
         ((_, _, (psutil, answers)),) = steady(lab, "root", [None], ask)
     for asked, counts in zip(questions, answers):
-        types = [word for word in asked.types if word != "all"] or model.TYPES
-        statuses = [word for word in asked.statuses if word != "all"] or model.STATUSES
+        types = [word for word in asked.types if word != "all"] or TYPES
+        statuses = [word for word in asked.statuses if word != "all"] or STATUSES
         wanted = {f"{kind}_{status.upper()}" for kind in types for status in statuses}
         assert counts == {group: psutil[group] for group in wanted & psutil.keys()}, asked
 

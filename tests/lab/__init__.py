@@ -3,6 +3,7 @@
 namespaces  a pair of network namespaces joined by a veth, and ways to work inside one
 states      a lab that holds sockets in every state Linux shows, with known counts
 oracles     /proc/net, ss and psutil, read without any code of the thing under test
+names       of types and statuses, for all of these and for what the tests expect
 churn       connections opened and closed as fast as possible next to known stable ones
 
 Everything happens inside namespaces made here and needs root; `namespaces.missing()` says
