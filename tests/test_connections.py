@@ -15,7 +15,7 @@ from typing import Any
 
 import model
 import pytest
-from asking import USERS, Shown
+from asking import USERS, Shown, steady
 from conftest import Tampered
 from harness import NO_SOCKETS, PATIENCE, Command, python
 from lab import namespaces, owners
@@ -163,19 +163,6 @@ def ask(
     return answers
 
 
-def steady(
-    lab: OwnedLab, user: str, nobodys: Mapping[str, Command], asked: Sequence[Mapping[str, Any]]
-) -> tuple[list[Owned], list[list[Connection]]]:
-    """Ask while the lab does not change: what ss shows this user meanwhile, and the answers."""
-    for _ in range(5):
-        lab.states.refresh()
-        before = owners.read_ss(lab.ns, user)
-        answers = ask(lab, user, nobodys, asked)
-        if owners.read_ss(lab.ns, user) == before:
-            return before, answers
-    raise AssertionError("the lab changes all the time")
-
-
 def expected(lab: OwnedLab, socket: Owned, source: str) -> tuple[Any, ...]:
     """Return the fields of a socket that ss shows."""
     row = socket.row
@@ -206,7 +193,7 @@ def test_every_field_is_what_ss_says(
 ) -> None:
     sources = ("auto", "netlink", "procfs")
     keywords = [{"processes": True, "source": source} for source in sources]
-    sockets, answers = steady(lab, user, nobodys, keywords)
+    sockets, answers = steady(lab.states, lab.look(user), lambda: ask(lab, user, nobodys, keywords))
     for source, found in zip(sources, answers):
         wanted = sorted((expected(lab, socket, source) for socket in sockets), key=repr)
         assert sorted(map(fields, found), key=repr) == wanted
@@ -266,7 +253,10 @@ def shown(each: Connection) -> Shown:
 def test_every_selection(lab: OwnedLab, nobodys: Mapping[str, Command], source: str) -> None:
     questions = [dataclasses.replace(asked, source=source) for asked in QUESTIONS]
     keywords = [asked.keywords("count_connections") for asked in questions]
-    sockets, answers = steady(lab, "root", nobodys, [{"source": source}, *keywords])
+    calls = [{"source": source}, *keywords]
+    sockets, answers = steady(
+        lab.states, lab.look("root"), lambda: ask(lab, "root", nobodys, calls)
+    )
     everything, *selections = answers
     assert len(everything) == len(sockets)
     nonempty = 0

@@ -25,7 +25,7 @@ import harness
 import model
 import page
 import pytest
-from asking import USERS, Asker, Shown, asker, shown, steady
+from asking import USERS, Asker, Shown, asker, one_by_one, shown
 from harness import Command, Done
 from lab import namespaces, oracles
 from lab.names import TYPES
@@ -224,7 +224,7 @@ def _results(lab: StateLab, someone: Asker, faults: Sequence[Fault]) -> dict[Fau
 
     return {
         fault: outcome(done, sockets)
-        for fault, sockets, done in steady(lab, someone.user, faults, ask)
+        for fault, sockets, done in one_by_one(lab, someone.user, faults, ask)
     }
 
 
@@ -490,7 +490,7 @@ def test_surroundings_that_are_odd(lab: StateLab, users: Mapping[str, Asker]) ->
         arguments = (f"--source={asked}", "--format=json", "--timeout=30")
         return users[user].run(way, *arguments, before=odd.before)
 
-    for (odd, asked, user, way), sockets, done in steady(lab, "root", questions, ask):
+    for (odd, asked, user, way), sockets, done in one_by_one(lab, "root", questions, ask):
         text = outcome(done, sockets)
         assert text == odd.outcomes[asked], (odd.what, asked, user, way)
         rows[odd.what, asked, text] = None

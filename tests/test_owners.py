@@ -12,11 +12,11 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Callable, TypeVar
+from typing import Any
 
 import harness
 import pytest
-from asking import USERS, WAYS, Asker, asker
+from asking import USERS, WAYS, Asker, asker, steady
 from conftest import Tampered
 from harness import NO_SOCKETS, Command, Done, one_line
 from lab import namespaces, owners
@@ -24,8 +24,6 @@ from lab.names import TYPES
 from lab.owners import NAMELESS, Answer, Host, Owned, OwnedLab, actor, after, owned_lab, private
 
 pytestmark = pytest.mark.skipif(bool(owners.missing()), reason=owners.missing() or "-")
-
-T = TypeVar("T")
 
 GROUPS = ("user", "unit", "process")
 KERNEL = "(kernel)"
@@ -73,17 +71,6 @@ def expected(by: str, sockets: Sequence[Owned], lab: OwnedLab, unseen: str) -> d
     return dict(collections.Counter(map(label, sockets)))
 
 
-def steady(lab: OwnedLab, user: str, ask: Callable[[], T]) -> tuple[list[Owned], T]:
-    """Ask while the lab does not change: what ss shows this user meanwhile, and the answer."""
-    for _ in range(5):
-        lab.states.refresh()
-        before = owners.read_ss(lab.ns, user)
-        answer = ask()
-        if owners.read_ss(lab.ns, user) == before:
-            return before, answer
-    raise AssertionError("the lab changes all the time")
-
-
 # In every state Linux has.
 
 
@@ -121,7 +108,7 @@ def test_owners_are_who_ss_says(lab: OwnedLab, someone: Asker) -> None:
         for selection in SELECTIONS.values()
         for source in ("", "netlink", "procfs")
     ]
-    sockets, answers = steady(lab, someone.user, lambda: someone.api(calls))
+    sockets, answers = steady(lab.states, lab.look(someone.user), lambda: someone.api(calls))
     unseen = OTHERS if someone.user == "nobody" or some_are_hidden() else NO_PROCESS
     seen = set()
     for (_, asked), counts in zip(calls, answers):
@@ -153,7 +140,7 @@ def test_the_command_says_so_too(lab: OwnedLab, someone: Asker, way: str) -> Non
     def ask() -> list[Done]:
         return [someone.run(way, f"--group-by={by}", "--format=json", PATIENT) for by in GROUPS]
 
-    sockets, answers = steady(lab, someone.user, ask)
+    sockets, answers = steady(lab.states, lab.look(someone.user), ask)
     unseen = OTHERS if someone.user == "nobody" else NO_PROCESS
     for by, done in zip(GROUPS, answers):
         assert groups(done) == expected(by, sockets, lab, unseen)

@@ -16,7 +16,7 @@ from typing import Any
 import harness
 import model
 import pytest
-from asking import SOURCES, USERS, WAYS, Asker, Shown, asker, shown, steady
+from asking import SOURCES, USERS, WAYS, Asker, Shown, asker, one_by_one, shown
 from harness import Command, Done
 from lab import namespaces, oracles
 from lab.names import STATUSES, TYPES
@@ -193,7 +193,7 @@ def test_the_api_answers_every_question(lab: StateLab, someone: Asker, source: s
         functions = ("check", "count_connections")
         return someone.api([(function, asked.keywords(function)) for function in functions])
 
-    for asked, sockets, (checked, counts) in steady(lab, someone.user, questions, ask):
+    for asked, sockets, (checked, counts) in one_by_one(lab, someone.user, questions, ask):
         expected = model.answer(asked, sockets)
         assert "error" not in checked, (asked, checked)
         assert list(counts.items()) == list(expected.counts.items()), asked
@@ -218,14 +218,14 @@ def test_the_command_answers_every_question(
     def ask(asked: Question) -> Done:
         return someone.run(way, *asked.arguments())
 
-    for asked, sockets, done in steady(lab, someone.user, questions, ask):
+    for asked, sockets, done in one_by_one(lab, someone.user, questions, ask):
         expected = model.answer(asked, sockets)
         assert (done.stdout, done.stderr) == (f"{expected.line}\n", ""), asked
         assert done.returncode == expected.state, asked
 
 
 def test_the_questions_find_something_and_alert(lab: StateLab) -> None:
-    ((_, sockets, _),) = steady(lab, "root", [None], lambda _: None)
+    ((_, sockets, _),) = one_by_one(lab, "root", [None], lambda _: None)
     answers = [model.answer(asked, sockets) for asked in QUESTIONS]
     assert collections.Counter(answer.state for answer in answers).keys() == {0, 1, 2, 3}
     assert sum(answer.total > 0 for answer in answers) > len(answers) / 2
@@ -293,7 +293,7 @@ def test_ss_selects_the_same(lab: StateLab, nobodys: Mapping[str, Command], user
             call = ("count_connections", asked.keywords("count_connections"))
             return someone.api([call]), _ss(lab.ns, asked, user)
 
-        for asked, sockets, ((counts,), rows) in steady(lab, user, questions, ask):
+        for asked, sockets, ((counts,), rows) in one_by_one(lab, user, questions, ask):
             assert counts == oracles.counts(rows), asked
             assert shown(rows) == model.selected(asked, sockets), asked
 
@@ -366,7 +366,7 @@ def test_the_command_prints_both_formats(lab: StateLab, root: Asker, way: str) -
         formats = ("json", "prometheus")
         return [root.run(way, *asked.arguments(), f"--format={name}") for name in formats]
 
-    for asked, sockets, (as_json, as_prometheus) in steady(lab, "root", questions, ask):
+    for asked, sockets, (as_json, as_prometheus) in one_by_one(lab, "root", questions, ask):
         expected = model.answer(asked, sockets)
         for done in (as_json, as_prometheus):
             assert (done.stderr, done.returncode) == ("", expected.state), asked

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 
 import model
 import pytest
-from asking import SOURCES, USERS, WAYS, Asker, asker, steady
+from asking import SOURCES, USERS, WAYS, Asker, asker, one_by_one
 from harness import Command, Done
 from lab import namespaces, oracles
 from lab.names import LOWER, STATUSES, TYPES
@@ -58,7 +58,7 @@ def test_the_api_counts_what_the_oracles_show(lab: StateLab, someone: Asker, sou
         (counts,) = someone.api([("count_connections", asked.keywords("count_connections"))])
         return dict(counts)
 
-    for asked, sockets, counts in steady(lab, someone.user, questions, ask):
+    for asked, sockets, counts in one_by_one(lab, someone.user, questions, ask):
         expected = model.answer(asked, sockets).counts
         assert list(counts.items()) == list(expected.items()), asked
 
@@ -73,7 +73,7 @@ def test_the_command_counts_what_the_oracles_show(
     def ask(asked: Question) -> Done:
         return someone.run(way, *asked.arguments())
 
-    for asked, sockets, done in steady(lab, someone.user, questions, ask):
+    for asked, sockets, done in one_by_one(lab, someone.user, questions, ask):
         expected = model.answer(asked, sockets).line
         assert (done.stdout, done.stderr, done.returncode) == (f"{expected}\n", "", 0), asked
 
@@ -92,7 +92,7 @@ def test_the_api_counts_what_psutil_shows_root(
             ]
             return oracles.read_psutil(lab.ns, sys.executable), root.api(calls)
 
-        ((_, _, (psutil, answers)),) = steady(lab, "root", [None], ask)
+        ((_, _, (psutil, answers)),) = one_by_one(lab, "root", [None], ask)
     for asked, counts in zip(questions, answers):
         types = [word for word in asked.types if word != "all"] or TYPES
         statuses = [word for word in asked.statuses if word != "all"] or STATUSES
@@ -101,7 +101,7 @@ def test_the_api_counts_what_psutil_shows_root(
 
 
 def test_the_answers_expected_are_what_the_lab_holds(lab: StateLab) -> None:
-    ((_, sockets, _),) = steady(lab, "root", [None], lambda _: None)
+    ((_, sockets, _),) = one_by_one(lab, "root", [None], lambda _: None)
     assert model.answer(Question(), sockets).counts == lab.counts
     for (kind, status), number in lab.expected.items():
         asked = Question((kind,), (status,))
