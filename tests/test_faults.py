@@ -14,7 +14,6 @@ import json
 import os
 import platform
 import re
-import shutil
 import socket
 import sys
 import tempfile
@@ -26,10 +25,12 @@ import model
 import page
 import pytest
 from asking import USERS, Asker, Shown, asker, one_by_one, shown
+from conftest import Place
 from harness import Command, Done
 from lab import namespaces, oracles
 from lab.names import TYPES
-from lab.states import StateLab, state_lab
+from lab.states import StateLab
+from lab.tools import lacking
 
 pytestmark = pytest.mark.skipif(bool(namespaces.missing()), reason=namespaces.missing() or "-")
 needs_strace = pytest.mark.skipif(bool(harness.no_strace()), reason=harness.no_strace() or "-")
@@ -54,15 +55,22 @@ HEAD = ("fault", "source asked", "outcome")
 
 
 @pytest.fixture(scope="module")
-def lab() -> Iterator[StateLab]:
-    with state_lab() as made:
+def users(lab: StateLab, nobodys: Mapping[str, Command]) -> Iterator[dict[str, Asker]]:
+    with _users(lab.ns, nobodys) as made:
         yield made
 
 
 @pytest.fixture(scope="module")
-def users(lab: StateLab, nobodys: Mapping[str, Command]) -> Iterator[dict[str, Asker]]:
+def anywhere(place: Place, nobodys: Mapping[str, Command]) -> Iterator[dict[str, Asker]]:
+    """Let users ask where it does not matter what sockets there are."""
+    with _users(str(place.ns), nobodys) as made:
+        yield made
+
+
+@contextlib.contextmanager
+def _users(ns: str, nobodys: Mapping[str, Command]) -> Iterator[dict[str, Asker]]:
     with contextlib.ExitStack() as stack:
-        yield {user: stack.enter_context(asker(lab.ns, user, nobodys)) for user in USERS}
+        yield {user: stack.enter_context(asker(ns, user, nobodys)) for user in USERS}
 
 
 # What came of a run, in the words of the page
@@ -474,7 +482,7 @@ def surroundings() -> list[Surroundings]:
 @pytest.mark.skipif(
     platform.machine() not in _SOCKET, reason="no numbers for seccomp on this architecture"
 )
-@pytest.mark.skipif(shutil.which("unshare") is None, reason="the command unshare is not installed")
+@pytest.mark.skipif(bool(lacking("unshare")), reason=lacking("unshare") or "-")
 def test_surroundings_that_are_odd(lab: StateLab, users: Mapping[str, Asker]) -> None:
     rows: dict[tuple[str, str, str], None] = {}
     questions = [
@@ -498,12 +506,12 @@ def test_surroundings_that_are_odd(lab: StateLab, users: Mapping[str, Asker]) ->
 
 
 @needs_strace
-def test_a_kernel_that_never_answers(users: Mapping[str, Asker]) -> None:
+def test_a_kernel_that_never_answers(anywhere: Mapping[str, Asker]) -> None:
     rows = []
     for asked in ("auto", "netlink"):
         for way in WAYS:
             arguments = (f"--source={asked}", "--format=json", "--timeout=1")
-            done = users["root"].run(way, *arguments, before=harness.tampered(harness.SILENT))
+            done = anywhere["root"].run(way, *arguments, before=harness.tampered(harness.SILENT))
             assert outcome(done, ()) == TIMEOUT
             if way == "api":
                 assert json.loads(done.stdout)["error"] == "TimeoutError"
@@ -512,17 +520,17 @@ def test_a_kernel_that_never_answers(users: Mapping[str, Asker]) -> None:
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_the_line_names_both_causes(users: Mapping[str, Asker], way: str) -> None:
+def test_the_line_names_both_causes(anywhere: Mapping[str, Asker], way: str) -> None:
     before = [*mounted("umount -l /proc"), *seccomp("EPERM")]
     line = unknown(f"netlink: socket: {says('EPERM')}", f"procfs: {NO_NET}")
     for user in USERS:
         if way == "api":
-            done = users[user].run(way, "--format=json", before=before)
+            done = anywhere[user].run(way, "--format=json", before=before)
             answer = json.loads(done.stdout)
             assert (answer["error"], answer["errno"]) == ("PermissionError", errno.EPERM)
             said = answer["message"]
         else:
-            said = harness.one_line(users[user].run(way, before=before))
+            said = harness.one_line(anywhere[user].run(way, before=before))
         assert f"UNKNOWN: `{said}`" == line
 
 

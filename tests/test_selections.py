@@ -8,7 +8,6 @@ import ipaddress
 import json
 import random
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -17,14 +16,14 @@ import harness
 import model
 import pytest
 from asking import SOURCES, USERS, WAYS, Asker, Shown, asker, one_by_one, shown
+from conftest import Place
 from harness import Command, Done
-from lab import namespaces, oracles
+from lab import oracles
 from lab.names import STATUSES, TYPES
-from lab.states import StateLab, state_lab
+from lab.states import StateLab
+from lab.tools import lacking
 from model import GROUPS, SMALL, Question
 from prometheus_client.parser import text_string_to_metric_families
-
-pytestmark = pytest.mark.skipif(bool(namespaces.missing()), reason=namespaces.missing() or "-")
 
 # Nothing is bound to it here.
 ANY = "0.0.0.0"  # noqa: S104
@@ -165,17 +164,18 @@ def _sockets(key: str) -> list[Shown]:
 QUESTIONS = [*one_option(), *combinations(120)]
 
 
-@pytest.fixture(scope="module")
-def lab() -> Iterator[StateLab]:
-    with state_lab() as made:
-        yield made
-
-
 @pytest.fixture(scope="module", params=USERS)
 def someone(
     request: pytest.FixtureRequest, lab: StateLab, nobodys: Mapping[str, Command]
 ) -> Iterator[Asker]:
     with asker(lab.ns, request.param, nobodys) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def anywhere(place: Place, nobodys: Mapping[str, Command]) -> Iterator[Asker]:
+    """Let root ask where it does not matter what sockets there are."""
+    with asker(str(place.ns), "root", nobodys) as made:
         yield made
 
 
@@ -376,20 +376,20 @@ def test_the_command_prints_both_formats(lab: StateLab, root: Asker, way: str) -
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_what_cannot_be_counted_is_unknown_in_both_formats(root: Asker, way: str) -> None:
-    done = root.run(way, "--format=json", "-w=1:0")
+def test_what_cannot_be_counted_is_unknown_in_both_formats(anywhere: Asker, way: str) -> None:
+    done = anywhere.run(way, "--format=json", "-w=1:0")
     assert (done.stderr, done.returncode) == ("", 3)
     answer = json.loads(done.stdout)
     assert answer.keys() == {"schema", "state", "message"}
     assert answer["state"] == 3
     assert "1 must not be greater than end 0" in answer["message"]
-    done = root.run(way, "--format=prometheus", "-w=1:0")
+    done = anywhere.run(way, "--format=prometheus", "-w=1:0")
     assert (done.stderr, done.returncode) == ("", 3)
     assert _samples(done.stdout) == {("network_connections_check_state",): 3}
     assert "1 must not be greater than end 0" in done.stdout
 
 
-@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
+@pytest.mark.skipif(bool(lacking("promtool")), reason=lacking("promtool") or "-")
 @pytest.mark.parametrize("args", [["-c5"], ["-w=1:0"], *([f"--group-by={g}"] for g in GROUPS)])
 def test_promtool_finds_no_fault(root: Asker, args: list[str]) -> None:
     done = root.run("native", "--format=prometheus", *args)
@@ -538,19 +538,19 @@ BAD: tuple[tuple[tuple[str, ...], tuple[str, ...], dict[str, Any] | None], ...] 
 
 @pytest.mark.parametrize(("args", "named", "keywords"), BAD, ids=[" ".join(b[0]) for b in BAD])
 def test_bad_input_is_named(
-    root: Asker,
+    anywhere: Asker,
     args: tuple[str, ...],
     named: tuple[str, ...],
     keywords: dict[str, Any] | None,
 ) -> None:
     for way in WAYS:
-        done = root.run(way, *args)
+        done = anywhere.run(way, *args)
         assert done.returncode == 3
         assert re.fullmatch(r"[^\n]+\n", done.stdout)
         assert all(word in done.stdout for word in named), done.stdout
         assert not done.stderr or done.stderr.startswith("usage: ")
     if keywords is not None:
-        (answer,) = root.api([("check", keywords)])
+        (answer,) = anywhere.api([("check", keywords)])
         assert answer["error"] == "ValueError"
         # It knows its own keyword, or speaks of the option.
         assert all(word in answer["text"] for word in named[1:]), answer

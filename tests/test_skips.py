@@ -1,4 +1,4 @@
-"""Where everything can run, a test that is skipped fails, and says why."""
+"""A skipped test says why, and what to install; where everything can run, it fails."""
 
 from __future__ import annotations
 

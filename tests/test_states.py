@@ -13,12 +13,10 @@ import model
 import pytest
 from asking import SOURCES, USERS, WAYS, Asker, asker, one_by_one
 from harness import Command, Done
-from lab import namespaces, oracles
+from lab import oracles
 from lab.names import LOWER, STATUSES, TYPES
-from lab.states import StateLab, state_lab
+from lab.states import StateLab
 from model import Question
-
-pytestmark = pytest.mark.skipif(bool(namespaces.missing()), reason=namespaces.missing() or "-")
 
 
 def questions() -> list[Question]:
@@ -34,12 +32,6 @@ def questions() -> list[Question]:
 
 
 QUESTIONS = questions()
-
-
-@pytest.fixture(scope="module")
-def lab() -> Iterator[StateLab]:
-    with state_lab() as made:
-        yield made
 
 
 @pytest.fixture(scope="module", params=USERS)
