@@ -16,7 +16,7 @@ from typing import TypeVar
 import harness
 import pytest
 from harness import Command
-from lab import namespaces, owners, states
+from lab import namespaces, owners, states, tools
 from lab.owners import OwnedLab
 from lab.states import StateLab
 
@@ -42,6 +42,17 @@ def _unskipped(report: Report) -> Report:
         report.outcome = "failed"
         report.longrepr = f"{report.nodeid} must not be skipped: {reason}"
     return report
+
+
+# Around pytest's own, so that it comes after the reasons, and before the line that counts.
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Generator[None]:
+    yield
+    skipped = terminalreporter.stats.get("skipped", [])
+    if packages := tools.packages(str(report.longrepr) for report in skipped):
+        terminalreporter.write_line(
+            f"To run the skipped tests too: apt-get install {' '.join(packages)}"
+        )
 
 
 # What is done to system calls and users would be done to Wine or qemu.
