@@ -733,7 +733,7 @@ def test_thresholds_by_process(host: Host) -> None:
         )
         perfdata = "'groups'=3 'largest'=4 'total'=9"
         assert done == (f"{message}|{perfdata}\n", "", 1 if any(marks) else 0), key
-    # What the issue begins with: any process with more than so many.
+    # A plain range: any process with more than so many.
     done = host.ask("--group-by=process", "-c", "2")
     assert done.stdout.count("[CRITICAL]") == 2
 
