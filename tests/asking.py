@@ -19,6 +19,7 @@ from lab.states import StateLab
 
 Q = TypeVar("Q")
 A = TypeVar("A")
+S = TypeVar("S")
 
 SOURCES = ("netlink", "procfs")
 USERS = ("root", "nobody")
@@ -143,36 +144,42 @@ def shown(rows: Sequence[oracles.Row]) -> list[Shown]:
 
 
 def steady(
+    lab: StateLab, look: Callable[[], Sequence[Sequence[S]]], ask: Callable[[], A]
+) -> tuple[list[S], A]:
+    """Ask while a lab does not change: the sockets that are shown meanwhile, and the answer.
+
+    `look` is what oracles show; they must all show the same, before and after.
+    """
+    for _ in range(5):
+        lab.refresh()
+        first, *others = before = look()
+        answer = ask()
+        if all(other == first for other in others) and look() == before:
+            return list(first), answer
+    raise AssertionError("the oracles differ, or the lab changes all the time")
+
+
+def one_by_one(
     lab: StateLab, user: str, questions: Sequence[Q], ask: Callable[[Q], A]
 ) -> Iterator[tuple[Q, list[Shown], A]]:
-    """Ask questions while the lab does not change: each, all sockets meanwhile, and the answer.
+    """Ask questions, a few at a time while the lab does not change: as `steady()` for each."""
+    left = list(questions)
 
-    Both oracles must show the same sockets before and after a few of the questions.
-    """
-    start = 0
-    while start < len(questions):
-        for _ in range(5):
-            lab.refresh()
-            # Only minisocks change by themselves: they are gone after 60 seconds.
-            until = time.monotonic() + 20
-            before = _seen(lab.ns, user)
-            answers: list[A] = []
-            for question in questions[start : start + 50]:
-                answers.append(ask(question))
-                if time.monotonic() > until:
-                    break
-            if len(before) == 1 and _seen(lab.ns, user) == before:
+    def look() -> list[list[Shown]]:
+        return [shown(oracles.read_proc_net(lab.ns)), shown(oracles.read_ss(lab.ns, user=user))]
+
+    def some() -> list[A]:
+        # Only minisocks change by themselves: they are gone after 60 seconds.
+        until = time.monotonic() + 20
+        answers: list[A] = []
+        for question in left[:50]:
+            answers.append(ask(question))
+            if time.monotonic() > until:
                 break
-        else:
-            raise AssertionError("the oracles differ, or the lab changes all the time")
-        sockets = list(before.pop())
-        for question, answer in zip(questions[start:], answers):
+        return answers
+
+    while left:
+        sockets, answers = steady(lab, look, some)
+        for question, answer in zip(left, answers):
             yield question, sockets, answer
-        start += len(answers)
-
-
-def _seen(ns: str, user: str) -> set[tuple[Shown, ...]]:
-    return {
-        tuple(shown(oracles.read_proc_net(ns))),
-        tuple(shown(oracles.read_ss(ns, user=user))),
-    }
+        del left[: len(answers)]

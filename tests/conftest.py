@@ -16,7 +16,9 @@ from typing import TypeVar
 import harness
 import pytest
 from harness import Command
-from lab import namespaces
+from lab import namespaces, owners, states, tools
+from lab.owners import OwnedLab
+from lab.states import StateLab
 
 Tampered = Callable[..., list[str]]
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
@@ -42,8 +44,19 @@ def _unskipped(report: Report) -> Report:
     return report
 
 
+# Around pytest's own, so that it comes after the reasons, and before the line that counts.
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Generator[None]:
+    yield
+    skipped = terminalreporter.stats.get("skipped", [])
+    if packages := tools.packages(str(report.longrepr) for report in skipped):
+        terminalreporter.write_line(
+            f"To run the skipped tests too: apt-get install {' '.join(packages)}"
+        )
+
+
 # What is done to system calls and users would be done to Wine or qemu.
-_NOT_THROUGH_A_RUNNER = {"lab", "nobodys", "place", "tampered"}
+_NOT_THROUGH_A_RUNNER = {"lab", "nobodys", "owned", "place", "tampered"}
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -153,6 +166,31 @@ def one_listener() -> Iterator[Place]:
     place = contextlib.nullcontext() if harness.WINDOWS else _namespace()
     with place as ns, _listener(ns, socket.AF_INET, "127.0.0.1"):
         yield Place(ns, {"tcp_LISTEN": 1})
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[StateLab]:
+    """Return a few hundred sockets in every state there is."""
+    if reason := states.missing():
+        pytest.skip(reason)
+    with states.state_lab() as made:
+        yield made
+
+
+@pytest.fixture
+def fresh(lab: StateLab) -> StateLab:
+    """Return the same with all the time left that sockets have."""
+    lab.refresh()
+    return lab
+
+
+@pytest.fixture(scope="module")
+def owned() -> Iterator[OwnedLab]:
+    """Return sockets in every state, and others of several users, units and processes."""
+    if reason := states.missing() or owners.missing():
+        pytest.skip(reason)
+    with owners.owned_lab() as made:
+        yield made
 
 
 @contextlib.contextmanager

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import network_connections
+from lab.tools import lacking
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = Path(network_connections.__file__).parent
@@ -174,8 +175,8 @@ NO_SOCKETS = "socket:error=EPERM"
 @functools.cache
 def no_strace() -> str:
     """Why system calls cannot be tampered with here; empty if they can."""
-    if shutil.which("strace") is None:
-        return "the command strace is not installed"
+    if reason := lacking("strace"):
+        return reason
     line = [*tampered(NO_SOCKETS), "true"]
     probe = subprocess.run(line, capture_output=True, text=True, check=False)
     return "" if probe.returncode == 0 else f"strace: {probe.stderr.strip()}"
@@ -239,8 +240,8 @@ def no_nobody() -> str:
     """Why nothing can be run as the user nobody; empty if it can."""
     if os.geteuid() != 0:
         return "only root can become nobody"
-    if shutil.which("setpriv") is None:
-        return "the command setpriv is not installed"
+    if reason := lacking("setpriv"):
+        return reason
     return "" if nobodys_python() else "no interpreter that nobody may run"
 
 

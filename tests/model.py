@@ -11,23 +11,9 @@ from dataclasses import dataclass
 from typing import Any, Union
 
 from asking import Shown
+from lab.names import STATUSES, TYPES
 from lib.base import match_range
 
-TYPES = ("tcp", "tcp6", "udp", "udp6")
-STATUSES = (
-    "ESTABLISHED",
-    "SYN_SENT",
-    "SYN_RECV",
-    "FIN_WAIT1",
-    "FIN_WAIT2",
-    "TIME_WAIT",
-    "CLOSE",
-    "CLOSE_WAIT",
-    "LAST_ACK",
-    "LISTEN",
-    "CLOSING",
-    "NONE",
-)
 SMALL = ("type-status", "type", "status")
 GROUPS = (*SMALL, "local-port", "remote-port", "local-address", "remote-address")
 STATES = ("OK", "WARNING", "CRITICAL", "UNKNOWN")

@@ -8,24 +8,10 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
+from lab.names import LOWER, TYPES
 from lib.base import match_range
 from network_connections import _core
 
-TYPES = ("tcp", "tcp6", "udp", "udp6")
-STATUSES = (
-    "established",
-    "syn_sent",
-    "syn_recv",
-    "fin_wait1",
-    "fin_wait2",
-    "time_wait",
-    "close",
-    "close_wait",
-    "last_ack",
-    "listen",
-    "closing",
-    "none",
-)
 # argparse of 3.9 fails over an empty value that is attached to a switch, as in -h=.
 REFUSED = (SystemExit, IndexError)
 
@@ -38,7 +24,7 @@ REFERENCE: tuple[Option, ...] = (
     (("--always-ok",), {"dest": "ALWAYS_OK", "action": "store_true"}),
     (
         ("--conn-status",),
-        {"dest": "CONN_STATUS", "action": "append", "choices": [*STATUSES, "all"]},
+        {"dest": "CONN_STATUS", "action": "append", "choices": [*LOWER, "all"]},
     ),
     (("--conn-type",), {"dest": "CONN_TYPE", "action": "append", "choices": [*TYPES, "all"]}),
     (("-c", "--critical"), {"dest": "CRIT"}),

@@ -24,11 +24,12 @@ import network_connections
 import pytest
 from conftest import Place, Tampered
 from harness import SILENT, Command, Done, python
+from lab.names import TYPES
 from lab.namespaces import inside
 from network_connections import CheckResult, check, count_connections
 
 LOGGER = "network_connections"
-VALID_TYPES = "valid: tcp, tcp6, udp, udp6, all"
+VALID_TYPES = f"valid: {', '.join(TYPES)}, all"
 
 
 @pytest.fixture

@@ -13,11 +13,12 @@ import reference
 from harness import Command, Done, connections, sources
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from lab.names import LOWER, TYPES
 from network_connections import _core, plugin
 
 # A different count for every group: the answer shows what was selected, and how it was judged.
 FOUND = ["ESTABLISHED", "FIN_WAIT1", "FIN_WAIT2", "TIME_WAIT", "LISTEN", "NONE"]
-GROUPS = [f"{kind}_{status}" for kind in reference.TYPES for status in FOUND]
+GROUPS = [f"{kind}_{status}" for kind in TYPES for status in FOUND]
 FIXTURES: dict[str, dict[str, int]] = {
     "first": {group: number for number, group in enumerate(GROUPS, 1)},
     "second": {"udp_NONE": 7, "tcp6_DELETE_TCB": 5},
@@ -33,8 +34,8 @@ if sys.version_info >= (3, 14):
     UNKNOWN = [word for word in UNKNOWN if not re.match(r"-\.?\d", word)]
 COMBINED = ["-hV", "-Vh", "-hw5", "-hw", "-hx", "-Vc=5", "-h=", "-hh"]
 VALUES = {
-    "--conn-status": [*reference.STATUSES, "all", "bound", "LISTEN", ""],
-    "--conn-type": [*reference.TYPES, "all", "sctp", ""],
+    "--conn-status": [*LOWER, "all", "bound", "LISTEN", ""],
+    "--conn-type": [*TYPES, "all", "sctp", ""],
     "--critical": WORDS[8:],
     "--warning": WORDS[8:],
     "--test": ["first", "second", "second,,0", " first , , ", "[]", "nowhere", ""],
@@ -236,7 +237,7 @@ def test_strict_names_what_is_stray(args: list[str], named: str, command: Comman
         (["--conn-type=sctp"], ["--conn-type", '"sctp"', "all, tcp, tcp6, udp, udp6"]),
         (["--conn-type=TCP"], ["--conn-type", '"TCP"', "all, tcp, tcp6, udp, udp6"]),
         (["--conn-type="], ["--conn-type", '""', "all, tcp, tcp6, udp, udp6"]),
-        (["--conn-status", "bound"], ["--conn-status", '"bound"', *reference.STATUSES, "all"]),
+        (["--conn-status", "bound"], ["--conn-status", '"bound"', *LOWER, "all"]),
         (["-w"], ["--warning"]),
         (["--crit"], ["--critical"]),
         (["-w", "--no"], ["--warning"]),

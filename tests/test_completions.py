@@ -6,13 +6,13 @@ import functools
 import os
 import pty
 import select
-import shutil
 import subprocess
 import time
 from pathlib import Path
 
 import harness
 import pytest
+from lab.tools import lacking
 
 
 @functools.cache
@@ -25,8 +25,8 @@ def generated(*what: str) -> str:
 
 
 def needs(tool: str) -> None:
-    if shutil.which(tool) is None:
-        pytest.skip(f"the command {tool} is not installed")
+    if reason := lacking(tool):
+        pytest.skip(reason)
 
 
 @pytest.mark.parametrize(

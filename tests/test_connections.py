@@ -10,16 +10,17 @@ import pickle
 import pwd
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import model
 import pytest
-from asking import USERS, Shown
+from asking import USERS, Shown, steady
 from conftest import Tampered
 from harness import NO_SOCKETS, PATIENCE, Command, python
-from lab import namespaces, owners
-from lab.owners import NAMELESS, Owned, OwnedLab, owned_lab
+from lab import namespaces
+from lab.names import LOWER, TYPES
+from lab.owners import NAMELESS, Owned, OwnedLab
 from model import Question
 from network_connections import Connection, connections, count_connections
 
@@ -126,8 +127,6 @@ def test_wrong_arguments() -> None:
 
 # What they say.
 
-real = pytest.mark.skipif(bool(owners.missing()), reason=owners.missing() or "-")
-
 # Answers a list of keywords with a list of connections for each, however busy the host is.
 _ASK = """
 import json, pickle, sys
@@ -137,19 +136,13 @@ sys.stdout.buffer.write(pickle.dumps(answers))
 """
 
 
-@pytest.fixture(scope="module")
-def lab() -> Iterator[OwnedLab]:
-    with owned_lab() as made:
-        yield made
-
-
 def ask(
-    lab: OwnedLab, user: str, nobodys: Mapping[str, Command], asked: Sequence[Mapping[str, Any]]
+    owned: OwnedLab, user: str, nobodys: Mapping[str, Command], asked: Sequence[Mapping[str, Any]]
 ) -> list[list[Connection]]:
     """Ask as this user, in a process of its own."""
     command = nobodys["python"]
     line = [sys.executable if user == "root" else command.argv[0], "-c", _ASK, json.dumps(asked)]
-    with namespaces.inside(lab.ns):
+    with namespaces.inside(owned.ns):
         done = subprocess.run(
             namespaces.command(None, line, user),
             capture_output=True,
@@ -162,20 +155,7 @@ def ask(
     return answers
 
 
-def steady(
-    lab: OwnedLab, user: str, nobodys: Mapping[str, Command], asked: Sequence[Mapping[str, Any]]
-) -> tuple[list[Owned], list[list[Connection]]]:
-    """Ask while the lab does not change: what ss shows this user meanwhile, and the answers."""
-    for _ in range(5):
-        lab.states.refresh()
-        before = owners.read_ss(lab.ns, user)
-        answers = ask(lab, user, nobodys, asked)
-        if owners.read_ss(lab.ns, user) == before:
-            return before, answers
-    raise AssertionError("the lab changes all the time")
-
-
-def expected(lab: OwnedLab, socket: Owned, source: str) -> tuple[Any, ...]:
+def expected(owned: OwnedLab, socket: Owned, source: str) -> tuple[Any, ...]:
     """Return the fields of a socket that ss shows."""
     row = socket.row
     try:
@@ -193,21 +173,22 @@ def expected(lab: OwnedLab, socket: Owned, source: str) -> tuple[Any, ...]:
         row.inode,
         socket.uid,
         user,
-        None if source == "procfs" else lab.unit(socket.cgroup),
+        None if source == "procfs" else owned.unit(socket.cgroup),
         socket.holders,
     )
 
 
-@real
 @pytest.mark.parametrize("user", USERS)
 def test_every_field_is_what_ss_says(
-    lab: OwnedLab, nobodys: Mapping[str, Command], user: str
+    owned: OwnedLab, nobodys: Mapping[str, Command], user: str
 ) -> None:
     sources = ("auto", "netlink", "procfs")
     keywords = [{"processes": True, "source": source} for source in sources]
-    sockets, answers = steady(lab, user, nobodys, keywords)
+    sockets, answers = steady(
+        owned.states, owned.look(user), lambda: ask(owned, user, nobodys, keywords)
+    )
     for source, found in zip(sources, answers):
-        wanted = sorted((expected(lab, socket, source) for socket in sockets), key=repr)
+        wanted = sorted((expected(owned, socket, source) for socket in sockets), key=repr)
         assert sorted(map(fields, found), key=repr) == wanted
         assert all(type(connection) is Connection for connection in found)
     # There is something of everything.
@@ -224,10 +205,9 @@ def test_every_field_is_what_ss_says(
     assert any("nobodys" in dict(row.processes or ()).values() for row in found)
 
 
-@real
-def test_processes_only_where_they_are_asked_for(lab: OwnedLab) -> None:
-    lab.states.refresh()
-    with namespaces.inside(lab.ns):
+def test_processes_only_where_they_are_asked_for(owned: OwnedLab) -> None:
+    owned.states.refresh()
+    with namespaces.inside(owned.ns):
         without = connections("udp", timeout=60)
         also = connections("udp", processes=True, timeout=60)
     assert {connection.processes for connection in without} == {None}
@@ -236,8 +216,8 @@ def test_processes_only_where_they_are_asked_for(lab: OwnedLab) -> None:
 
 
 QUESTIONS = [
-    *(Question((kind,)) for kind in (*model.TYPES, "all")),
-    *(Question(statuses=(status.lower(),)) for status in (*model.STATUSES, "all")),
+    *(Question((kind,)) for kind in (*TYPES, "all")),
+    *(Question(statuses=(status,)) for status in (*LOWER, "all")),
     Question(("tcp", "udp6"), ("listen", "none", "time_wait")),
     Question(("udp",), ("listen",)),
     Question(local_port=("9010",)),
@@ -260,12 +240,14 @@ def shown(each: Connection) -> Shown:
     return Shown(each.type, each.status, local, remote)
 
 
-@real
 @pytest.mark.parametrize("source", ["netlink", "procfs"])
-def test_every_selection(lab: OwnedLab, nobodys: Mapping[str, Command], source: str) -> None:
+def test_every_selection(owned: OwnedLab, nobodys: Mapping[str, Command], source: str) -> None:
     questions = [dataclasses.replace(asked, source=source) for asked in QUESTIONS]
     keywords = [asked.keywords("count_connections") for asked in questions]
-    sockets, answers = steady(lab, "root", nobodys, [{"source": source}, *keywords])
+    calls = [{"source": source}, *keywords]
+    sockets, answers = steady(
+        owned.states, owned.look("root"), lambda: ask(owned, "root", nobodys, calls)
+    )
     everything, *selections = answers
     assert len(everything) == len(sockets)
     nonempty = 0
@@ -279,22 +261,20 @@ def test_every_selection(lab: OwnedLab, nobodys: Mapping[str, Command], source: 
     assert nonempty == len(questions) - 2  # UDP does not listen, and TCP is never in CLOSE
 
 
-@real
-def test_as_many_as_are_counted(lab: OwnedLab) -> None:
-    lab.states.refresh()
-    with namespaces.inside(lab.ns):
+def test_as_many_as_are_counted(owned: OwnedLab) -> None:
+    owned.states.refresh()
+    with namespaces.inside(owned.ns):
         found, counts = connections(timeout=60), count_connections(timeout=60)
     assert collections.Counter(f"{c.type}_{c.status}" for c in found) == counts
 
 
-@real
-def test_without_netlink_there_are_no_units(lab: OwnedLab, tampered: Tampered) -> None:
+def test_without_netlink_there_are_no_units(owned: OwnedLab, tampered: Tampered) -> None:
     script = (
         "from network_connections import connections\n"
         "found = connections(processes=True, timeout=60)\n"
         "print(len(found), {each.unit for each in found}, any(each.processes for each in found))"
     )
-    with namespaces.inside(lab.ns):
+    with namespaces.inside(owned.ns):
         done = python(script, before=tampered(NO_SOCKETS))
     assert (done.stderr, done.returncode) == ("", 0)
-    assert done.stdout == f"{sum(lab.states.expected.values())} {{None}} True\n"
+    assert done.stdout == f"{sum(owned.states.expected.values())} {{None}} True\n"

@@ -26,6 +26,8 @@ WRITE = os.environ.get("NETWORK_CONNECTIONS_WRITE_DOCS") == "1"
 CONSOLE = re.compile(
     r"(?P<head>```console\n\$ (?P<command>network-connections[^\n]*)\n)(?P<out>.*?)```", re.S
 )
+# A head, a rule, and rows up to an empty line or to the end.
+TABLE = re.compile(r"^.* ! .*\n[-+]+\n(?:.+\n)+", re.M)
 PYTHON = re.compile(r"```python\n(.*?)```", re.S)
 
 
@@ -39,9 +41,39 @@ def host() -> Iterator[Site]:
 
 def normalised(text: str) -> str:
     """Replace what differs from run to run: process ids and durations."""
-    text = re.sub(r"\((\d+)\)", "(4711)", text)
+    text = TABLE.sub(aligned, re.sub(r"\((\d+)\)", "(4711)", text))
     text = re.sub(r'"duration":[0-9.e-]+', '"duration":0.0004', text)
     return re.sub(r"(duration_seconds) [0-9.e-]+", r"\1 0.0004", text)
+
+
+def aligned(table: re.Match[str]) -> str:
+    """Return a table whose columns are as wide as what is in them by now."""
+    text, bar, perfdata = table[0].partition("|")
+    head, _, *rows = ([cell.strip() for cell in line.split("!")] for line in text.splitlines())
+    widths = [max(map(len, column)) for column in zip(head, *rows)]
+    rule = "-+-".join("-" * width for width in widths)
+    lines = [" ! ".join(map(str.ljust, row, widths)).rstrip() for row in (head, *rows)]
+    end = "" if bar else "\n"
+    return "\n".join([lines[0], rule, *lines[1:]]) + end + bar + perfdata
+
+
+def test_a_table_stays_aligned_whatever_the_process_ids() -> None:
+    shown = (
+        "Connections ! Process       ! User\n"
+        "------------+---------------+-----\n"
+        "60          ! webapp (4711) ! root\n"
+        "7           ! db (4711)     ! -|'total'=67\n"
+    )
+    for pids in ((4711, 4712), (1, 4194304), (4194304, 1)):
+        names = [f"{name} ({pid})" for name, pid in zip(("webapp", "db"), pids)]
+        width = max(map(len, (*names, "Process")))
+        printed = (
+            f"Connections ! {'Process':{width}} ! User\n"
+            f"------------+-{'-' * width}-+-----\n"
+            f"60          ! {names[0]:{width}} ! root\n"
+            f"7           ! {names[1]:{width}} ! -|'total'=67\n"
+        )
+        assert normalised(printed) == shown
 
 
 @pytest.mark.parametrize("page", PAGES)

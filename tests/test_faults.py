@@ -14,7 +14,6 @@ import json
 import os
 import platform
 import re
-import shutil
 import socket
 import sys
 import tempfile
@@ -25,10 +24,13 @@ import harness
 import model
 import page
 import pytest
-from asking import USERS, Asker, Shown, asker, shown, steady
+from asking import USERS, Asker, Shown, asker, one_by_one, shown
+from conftest import Place
 from harness import Command, Done
 from lab import namespaces, oracles
-from lab.states import StateLab, state_lab
+from lab.names import TYPES
+from lab.states import StateLab
+from lab.tools import lacking
 
 pytestmark = pytest.mark.skipif(bool(namespaces.missing()), reason=namespaces.missing() or "-")
 needs_strace = pytest.mark.skipif(bool(harness.no_strace()), reason=harness.no_strace() or "-")
@@ -53,15 +55,22 @@ HEAD = ("fault", "source asked", "outcome")
 
 
 @pytest.fixture(scope="module")
-def lab() -> Iterator[StateLab]:
-    with state_lab() as made:
+def users(lab: StateLab, nobodys: Mapping[str, Command]) -> Iterator[dict[str, Asker]]:
+    with _users(lab.ns, nobodys) as made:
         yield made
 
 
 @pytest.fixture(scope="module")
-def users(lab: StateLab, nobodys: Mapping[str, Command]) -> Iterator[dict[str, Asker]]:
+def anywhere(place: Place, nobodys: Mapping[str, Command]) -> Iterator[dict[str, Asker]]:
+    """Let users ask where it does not matter what sockets there are."""
+    with _users(str(place.ns), nobodys) as made:
+        yield made
+
+
+@contextlib.contextmanager
+def _users(ns: str, nobodys: Mapping[str, Command]) -> Iterator[dict[str, Asker]]:
     with contextlib.ExitStack() as stack:
-        yield {user: stack.enter_context(asker(lab.ns, user, nobodys)) for user in USERS}
+        yield {user: stack.enter_context(asker(ns, user, nobodys)) for user in USERS}
 
 
 # What came of a run, in the words of the page
@@ -85,7 +94,7 @@ def outcome(done: Done, sockets: Sequence[Shown]) -> str:
     assert done.returncode == 0, done
     counts = {group["label"]: group["count"] for group in answer["groups"]}
     for hidden in ((), ("tcp6",), ("udp6",), ("tcp6", "udp6")):
-        types = tuple(kind for kind in model.TYPES if kind not in hidden)
+        types = tuple(kind for kind in TYPES if kind not in hidden)
         if counts == model.answer(model.Question(types), sockets).counts:
             but = f" but none of {' and '.join(hidden)}" if hidden else ""
             return f"right counts{but}, from {answer['source']}"
@@ -223,7 +232,7 @@ def _results(lab: StateLab, someone: Asker, faults: Sequence[Fault]) -> dict[Fau
 
     return {
         fault: outcome(done, sockets)
-        for fault, sockets, done in steady(lab, someone.user, faults, ask)
+        for fault, sockets, done in one_by_one(lab, someone.user, faults, ask)
     }
 
 
@@ -473,7 +482,7 @@ def surroundings() -> list[Surroundings]:
 @pytest.mark.skipif(
     platform.machine() not in _SOCKET, reason="no numbers for seccomp on this architecture"
 )
-@pytest.mark.skipif(shutil.which("unshare") is None, reason="the command unshare is not installed")
+@pytest.mark.skipif(bool(lacking("unshare")), reason=lacking("unshare") or "-")
 def test_surroundings_that_are_odd(lab: StateLab, users: Mapping[str, Asker]) -> None:
     rows: dict[tuple[str, str, str], None] = {}
     questions = [
@@ -489,7 +498,7 @@ def test_surroundings_that_are_odd(lab: StateLab, users: Mapping[str, Asker]) ->
         arguments = (f"--source={asked}", "--format=json", "--timeout=30")
         return users[user].run(way, *arguments, before=odd.before)
 
-    for (odd, asked, user, way), sockets, done in steady(lab, "root", questions, ask):
+    for (odd, asked, user, way), sockets, done in one_by_one(lab, "root", questions, ask):
         text = outcome(done, sockets)
         assert text == odd.outcomes[asked], (odd.what, asked, user, way)
         rows[odd.what, asked, text] = None
@@ -497,12 +506,12 @@ def test_surroundings_that_are_odd(lab: StateLab, users: Mapping[str, Asker]) ->
 
 
 @needs_strace
-def test_a_kernel_that_never_answers(users: Mapping[str, Asker]) -> None:
+def test_a_kernel_that_never_answers(anywhere: Mapping[str, Asker]) -> None:
     rows = []
     for asked in ("auto", "netlink"):
         for way in WAYS:
             arguments = (f"--source={asked}", "--format=json", "--timeout=1")
-            done = users["root"].run(way, *arguments, before=harness.tampered(harness.SILENT))
+            done = anywhere["root"].run(way, *arguments, before=harness.tampered(harness.SILENT))
             assert outcome(done, ()) == TIMEOUT
             if way == "api":
                 assert json.loads(done.stdout)["error"] == "TimeoutError"
@@ -511,17 +520,17 @@ def test_a_kernel_that_never_answers(users: Mapping[str, Asker]) -> None:
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_the_line_names_both_causes(users: Mapping[str, Asker], way: str) -> None:
+def test_the_line_names_both_causes(anywhere: Mapping[str, Asker], way: str) -> None:
     before = [*mounted("umount -l /proc"), *seccomp("EPERM")]
     line = unknown(f"netlink: socket: {says('EPERM')}", f"procfs: {NO_NET}")
     for user in USERS:
         if way == "api":
-            done = users[user].run(way, "--format=json", before=before)
+            done = anywhere[user].run(way, "--format=json", before=before)
             answer = json.loads(done.stdout)
             assert (answer["error"], answer["errno"]) == ("PermissionError", errno.EPERM)
             said = answer["message"]
         else:
-            said = harness.one_line(users[user].run(way, before=before))
+            said = harness.one_line(anywhere[user].run(way, before=before))
         assert f"UNKNOWN: `{said}`" == line
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import harness
 import pytest
 from harness import Command, Done, connections, one_line
+from lab.names import TYPES
 
 SECRET = connections({"tcp_LISTEN": 7})
 READ = Done("tcp LISTEN: 7|'tcp_LISTEN'=7\n", "", 0)
@@ -173,7 +174,7 @@ def test_a_return_code_that_is_no_number_is_refused(command: Command) -> None:
 
 FINE = '{"proto": "tcp", "status": "LISTEN"}'
 NO_LIST = "Fixture is not a JSON list of connections: "
-TYPES = "tcp, tcp6, udp, udp6"
+KNOWN = ", ".join(TYPES)
 DEEP = 200_000
 
 
@@ -201,9 +202,9 @@ DEEP = 200_000
         (f"[{FINE}, {{}}]", ["entry 2", "`proto`"]),
         (f'[{FINE}, {{"proto": "tcp"}}]', ["entry 2", "`status`"]),
         (f'[{FINE}, {{"status": "LISTEN"}}]', ["entry 2", "`proto`"]),
-        (f'[{FINE}, {{"proto": "sctp", "status": "LISTEN"}}]', ["entry 2", '"sctp"', TYPES]),
-        (f'[{FINE}, {{"proto": "TCP", "status": "LISTEN"}}]', ["entry 2", '"TCP"', TYPES]),
-        (f'[{FINE}, {{"proto": "", "status": "LISTEN"}}]', ["entry 2", '""', TYPES]),
+        (f'[{FINE}, {{"proto": "sctp", "status": "LISTEN"}}]', ["entry 2", '"sctp"', KNOWN]),
+        (f'[{FINE}, {{"proto": "TCP", "status": "LISTEN"}}]', ["entry 2", '"TCP"', KNOWN]),
+        (f'[{FINE}, {{"proto": "", "status": "LISTEN"}}]', ["entry 2", '""', KNOWN]),
         (f'[{FINE}, {{"proto": "tcp", "status": "UP"}}]', ["entry 2", '"UP"', "ESTABLISHED, "]),
         (f'[{FINE}, {{"proto": "tcp", "status": "listen"}}]', ["entry 2", '"listen"', "LISTEN"]),
         (f'[{FINE}, {{"proto": 6, "status": "LISTEN"}}]', ["entry 2", "6"]),
@@ -219,7 +220,7 @@ DEEP = 200_000
         ("[" * DEEP, ["entry 1"]),
         (f"[{FINE}, " + '{"proto": ' * DEEP, ["entry 2"]),
         (f"[{FINE}, " + '{"x": ' * DEEP, ["entry 2"]),
-        (f'[{FINE}, {{"proto": "{"x" * 100_000}", "status": "LISTEN"}}]', ["entry 2", TYPES]),
+        (f'[{FINE}, {{"proto": "{"x" * 100_000}", "status": "LISTEN"}}]', ["entry 2", KNOWN]),
     ],
     ids=lambda value: repr(value[:60]) if isinstance(value, (str, bytes)) else None,
 )

@@ -4,53 +4,36 @@ from __future__ import annotations
 
 import contextlib
 import socket
-from collections.abc import Iterator
 
 import pytest
 from conftest import Place
 from harness import Command, one_line
 from lab import namespaces, oracles
-from lab.states import StateLab, state_lab
+from lab.states import StateLab
 from network_connections import count_connections
 
 SOURCES = ("auto", "netlink", "procfs")
 
 
-@pytest.fixture(scope="module")
-def states() -> Iterator[StateLab]:
-    if reason := namespaces.missing():
-        pytest.skip(reason)
-    with state_lab() as lab:
-        yield lab
-
-
-@pytest.fixture
-def lab(states: StateLab) -> StateLab:
-    """Return a few hundred sockets in every state there is."""
-    states.refresh()
-    assert sum(states.counts.values()) > 200
-    return states
-
-
 @pytest.mark.parametrize("source", SOURCES)
-def test_counts_are_those_of_proc_net_and_ss(source: str, lab: StateLab) -> None:
-    with namespaces.inside(lab.ns):
+def test_counts_are_those_of_proc_net_and_ss(source: str, fresh: StateLab) -> None:
+    with namespaces.inside(fresh.ns):
         found = count_connections(source=source)
-    assert found == oracles.counts(oracles.read_proc_net(lab.ns))
-    assert found == oracles.counts(oracles.read_ss(lab.ns))
-    assert found == lab.counts
+    assert found == oracles.counts(oracles.read_proc_net(fresh.ns))
+    assert found == oracles.counts(oracles.read_ss(fresh.ns))
+    assert found == fresh.counts
 
 
 @pytest.mark.parametrize("source", SOURCES)
-def test_every_selection_is_a_part_of_all(source: str, lab: StateLab) -> None:
+def test_every_selection_is_a_part_of_all(source: str, fresh: StateLab) -> None:
     def part(*wanted: str) -> dict[str, int]:
         """Return the counts of the groups that have all these names."""
-        groups = lab.expected.items()
+        groups = fresh.expected.items()
         return {"_".join(group): number for group, number in groups if {*wanted} <= {*group}}
 
-    kinds = sorted({kind for kind, _ in lab.expected})
-    statuses = sorted({status for _, status in lab.expected})
-    with namespaces.inside(lab.ns):
+    kinds = sorted({kind for kind, _ in fresh.expected})
+    statuses = sorted({status for _, status in fresh.expected})
+    with namespaces.inside(fresh.ns):
         for kind in kinds:
             assert count_connections(kind, source=source) == part(kind)
             for status in statuses:
@@ -62,22 +45,22 @@ def test_every_selection_is_a_part_of_all(source: str, lab: StateLab) -> None:
 
 
 @pytest.mark.parametrize("source", SOURCES)
-def test_the_command_prints_them(source: str, lab: StateLab, command: Command) -> None:
-    before = namespaces.command(lab.ns, [])
+def test_the_command_prints_them(source: str, fresh: StateLab, command: Command) -> None:
+    before = namespaces.command(fresh.ns, [])
     done = command.run(f"--source={source}", before=before)
     assert (done.returncode, done.stderr) == (0, "")
-    assert printed(done.stdout) == lab.counts
+    assert printed(done.stdout) == fresh.counts
 
 
 @pytest.mark.parametrize("way", ["native", "python"])
 @pytest.mark.parametrize("source", SOURCES)
 def test_nobody_sees_what_root_sees(
-    source: str, way: str, lab: StateLab, nobodys: dict[str, Command]
+    source: str, way: str, fresh: StateLab, nobodys: dict[str, Command]
 ) -> None:
-    before = namespaces.command(lab.ns, [], user="nobody")
+    before = namespaces.command(fresh.ns, [], user="nobody")
     done = nobodys[way].run(f"--source={source}", before=before)
     assert (done.returncode, done.stderr) == (0, "")
-    assert printed(done.stdout) == lab.counts
+    assert printed(done.stdout) == fresh.counts
 
 
 @pytest.mark.parametrize("way", ["native", "python"])

@@ -6,25 +6,24 @@ import collections
 import json
 import pwd
 import re
-import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Callable, TypeVar
+from typing import Any
 
 import harness
 import pytest
-from asking import USERS, WAYS, Asker, asker
+from asking import USERS, WAYS, Asker, asker, steady
 from conftest import Tampered
 from harness import NO_SOCKETS, Command, Done, one_line
-from lab import namespaces, oracles, owners
-from lab.owners import NAMELESS, Answer, Host, Owned, OwnedLab, actor, after, owned_lab, private
+from lab import namespaces, owners
+from lab.names import TYPES
+from lab.owners import NAMELESS, Answer, Host, Owned, OwnedLab, actor, after, private
+from lab.tools import lacking
 
 pytestmark = pytest.mark.skipif(bool(owners.missing()), reason=owners.missing() or "-")
-
-T = TypeVar("T")
 
 GROUPS = ("user", "unit", "process")
 KERNEL = "(kernel)"
@@ -57,14 +56,14 @@ def process_label(holders: Sequence[tuple[int, str]]) -> str:
     return f"{name} ({pid})" + (f" +{len(others)}" if others else "")
 
 
-def expected(by: str, sockets: Sequence[Owned], lab: OwnedLab, unseen: str) -> dict[str, int]:
+def expected(by: str, sockets: Sequence[Owned], owned: OwnedLab, unseen: str) -> dict[str, int]:
     """Return the groups of the sockets that ss shows."""
 
     def label(socket: Owned) -> str:
         if by == "user":
             return KERNEL if socket.uid is None else user_name(socket.uid)
         if by == "unit":
-            return lab.unit(socket.cgroup) or KERNEL
+            return owned.unit(socket.cgroup) or KERNEL
         if socket.row.inode == 0:
             return KERNEL
         return process_label(socket.holders) if socket.holders else unseen
@@ -72,31 +71,14 @@ def expected(by: str, sockets: Sequence[Owned], lab: OwnedLab, unseen: str) -> d
     return dict(collections.Counter(map(label, sockets)))
 
 
-def steady(lab: OwnedLab, user: str, ask: Callable[[], T]) -> tuple[list[Owned], T]:
-    """Ask while the lab does not change: what ss shows this user meanwhile, and the answer."""
-    for _ in range(5):
-        lab.states.refresh()
-        before = owners.read_ss(lab.ns, user)
-        answer = ask()
-        if owners.read_ss(lab.ns, user) == before:
-            return before, answer
-    raise AssertionError("the lab changes all the time")
-
-
 # In every state Linux has.
-
-
-@pytest.fixture(scope="module")
-def lab() -> Iterator[OwnedLab]:
-    with owned_lab() as made:
-        yield made
 
 
 @pytest.fixture(scope="module", params=USERS)
 def someone(
-    request: pytest.FixtureRequest, lab: OwnedLab, nobodys: Mapping[str, Command]
+    request: pytest.FixtureRequest, owned: OwnedLab, nobodys: Mapping[str, Command]
 ) -> Iterator[Asker]:
-    with asker(lab.ns, request.param, nobodys) as made:
+    with asker(owned.ns, request.param, nobodys) as made:
         yield made
 
 
@@ -110,7 +92,7 @@ SELECTIONS: dict[str, dict[str, Any]] = {
 }
 
 
-def test_owners_are_who_ss_says(lab: OwnedLab, someone: Asker) -> None:
+def test_owners_are_who_ss_says(owned: OwnedLab, someone: Asker) -> None:
     calls = [
         (
             "count_connections",
@@ -120,7 +102,7 @@ def test_owners_are_who_ss_says(lab: OwnedLab, someone: Asker) -> None:
         for selection in SELECTIONS.values()
         for source in ("", "netlink", "procfs")
     ]
-    sockets, answers = steady(lab, someone.user, lambda: someone.api(calls))
+    sockets, answers = steady(owned.states, owned.look(someone.user), lambda: someone.api(calls))
     unseen = OTHERS if someone.user == "nobody" or some_are_hidden() else NO_PROCESS
     seen = set()
     for (_, asked), counts in zip(calls, answers):
@@ -130,11 +112,11 @@ def test_owners_are_who_ss_says(lab: OwnedLab, someone: Asker) -> None:
         selected = [
             socket
             for socket in sockets
-            if socket.row.type in asked.get("types", oracles.TYPES)
+            if socket.row.type in asked.get("types", TYPES)
             and socket.row.status.lower() in asked.get("statuses", [socket.row.status.lower()])
             and socket.row.local[1] in asked.get("local_port", [socket.row.local[1]])
         ]
-        assert counts == expected(asked["group_by"], selected, lab, unseen), asked
+        assert counts == expected(asked["group_by"], selected, owned, unseen), asked
         assert sum(counts.values()) == len(selected) > 0
         seen.update(counts)
     # There is something of everything.
@@ -148,20 +130,20 @@ def test_owners_are_who_ss_says(lab: OwnedLab, someone: Asker) -> None:
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_the_command_says_so_too(lab: OwnedLab, someone: Asker, way: str) -> None:
+def test_the_command_says_so_too(owned: OwnedLab, someone: Asker, way: str) -> None:
     def ask() -> list[Done]:
         return [someone.run(way, f"--group-by={by}", "--format=json", PATIENT) for by in GROUPS]
 
-    sockets, answers = steady(lab, someone.user, ask)
+    sockets, answers = steady(owned.states, owned.look(someone.user), ask)
     unseen = OTHERS if someone.user == "nobody" else NO_PROCESS
     for by, done in zip(GROUPS, answers):
-        assert groups(done) == expected(by, sockets, lab, unseen)
+        assert groups(done) == expected(by, sockets, owned, unseen)
 
 
-def test_what_has_no_owner_is_the_kernels(lab: OwnedLab, someone: Asker) -> None:
-    lab.states.refresh()
+def test_what_has_no_owner_is_the_kernels(owned: OwnedLab, someone: Asker) -> None:
+    owned.states.refresh()
     number = sum(
-        lab.states.expected[kind, status]
+        owned.states.expected[kind, status]
         for kind in ("tcp", "tcp6")
         for status in ("TIME_WAIT", "SYN_RECV")
     )
@@ -172,7 +154,7 @@ def test_what_has_no_owner_is_the_kernels(lab: OwnedLab, someone: Asker) -> None
         assert done == Done(f"{KERNEL}: {number}|{perfdata}\n", "", 0)
 
 
-def test_procfs_knows_no_units(lab: OwnedLab, someone: Asker, tampered: Tampered) -> None:
+def test_procfs_knows_no_units(owned: OwnedLab, someone: Asker, tampered: Tampered) -> None:
     for status in ("all", "listen", "time_wait"):
         options = ["--group-by=unit", f"--conn-status={status}", "--conn-type=tcp"]
         line = one_line(someone.run("native", *options, "--source=procfs"))
@@ -587,8 +569,8 @@ enum nss_status _nss_hang_getpwnam_r(const char *name, struct passwd *result, ch
 @pytest.fixture
 def hanging(directory: Path) -> list[str]:
     """Return what makes the user database hang for one user whom /etc/passwd does not know."""
-    if shutil.which("cc") is None:
-        pytest.skip("the command cc is not installed")
+    if reason := lacking("cc"):
+        pytest.skip(reason)
     source = directory / "hang.c"
     source.write_text(HANG, encoding="ascii")
     library = directory / "libnss_hang.so.2"
@@ -665,9 +647,8 @@ exit $code
 
 @pytest.mark.parametrize("cache", ["", NSCD], ids=["nsswitch.conf", "nscd"])
 def test_a_user_of_another_database(cache: str, host: Host, tmp_path: Path) -> None:
-    for path in ("/run/nscd", "/var/lib/extrausers"):
-        if not Path(path).is_dir():
-            pytest.skip(f"there is no {path}: nscd or libnss-extrausers is not installed")
+    if reason := lacking("/run/nscd", "/var/lib/extrausers"):
+        pytest.skip(reason)
     switch = tmp_path / "nsswitch.conf"
     switch.write_text("passwd: files extrausers\n", encoding="ascii")
     before = private(ELSEWHERE.replace("$SWITCH", str(switch)) + cache)
@@ -752,7 +733,7 @@ def test_thresholds_by_process(host: Host) -> None:
         )
         perfdata = "'groups'=3 'largest'=4 'total'=9"
         assert done == (f"{message}|{perfdata}\n", "", 1 if any(marks) else 0), key
-    # What the issue begins with: any process with more than so many.
+    # A plain range: any process with more than so many.
     done = host.ask("--group-by=process", "-c", "2")
     assert done.stdout.count("[CRITICAL]") == 2
 

@@ -1,4 +1,4 @@
-"""Where everything can run, a test that is skipped fails, and says why."""
+"""A skipped test says why, and what to install; where everything can run, it fails."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from pathlib import Path
 
 import harness
 import pytest
+from lab import tools
 
 TESTS = """
 import pytest
+from lab.tools import lacking
 def test_runs():
     pass
 @pytest.mark.skipif(True, reason="by a mark")
@@ -24,6 +26,13 @@ def fixture():
     pytest.skip("by a fixture")
 def test_fixture(fixture):
     pass
+@pytest.mark.skipif(bool(lacking("strace", "nft")), reason=lacking("strace", "nft") or "-")
+def test_tools():
+    pass
+@pytest.mark.parametrize("number", range(3))
+def test_a_tool(number):
+    if reason := lacking("ss"):
+        pytest.skip(reason)
 @pytest.mark.xfail(reason="expected")
 def test_xfail():
     assert False
@@ -37,8 +46,8 @@ pytest.skip("for a whole module", allow_module_level=True)
 @pytest.mark.parametrize(
     ("forbidden", "outcome", "code"),
     [
-        ("", "1 passed, 4 skipped, 1 xfailed", 0),
-        ("1", "1 failed, 1 passed, 1 xfailed, 3 errors", 1),
+        ("", "1 passed, 8 skipped, 1 xfailed", 0),
+        ("1", "4 failed, 1 passed, 1 xfailed, 4 errors", 1),
     ],
 )
 def test_skips(forbidden: str, outcome: str, code: int, tmp_path: Path) -> None:
@@ -61,9 +70,20 @@ def test_skips(forbidden: str, outcome: str, code: int, tmp_path: Path) -> None:
             **os.environ,
             "NETWORK_CONNECTIONS_NO_SKIP": forbidden,
             "PYTHONPATH": str(conftest.parent),
+            "PATH": "",
         },
     )
     assert f"{outcome} in " in done.stdout
     assert done.returncode == code
-    for reason in ("by a mark", "by a call", "by a fixture", "for a whole module"):
+    for reason in ("by a mark", "by a call", "by a fixture", "for a whole module", "strace, nft"):
         assert reason in done.stdout
+    # It ends with what to do, once: what is not skipped needs nothing.
+    line = "To run the skipped tests too: apt-get install iproute2 nftables strace"
+    last, _ = done.stdout.splitlines()[-2:]
+    assert (last == line) == (forbidden == "")
+    assert done.stdout.count("To run the skipped tests") == (forbidden == "")
+
+
+def test_nothing_is_to_be_installed_where_nothing_is_missing() -> None:
+    assert tools.lacking("/", "/etc") == ""
+    assert tools.packages(["by a mark", "network namespaces need root"]) == []

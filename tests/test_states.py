@@ -11,37 +11,27 @@ from collections.abc import Iterator, Mapping
 
 import model
 import pytest
-from asking import SOURCES, USERS, WAYS, Asker, asker, steady
+from asking import SOURCES, USERS, WAYS, Asker, asker, one_by_one
 from harness import Command, Done
-from lab import namespaces, oracles
-from lab.states import StateLab, state_lab
+from lab import oracles
+from lab.names import LOWER, STATUSES, TYPES
+from lab.states import StateLab
 from model import Question
-
-pytestmark = pytest.mark.skipif(bool(namespaces.missing()), reason=namespaces.missing() or "-")
-
-TYPES = (*model.TYPES, "all")
-STATUSES = (*(status.lower() for status in model.STATUSES), "all")
 
 
 def questions() -> list[Question]:
     """Every type with every status, and sets of them: repeated, and in any order."""
-    pairs = itertools.product(TYPES, STATUSES)
+    pairs = itertools.product((*TYPES, "all"), (*LOWER, "all"))
     asked = [Question(), *(Question((kind,), (status,)) for kind, status in pairs)]
     chance = random.Random(3)
     for _ in range(60):
-        types = chance.choices(model.TYPES, k=chance.randint(0, 4))
-        statuses = chance.choices(STATUSES[:-1], k=chance.randint(0, 6))
+        types = chance.choices(TYPES, k=chance.randint(0, 4))
+        statuses = chance.choices(LOWER, k=chance.randint(0, 6))
         asked.append(Question(tuple(types), tuple(statuses)))
     return asked
 
 
 QUESTIONS = questions()
-
-
-@pytest.fixture(scope="module")
-def lab() -> Iterator[StateLab]:
-    with state_lab() as made:
-        yield made
 
 
 @pytest.fixture(scope="module", params=USERS)
@@ -60,7 +50,7 @@ def test_the_api_counts_what_the_oracles_show(lab: StateLab, someone: Asker, sou
         (counts,) = someone.api([("count_connections", asked.keywords("count_connections"))])
         return dict(counts)
 
-    for asked, sockets, counts in steady(lab, someone.user, questions, ask):
+    for asked, sockets, counts in one_by_one(lab, someone.user, questions, ask):
         expected = model.answer(asked, sockets).counts
         assert list(counts.items()) == list(expected.items()), asked
 
@@ -75,7 +65,7 @@ def test_the_command_counts_what_the_oracles_show(
     def ask(asked: Question) -> Done:
         return someone.run(way, *asked.arguments())
 
-    for asked, sockets, done in steady(lab, someone.user, questions, ask):
+    for asked, sockets, done in one_by_one(lab, someone.user, questions, ask):
         expected = model.answer(asked, sockets).line
         assert (done.stdout, done.stderr, done.returncode) == (f"{expected}\n", "", 0), asked
 
@@ -94,16 +84,16 @@ def test_the_api_counts_what_psutil_shows_root(
             ]
             return oracles.read_psutil(lab.ns, sys.executable), root.api(calls)
 
-        ((_, _, (psutil, answers)),) = steady(lab, "root", [None], ask)
+        ((_, _, (psutil, answers)),) = one_by_one(lab, "root", [None], ask)
     for asked, counts in zip(questions, answers):
-        types = [word for word in asked.types if word != "all"] or model.TYPES
-        statuses = [word for word in asked.statuses if word != "all"] or model.STATUSES
+        types = [word for word in asked.types if word != "all"] or TYPES
+        statuses = [word for word in asked.statuses if word != "all"] or STATUSES
         wanted = {f"{kind}_{status.upper()}" for kind in types for status in statuses}
         assert counts == {group: psutil[group] for group in wanted & psutil.keys()}, asked
 
 
 def test_the_answers_expected_are_what_the_lab_holds(lab: StateLab) -> None:
-    ((_, sockets, _),) = steady(lab, "root", [None], lambda _: None)
+    ((_, sockets, _),) = one_by_one(lab, "root", [None], lambda _: None)
     assert model.answer(Question(), sockets).counts == lab.counts
     for (kind, status), number in lab.expected.items():
         asked = Question((kind,), (status,))

@@ -5,13 +5,13 @@ from __future__ import annotations
 import copy
 import pickle
 import re
-from collections.abc import Iterator
 
 import pytest
+from conftest import Place
 from harness import python
 from lab import namespaces
 from lab.owners import private
-from lab.states import StateLab, state_lab
+from lab.states import StateLab
 from network_connections import SocketSummary, socket_summary
 
 FIELDS = (
@@ -24,14 +24,6 @@ SOME = SocketSummary(*range(1, len(FIELDS) + 1))
 
 def fields(summary: SocketSummary) -> dict[str, int]:
     return {name: getattr(summary, name) for name in FIELDS}
-
-
-@pytest.fixture(scope="module")
-def lab() -> Iterator[StateLab]:
-    if reason := namespaces.missing():
-        pytest.skip(reason)
-    with state_lab() as made:
-        yield made
 
 
 def read_ss(lab: StateLab) -> dict[str, int]:
@@ -139,20 +131,20 @@ except OSError as error:
 """
 
 
-def test_without_proc(lab: StateLab) -> None:
-    with namespaces.inside(lab.ns):
+def test_without_proc(place: Place) -> None:
+    with namespaces.inside(place.ns):
         assert python(ASK).stdout.startswith("SocketSummary(sockets=")
         done = python(ASK, before=private("mount -t tmpfs none /proc"))
     assert (done.stdout, done.stderr) == ("FileNotFoundError ENOENT True\n", "")
 
 
-def test_another_file_system_at_proc(lab: StateLab) -> None:
+def test_another_file_system_at_proc(place: Place) -> None:
     # It could show anything, so what it shows is nothing.
     script = (
         "text=$(cat /proc/thread-self/net/sockstat); snmp=$(cat /proc/thread-self/net/snmp)\n"
         "mount -t tmpfs none /proc; mkdir -p /proc/thread-self/net\n"
         'echo "$text" > /proc/thread-self/net/sockstat; echo "$snmp" > /proc/thread-self/net/snmp'
     )
-    with namespaces.inside(lab.ns):
+    with namespaces.inside(place.ns):
         done = python(ASK, before=private(script))
     assert done.stdout.startswith("OSError "), done

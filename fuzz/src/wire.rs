@@ -1,15 +1,17 @@
 //! What the Linux kernel sends and shows.
 
+#[path = "../../tests/wire/fields.rs"]
+mod fields;
+
 use std::fmt::Write;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::LazyLock;
 
-use network_connections::selection::Choice;
 use network_connections::source::inet_diag::{Event, Request, requests};
 use network_connections::source::procfs::{Lines, Row};
-use network_connections::{
-    Connection, ConnectionStatus, ConnectionType, Error, Protocol, Selection,
-};
+use network_connections::{Connection, ConnectionType, Protocol, Selection};
+
+use self::fields::{Fields, only};
 
 /// Every kind of request: TCP over both families, and each type alone.
 static REQUESTS: LazyLock<Vec<(Protocol, Request)>> = LazyLock::new(|| {
@@ -21,35 +23,7 @@ static REQUESTS: LazyLock<Vec<(Protocol, Request)>> = LazyLock::new(|| {
     both.chain(alone).collect()
 });
 
-fn only(connection_type: ConnectionType) -> Selection {
-    let types = Choice::parse(&[connection_type.name()]).unwrap();
-    Selection { types, ..Selection::default() }
-}
-
-#[derive(Clone, Debug, PartialEq)]
-struct Fields {
-    connection_type: ConnectionType,
-    status: ConnectionStatus,
-    local: SocketAddr,
-    remote: SocketAddr,
-    queues: (u32, u32),
-    inode: u64,
-    uid: Option<u32>,
-}
-
 impl Fields {
-    fn of(connection: &impl Connection) -> Result<Self, Error> {
-        Ok(Self {
-            connection_type: connection.connection_type(),
-            status: connection.status(),
-            local: connection.local()?,
-            remote: connection.remote()?,
-            queues: connection.queues()?,
-            inode: connection.inode()?,
-            uid: connection.uid()?,
-        })
-    }
-
     fn state(&self) -> u8 {
         let mask = self.status.linux_mask(self.connection_type.protocol());
         u8::try_from(mask.trailing_zeros()).unwrap()

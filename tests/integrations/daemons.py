@@ -18,6 +18,7 @@ from typing import TypeVar
 import harness
 import pytest
 from lab import namespaces
+from lab.tools import lacking
 
 INTEGRATIONS = harness.ROOT / "integrations"
 PREFIX = "network-connections-integrations-"
@@ -26,26 +27,12 @@ CHECK = "check_network_connections"
 # Debian's user of all three programs.
 USER = "nagios"
 
-# What each program comes with, on Debian.
-PACKAGES = {
-    "/usr/sbin/icinga2": "icinga2-bin",
-    "/usr/lib/icinga2/prepare-dirs": "icinga2-common",
-    "/usr/sbin/nagios4": "nagios4-core",
-    "/usr/sbin/nrpe": "nagios-nrpe-server",
-    "/usr/lib/nagios/plugins/check_nrpe": "nagios-nrpe-plugin",
-    "/usr/bin/openssl": "openssl",
-    "/usr/bin/sudo": "sudo",
-}
-
 T = TypeVar("T")
 
 
 def require(*programs: str) -> None:
     """Skip where one of the programs, or the lab that they run in, is missing."""
-    for program in programs:
-        if not Path(program).exists():
-            pytest.skip(f"{program} is not installed (Debian: {PACKAGES[program]})")
-    if reason := namespaces.missing():
+    if reason := lacking(*programs) or namespaces.missing():
         pytest.skip(reason)
 
 

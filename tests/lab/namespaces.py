@@ -7,13 +7,14 @@ import ctypes
 import functools
 import itertools
 import os
-import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from .tools import lacking
 
 NOBODY = 65534
 
@@ -35,21 +36,20 @@ class Pair:
 
 
 @functools.cache
-def missing() -> str:
-    """Why no lab can be set up here; empty if one can."""
+def missing(*probe: str) -> str:
+    """Why no namespace can be set up here, or `probe` not be run in one; empty if both can."""
     if not sys.platform.startswith("linux"):
         return "network namespaces need Linux"
     if os.geteuid() != 0:
         return "network namespaces need root"
-    for tool in ("ip", "ss", "nft", "setpriv"):
-        if shutil.which(tool) is None:
-            return f"the command {tool} is not installed"
+    if reason := lacking("ip", "ss", "setpriv", *probe[:1]):
+        return reason
     # Root in a container may lack the rights; only a try tells.
     name = _name("probe")
     try:
         _ip("netns", "add", name)
         try:
-            run(name, ["nft", "list", "ruleset"])
+            run(name, probe or ["true"])
         finally:
             _ip("netns", "del", name)
     except subprocess.CalledProcessError as error:

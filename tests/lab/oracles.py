@@ -10,9 +10,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from .names import TYPES
 from .namespaces import inside, run
-
-TYPES = ("tcp", "tcp6", "udp", "udp6")
 
 
 class Row(NamedTuple):

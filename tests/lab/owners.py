@@ -19,7 +19,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -410,6 +410,10 @@ class OwnedLab:
     def ns(self) -> str:
         """The namespace to count in."""
         return self.states.ns
+
+    def look(self, user: str) -> Callable[[], list[list[Owned]]]:
+        """Return what asks ss, as this user, for all sockets and whose they are."""
+        return lambda: [read_ss(self.ns, user)]
 
     def unit(self, cgroup: str | None) -> str | None:
         """Return the name of a cgroup as ss shows it; None for none."""

@@ -22,6 +22,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from . import namespaces
 from .namespaces import NOBODY, Pair, command, inside, pair, run, sysctl
 from .oracles import counts, read_proc_net
 
@@ -96,6 +97,11 @@ class _Route:
         return range(min(planned, self.count))
 
 
+def missing() -> str:
+    """Why sockets cannot be brought into every state here; empty if they can."""
+    return namespaces.missing("nft", "list", "ruleset")
+
+
 class StateLab:
     """The sockets of one lab; made by `state_lab()`.
 
@@ -105,16 +111,16 @@ class StateLab:
     sockets of a type are minisocks.
     """
 
-    def __init__(self, namespaces: Pair) -> None:
+    def __init__(self, made: Pair) -> None:
         """Prepare an empty lab; `build()` fills it."""
-        self.ns = namespaces.a
-        self.peer_ns = namespaces.b
+        self.ns = made.a
+        self.peer_ns = made.b
         self.expected: Counter[tuple[str, str]] = Counter()
         self.kept: Counter[tuple[str, str]] = Counter()
         self.minisocks: Counter[str] = Counter()
         self.keeper_pid = 0
 
-        a4, b4, a6, b6 = namespaces.a4, namespaces.b4, namespaces.a6, namespaces.b6
+        a4, b4, a6, b6 = made.a4, made.b4, made.a6, made.b6
         v4, v6 = socket.AF_INET, socket.AF_INET6
         every = max(PLAN.values())
         self._routes = (
@@ -382,8 +388,8 @@ class StateLab:
 @contextlib.contextmanager
 def state_lab() -> Iterator[StateLab]:
     """Sockets in every state, on IPv4 and IPv6, until the block ends."""
-    with pair() as namespaces:
-        lab = StateLab(namespaces)
+    with pair() as made:
+        lab = StateLab(made)
         try:
             lab.build()
             yield lab

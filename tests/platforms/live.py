@@ -18,6 +18,7 @@ from typing import Any
 import harness
 import pytest
 from harness import Command, Done
+from lab.names import TYPES
 
 HERE = harness.ROOT / "target" / "release"
 SOCKETS = harness.ROOT / "target" / "debug" / "examples" / "sockets"
@@ -76,7 +77,7 @@ def test_every_state_is_counted(native: Command, counts: dict[str, int]) -> None
 
 OPTIONS = [
     [],
-    *([f"--conn-type={kind}"] for kind in ("tcp", "tcp6", "udp", "udp6")),
+    *([f"--conn-type={kind}"] for kind in TYPES),
     *(
         [f"--conn-status={status}"]
         for status in ("established", "listen", "close_wait", "fin_wait2", "none", "syn_sent")

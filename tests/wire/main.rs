@@ -7,6 +7,7 @@
 // In tests a panic is the message.
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::unwrap_used)]
 
+mod fields;
 mod filter;
 mod netlink;
 mod procfs;

@@ -7,7 +7,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-use crate::socket::{Fields, Socket, any_socket, any_sockets, fields, only};
+use crate::fields::{Fields, only};
+use crate::socket::{Socket, any_socket, any_sockets};
 
 const NLMSG_NOOP: u16 = 1;
 const NLMSG_ERROR: u16 = 2;
@@ -79,7 +80,7 @@ fn read(request: &Request, datagrams: &[Vec<u8>]) -> Result<Vec<Fields>, Option<
         let mut messages = request.messages(datagram);
         while let Some(event) = messages.next() {
             match event {
-                Ok(Event::Socket(socket)) => read.push(fields(&socket).unwrap()),
+                Ok(Event::Socket(socket)) => read.push(Fields::of(&socket).unwrap()),
                 Ok(Event::Done) => {
                     assert!(!done, "two ends");
                     done = true;
@@ -187,7 +188,7 @@ proptest! {
                 prop_assert!(payload[72..].windows(8).any(|bytes| bytes == id));
             }
             // The rest does not depend on it.
-            prop_assert_eq!(fields(&read).unwrap(), socket.fields());
+            prop_assert_eq!(Fields::of(&read).unwrap(), socket.fields());
         }
     }
 

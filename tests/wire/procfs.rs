@@ -7,9 +7,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
-use crate::socket::{
-    Fields, Socket, any_socket, any_sockets, fields, only, proc_header, proc_table,
-};
+use crate::fields::{Fields, only};
+use crate::socket::{Socket, any_socket, any_sockets, proc_header, proc_table};
 
 fn any_type() -> impl Strategy<Value = ConnectionType> {
     select(&ConnectionType::ALL[..])
@@ -24,7 +23,7 @@ fn read<'a>(
     let mut lines = Lines::default();
     for chunk in chunks {
         lines.feed(chunk, |line| {
-            rows.push(fields(&Row::new(connection_type, line)?)?);
+            rows.push(Fields::of(&Row::new(connection_type, line)?)?);
             Ok(())
         })?;
     }
@@ -43,7 +42,7 @@ fn by_netlink(socket: &Socket) -> Fields {
     message.extend([0; 4]);
     message.extend(payload);
     match request.messages(&message).next() {
-        Some(Ok(Event::Socket(socket))) => fields(&socket).unwrap(),
+        Some(Ok(Event::Socket(socket))) => Fields::of(&socket).unwrap(),
         other => panic!("{other:?}"),
     }
 }

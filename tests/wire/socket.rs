@@ -2,10 +2,11 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use network_connections::selection::Selection;
 use network_connections::{Connection, ConnectionStatus, ConnectionType, Error, Protocol};
 use proptest::collection::vec;
 use proptest::prelude::*;
+
+use crate::fields::Fields;
 
 pub const AF_INET: u8 = 2;
 pub const AF_INET6: u8 = 10;
@@ -49,18 +50,6 @@ pub struct Socket {
     pub noise: [u32; 8],
 }
 
-/// What is to be read of a socket.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Fields {
-    pub connection_type: ConnectionType,
-    pub status: ConnectionStatus,
-    pub local: SocketAddr,
-    pub remote: SocketAddr,
-    pub queues: (u32, u32),
-    pub inode: u64,
-    pub uid: Option<u32>,
-}
-
 impl Fields {
     /// `/proc/net/tcp` does not show how many connections may wait for being accepted.
     pub fn in_proc(mut self) -> Self {
@@ -82,7 +71,7 @@ impl Socket {
     }
 
     pub fn fields(&self) -> Fields {
-        fields(self).unwrap()
+        Fields::of(self).unwrap()
     }
 
     /// `struct inet_diag_msg` and attributes.
@@ -240,19 +229,6 @@ impl Connection for Socket {
     }
 }
 
-/// Everything that both parsers say of a socket.
-pub fn fields(connection: &impl Connection) -> Result<Fields, Error> {
-    Ok(Fields {
-        connection_type: connection.connection_type(),
-        status: connection.status(),
-        local: connection.local()?,
-        remote: connection.remote()?,
-        queues: connection.queues()?,
-        inode: connection.inode()?,
-        uid: connection.uid()?,
-    })
-}
-
 pub fn any_protocol() -> impl Strategy<Value = Protocol> {
     prop_oneof![Just(Protocol::Tcp), Just(Protocol::Udp)]
 }
@@ -331,11 +307,4 @@ pub fn any_socket(protocol: Protocol) -> impl Strategy<Value = Socket> {
 /// Some sockets of one protocol.
 pub fn any_sockets() -> impl Strategy<Value = (Protocol, Vec<Socket>)> {
     any_protocol().prop_flat_map(|protocol| (Just(protocol), vec(any_socket(protocol), 0..12)))
-}
-
-/// The selection of one type.
-pub fn only(connection_type: ConnectionType) -> Selection {
-    use network_connections::selection::Choice;
-    let types = Choice::parse(&[connection_type.name()]).unwrap();
-    Selection { types, ..Selection::default() }
 }

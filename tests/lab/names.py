@@ -1,0 +1,22 @@
+"""The names of types and statuses, in the order in which they are shown.
+
+Written down once more, so that a wrong name in the thing under test cannot go unseen.
+"""
+
+TYPES = ("tcp", "tcp6", "udp", "udp6")
+STATUSES = (
+    "ESTABLISHED",
+    "SYN_SENT",
+    "SYN_RECV",
+    "FIN_WAIT1",
+    "FIN_WAIT2",
+    "TIME_WAIT",
+    "CLOSE",
+    "CLOSE_WAIT",
+    "LAST_ACK",
+    "LISTEN",
+    "CLOSING",
+    "NONE",
+)
+# As they are given on a command line.
+LOWER = tuple(status.lower() for status in STATUSES)
