@@ -41,16 +41,17 @@ def added() -> tuple[Option, ...]:
     """Return the options that the reference does not have: how they are read is what counts."""
     known = {names[-1] for names, _ in REFERENCE}
     made: list[Option] = []
-    for names, dest, action, choices, default, *_ in _core.options():
-        settings: dict[str, Any] = {"dest": dest, "action": action}
-        if action != "store_true":
-            settings["choices"] = choices
-        if action == "store":
-            settings["default"] = default
-        if dest == "TIMEOUT":
-            settings["type"] = float
-        if names[-1] not in known:
-            made.append((tuple(names), settings))
+    types = {"seconds": float, "whole": int}
+    for option in _core.options():
+        settings: dict[str, Any] = {"dest": option["dest"], "action": option["action"]}
+        if option["action"] != "store_true":
+            settings["choices"] = option["choices"]
+        if option["action"] == "store":
+            settings["default"] = option["default"]
+        if option["value"] in types:
+            settings["type"] = types[option["value"]]
+        if option["names"][-1] not in known:
+            made.append((tuple(option["names"]), settings))
     return tuple(made)
 
 

@@ -12,11 +12,14 @@ use std::ffi::OsString;
 use std::io::{BufReader, Read};
 use std::path::Path;
 
+use network_connections::check::{Check, Question, TIMEOUT};
 use network_connections::cli;
-use network_connections::selection::{Choice, Named};
+use network_connections::cli::reader;
+use network_connections::run;
+use network_connections::selection::Choice;
 use network_connections::{
-    Check, ConnectionStatus, ConnectionType, Error, Format, Group, GroupBy, Range, RangeError,
-    Report, Selection, State,
+    ConnectionStatus, ConnectionType, Error, Group, GroupBy, Named, Range, RangeError, Report,
+    Selection, State,
 };
 
 #[cfg(target_os = "linux")]
@@ -81,7 +84,7 @@ pub fn range(data: &[u8]) {
 
 /// A recorded list of connections.
 pub fn fixture(data: &[u8]) {
-    let run = |check: Check, text: &mut dyn Read| check.run_fixture(text, &nobody);
+    let run = |check: Check, text: &mut dyn Read| run::fixture(check, text, &nobody);
     let report = match run(Check::default(), &mut &data[..]) {
         Ok(report) => report,
         Err(error) => {
@@ -116,17 +119,20 @@ pub fn fixture(data: &[u8]) {
 
     // The parts make the whole.
     let of = |selection: Selection| {
-        let check = Check { selection, ..Check::default() };
-        run(check, &mut &data[..]).unwrap().total
+        let question = Question { selection, ..Question::default() };
+        run(Check { question, ..Check::default() }, &mut &data[..]).unwrap().total
     };
-    let types =
-        ConnectionType::ALL.map(|t| of(Selection { types: only(t), ..Selection::default() }));
-    assert_eq!(types.iter().sum::<u64>(), report.total);
-    let statuses = ConnectionStatus::ALL
-        .map(|status| of(Selection { statuses: only(status), ..Selection::default() }));
-    assert_eq!(statuses.iter().sum::<u64>(), report.total);
+    let types = ConnectionType::VALUES
+        .iter()
+        .map(|t| of(Selection { types: Choice::of(&[*t]), ..Selection::default() }));
+    assert_eq!(types.sum::<u64>(), report.total);
+    let statuses = ConnectionStatus::VALUES
+        .iter()
+        .map(|status| of(Selection { statuses: Choice::of(&[*status]), ..Selection::default() }));
+    assert_eq!(statuses.sum::<u64>(), report.total);
     for group_by in GroupBy::VALUES {
-        match run(Check { group_by: *group_by, ..Check::default() }, &mut &data[..]) {
+        let question = Question { group_by: *group_by, ..Question::default() };
+        match run(Check { question, ..Check::default() }, &mut &data[..]) {
             Ok(grouped) => {
                 assert_eq!(grouped.total, report.total);
                 output::report(&grouped);
@@ -134,14 +140,10 @@ pub fn fixture(data: &[u8]) {
             // Not every fixture has addresses.
             Err(error) => {
                 assert!(matches!(error, Error::Fixture(_)), "{error:?}");
-                assert!(!group_by.is_small());
+                assert!(!group_by.is_fixed());
             }
         }
     }
-}
-
-fn only<T: Named>(value: T) -> Choice<T> {
-    Choice::parse(&[value.name()]).unwrap()
 }
 
 /// What the arguments are tried on.
@@ -162,38 +164,36 @@ pub fn arguments(data: &[u8]) {
     let arguments: Vec<String> =
         data.split(|b| *b == 0).map(|word| String::from_utf8_lossy(word).into_owned()).collect();
     command(&arguments);
-    let Ok(read) = cli::read(&arguments) else {
+    let Ok(read) = reader::read(&arguments) else {
         return;
     };
     assert!(read.strays.len() <= arguments.len());
     if read.terminal.is_some() {
         return;
     }
-    let check = match cli::check(&read) {
-        Ok(check) => check,
-        Err(error) => return output::failure(&error),
-    };
-    for thresholds in [&check.critical, &check.warning].into_iter().flatten() {
-        let given = [read.value("--critical"), read.value("--warning")];
-        assert!(given.contains(&Some(thresholds.text())));
-        for group in check.group_by.expected(&check.selection) {
-            let _ = thresholds.of(group, &group.to_string());
-        }
+    let (command, valid) = cli::command(&read);
+    if let Err(error) = valid {
+        return output::failure(&error);
     }
-    let always_ok = check.always_ok;
-    let top = check.top;
+    let check = command.check;
+    let judgement = check.judgement.clone();
+    let top = check.presentation.top;
     // As often as the test is slow, an answer is late.
-    let check = Check { timeout: network_connections::check::TIMEOUT, ..check };
-    match check.run_fixture(RECORDED.as_bytes(), &nobody) {
+    let question = Question { timeout: TIMEOUT, ..check.question };
+    let check = Check { question, ..check };
+    for thresholds in [&judgement.critical, &judgement.warning].into_iter().flatten() {
+        assert!(arguments.iter().any(|word| word.contains(thresholds.text())));
+    }
+    match run::fixture(check, RECORDED.as_bytes(), &nobody) {
         Ok(report) => {
             output::report(&report);
             assert!(report.total <= 7);
-            assert!(!always_ok || report.state() == State::Ok);
+            assert!(!judgement.always_ok || report.state() == State::Ok);
             assert!(top.is_none_or(|top| report.shown().0.len() <= top));
         }
-        // Owners are not recorded.
+        // Owners are not recorded, and a key may be that of no group.
         Err(error) => {
-            assert!(matches!(error, Error::Fixture(_)), "{error:?}");
+            assert!(matches!(error, Error::Fixture(_) | Error::Option { .. }), "{error:?}");
             output::failure(&error);
         }
     }
@@ -206,7 +206,7 @@ fn command(arguments: &[String]) {
     let outcome = cli::run(Path::new("/nonexistent/program"), &all, &nobody);
     assert!(!outcome.stdout.starts_with("Internal error"), "{}", outcome.stdout);
     assert!(outcome.code <= 3);
-    let read = cli::read(arguments);
+    let read = reader::read(arguments);
     let terminal = read.as_ref().is_ok_and(|read| read.terminal.is_some());
     if terminal || read.is_err() || !outcome.stderr.is_empty() {
         assert_eq!(outcome.code, 3);
@@ -216,8 +216,7 @@ fn command(arguments: &[String]) {
     if terminal {
         return;
     }
-    let format = read.as_ref().ok().and_then(|read| read.value("--format"));
-    let format = Format::VALUES.iter().copied().find(|f| format == Some(f.name()));
+    let format = read.as_ref().ok().map(|read| cli::command(read).0.format);
     let format = format.filter(|_| outcome.stderr.is_empty()).unwrap_or_default();
     output::of(format, text);
 }

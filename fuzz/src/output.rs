@@ -1,7 +1,6 @@
 //! What must hold of whatever is printed.
 
-use network_connections::selection::Named;
-use network_connections::{Error, Format, Report};
+use network_connections::{Error, Format, Named, Report};
 
 /// A report in every format.
 pub fn report(report: &Report) {

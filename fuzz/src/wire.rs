@@ -7,9 +7,9 @@ use std::fmt::Write;
 use std::net::IpAddr;
 use std::sync::LazyLock;
 
-use network_connections::source::inet_diag::{Event, Request, requests};
-use network_connections::source::procfs::{Lines, Row};
-use network_connections::{Connection, ConnectionType, Protocol, Selection};
+use network_connections::source::linux::inet_diag::{Event, Request, requests};
+use network_connections::source::linux::proc_table::{Lines, Row};
+use network_connections::{ConnectionType, Named, Protocol, Selection, Socket as _};
 
 use self::fields::{Fields, only};
 
@@ -19,7 +19,7 @@ static REQUESTS: LazyLock<Vec<(Protocol, Request)>> = LazyLock::new(|| {
         requests(protocol, selection).into_iter().map(move |request| (protocol, request))
     };
     let both = Protocol::ALL.into_iter().flat_map(|p| of(p, &Selection::default()));
-    let alone = ConnectionType::ALL.into_iter().flat_map(|t| of(t.protocol(), &only(t)));
+    let alone = ConnectionType::VALUES.iter().copied().flat_map(|t| of(t.protocol(), &only(t)));
     both.chain(alone).collect()
 });
 
@@ -90,7 +90,7 @@ fn events(request: &Request, datagram: &[u8]) -> (Vec<Fields>, Option<String>) {
     while let Some(event) = messages.next() {
         assert!(end.is_none() || event.is_err(), "more after the end");
         match event {
-            Ok(Event::Socket(socket)) => {
+            Ok(Event::Message(socket)) => {
                 let _ = socket.cgroup();
                 sockets.push(Fields::of(&socket).unwrap());
             }
@@ -144,7 +144,7 @@ pub fn procfs(data: &[u8]) {
     let Some(([choice, size], table)) = data.split_first_chunk() else {
         return;
     };
-    let connection_type = ConnectionType::ALL[usize::from(*choice) % 4];
+    let connection_type = ConnectionType::VALUES[usize::from(*choice) % 4];
     let read = |chunks: &mut dyn Iterator<Item = &[u8]>| {
         let mut rows = Vec::new();
         let mut lines = Lines::default();

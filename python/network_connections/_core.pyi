@@ -369,9 +369,10 @@ def run(
         What belongs on standard output and on standard error, and the exit code.
     """
 
-def options() -> list[tuple[list[str], str, str, list[str] | None, str | None, bool, str, bool]]:
-    """Return the option table; for :mod:`network_connections.plugin`.
+def options() -> list[dict[str, Any]]:
+    """Return the option table, a dictionary an option; for :mod:`network_connections.plugin`.
 
-    Each row holds names, destination, argparse action, choices, default, whether it is hidden,
-    help, and whether the reference plugin has it.
+    Its keys: ``names``, ``dest``, ``action`` (argparse's), ``value`` (what it looks like),
+    ``choices``, ``default``, ``hidden``, ``reference`` (whether the reference plugin has it),
+    ``keyword``, ``function`` (the function of the API that has it, with all that follow), ``help``.
     """

@@ -117,21 +117,22 @@ def test_every_option_is_there(fleet: Fleet) -> None:
     assert attributes["command"] == [COMMAND]
     arguments = attributes["arguments"]
     expected: dict[str, dict[str, object]] = {}
-    for names, _, action, choices, default, hidden, text, _ in _core.options():
-        if hidden or action in ("help", "version"):
+    for option in _core.options():
+        action, long = option["action"], option["names"][-1]
+        if option["hidden"] or action in ("help", "version"):
             continue
-        macro = f"$network_connections_{names[-1][2:].replace('-', '_')}$"
-        description = text
-        if choices is not None:
-            description += f" One of: {', '.join(choices)}."
+        macro = f"$network_connections_{long[2:].replace('-', '_')}$"
+        description = option["help"]
+        if option["choices"] is not None:
+            description += f" One of: {', '.join(option['choices'])}."
         if action == "append":
             description += " Can be given several times."
         if action == "store_true":
             argument: dict[str, object] = {"set_if": macro}
         else:
             argument = {"value": macro, "repeat_key": action == "append"}
-            description += f" Default: {default or 'none'}."
-        expected[names[-1]] = {**argument, "description": description}
+            description += f" Default: {option['default'] or 'none'}."
+        expected[long] = {**argument, "description": description}
     assert arguments.keys() == expected.keys()
     strict = arguments.pop("--strict")
     assert strict["description"] == expected.pop("--strict")["description"]
@@ -210,7 +211,7 @@ def test_options_arrive_as_set(fleet: Fleet) -> None:
     assert arguments(result) == sorted(re.split(" (?=--)", line))
     assert (result.state, result.output) == (0, "LISTEN: 2, TIME WAIT: 0 (always ok)")
     # All there are.
-    visible = [entry for entry in _core.options() if not entry[5]]
+    visible = [option for option in _core.options() if not option["hidden"]]
     assert len(values) == len(visible) - len(["--help", "--version", "--strict"])
 
 

@@ -127,19 +127,21 @@ def test_generators_find_every_option(monkeypatch: pytest.MonkeyPatch) -> None:
     }
     table = _core.options()
     assert len(found) == len(table) > 20
-    for names, dest, kind, choices, default, hidden, text, _ in table:
-        action = found[tuple(names)]
-        assert type(action) is kinds[kind], names
-        assert (action.help == argparse.SUPPRESS) is hidden, names
-        if kind in ("help", "version"):
+    types = {"seconds": float, "whole": int}
+    for option in table:
+        action = found[tuple(option["names"])]
+        assert type(action) is kinds[option["action"]], option
+        expected = argparse.SUPPRESS if option["hidden"] else option["help"]
+        assert action.help == expected, option
+        if option["action"] in ("help", "version"):
             continue
-        assert action.dest == dest, names
-        assert action.choices == choices, names
+        assert action.dest == option["dest"], option
+        assert action.choices == option["choices"], option
         # argparse would append to the default of a repeatable option.
-        expected = {"append": None, "store_true": False}.get(kind, default)
-        assert action.default == expected, names
-        if not hidden:
-            assert action.help == text, names
+        defaults = {"append": None, "store_true": False}
+        assert action.default == defaults.get(option["action"], option["default"]), option
+        if option["value"] != "fixture":
+            assert action.type is types.get(option["value"]), option
 
 
 def test_what_generators_read() -> None:

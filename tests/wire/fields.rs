@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use network_connections::selection::Choice;
-use network_connections::{Connection, ConnectionStatus, ConnectionType, Error, Selection};
+use network_connections::{ConnectionStatus, ConnectionType, Error, Selection, Socket};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Fields {
@@ -18,21 +18,20 @@ pub struct Fields {
 
 impl Fields {
     /// Everything that both parsers say of a socket.
-    pub fn of(connection: &impl Connection) -> Result<Self, Error> {
+    pub fn of(socket: &impl Socket) -> Result<Self, Error> {
         Ok(Self {
-            connection_type: connection.connection_type(),
-            status: connection.status(),
-            local: connection.local()?,
-            remote: connection.remote()?,
-            queues: connection.queues()?,
-            inode: connection.inode()?,
-            uid: connection.uid()?,
+            connection_type: socket.connection_type(),
+            status: socket.status(),
+            local: socket.local()?,
+            remote: socket.remote()?,
+            queues: socket.queues()?,
+            inode: socket.inode()?,
+            uid: socket.uid()?,
         })
     }
 }
 
 /// The selection of one type.
 pub fn only(connection_type: ConnectionType) -> Selection {
-    let types = Choice::parse(&[connection_type.name()]).unwrap();
-    Selection { types, ..Selection::default() }
+    Selection { types: Choice::of(&[connection_type]), ..Selection::default() }
 }

@@ -4,8 +4,8 @@
 use std::net::IpAddr;
 
 use network_connections::selection::{Choice, Network, Ports, Selection};
-use network_connections::source::inet_diag::requests;
-use network_connections::{ConnectionStatus, ConnectionType, Protocol};
+use network_connections::source::linux::inet_diag::requests;
+use network_connections::{ConnectionStatus, ConnectionType, Named, Protocol};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::subsequence;
@@ -210,8 +210,8 @@ fn any_network() -> impl Strategy<Value = Network> {
 }
 
 fn any_selection() -> impl Strategy<Value = Selection> {
-    let types: Vec<_> = ConnectionType::ALL.iter().map(|t| t.name()).collect();
-    let statuses: Vec<_> = ConnectionStatus::ALL.iter().map(|status| status.name()).collect();
+    let types: Vec<_> = ConnectionType::VALUES.iter().map(|t| t.name()).collect();
+    let statuses: Vec<_> = ConnectionStatus::VALUES.iter().map(|status| status.name()).collect();
     (
         prop_oneof![Just(vec!["all"]), subsequence(types, 1..=4)],
         prop_oneof![Just(vec!["all"]), subsequence(statuses, 1..=15)],

@@ -1,8 +1,8 @@
 //! A dump is read to its end and means what was written, or it is an error.
 
 use network_connections::selection::Selection;
-use network_connections::source::inet_diag::{Event, Request, requests};
-use network_connections::{Connection, ConnectionType, Error, Protocol};
+use network_connections::source::linux::inet_diag::{Event, Request, requests};
+use network_connections::{ConnectionType, Error, Named, Protocol, Socket as _};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -80,7 +80,7 @@ fn read(request: &Request, datagrams: &[Vec<u8>]) -> Result<Vec<Fields>, Option<
         let mut messages = request.messages(datagram);
         while let Some(event) = messages.next() {
             match event {
-                Ok(Event::Socket(socket)) => read.push(Fields::of(&socket).unwrap()),
+                Ok(Event::Message(socket)) => read.push(Fields::of(&socket).unwrap()),
                 Ok(Event::Done) => {
                     assert!(!done, "two ends");
                     done = true;
@@ -106,7 +106,7 @@ fn expected(sockets: &[Socket]) -> Vec<Fields> {
 fn every_request(protocol: Protocol) -> Vec<Request> {
     let of = |selection: &Selection| requests(protocol, selection);
     let mut every = of(&Selection::default());
-    every.extend(ConnectionType::ALL.into_iter().flat_map(|t| of(&only(t))));
+    every.extend(ConnectionType::VALUES.iter().copied().flat_map(|t| of(&only(t))));
     every
 }
 
@@ -154,7 +154,7 @@ proptest! {
         let request = &every_request(protocol)[0];
         for socket in &sockets {
             let message = datagram(&[answer(request, kind(request), socket.inet_diag_msg())]);
-            let Some(Ok(Event::Socket(read))) = request.messages(&message).next() else {
+            let Some(Ok(Event::Message(read))) = request.messages(&message).next() else {
                 panic!("no socket");
             };
             match (read.cgroup(), socket.cgroup()) {
@@ -180,7 +180,7 @@ proptest! {
             }
             payload.truncate(72 + cut.index(payload.len() - 71));
             let message = answer(request, kind(request), payload.clone()).bytes();
-            let Some(Ok(Event::Socket(read))) = request.messages(&message).next() else {
+            let Some(Ok(Event::Message(read))) = request.messages(&message).next() else {
                 panic!("no socket");
             };
             if let Ok(Some(id)) = read.cgroup() {

@@ -1,8 +1,8 @@
 //! Tables of `/proc/net` mean what a dump means, or are an error.
 
-use network_connections::source::inet_diag::{Event, requests};
-use network_connections::source::procfs::{Lines, Row};
-use network_connections::{Connection, ConnectionType, Error, Protocol};
+use network_connections::source::linux::inet_diag::{Event, requests};
+use network_connections::source::linux::proc_table::{Lines, Row};
+use network_connections::{ConnectionType, Error, Named, Protocol, Socket as _};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
@@ -11,7 +11,7 @@ use crate::fields::{Fields, only};
 use crate::socket::{Socket, any_socket, any_sockets, proc_header, proc_table};
 
 fn any_type() -> impl Strategy<Value = ConnectionType> {
-    select(&ConnectionType::ALL[..])
+    select(ConnectionType::VALUES)
 }
 
 /// Reads a table, cut into these chunks, as the source does.
@@ -42,7 +42,7 @@ fn by_netlink(socket: &Socket) -> Fields {
     message.extend([0; 4]);
     message.extend(payload);
     match request.messages(&message).next() {
-        Some(Ok(Event::Socket(socket))) => Fields::of(&socket).unwrap(),
+        Some(Ok(Event::Message(socket))) => Fields::of(&socket).unwrap(),
         other => panic!("{other:?}"),
     }
 }
@@ -65,7 +65,7 @@ fn columns(line: &str) -> Vec<std::ops::Range<usize>> {
 proptest! {
     #[test]
     fn both_parsers_agree_on_the_same_sockets((protocol, sockets) in any_sockets()) {
-        for connection_type in ConnectionType::ALL.into_iter().filter(|t| t.protocol() == protocol) {
+        for connection_type in ConnectionType::VALUES.iter().copied().filter(|t| t.protocol() == protocol) {
             let of: Vec<_> =
                 sockets.iter().filter(|s| s.connection_type() == connection_type).collect();
             let table = proc_table(connection_type, of.iter().copied());
@@ -210,7 +210,7 @@ proptest! {
 
 #[test]
 fn a_table_of_nothing_is_an_error_and_one_of_no_rows_is_none() {
-    for connection_type in ConnectionType::ALL {
+    for &connection_type in ConnectionType::VALUES {
         for empty in [&b""[..], b"\n"] {
             assert!(matches!(read(connection_type, [empty]), Err(Error::Garbled(_))));
         }

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use network_connections::{Connection, ConnectionStatus, ConnectionType, Error, Protocol};
+use network_connections::{ConnectionStatus, ConnectionType, Error, Named, Protocol};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -177,7 +177,7 @@ pub fn proc_table<'a>(
     table
 }
 
-impl Connection for Socket {
+impl network_connections::Socket for Socket {
     fn connection_type(&self) -> ConnectionType {
         match (self.protocol, self.ipv6) {
             (Protocol::Tcp, false) => ConnectionType::Tcp,
@@ -192,7 +192,7 @@ impl Connection for Socket {
             Protocol::Tcp => TCP_STATES[usize::from(self.state) - 1],
             Protocol::Udp => "NONE",
         };
-        ConnectionStatus::ALL.into_iter().find(|status| status.name() == name).unwrap()
+        ConnectionStatus::VALUES.iter().copied().find(|status| status.name() == name).unwrap()
     }
 
     fn local(&self) -> Result<SocketAddr, Error> {

@@ -9,17 +9,18 @@ use std::error::Error;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use network_connections::Check;
+use network_connections::check::Question;
+use network_connections::run;
 use rustix::time::{ClockId, clock_gettime};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let calls: u32 = std::env::args().nth(1).ok_or("usage: count CALLS")?.parse()?;
-    let check = Check { timeout: Duration::MAX, ..Check::default() };
+    let question = Question { timeout: Duration::MAX, ..Question::default() };
     let mut sockets = 0;
     let (cpu, wall) = (cpu_time()?, Instant::now());
     for _ in 0..calls {
-        let counts = black_box(&check).count(&|| false)?;
-        sockets = counts.iter().map(|(_, count)| count).sum();
+        let counts = run::counts(black_box(&question), &|| false)?;
+        sockets = counts.iter().map(|group| group.count).sum();
     }
     let (cpu, wall) = (cpu_time()?.saturating_sub(cpu), wall.elapsed());
     println!(

@@ -10,9 +10,9 @@ use std::fmt::Write;
 use std::hint::black_box;
 use std::time::Instant;
 
-use network_connections::source::inet_diag::{Event, requests};
-use network_connections::source::procfs::{Lines, Row};
-use network_connections::{Connection, ConnectionStatus, ConnectionType, Protocol, Selection};
+use network_connections::source::linux::inet_diag::{Event, requests};
+use network_connections::source::linux::proc_table::{Lines, Row};
+use network_connections::{ConnectionStatus, ConnectionType, Protocol, Selection, Socket};
 
 /// About a megabyte of either kind: what the parsers cost, not the memory behind them.
 const SOCKETS: u32 = 10_000;
@@ -62,7 +62,7 @@ fn messages(datagrams: &[Vec<u8>]) -> Result<u32, Box<dyn Error>> {
     let mut established = 0;
     for datagram in datagrams {
         for event in request.messages(black_box(datagram)) {
-            if let Event::Socket(socket) = event? {
+            if let Event::Message(socket) = event? {
                 established += u32::from(is_established(&socket));
             }
         }
@@ -92,9 +92,9 @@ fn feed(table: &[u8]) -> Result<u32, Box<dyn Error>> {
     Ok(established)
 }
 
-fn is_established(connection: &impl Connection) -> bool {
-    black_box(connection.connection_type()) == ConnectionType::Tcp
-        && connection.status() == ConnectionStatus::Established
+fn is_established(socket: &impl Socket) -> bool {
+    black_box(socket.connection_type()) == ConnectionType::Tcp
+        && socket.status() == ConnectionStatus::Established
 }
 
 /// A dump as the kernel answers `TCPDIAG_GETSOCK`: 124 bytes a socket.
