@@ -131,7 +131,7 @@ def test_the_working_directory_does_not_matter(command: Command, tmp_path: Path)
     assert command.run("--test=plain.json", cwd=other) == READ
 
 
-@pytest.mark.skipif(harness.RUNNER != (), reason="it is the runner that would get the name")
+@pytest.mark.skipif(harness.RUNNER != (), reason="Wine or QEMU would get the name")
 def test_a_forged_name_does_not_move_the_directory(native: Command, tmp_path: Path) -> None:
     other = tmp_path / "other"
     (other / "unit-test").mkdir(parents=True)
@@ -277,7 +277,7 @@ print(os.WEXITSTATUS(status), resource.getrusage(resource.RUSAGE_CHILDREN).ru_ma
 """
 
 
-@pytest.mark.skipif(harness.RUNNER != (), reason="the memory would be mostly the runner's")
+@pytest.mark.skipif(harness.RUNNER != (), reason="the memory would be mostly that of Wine or QEMU")
 def test_a_big_fixture_takes_little_memory(native: Command, big: Path) -> None:
     os.link(big, native.unit_test / "big.json")
     line = [sys.executable, "-I", "-S", "-c", _PEAK, *native.argv, "--test=big.json"]

@@ -615,7 +615,7 @@ def test_a_user_database_that_does_not_answer(
     assert time.monotonic() - start < 30
 
 
-@pytest.mark.skipif(harness.STATIC, reason="the static build does not ask that database")
+@pytest.mark.skipif(harness.STATIC, reason="a static build asks no such user database")
 def test_a_user_database_that_does_not_answer_is_not_an_unknown_user(
     host: Host, hanging: list[str]
 ) -> None:

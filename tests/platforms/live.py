@@ -106,7 +106,7 @@ def test_selections_and_groups(native: Command, counts: dict[str, int], options:
     assert native.run(*options) == Done(here.stdout, here.stderr, here.returncode)
 
 
-@pytest.mark.skipif(not harness.WINDOWS, reason="Linux can")
+@pytest.mark.skipif(not harness.WINDOWS, reason="only for Windows")
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
@@ -125,7 +125,7 @@ def test_what_this_system_cannot(
     assert reason in harness.one_line(native.run(*options))
 
 
-@pytest.mark.skipif(not harness.WINDOWS, reason="Linux has no such arguments")
+@pytest.mark.skipif(not harness.WINDOWS, reason="only for Windows")
 def test_arguments_that_are_no_unicode(native: Command) -> None:
     helper = harness.NATIVE.parent / "examples" / "surrogates.exe"
     line = [*harness.RUNNER, str(helper), native.argv[-1], "--always-ok"]

@@ -44,9 +44,7 @@ class Target:
     triple: str
     hosts: str
     """Where the binary is for."""
-    toolchain: str
-    """What builds and links it."""
-    runs_under: str = "itself"
+    runs_under: str = "this machine"
     """What runs it here."""
     runner: str = ""
     counts: bool = True
@@ -54,7 +52,7 @@ class Target:
     crate_tests: Sequence[str] = CRATE_TESTS
     """Which of the crate's own tests are built and run; none if empty."""
     left_out: Mapping[str, str] = field(default_factory=dict, hash=False)
-    """The crate's own tests that cannot pass, and why."""
+    """The crate's own tests that cannot pass, and what the page says of them."""
 
     @property
     def directory(self) -> Path:
@@ -73,33 +71,30 @@ class Target:
         return self.directory / ("network-connections.exe" if windows else "network-connections")
 
 
-_DEBIAN = "rustc-web, std from its sources"
-_QEMU = {"netstat2::tests": "qemu-user passes no `NETLINK_SOCK_DIAG` on"}
+_QEMU = {
+    "netstat2::tests": "those that ask for sockets of their own in a way that QEMU does not know"
+}
 
 TARGETS = (
     Target(
         "x86_64-unknown-linux-musl",
         "Linux on x86_64, whatever its libc",
-        f"{_DEBIAN}; zig links, static",
     ),
     Target(
         "x86_64-unknown-linux-gnu.2.17",
         "Linux on x86_64 with glibc 2.17 or later (RHEL 7)",
-        "the installed Rust; zig links against glibc 2.17",
     ),
     Target(
         "aarch64-unknown-linux-musl",
         "Linux on 64-bit ARM, whatever its libc",
-        f"{_DEBIAN}; zig links, static",
-        runs_under="qemu-user",
+        runs_under="QEMU",
         runner="qemu-aarch64",
         left_out=_QEMU,
     ),
     Target(
         "s390x-unknown-linux-musl",
         "Linux on IBM Z (big-endian), whatever its libc",
-        f"{_DEBIAN}; zig links, static",
-        runs_under="qemu-user",
+        runs_under="QEMU",
         runner="qemu-s390x",
         # The addresses in /proc/net are in the order of the host's bytes, not of the guest's.
         counts=False,
@@ -108,7 +103,6 @@ TARGETS = (
     Target(
         "x86_64-pc-windows-gnu",
         "Windows on x86_64",
-        f"{_DEBIAN}; mingw-w64 links",
         runs_under="Wine",
         runner=WINE,
         crate_tests=("--lib", "--test", "corpus"),
@@ -247,15 +241,16 @@ def shown(line: Sequence[str], env: Mapping[str, str]) -> tuple[str, bool]:
 INTRODUCTION = """# Platforms
 
 Written by `make test-platforms` with `NETWORK_CONNECTIONS_WRITE_DOCS=1`, which builds the command
-for each of these targets and runs the tests of it that this machine can.
+for each of these targets and runs the tests of it that this machine can. tools/toolchain.sh sets up
+what that takes.
 
-On {system}; {tools}.
+On {system}.
 """
 
 WHAT = """
 "The tests of the command" are those of `make test` that run the native command, the 500 recorded
 answers of the reference among them: all of them where the machine itself runs it; under Wine and
-qemu those that tamper with no system calls and become no other users. "The crate's tests" are the
+QEMU those that tamper with no system calls and become no other users. "The crate's tests" are the
 parsers' and the core's.{left_out}
 
 The static builds have musl as their libc: names of users come from /etc/passwd and from nscd where
@@ -264,8 +259,9 @@ it runs; a user of any other database, as that of a directory server, is a numbe
 
 Not shown by any of this: Microsoft's own tables of sockets, since Wine's come from Linux; Windows'
 own ways with links, device names and consoles; DELETE_TCB and the other states of Windows that
-Linux does not have, which unit tests name; netlink on ARM and IBM Z, since qemu-user passes no dump
-on and the command falls back to procfs; processors other than qemu's. macOS: not built, not run.
+Linux does not have, which unit tests name; netlink on ARM and IBM Z, since QEMU passes no
+answer of it on and the command falls back to procfs; real processors of these two. macOS: not
+built, not run.
 """
 
 
@@ -277,25 +273,26 @@ def page() -> str:
         if one.results.exists()
     }
     builds = [
-        [f"`{one.triple}`", one.hosts, one.toolchain, f"{one.binary.stat().st_size:,}", needs(one)]
+        [f"`{one.triple}`", one.hosts, built(one), f"{one.binary.stat().st_size:,}", needs(one)]
         for one in runs
     ]
     results = [
-        [f"`{one.triple}`", one.runs_under, run.what, run.result]
+        [f"`{one.triple}`", runner(one), run.what, run.result]
         for one, some in runs.items()
         for run in some
     ]
-    left_out = [
-        f" Those of {name} are left out where {reason}."
-        for name, reason in {pair for one in runs for pair in one.left_out.items()}
-    ]
+    left_out = {
+        f" Left out under {one.runs_under}: {tests}."
+        for one in runs
+        for tests in one.left_out.values()
+    }
     return (
         "\n".join(
             [
-                INTRODUCTION.format(system=where.system(), tools=", ".join(tools(runs))),
+                INTRODUCTION.format(system=where.system()),
                 table(["Target", "For", "Built with", "Bytes", "Needs"], builds),
                 table(["Target", "Run by", "What was run", "Result"], results).rstrip("\n"),
-                WHAT.format(left_out="".join(left_out)),
+                WHAT.format(left_out="".join(sorted(left_out))),
             ]
         ).rstrip("\n")
         + "\n"
@@ -315,16 +312,32 @@ def needs(target: Target) -> str:
     return ", ".join([*sorted(libraries), *newest]) or "nothing"
 
 
-def tools(runs: Mapping[Target, Sequence[Run]]) -> Iterator[str]:
-    """Say which versions were used."""
-    if compiler := next(TOOLCHAINS.glob("rustc-*/bin/rustc"), None):
-        yield says(str(compiler), "--version")
-    yield says("rustc", "--version")
-    if (zig := TOOLCHAINS / "zig" / "bin" / "python").exists():
-        yield f"zig {says(str(zig), '-m', 'ziglang', 'version')}"
-    for runner in sorted({one.runner for one in runs} - {""}):
-        version = says("/usr/lib/wine/wine64" if runner == WINE else runner, "--version")
-        yield version.partition("\n")[0]
+def built(target: Target) -> str:
+    """Say what compiled and linked it."""
+    old_glibc = "2.17" in target.triple
+    # What tools/toolchain.sh has set up, or the installed one.
+    compiler = "rustc" if old_glibc else next(TOOLCHAINS.glob("rustc-*/bin/rustc"), "rustc")
+    rust = f"Rust {version(compiler, '--version')}"
+    if "windows" in target.triple:
+        return f"{rust}, linked by MinGW-w64"
+    zig = version(TOOLCHAINS / "zig" / "bin" / "python", "-m", "ziglang", "version")
+    return f"{rust}, linked by zig {zig}, {'for glibc 2.17' if old_glibc else 'static'}"
+
+
+def runner(target: Target) -> str:
+    """Say what runs it here."""
+    if not target.runner:
+        return target.runs_under
+    program = "/usr/lib/wine/wine64" if target.runner == WINE else target.runner
+    return f"{target.runs_under} {version(program, '--version')}"
+
+
+def version(*line: str | Path) -> str:
+    """Return the version in what a command prints, without the names of who packaged it."""
+    printed = says(*map(str, line))
+    found = re.search(r"\d+(\.\d+)+", printed)
+    assert found is not None, printed
+    return found[0]
 
 
 def says(*line: str) -> str:
