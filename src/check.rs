@@ -65,8 +65,7 @@ pub struct Judgement {
 /// What is shown.
 #[derive(Clone, Debug)]
 pub struct Presentation {
-    /// How many groups are printed at most; `None` for all where there are few, else
-    /// [`TOP`](crate::report::TOP).
+    /// How many groups are printed at most; `None` for all where there are few, else 10.
     pub top: Option<usize>,
     /// Whether performance data is printed.
     pub perfdata: bool,

@@ -46,12 +46,12 @@ def used(name: str, text: str, known: set[str]) -> set[str]:
     paths: list[str] = []
     for use in re.findall(r"\buse\s+((?:crate|super|self)::[^;]+);", text):
         paths.extend(expanded(re.sub(r"\s+", "", use)))
-    paths.extend(re.findall(r"\b(?:crate|super|self)(?:::\w+)+", re.sub(r"\buse\s[^;]+;", "", text)))
+    rest = re.sub(r"\buse\s[^;]+;", "", text)
+    paths.extend(re.findall(r"\b(?:crate|super|self)(?:::\w+)+", rest))
     paths.extend(f"self::{child}" for child in re.findall(r"(?m)^(?:pub )?mod (\w+);", text))
     found = set()
     for path in paths:
-        first, _, rest = path.partition("::")
-        parts = rest.split("::")
+        first, *parts = path.split("::")
         if first != "crate":
             own = name.split("::")
             parts = (own if first == "self" else own[:-1]) + parts

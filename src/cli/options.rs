@@ -77,7 +77,7 @@ pub enum Value {
     Whole,
     /// A number of seconds.
     Seconds,
-    /// What the test helper of the collection takes: PATH[,STDERR[,RC]].
+    /// What the test helper of the collection takes: `PATH[,STDERR[,RC]]`.
     Fixture,
 }
 

@@ -20,7 +20,7 @@ pub fn visible() -> impl Iterator<Item = &'static Opt> {
 }
 
 /// What an option's value is called, where it takes one.
-#[must_use] 
+#[must_use]
 pub fn value(option: &Opt) -> Option<&'static str> {
     option.value().map(|_| option.metavar)
 }
@@ -32,7 +32,7 @@ pub fn default(option: &Opt) -> Option<String> {
 }
 
 /// What the help says of an option: its help, its choices, how often, its default.
-#[must_use] 
+#[must_use]
 pub fn explanation(option: &Opt) -> String {
     let mut text = option.help.to_owned();
     if let Some(choices) = option.choices() {
