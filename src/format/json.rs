@@ -37,15 +37,13 @@ pub fn report(report: &Report) -> String {
 }
 
 fn group(judged: &Judged) -> Value {
-    let mut group = json!({
-        "label": judged.label,
-        "count": judged.count,
-        "state": judged.state as u8,
-    });
-    if judged.most > judged.count {
-        group["most"] = judged.most.into();
+    let Judged { label, count, most, state, .. } = judged;
+    let state = *state as u8;
+    if most > count {
+        json!({"label": label, "count": count, "most": most, "state": state})
+    } else {
+        json!({"label": label, "count": count, "state": state})
     }
-    group
 }
 
 /// The object instead of a report: no numbers, so that none can be mistaken.

@@ -146,9 +146,9 @@ pub enum Key {
     Total,
     /// Exactly this group.
     Group(Group),
-    /// Every group of this type.
+    /// Every group of this type, whatever its status.
     Type(ConnectionType),
-    /// Every group in this status.
+    /// Every group in this status, whatever its type.
     Status(ConnectionStatus),
     /// The user of this id, called like this.
     User(u32, String),
@@ -199,12 +199,12 @@ impl Key {
             GroupBy::Type => place
                 .pairs()
                 .find(|(t, _)| t.name().eq_ignore_ascii_case(text))
-                .map(|(t, _)| Self::Type(t))
+                .map(|(t, _)| Self::Group(Group::Type(t)))
                 .ok_or_else(|| refused(&names(place.pairs().map(|(t, _)| t)))),
             GroupBy::Status => place
                 .pairs()
                 .find(|(_, status)| status.name().eq_ignore_ascii_case(text))
-                .map(|(_, status)| Self::Status(status))
+                .map(|(_, status)| Self::Group(Group::Status(status)))
                 .ok_or_else(|| refused(&names(place.pairs().map(|(_, status)| status)))),
             GroupBy::LocalPort => {
                 port(text, &selection.local_ports).ok_or_else(|| refused("a selected local port"))
@@ -231,16 +231,13 @@ impl Key {
         match self {
             Self::Total => None,
             Self::Group(key) => (found == Some(*key)).then_some(Exact),
-            Self::Type(key) => match found {
-                Some(Group::Type(t)) if t == *key => Some(Exact),
-                Some(Group::TypeStatus(t, _)) if t == *key => Some(Broad),
-                _ => None,
-            },
-            Self::Status(key) => match found {
-                Some(Group::Status(status)) if status == *key => Some(Exact),
-                Some(Group::TypeStatus(_, status)) if status == *key => Some(Broad),
-                _ => None,
-            },
+            Self::Type(key) => {
+                matches!(found, Some(Group::TypeStatus(t, _)) if t == *key).then_some(Broad)
+            }
+            Self::Status(key) => {
+                let met = matches!(found, Some(Group::TypeStatus(_, s)) if s == *key);
+                met.then_some(Broad)
+            }
             Self::User(id, name) => {
                 (group.is_of_user(*id) || group.label == *name).then_some(Exact)
             }
