@@ -31,7 +31,7 @@ pub fn run(program: &Path, arguments: &[OsString], interrupted: &dyn Fn() -> boo
         let arguments: Vec<_> = arguments.iter().map(|a| a.to_string_lossy()).collect();
         let arguments = match read(&arguments) {
             Ok(arguments) => arguments,
-            Err(usage) => return usage_error(&usage.to_string()),
+            Err(usage) => return usage_error(asked_format(&arguments), &usage.to_string()),
         };
         match arguments.terminal {
             Some(Terminal::Help) => return Outcome::unknown(&help()),
@@ -41,9 +41,8 @@ pub fn run(program: &Path, arguments: &[OsString], interrupted: &dyn Fn() -> boo
         let (command, read) = command(&arguments);
         if let (true, Some(stray)) = (command.strict, arguments.strays.first()) {
             let what = if stray.starts_with('-') { "option" } else { "word" };
-            return usage_error(&format!(
-                "Unknown {what} {stray:?} (see --help for what there is)"
-            ));
+            let message = format!("Unknown {what} {stray:?} (see --help for what there is)");
+            return usage_error(command.format, &message);
         }
         let format = command.format;
         match read.and_then(|()| execute(program, command, interrupted)) {
@@ -57,11 +56,22 @@ pub fn run(program: &Path, arguments: &[OsString], interrupted: &dyn Fn() -> boo
     })
 }
 
-fn usage_error(message: &str) -> Outcome {
-    Outcome {
-        stderr: usage(),
-        ..Outcome::unknown(&Format::Plugin.failure(&Error::Argument(message.to_owned())))
-    }
+fn usage_error(format: Format, message: &str) -> Outcome {
+    let failure = format.failure(&Error::Argument(message.to_owned()));
+    Outcome { stderr: usage(), ..Outcome::unknown(&failure) }
+}
+
+/// The format that is asked for among arguments that cannot be read as a whole.
+fn asked_format<S: AsRef<str>>(arguments: &[S]) -> Format {
+    let end = arguments.iter().position(|argument| argument.as_ref() == "--");
+    let arguments = arguments.get(..end.unwrap_or(arguments.len())).unwrap_or(arguments);
+    let formats = (0..arguments.len()).rev().filter_map(|start| {
+        // The option alone, or with the word after it.
+        let one = |words| arguments.get(start..start + words).and_then(|words| read(words).ok());
+        let arguments = one(1).or_else(|| one(2))?;
+        Some(command(&arguments).0.format)
+    });
+    formats.into_iter().find(|format| *format != Format::default()).unwrap_or_default()
 }
 
 fn execute(

@@ -113,19 +113,18 @@ impl GroupBy {
     }
 
     /// Whether several groups can be one to a person: the sockets of a process, the cgroups of a
-    /// unit.
+    /// unit, the ids of a user.
     #[must_use]
     pub const fn is_merged(self) -> bool {
         match self {
-            Self::Unit | Self::Process => true,
+            Self::User | Self::Unit | Self::Process => true,
             Self::TypeStatus
             | Self::Type
             | Self::Status
             | Self::LocalPort
             | Self::RemotePort
             | Self::LocalAddress
-            | Self::RemoteAddress
-            | Self::User => false,
+            | Self::RemoteAddress => false,
         }
     }
 

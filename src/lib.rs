@@ -20,6 +20,7 @@ mod file_system;
 pub mod format;
 pub mod group;
 pub mod judge;
+pub mod labelled;
 pub mod name;
 pub mod owner;
 mod printable;

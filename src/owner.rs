@@ -5,8 +5,8 @@ mod linux;
 pub mod process;
 #[cfg(not(target_os = "linux"))]
 mod unknown;
+mod unseen;
 
-use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -14,7 +14,8 @@ use log::warn;
 
 use crate::deadline::Deadline;
 use crate::error::Error;
-use crate::group::{Group, GroupBy};
+use crate::group::Group;
+use crate::owner::unseen::{NONE, OTHERS, OUTSIDE};
 
 #[cfg(target_os = "linux")]
 use linux as system;
@@ -23,11 +24,7 @@ use unknown as system;
 
 pub use process::{Process, Processes};
 pub use system::user_id;
-
-/// The label of what only its user, or root, may see.
-const OTHERS: &str = "(other users' processes)";
-/// The label of what no process has, though the kernel shows an inode number.
-const NONE: &str = "(no process)";
+pub use unseen::unseen;
 
 /// The names of owners, looked up once for all that are asked for.
 #[derive(Debug, Default)]
@@ -104,6 +101,23 @@ impl Names {
         self.processes.get(&inode).cloned().unwrap_or_default()
     }
 
+    /// Whether a group stands for owners that cannot be seen.
+    #[must_use]
+    pub fn is_hidden(&self, group: Group) -> bool {
+        match group {
+            Group::Inode(inode @ 1..) => self.hidden && self.processes(inode).is_empty(),
+            Group::Cgroup(Some(id)) => self.units.get(&id).is_some_and(|unit| &**unit == OUTSIDE),
+            Group::Inode(0)
+            | Group::Cgroup(None)
+            | Group::User(_)
+            | Group::TypeStatus(..)
+            | Group::Type(_)
+            | Group::Status(_)
+            | Group::Port(_)
+            | Group::Address(_) => false,
+        }
+    }
+
     /// The label of a group: of owners their name, as far as it is known.
     #[must_use]
     pub fn label(&self, group: Group) -> String {
@@ -125,36 +139,4 @@ impl Names {
         };
         name.unwrap_or_else(|| group.to_string())
     }
-}
-
-/// A group by the name that people know it by.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Labelled {
-    /// The group; of several that are one to a person, one of them.
-    pub group: Group,
-    /// Its label.
-    pub label: String,
-    /// Its connections.
-    pub count: u64,
-}
-
-/// Gives groups their labels, and puts those together that are one to a person; the largest first.
-#[must_use]
-pub fn labelled(by: GroupBy, groups: Vec<(Group, u64)>, names: &Names) -> Vec<Labelled> {
-    let mut labelled: Vec<Labelled> = groups
-        .into_iter()
-        .map(|(group, count)| Labelled { group, label: names.label(group), count })
-        .collect();
-    if by.is_merged() {
-        labelled.sort_by(|a, b| a.label.cmp(&b.label));
-        labelled.dedup_by(|next, kept| {
-            let same = next.label == kept.label;
-            if same {
-                kept.count += next.count;
-            }
-            same
-        });
-    }
-    labelled.sort_by_key(|labelled| Reverse(labelled.count));
-    labelled
 }

@@ -39,11 +39,35 @@ pub enum RangeError {
     Reversed(f64, f64),
 }
 
+/// Whether a value that lies between two others is fine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is.
+    Fine,
+    /// It is not.
+    Left,
+    /// That depends on the value.
+    Unclear,
+}
+
 impl Range {
     /// Whether `value` is fine; what is no number never is.
     #[must_use]
     pub fn contains(&self, value: f64) -> bool {
         !value.is_nan() && (self.start <= value && value <= self.end) != self.inverted
+    }
+
+    /// Where all values from `low` to `high` lie, which of them it may be.
+    #[must_use]
+    pub fn between(&self, low: f64, high: f64) -> Verdict {
+        let inside = self.start <= low && high <= self.end;
+        let outside = high < self.start || self.end < low;
+        match (inside, outside) {
+            (true, _) if !self.inverted => Verdict::Fine,
+            (_, true) if self.inverted => Verdict::Fine,
+            (true, _) | (_, true) => Verdict::Left,
+            (false, false) => Verdict::Unclear,
+        }
     }
 
     /// What tells two ranges apart: each range that matches everything is the same one.
@@ -213,6 +237,29 @@ mod tests {
         ] {
             let error = text.parse::<Range>().map(|r| r.to_string());
             assert_eq!(error.map_err(|e| e.to_string()), Err(message.to_owned()));
+        }
+    }
+
+    #[test]
+    fn what_lies_between_is_fine_or_not_or_unclear() {
+        use Verdict::{Fine, Left, Unclear};
+        for (text, low, high, expected) in [
+            ("10:20", 10.0, 20.0, Fine),
+            ("10:20", 9.0, 20.0, Unclear),
+            ("10:20", 10.0, 21.0, Unclear),
+            ("10:20", 0.0, 30.0, Unclear),
+            ("10:20", 0.0, 9.0, Left),
+            ("10:20", 21.0, 30.0, Left),
+            ("@10:20", 10.0, 20.0, Left),
+            ("@10:20", 9.0, 10.0, Unclear),
+            ("@10:20", 0.0, 30.0, Unclear),
+            ("@10:20", 0.0, 9.0, Fine),
+            ("@10:20", 21.0, 30.0, Fine),
+            ("", 0.0, 1e300, Fine),
+            ("5", 5.0, 5.0, Fine),
+            ("5", 6.0, 6.0, Left),
+        ] {
+            assert_eq!(range(text).between(low, high), expected, "{low} to {high} in {text}");
         }
     }
 

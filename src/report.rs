@@ -25,6 +25,8 @@ pub struct Report {
     /// What the groups in alert state consist of, or the largest one where all is fine; only if it
     /// was asked for.
     pub details: Vec<Detail>,
+    /// Why owners cannot be seen, and what would be needed; where that matters to the state.
+    pub unseen: Option<&'static str>,
     /// Who answered, for example `netlink`.
     pub source: String,
     /// How long it took.
@@ -39,7 +41,7 @@ impl Report {
         if judgement.always_ok {
             return State::Ok;
         }
-        let nothing = self.groups.is_empty().then_some(judgement.no_match.0);
+        let nothing = (self.total == 0).then_some(judgement.no_match.0);
         self.groups
             .iter()
             .map(|judged| judged.state)
@@ -47,6 +49,11 @@ impl Report {
             .chain(nothing)
             .max_by_key(|state| state.severity())
             .unwrap_or_default()
+    }
+
+    /// The groups that have connections.
+    pub fn found(&self) -> impl Iterator<Item = &Judged> {
+        self.groups.iter().filter(|judged| judged.count > 0)
     }
 
     /// The groups that are printed, the largest first, and how many are left out: never one in

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::io::Read;
 use std::time::{Duration, Instant};
 
-use crate::check::{Check, Judgement, Question};
+use crate::check::{Check, Question};
 use crate::collect::Collector;
 use crate::collect::connections::{Connection, Connections};
 use crate::collect::counts::{Grid, Map, PortTable, Recorded, Table};
@@ -15,7 +15,10 @@ use crate::details::{self, Detail};
 use crate::error::Error;
 use crate::group::{Group, GroupBy, Kind};
 use crate::judge::Limits;
-use crate::owner::{self, Labelled, Names};
+use crate::judge::state::State;
+use crate::judge::threshold::{Place, Thresholds};
+use crate::labelled::{Labelled, labelled};
+use crate::owner::{self, Names};
 use crate::report::Report;
 use crate::selection::{Choice, Network, Ports, Selection};
 use crate::source;
@@ -26,7 +29,7 @@ use crate::vocabulary::{ConnectionStatus, ConnectionType, SourceName};
 pub fn check(check: Check, interrupted: &dyn Fn() -> bool) -> Result<Report, Error> {
     let start = Instant::now();
     let deadline = Deadline::new(check.question.timeout, interrupted);
-    let limits = limits(&check.judgement, &check.question, &deadline)?;
+    let limits = limits(&check, true, &deadline)?;
     let details = if check.presentation.lengthy {
         let listening = listening(check.question.source, &deadline)?;
         Some(Details::new(check.question.group_by, Some(listening)))
@@ -50,7 +53,7 @@ pub fn fixture(
 ) -> Result<Report, Error> {
     let start = Instant::now();
     let deadline = Deadline::new(check.question.timeout, interrupted);
-    let limits = limits(&check.judgement, &check.question, &deadline)?;
+    let limits = limits(&check, false, &deadline)?;
     let by = check.question.group_by;
     let details = check.presentation.lengthy.then(|| Details::new(by, None));
     let mut collected = (Recorded::new(by), details);
@@ -69,7 +72,7 @@ pub fn counts(question: &Question, interrupted: &dyn Fn() -> bool) -> Result<Vec
     let counted = count(question, None, &deadline)?;
     let groups = with_zeros(question, counted.groups);
     let names = Names::look_up(keys(&groups), false, &deadline)?;
-    Ok(owner::labelled(question.group_by, groups, &names))
+    Ok(labelled(question.group_by, groups, &names))
 }
 
 /// The selected connections themselves, in the kernel's order. `processes` asks for the processes
@@ -85,22 +88,17 @@ pub fn connections(
     Ok(connections.named(processes, &names))
 }
 
-/// What the thresholds mean here.
-fn limits(
-    judgement: &Judgement,
-    question: &Question,
-    deadline: &Deadline,
-) -> Result<Limits, Error> {
+/// What the thresholds mean here; `live` where it is this system that is asked.
+fn limits(check: &Check, live: bool, deadline: &Deadline) -> Result<Limits, Error> {
+    let Question { group_by: by, selection, .. } = &check.question;
     let user_id = |name: &str| owner::user_id(name, deadline);
-    let ranges = |thresholds: &Option<_>| {
-        let thresholds: Option<&crate::judge::threshold::Thresholds> = thresholds.as_ref();
-        thresholds
-            .map(|thresholds| thresholds.resolved(question.group_by, &question.selection, &user_id))
-            .transpose()
+    let place = Place { by: *by, selection, live, user_id: &user_id };
+    let resolved = |thresholds: &Option<Thresholds>| {
+        thresholds.as_ref().map(|thresholds| thresholds.resolved(&place)).transpose()
     };
     // Where both are wrong the critical one is named.
-    let critical = ranges(&judgement.critical)?;
-    Ok(Limits { critical, warning: ranges(&judgement.warning)? })
+    let critical = resolved(&check.judgement.critical)?;
+    Ok(Limits { critical, warning: resolved(&check.judgement.warning)? })
 }
 
 /// What a dump gave.
@@ -159,11 +157,14 @@ fn report(
 ) -> Result<Report, Error> {
     let groups = with_zeros(&check.question, counted.groups);
     let names = Names::look_up(keys(&groups), false, deadline)?;
-    let labelled = owner::labelled(check.question.group_by, groups, &names);
+    let labelled = labelled(check.question.group_by, groups, &names);
     let total = labelled.iter().map(|labelled| labelled.count).sum();
+    let groups = limits.judge(labelled);
+    let unclear = groups.iter().any(|judged| judged.state == State::Unknown);
     let mut report = Report {
+        unseen: unclear.then(|| owner::unseen(check.question.group_by)).flatten(),
         check,
-        groups: limits.judge(labelled),
+        groups,
         total,
         total_state: limits.judge_total(total),
         details: Vec::new(),

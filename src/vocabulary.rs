@@ -159,6 +159,27 @@ impl ConnectionStatus {
         }
     }
 
+    /// Whether a connection of this system can ever be in this state.
+    #[must_use]
+    pub const fn is_of_this_system(self) -> bool {
+        match self {
+            Self::Idle | Self::Bound => false,
+            Self::DeleteTcb => cfg!(windows),
+            Self::Established
+            | Self::SynSent
+            | Self::SynRecv
+            | Self::FinWait1
+            | Self::FinWait2
+            | Self::TimeWait
+            | Self::Close
+            | Self::CloseWait
+            | Self::LastAck
+            | Self::Listen
+            | Self::Closing
+            | Self::None => true,
+        }
+    }
+
     /// Whether a connection of this type can ever be in this state: UDP has no states, TCP always.
     #[must_use]
     pub const fn is_of(self, connection_type: ConnectionType) -> bool {

@@ -20,6 +20,7 @@ pub fn report(report: &Report) -> String {
             json!({
                 "label": judged.label,
                 "count": judged.count,
+                "most": judged.most,
                 "state": judged.state as u8,
             })
         })

@@ -48,16 +48,22 @@ fn first_line(report: &Report, (shown, left_out): (Vec<&Judged>, usize)) -> Stri
         parts.push(format!("{TOTAL}: {}{}", report.total, mark(state)));
     }
     let name = namer(report);
-    parts.extend(shown.into_iter().map(|Judged { label, count, state, .. }| {
-        format!("{}: {count}{}", name(label), mark(*state))
+    parts.extend(shown.into_iter().map(|Judged { label, count, most, state, .. }| {
+        let number = if most > count { format!("{count} to {most}") } else { count.to_string() };
+        format!("{}: {number}{}", name(label), mark(*state))
     }));
     if left_out > 0 {
         parts.push(format!("and {left_out} more"));
     }
-    if report.groups.is_empty() {
+    let silent = report.check.judgement.no_match.0 == State::Ok;
+    if report.groups.is_empty() || report.total == 0 && !silent {
         parts.push(nothing(report));
     }
     let mut message = parts.join(", ");
+    if let Some(unseen) = report.unseen {
+        message.push_str("; ");
+        message.push_str(unseen);
+    }
     if report.check.judgement.always_ok {
         message.push_str(" (always ok)");
     }
@@ -94,14 +100,14 @@ pub fn perfdata(report: &Report) -> String {
     let mut metrics = Vec::new();
     if !fixed {
         let largest = report.groups.first().map_or(0, |judged| judged.count);
-        metrics.push(format!("'groups'={}", report.groups.len()));
+        metrics.push(format!("'groups'={}", report.found().count()));
         metrics.push(format!("'largest'={largest}"));
     }
     if !fixed || report.total_state.is_some() {
         metrics.push(format!("'{TOTAL}'={}", report.total));
     }
     if fixed {
-        let metric = |judged: &Judged| format!("'{}'={}", judged.group, judged.count);
+        let metric = |judged: &Judged| format!("'{}'={}", judged.label, judged.count);
         metrics.extend(report.groups.iter().map(metric));
     }
     metrics.join(" ")

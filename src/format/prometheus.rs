@@ -16,7 +16,8 @@ pub fn report(report: &Report) -> String {
     if question.group_by.is_fixed() {
         let expected = question.group_by.expected(&question.selection);
         let mut series: BTreeMap<_, _> = expected.into_iter().map(|group| (group, 0)).collect();
-        series.extend(report.groups.iter().map(|judged| (judged.group, judged.count)));
+        let found = report.groups.iter().filter_map(|judged| Some((judged.group?, judged.count)));
+        series.extend(found);
         head(&mut text, "network_connections", "Sockets.");
         for (group, count) in series {
             if let Some(labels) = labels(group) {
@@ -25,7 +26,7 @@ pub fn report(report: &Report) -> String {
         }
     } else {
         let largest = report.groups.first().map_or(0, |judged| judged.count);
-        gauge(&mut text, "groups", "Groups of sockets.", report.groups.len());
+        gauge(&mut text, "groups", "Groups of sockets.", report.found().count());
         gauge(&mut text, "largest", "Sockets in the largest group.", largest);
     }
     gauge(&mut text, "selected", "Sockets selected.", report.total);

@@ -14,7 +14,13 @@ pub type Namer = fn(&str) -> String;
 #[must_use]
 pub fn tables(details: &[Detail], name: Namer, left: usize) -> String {
     for rows in (1..=ROWS).rev() {
-        let text: String = details.iter().map(|detail| tables_of(detail, name, rows)).collect();
+        let mut text = String::new();
+        // What does not fit is not written to its end: there may be thousands.
+        for detail in details {
+            if text.len() <= left {
+                text.push_str(&tables_of(detail, name, rows));
+            }
+        }
         if text.len() <= left {
             return text;
         }

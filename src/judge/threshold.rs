@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use crate::error::Error;
 use crate::group::{Group, GroupBy, KERNEL};
+use crate::labelled::Labelled;
 use crate::name::Named;
 use crate::range::Range;
 use crate::selection::{Network, Ports, Selection};
@@ -52,6 +53,11 @@ impl Thresholds {
                         )));
                     }
                 },
+                Some((key, _)) if key.trim().is_empty() => {
+                    return Err(Error::Argument(format!(
+                        "{entry:?} has no key (valid: RANGE or KEY=RANGE)"
+                    )));
+                }
                 Some((key, "")) => {
                     return Err(Error::Argument(format!(
                         "{key:?} has no range (valid: {key}=RANGE, for example {key}=100)"
@@ -69,21 +75,35 @@ impl Thresholds {
         &self.text
     }
 
-    /// What the keys mean where connections are grouped like this.
+    /// What the keys mean in this place.
     ///
     /// A key that no selected group can ever have is refused: a mistyped threshold must not be
-    /// silence. `user_id` knows the ids of users by name.
-    pub fn resolved(
-        &self,
-        by: GroupBy,
-        selection: &Selection,
-        user_id: &dyn Fn(&str) -> Result<Option<u32>, Error>,
-    ) -> Result<Ranges, Error> {
-        let key = |text: &str| Key::parse(text, by, selection, user_id);
+    /// silence.
+    pub fn resolved(&self, place: &Place) -> Result<Ranges, Error> {
+        let key = |text: &str| Key::parse(text, place);
         let keyed = self.keyed.iter().map(|(text, range)| Ok((key(text)?, range.clone())));
         let keyed = keyed.collect::<Result<_, Error>>();
         let keyed = keyed.map_err(|error| error.of_option(self.option))?;
         Ok(Ranges { plain: self.plain.clone(), keyed })
+    }
+}
+
+/// Where keys mean something.
+pub struct Place<'a> {
+    /// What is counted by.
+    pub by: GroupBy,
+    /// What is selected.
+    pub selection: &'a Selection,
+    /// Whether it is this system that is asked: a fixture may have states of others.
+    pub live: bool,
+    /// Knows the ids of users by name.
+    pub user_id: &'a dyn Fn(&str) -> Result<Option<u32>, Error>,
+}
+
+impl Place<'_> {
+    /// The types and states that a connection can have here.
+    fn pairs(&self) -> impl Iterator<Item = (ConnectionType, ConnectionStatus)> {
+        self.selection.pairs().filter(|(_, status)| !self.live || status.is_of_this_system())
     }
 }
 
@@ -97,26 +117,31 @@ pub struct Ranges {
 impl Ranges {
     /// The range of a group: that of its most specific key, of equally specific ones the last.
     #[must_use]
-    pub fn of(&self, group: Group, label: &str) -> Option<&Range> {
+    pub fn of(&self, group: &Labelled) -> Option<&Range> {
         self.keyed
             .iter()
-            .filter_map(|(key, range)| key.specificity(group, label).map(|rank| (rank, range)))
+            .filter_map(|(key, range)| key.specificity(group).map(|rank| (rank, range)))
             // The last of the largest.
             .max_by_key(|(rank, _)| *rank)
             .map(|(_, range)| range)
             .or(self.plain.as_ref())
     }
 
-    /// The range of the sum, where one is given.
+    /// The range of a key itself, the last where there are several.
     #[must_use]
-    pub fn total(&self) -> Option<&Range> {
-        self.keyed.iter().rev().find(|(key, _)| *key == Key::Total).map(|(_, range)| range)
+    pub fn of_key(&self, wanted: &Key) -> Option<&Range> {
+        self.keyed.iter().rev().find(|(key, _)| key == wanted).map(|(_, range)| range)
+    }
+
+    /// Every key.
+    pub fn keys(&self) -> impl Iterator<Item = &Key> {
+        self.keyed.iter().map(|(key, _)| key)
     }
 }
 
 /// What a range is given for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Key {
+pub enum Key {
     /// The sum of what is selected.
     Total,
     /// Exactly this group.
@@ -125,17 +150,24 @@ enum Key {
     Type(ConnectionType),
     /// Every group in this status.
     Status(ConnectionStatus),
-    /// The groups of owners with this label or, of processes, this name.
+    /// The user of this id, called like this.
+    User(u32, String),
+    /// The unit, or the processes, called like this.
     Owner(String),
 }
 
+/// How closely a key means a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Specificity {
+    /// It means others too.
+    Broad,
+    /// It means this one.
+    Exact,
+}
+
 impl Key {
-    fn parse(
-        text: &str,
-        by: GroupBy,
-        selection: &Selection,
-        user_id: &dyn Fn(&str) -> Result<Option<u32>, Error>,
-    ) -> Result<Self, Error> {
+    fn parse(text: &str, place: &Place) -> Result<Self, Error> {
+        let selection = place.selection;
         if text.eq_ignore_ascii_case(TOTAL) {
             return Ok(Self::Total);
         }
@@ -144,8 +176,8 @@ impl Key {
                 "{text:?} is the key of no group that can be selected here (valid: {TOTAL}, {valid})"
             ))
         };
-        match by {
-            GroupBy::TypeStatus => selection
+        match place.by {
+            GroupBy::TypeStatus => place
                 .pairs()
                 .find_map(|(t, status)| {
                     let group = Group::TypeStatus(t, status);
@@ -160,20 +192,20 @@ impl Key {
                     }
                 })
                 .ok_or_else(|| {
-                    let status = names(selection.pairs().map(|(_, status)| status));
-                    let types = names(selection.pairs().map(|(t, _)| t));
+                    let status = names(place.pairs().map(|(_, status)| status));
+                    let types = names(place.pairs().map(|(t, _)| t));
                     refused(&format!("{types}, {status}, or both as in tcp_TIME_WAIT"))
                 }),
-            GroupBy::Type => selection
+            GroupBy::Type => place
                 .pairs()
                 .find(|(t, _)| t.name().eq_ignore_ascii_case(text))
                 .map(|(t, _)| Self::Type(t))
-                .ok_or_else(|| refused(&names(selection.pairs().map(|(t, _)| t)))),
-            GroupBy::Status => selection
+                .ok_or_else(|| refused(&names(place.pairs().map(|(t, _)| t)))),
+            GroupBy::Status => place
                 .pairs()
                 .find(|(_, status)| status.name().eq_ignore_ascii_case(text))
                 .map(|(_, status)| Self::Status(status))
-                .ok_or_else(|| refused(&names(selection.pairs().map(|(_, status)| status)))),
+                .ok_or_else(|| refused(&names(place.pairs().map(|(_, status)| status)))),
             GroupBy::LocalPort => {
                 port(text, &selection.local_ports).ok_or_else(|| refused("a selected local port"))
             }
@@ -184,31 +216,59 @@ impl Key {
                 .ok_or_else(|| refused("a selected local address")),
             GroupBy::RemoteAddress => address(text, &selection.remote_addresses, selection)
                 .ok_or_else(|| refused("a selected remote address")),
-            GroupBy::User => {
-                user(text, user_id)?.ok_or_else(|| refused("the name or id of a user of this host"))
-            }
+            GroupBy::User => user(text, place.user_id)?
+                .ok_or_else(|| refused("the name or id of a user of this host")),
             // What there is changes from minute to minute.
             GroupBy::Unit | GroupBy::Process => Ok(Self::Owner(text.to_owned())),
         }
     }
 
     /// How closely this key means a group; `None` where it does not.
-    fn specificity(&self, group: Group, label: &str) -> Option<u8> {
-        match (self, group) {
-            (Self::Owner(key), _) if key.eq_ignore_ascii_case(label) => Some(2),
-            (Self::Owner(key), Group::Inode(_)) => {
-                let (name, _) = label.rsplit_once(" (")?;
-                key.eq_ignore_ascii_case(name).then_some(1)
+    #[must_use]
+    pub fn specificity(&self, group: &Labelled) -> Option<Specificity> {
+        use Specificity::{Broad, Exact};
+        let found = group.group;
+        match self {
+            Self::Total => None,
+            Self::Group(key) => (found == Some(*key)).then_some(Exact),
+            Self::Type(key) => match found {
+                Some(Group::Type(t)) if t == *key => Some(Exact),
+                Some(Group::TypeStatus(t, _)) if t == *key => Some(Broad),
+                _ => None,
+            },
+            Self::Status(key) => match found {
+                Some(Group::Status(status)) if status == *key => Some(Exact),
+                Some(Group::TypeStatus(_, status)) if status == *key => Some(Broad),
+                _ => None,
+            },
+            Self::User(id, name) => {
+                (group.is_of_user(*id) || group.label == *name).then_some(Exact)
             }
-            (Self::Group(key), group) if *key == group => Some(2),
-            (Self::Type(key), Group::TypeStatus(t, _) | Group::Type(t)) if *key == t => Some(1),
-            (Self::Status(key), Group::TypeStatus(_, status) | Group::Status(status))
-                if *key == status =>
-            {
-                Some(1)
+            Self::Owner(name) => {
+                let is = |other: &str| name.eq_ignore_ascii_case(other);
+                if is(&group.label) || group.processes().any(|process| is(&process.to_string())) {
+                    Some(Exact)
+                } else if group.processes().any(|process| is(&process.name)) {
+                    Some(Broad)
+                } else {
+                    None
+                }
             }
-            _ => None,
         }
+    }
+
+    /// The group that this key names, without connections.
+    #[must_use]
+    pub fn group(&self) -> Labelled {
+        let (group, label) = match self {
+            Self::Group(group) => (Some(*group), group.to_string()),
+            Self::Total => (None, TOTAL.to_owned()),
+            Self::Type(t) => (None, t.name().to_owned()),
+            Self::Status(status) => (None, status.name().to_owned()),
+            Self::User(id, name) => (Some(Group::User(Some(*id))), name.clone()),
+            Self::Owner(name) => (None, name.clone()),
+        };
+        Labelled::named(group, label)
     }
 }
 
@@ -253,7 +313,7 @@ fn user(
         Ok(id) => Some(id),
         Err(_) => user_id(text)?,
     };
-    Ok(id.map(|id| Key::Group(Group::User(Some(id)))))
+    Ok(id.map(|id| Key::User(id, text.to_owned())))
 }
 
 #[cfg(test)]
@@ -262,14 +322,17 @@ mod tests {
 
     fn parse(text: &str, by: GroupBy) -> Result<Ranges, String> {
         Thresholds::parse("--critical", text)
-            .and_then(|thresholds| thresholds.resolved(by, &Selection::default(), &|_| Ok(None)))
+            .and_then(|thresholds| {
+                let selection = &Selection::default();
+                thresholds.resolved(&Place { by, selection, live: true, user_id: &|_| Ok(None) })
+            })
             .map_err(|e| e.to_string())
     }
 
     fn range_of(text: &str, group: Group) -> String {
         parse(text, GroupBy::TypeStatus)
             .unwrap_or_else(|e| panic!("{e}"))
-            .of(group, &group.to_string())
+            .of(&Labelled::named(Some(group), group.to_string()))
             .map_or_else(|| "none".to_owned(), ToString::to_string)
     }
 
@@ -290,7 +353,7 @@ mod tests {
         let total = |text| {
             parse(text, GroupBy::RemotePort)
                 .unwrap_or_else(|e| panic!("{e}"))
-                .total()
+                .of_key(&Key::Total)
                 .map(ToString::to_string)
         };
         assert_eq!(total("5"), None);
@@ -320,8 +383,16 @@ mod tests {
 
     #[test]
     fn entries_without_range_and_two_plain_ones_are_refused() {
-        for text in ["LISTEN=", "5,LISTEN=5,6", "LISTEN=5,", ",LISTEN=5", "LISTEN=x", "x,LISTEN=5"]
-        {
+        for text in [
+            "LISTEN=",
+            "5,LISTEN=5,6",
+            "LISTEN=5,",
+            ",LISTEN=5",
+            "LISTEN=x",
+            "x,LISTEN=5",
+            "=5",
+            " =5,6",
+        ] {
             assert!(parse(text, GroupBy::TypeStatus).is_err(), "{text}");
         }
         // Without a key it is the reference's range, with the reference's message.

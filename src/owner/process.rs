@@ -1,5 +1,6 @@
 //! A process, as one of those that have a socket.
 
+use std::fmt;
 use std::sync::Arc;
 
 /// A process, as one of those that have a socket.
@@ -11,6 +12,13 @@ pub struct Process {
     pub name: Arc<str>,
 }
 
+/// `nginx (812)`
+impl fmt::Display for Process {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.name, self.pid)
+    }
+}
+
 /// The processes that have a socket, the lowest id first.
 pub type Processes = Arc<[Process]>;
 
@@ -19,5 +27,5 @@ pub type Processes = Arc<[Process]>;
 pub fn label(processes: &[Process]) -> Option<String> {
     let (first, others) = processes.split_first()?;
     let more = if others.is_empty() { String::new() } else { format!(" +{}", others.len()) };
-    Some(format!("{} ({}){more}", first.name, first.pid))
+    Some(format!("{first}{more}"))
 }

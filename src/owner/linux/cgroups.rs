@@ -15,12 +15,8 @@ use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::file_system::is_of_type;
 use crate::owner::linux::units::{cgroup2_mount, short};
+use crate::owner::unseen::{GONE, OUTSIDE};
 use crate::printable::printable;
-
-/// The label of a cgroup that is no more.
-const GONE: &str = "(gone)";
-/// The label of a cgroup that lies outside what this process may see of the hierarchy.
-const OUTSIDE: &str = "(outside)";
 
 /// The inode number of the hierarchy's root, and of no other directory in it.
 const ROOT: u64 = 1;

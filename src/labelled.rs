@@ -1,0 +1,95 @@
+//! Groups by the names that people know them by.
+
+use std::cmp::Reverse;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::group::{Group, GroupBy};
+use crate::owner::{Names, Process, Processes};
+
+/// A group by the name that people know it by.
+#[derive(Clone, Debug, Default)]
+pub struct Labelled {
+    /// The group; of several that are one to a person, the first one. `None` where only a threshold
+    /// names it.
+    pub group: Option<Group>,
+    /// Its label.
+    pub label: String,
+    /// Its connections.
+    pub count: u64,
+    /// Whether it stands for owners that cannot be seen.
+    pub hidden: bool,
+    // All user ids of one name, and all processes of one label.
+    users: Vec<u32>,
+    holders: Vec<Processes>,
+}
+
+impl Labelled {
+    /// A group that was found.
+    fn found(group: Group, count: u64, names: &Names) -> Self {
+        let (mut users, mut holders) = (Vec::new(), Vec::new());
+        match group {
+            Group::User(id) => users.extend(id),
+            Group::Inode(inode @ 1..) => holders.push(names.processes(inode)),
+            Group::Inode(0)
+            | Group::TypeStatus(..)
+            | Group::Type(_)
+            | Group::Status(_)
+            | Group::Port(_)
+            | Group::Address(_)
+            | Group::Cgroup(_) => {}
+        }
+        let (label, hidden) = (names.label(group), names.is_hidden(group));
+        Self { group: Some(group), label, count, hidden, users, holders }
+    }
+
+    /// A group that nobody found.
+    #[must_use]
+    pub fn named(group: Option<Group>, label: String) -> Self {
+        Self { group, label, ..Self::default() }
+    }
+
+    /// Takes in a group that is the same to a person.
+    fn add(&mut self, other: Self) {
+        self.count += other.count;
+        self.users.extend(other.users);
+        for holders in other.holders {
+            if !self.holders.iter().any(|known| Arc::ptr_eq(known, &holders)) {
+                self.holders.push(holders);
+            }
+        }
+    }
+
+    /// Whether these are the sockets of this user.
+    #[must_use]
+    pub fn is_of_user(&self, id: u32) -> bool {
+        self.users.contains(&id)
+    }
+
+    /// The processes that have its sockets.
+    pub fn processes(&self) -> impl Iterator<Item = &Process> {
+        self.holders.iter().flat_map(|holders| holders.iter())
+    }
+}
+
+/// Gives groups their labels, and puts those together that are one to a person; the largest first.
+#[must_use]
+pub fn labelled(by: GroupBy, groups: Vec<(Group, u64)>, names: &Names) -> Vec<Labelled> {
+    let groups = groups.into_iter().map(|(group, count)| Labelled::found(group, count, names));
+    let mut labelled: Vec<Labelled> = if by.is_merged() {
+        let mut merged: HashMap<String, Labelled> = HashMap::new();
+        for group in groups {
+            match merged.get_mut(&group.label) {
+                Some(same) => same.add(group),
+                None => drop(merged.insert(group.label.clone(), group)),
+            }
+        }
+        let mut merged: Vec<_> = merged.into_values().collect();
+        merged.sort_unstable_by(|a, b| a.label.cmp(&b.label));
+        merged
+    } else {
+        groups.collect()
+    };
+    labelled.sort_by_key(|labelled| Reverse(labelled.count));
+    labelled
+}

@@ -1,0 +1,34 @@
+//! What stands for owners that have no name here.
+
+use crate::group::GroupBy;
+
+/// Processes that only their user, or root, may see.
+pub const OTHERS: &str = "(other users' processes)";
+/// No process, though the kernel shows an inode number.
+pub const NONE: &str = "(no process)";
+/// A cgroup that is no more.
+pub const GONE: &str = "(gone)";
+/// A cgroup outside what this process may see of the hierarchy.
+pub const OUTSIDE: &str = "(outside)";
+
+/// Why some owners of this kind cannot be seen, and what would be needed.
+#[must_use]
+pub const fn unseen(by: GroupBy) -> Option<&'static str> {
+    match by {
+        GroupBy::Process => Some(
+            "some processes cannot be seen (root can, and CAP_SYS_PTRACE with \
+             CAP_DAC_READ_SEARCH, in the host's PID namespace)",
+        ),
+        GroupBy::Unit => {
+            Some("some units cannot be seen (root can, in the host's cgroup namespace)")
+        }
+        GroupBy::TypeStatus
+        | GroupBy::Type
+        | GroupBy::Status
+        | GroupBy::LocalPort
+        | GroupBy::RemotePort
+        | GroupBy::LocalAddress
+        | GroupBy::RemoteAddress
+        | GroupBy::User => None,
+    }
+}
