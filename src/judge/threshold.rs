@@ -299,7 +299,7 @@ fn address(text: &str, selected: &[Network], selection: &Selection) -> Option<Ke
         (IpAddr::V4(v4), true) => selected(v4.to_ipv6_mapped().into()),
         (IpAddr::V6(_), false) => false,
     });
-    fits.then_some(Key::Group(Group::Address(address)))
+    fits.then_some(Key::Group(Group::Address(address.into())))
 }
 
 fn user(
