@@ -162,6 +162,46 @@ def test_a_selection_means_every_link(host: Host) -> None:
     assert done.returncode == 3
 
 
+def judged(host: Host, *options: str) -> tuple[str, int]:
+    """Return the message and the state of the established peers."""
+    done = host.ask("--group-by=remote-address", TCP, "--remote-address=fe80::/10", *options)
+    assert done.stderr == ""
+    return done.stdout.partition("|")[0].rstrip("\n"), done.returncode
+
+
+def test_a_key_means_one_link_or_all(host: Host) -> None:
+    lab, lab2 = "fe80::1%lab: 3", "fe80::1%lab2: 2"
+    for key in ("fe80::1%lab", "FE80::1%lab", "fe80:0::1%LAB", f"fe80::1%{host.index('lab')}"):
+        assert judged(host, "-c", f"{key}=2") == (f"{lab} [CRITICAL], {lab2}", 2), key
+    assert judged(host, "-c", "fe80::1=1") == (f"{lab} [CRITICAL], {lab2} [CRITICAL]", 2)
+    # What means one link is closer than what means all.
+    for keys in ("fe80::1=1,fe80::1%lab=3", "fe80::1%lab=3,fe80::1=1"):
+        assert judged(host, "-c", keys) == (f"{lab}, {lab2} [CRITICAL]", 2), keys
+
+
+def test_a_key_of_a_link_without_connections_is_not_silent(host: Host) -> None:
+    found = "fe80::1%lab: 3, fe80::1%lab2: 2"
+    assert judged(host, "-c", "fe80::1%lo=1:") == (f"{found}, fe80::1%lo: 0 [CRITICAL]", 2)
+    assert judged(host, "-c", "fe80::9=1:") == (f"{found}, fe80::9: 0 [CRITICAL]", 2)
+    assert judged(host, "-c", "fe80::1%lo=5,fe80::9=5") == (found, 0)
+
+
+def test_where_the_interface_is_not_told_its_key_is_unclear(host: Host) -> None:
+    for limit in ("1:", "3"):
+        message, state = judged(host, "--source=procfs", "-c", f"fe80::1%lab={limit}")
+        assert state == 3, message
+        assert "[UNKNOWN]" in message
+    assert judged(host, "--source=procfs", "-c", "fe80::1%lab=5") == ("fe80::1: 5", 0)
+    assert judged(host, "--source=procfs", "-c", "fe80::1=4") == ("fe80::1: 5 [CRITICAL]", 2)
+
+
+@pytest.mark.parametrize("key", ["fe80::1%", "2001:db8::2%lab", "192.0.2.2%lab", "%lab"])
+def test_what_is_no_key(key: str, host: Host) -> None:
+    done = host.ask("--group-by=remote-address", "-c", f"{key}=5")
+    assert done.returncode == 3
+    assert f'"{key}" is the key of no group' in done.stdout
+
+
 def test_the_tables_tell_the_link(host: Host) -> None:
     done = host.ask("--group-by=type", TCP, "--conn-status=established", "--lengthy")
     peers = done.stdout.partition("by peer:\n")[2].partition("|")[0].splitlines()[2:]
