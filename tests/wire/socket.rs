@@ -69,7 +69,7 @@ impl Socket {
         self.protocol == Protocol::Tcp && [SYN_RECV, TIME_WAIT, NEW_SYN_RECV].contains(&self.state)
     }
 
-    /// One end; a link-local address (fe80::/10) with the socket's interface.
+    /// One end; a link-local address (`fe80::/10`) with the socket's interface.
     fn scoped(&self, end: SocketAddr) -> SocketAddr {
         match end.ip() {
             IpAddr::V6(ip) if ip.to_bits() >> 118 == 0xfe80 >> 6 => {
