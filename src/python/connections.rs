@@ -12,7 +12,7 @@ use crate::name::{Named, named};
 use crate::owner::Process;
 use crate::python::arguments;
 use crate::python::fields::{fields, reduced};
-use crate::python::gil::released;
+use crate::python::gil::{guarded, released};
 use crate::run;
 
 /// One connection, as `ss -antup` shows it.
@@ -46,33 +46,35 @@ impl Connection {
         unit: Option<&str>,
         processes: Option<Processes>,
     ) -> PyResult<Self> {
-        let endpoint = |address: &str, port| -> PyResult<SocketAddr> {
-            let wrong = |_| Error::Argument(format!("{address:?} is no IP address"));
-            Ok(SocketAddr::new(address.parse().map_err(wrong)?, port))
-        };
-        if remote_address.is_some() != remote_port.is_some() {
-            let missing = "remote_address and remote_port go together".to_owned();
-            return Err(Error::Argument(missing).into());
-        }
-        let remote = remote_address.zip(remote_port);
-        let processes = processes.map(|processes| {
-            let process = |(pid, name): (u32, String)| Process { pid, name: name.into() };
-            processes.into_iter().map(process).collect()
-        });
-        Ok(Self(collected::Connection {
-            connection_type: named(r#type).map_err(Error::from)?,
-            status: named(status).map_err(Error::from)?,
-            local: endpoint(local_address, local_port)?,
-            remote: remote.map(|(address, port)| endpoint(address, port)).transpose()?,
-            recv_queue,
-            send_queue,
-            inode,
-            uid,
-            user: user.map(Into::into),
-            unit: unit.map(Into::into),
-            processes,
-            cgroup: None,
-        }))
+        guarded(|| {
+            let endpoint = |address: &str, port| -> PyResult<SocketAddr> {
+                let wrong = |_| Error::Argument(format!("{address:?} is no IP address"));
+                Ok(SocketAddr::new(address.parse().map_err(wrong)?, port))
+            };
+            if remote_address.is_some() != remote_port.is_some() {
+                let missing = "remote_address and remote_port go together".to_owned();
+                return Err(Error::Argument(missing).into());
+            }
+            let remote = remote_address.zip(remote_port);
+            let processes = processes.map(|processes| {
+                let process = |(pid, name): (u32, String)| Process { pid, name: name.into() };
+                processes.into_iter().map(process).collect()
+            });
+            Ok(Self(collected::Connection {
+                connection_type: named(r#type).map_err(Error::from)?,
+                status: named(status).map_err(Error::from)?,
+                local: endpoint(local_address, local_port)?,
+                remote: remote.map(|(address, port)| endpoint(address, port)).transpose()?,
+                recv_queue,
+                send_queue,
+                inode,
+                uid,
+                user: user.map(Into::into),
+                unit: unit.map(Into::into),
+                processes,
+                cgroup: None,
+            }))
+        })
     }
 
     #[getter]
@@ -140,7 +142,8 @@ impl Connection {
         let Some(processes) = &self.0.processes else {
             return Ok(None);
         };
-        PyTuple::new(py, processes.iter().map(|process| (process.pid, &*process.name))).map(Some)
+        let processes = processes.iter().map(|process| (process.pid, &*process.name));
+        guarded(|| PyTuple::new(py, processes).map(Some))
     }
 
     fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
@@ -187,8 +190,10 @@ pub fn connections<'py>(
     processes: bool,
     keywords: Option<&Bound<'py, PyDict>>,
 ) -> PyResult<Vec<Connection>> {
-    let check = arguments::check(Api::Connections, types, statuses, keywords)?;
-    let found =
-        released(py, |interrupted| run::connections(&check.question, processes, interrupted))?;
-    Ok(found.into_iter().map(Connection).collect())
+    guarded(|| {
+        let check = arguments::check(Api::Connections, types, statuses, keywords)?;
+        let found =
+            released(py, |interrupted| run::connections(&check.question, processes, interrupted))?;
+        Ok(found.into_iter().map(Connection).collect())
+    })
 }
