@@ -75,6 +75,10 @@ pub enum Error {
     #[error("Timeout: no answer within {} s", .0.as_secs_f64())]
     Timeout(Duration),
 
+    /// What must not happen: a panic.
+    #[error("Internal error, please report it: {0}")]
+    Internal(String),
+
     /// The caller asked to stop (Ctrl-C).
     #[error("Interrupted")]
     Interrupted,

@@ -24,6 +24,7 @@ pub mod judge;
 pub mod labelled;
 pub mod name;
 pub mod owner;
+mod panic;
 mod printable;
 mod range;
 mod report;

@@ -8,6 +8,7 @@ mod counts;
 mod errors;
 mod fields;
 mod gil;
+mod logging;
 mod range;
 mod summary;
 
@@ -22,6 +23,8 @@ mod _core {
     use super::connections::{Connection, connections};
     #[pymodule_export]
     use super::counts::{CheckResult, check, count_connections};
+    #[pymodule_export]
+    use super::logging::records;
     #[pymodule_export]
     use super::range::Range;
     #[pymodule_export]

@@ -1,36 +1,158 @@
 //! Work that nothing can interrupt, in a thread of its own: past the deadline nobody waits for it.
 
+use std::collections::VecDeque;
+use std::mem;
+use std::process;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
 use std::thread;
 use std::time::Duration;
 
 use crate::deadline::Deadline;
 use crate::error::Error;
+use crate::panic::caught;
 
 /// How often the deadline, and the caller's wish to stop, are looked at during a wait.
 const PACE: Duration = Duration::from_millis(100);
 
-/// What a thread finds, one after the other.
-pub(crate) struct Worker<T>(Receiver<T>);
+/// How long to wait for who hands over work at the same time.
+const MOMENT: Duration = Duration::from_millis(1);
 
-impl<T: Send + 'static> Worker<T> {
-    /// Starts `work`, which sends what it finds and may stop where that fails: nobody listens then.
-    pub(crate) fn start(work: impl FnOnce(Sender<T>) + Send + 'static) -> Result<Self, Error> {
-        let (sender, receiver) = mpsc::channel();
-        thread::Builder::new()
-            .spawn(move || work(sender))
-            .map_err(|error| Error::system("starting a thread", error))?;
-        Ok(Self(receiver))
-    }
+/// What a piece of work finds, one after the other.
+pub(crate) struct Work<T> {
+    found: Receiver<T>,
+    // While it is there, somebody waits.
+    _wanted: Arc<()>,
+}
 
+impl<T> Work<T> {
     /// What it finds next; `None` once it has ended.
     pub(crate) fn next(&self, deadline: &Deadline) -> Result<Option<T>, Error> {
         loop {
-            match self.0.recv_timeout(deadline.remaining()?.min(PACE)) {
+            match self.found.recv_timeout(deadline.remaining()?.min(PACE)) {
                 Ok(found) => return Ok(Some(found)),
                 Err(RecvTimeoutError::Disconnected) => return Ok(None),
                 Err(RecvTimeoutError::Timeout) => {}
             }
         }
+    }
+}
+
+/// A thread that does what it is given, one after the other: work that hangs costs a process one
+/// thread, however often it is asked for. Without work there is no thread.
+pub(crate) struct Worker(Mutex<Queue>);
+
+type Job = Box<dyn FnOnce() + Send>;
+
+struct Queue {
+    // A fork leaves the thread behind.
+    process: u32,
+    running: bool,
+    waiting: VecDeque<(Weak<()>, Job)>,
+}
+
+impl Worker {
+    pub(crate) const fn new() -> Self {
+        Self(Mutex::new(Queue { process: 0, running: false, waiting: VecDeque::new() }))
+    }
+
+    /// Has `work` done, which sends what it finds and may stop where that fails: nobody listens
+    /// then.
+    pub(crate) fn start<T: Send + 'static>(
+        &'static self,
+        deadline: &Deadline,
+        work: impl FnOnce(&Sender<T>) + Send + 'static,
+    ) -> Result<Work<T>, Error> {
+        let (sender, found) = mpsc::channel();
+        let wanted = Arc::new(());
+        let work = (Arc::downgrade(&wanted), Box::new(move || work(&sender)) as Box<_>);
+        let mut queue = self.queue(deadline)?;
+        if queue.process != process::id() {
+            // Dropped, it could wait for locks that the fork left behind too.
+            mem::forget(mem::take(&mut queue.waiting));
+            queue.process = process::id();
+            queue.running = false;
+        }
+        queue.waiting.retain(|(wanted, _)| wanted.strong_count() > 0);
+        queue.waiting.push_back(work);
+        if !queue.running {
+            let started = thread::Builder::new().spawn(|| self.run());
+            if let Err(error) = started {
+                queue.waiting.clear();
+                return Err(Error::system("starting a thread", error));
+            }
+            queue.running = true;
+        }
+        Ok(Work { found, _wanted: wanted })
+    }
+
+    fn queue(&self, deadline: &Deadline) -> Result<MutexGuard<'_, Queue>, Error> {
+        loop {
+            match self.0.try_lock() {
+                Ok(queue) => return Ok(queue),
+                Err(TryLockError::Poisoned(poisoned)) => return Ok(poisoned.into_inner()),
+                // For a moment, or for ever: by a thread that a fork left behind.
+                Err(TryLockError::WouldBlock) => thread::sleep(deadline.remaining()?.min(MOMENT)),
+            }
+        }
+    }
+
+    fn run(&self) {
+        loop {
+            let mut queue = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let Some((wanted, work)) = queue.waiting.pop_front() else {
+                queue.running = false;
+                return;
+            };
+            drop(queue);
+            if wanted.strong_count() > 0 {
+                // What panics has found nothing more.
+                let _ = caught(work);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    #[test]
+    fn work_that_hangs_holds_up_nobody_and_is_done_by_one_thread() {
+        static WORKER: Worker = Worker::new();
+        let (release, released) = mpsc::channel::<()>();
+        let deadline = Deadline::new(PATIENCE, &|| false);
+        let hanging = WORKER.start(&deadline, move |found| {
+            let _ = found.send(thread::current().id());
+            let _ = released.recv();
+        });
+        let hanging = hanging.unwrap_or_else(|e| panic!("{e}"));
+        let first = hanging.next(&deadline).unwrap_or_else(|e| panic!("{e}"));
+        for _ in 0..100 {
+            let unwanted = WORKER.start(&deadline, |_: &Sender<()>| panic!("nobody waits"));
+            let unwanted = unwanted.unwrap_or_else(|e| panic!("{e}"));
+            let soon = deadline.sooner(Duration::from_millis(1));
+            assert!(matches!(unwanted.next(&soon), Err(Error::Timeout(_))));
+        }
+        let next =
+            WORKER.start(&deadline, |found| assert!(found.send(thread::current().id()).is_ok()));
+        let next = next.unwrap_or_else(|e| panic!("{e}"));
+        drop(release);
+        let second = next.next(&deadline).unwrap_or_else(|e| panic!("{e}"));
+        assert!(first.is_some());
+        assert_eq!(first, second);
+        assert!(matches!(hanging.next(&deadline), Ok(None)));
+    }
+
+    #[test]
+    fn a_panic_ends_the_work_and_no_other() {
+        static WORKER: Worker = Worker::new();
+        let deadline = Deadline::new(PATIENCE, &|| false);
+        let lost = WORKER.start(&deadline, |_: &Sender<()>| panic!("lost"));
+        assert!(matches!(lost.map(|work| work.next(&deadline)), Ok(Ok(None))));
+        let next = WORKER.start(&deadline, |found| assert!(found.send(7).is_ok()));
+        assert!(matches!(next.map(|work| work.next(&deadline)), Ok(Ok(Some(7)))));
     }
 }

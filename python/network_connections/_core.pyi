@@ -14,6 +14,7 @@ __all__ = [
     "connections",
     "count_connections",
     "options",
+    "records",
     "run",
     "socket_summary",
 ]
@@ -374,6 +375,9 @@ def run(
     Returns:
         What belongs on standard output and on standard error, and the exit code.
     """
+
+def records() -> list[tuple[str, int, str, int, str]]:
+    """Take the log records that calls in this thread have left: name, level, file, line, text."""
 
 def options() -> list[dict[str, Any]]:
     """Return the option table, a dictionary an option; for :mod:`network_connections.plugin`.

@@ -7,7 +7,8 @@ is its start.
 import os
 import sys
 
-from ._core import DESCRIPTION, __version__, options, run
+from . import _core, _logged
+from ._core import DESCRIPTION, __version__, options
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ __author__ = "The network-connections authors"
 __all__ = ["DESCRIPTION", "__author__", "__version__", "main", "parse_args"]
 
 UNKNOWN = 3
+
+run = _logged(_core.run)
 
 
 def parse_args() -> "argparse.Namespace":

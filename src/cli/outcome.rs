@@ -1,8 +1,8 @@
 //! What a run of the command leaves behind, whatever happens.
 
-use crate::error::Error;
 use crate::format::Format;
 use crate::judge::state::State;
+use crate::panic::caught;
 
 /// What a run of the command leaves behind.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,22 +26,7 @@ impl Outcome {
 /// Turns a panic into one line and exit code 3: whatever happens, the monitoring system gets an
 /// answer it understands.
 pub fn guard(run: impl FnOnce() -> Outcome) -> Outcome {
-    let hook = std::panic::take_hook();
-    // The default hook writes to standard error, which plugins keep clean.
-    std::panic::set_hook(Box::new(|_| {}));
-    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run));
-    std::panic::set_hook(hook);
-    outcome.unwrap_or_else(|panic| {
-        let cause = panic
-            .downcast_ref::<&str>()
-            .map(|text| (*text).to_owned())
-            .or_else(|| panic.downcast_ref::<String>().cloned())
-            .unwrap_or_default();
-        Outcome::unknown(
-            &Format::Plugin
-                .failure(&Error::Argument(format!("Internal error, please report it: {cause}"))),
-        )
-    })
+    caught(run).unwrap_or_else(|error| Outcome::unknown(&Format::Plugin.failure(&error)))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyFloat, PyInt, PyString};
+use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyString};
 
 use crate::check::Check;
 use crate::cli;
@@ -57,10 +57,18 @@ fn set(
 
 /// The text of what a command line could have said: anything else is not guessed at.
 fn text(value: &Bound<'_, PyAny>) -> PyResult<String> {
-    let plain = value.is_instance_of::<PyString>()
-        || value.is_instance_of::<PyInt>()
-        || value.is_instance_of::<PyFloat>()
-        || value.is_instance_of::<Range>()
+    // As such: what str() gives for a member of an enum is often its name.
+    if value.is_instance_of::<PyString>() {
+        return value.extract();
+    }
+    let py = value.py();
+    if value.is_instance_of::<PyInt>() && !value.is_instance_of::<PyBool>() {
+        return py.get_type::<PyInt>().call1((value,))?.str()?.extract();
+    }
+    if value.is_instance_of::<PyFloat>() {
+        return py.get_type::<PyFloat>().call1((value,))?.str()?.extract();
+    }
+    let plain = value.is_instance_of::<Range>()
         // What the module ipaddress has.
         || value.hasattr("packed")?
         || value.hasattr("network_address")?;
@@ -78,6 +86,8 @@ fn several(value: &Bound<'_, PyAny>) -> PyResult<Vec<String>> {
     let one = value.is_instance_of::<PyString>() || value.hasattr("network_address")?;
     match value.try_iter() {
         Ok(values) if !one => values.map(|value| text(&value?)).collect(),
+        // It is one, and says why it cannot be read.
+        Err(error) if value.get_type().hasattr("__iter__")? => Err(error),
         _ => Ok(vec![text(value)?]),
     }
 }

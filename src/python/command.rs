@@ -9,7 +9,7 @@ use pyo3::types::PyDict;
 use crate::cli;
 use crate::cli::options::{OPTIONS, Opt, Takes, Value};
 use crate::cli::pages::text::default;
-use crate::python::gil::released;
+use crate::python::gil::{guarded, released};
 
 /// Runs the command line: what to print on standard output and standard error, and the exit code.
 #[pyfunction]
@@ -26,7 +26,7 @@ pub fn run(
 /// The option table, for `plugin.parse_args()` and for tests: every option as a dictionary.
 #[pyfunction]
 pub fn options(py: Python<'_>) -> PyResult<Vec<Bound<'_, PyDict>>> {
-    OPTIONS.iter().map(|option| row(py, option)).collect()
+    guarded(|| OPTIONS.iter().map(|option| row(py, option)).collect())
 }
 
 fn row<'py>(py: Python<'py>, option: &Opt) -> PyResult<Bound<'py, PyDict>> {

@@ -13,7 +13,7 @@ use crate::name::{Named, named};
 use crate::owner::Process;
 use crate::python::arguments;
 use crate::python::fields::{fields, reduced};
-use crate::python::gil::released;
+use crate::python::gil::{guarded, released};
 use crate::run;
 
 /// One connection, as `ss -antup` shows it.
@@ -47,35 +47,37 @@ impl Connection {
         unit: Option<&str>,
         processes: Option<Processes>,
     ) -> PyResult<Self> {
-        if remote_address.is_some() != remote_port.is_some() {
-            let missing = "remote_address and remote_port go together".to_owned();
-            return Err(Error::Argument(missing).into());
-        }
-        let (local, local_interface) = end(local_address, local_port)?;
-        let remote = remote_address.zip(remote_port);
-        let remote = remote.map(|(address, port)| end(address, port)).transpose()?;
-        let (remote, remote_interface) =
-            remote.map_or((None, None), |(end, name)| (Some(end), name));
-        let processes = processes.map(|processes| {
-            let process = |(pid, name): (u32, String)| Process { pid, name: name.into() };
-            processes.into_iter().map(process).collect()
-        });
-        Ok(Self(collected::Connection {
-            connection_type: named(r#type).map_err(Error::from)?,
-            status: named(status).map_err(Error::from)?,
-            local,
-            remote,
-            local_interface,
-            remote_interface,
-            recv_queue,
-            send_queue,
-            inode,
-            uid,
-            user: user.map(Into::into),
-            unit: unit.map(Into::into),
-            processes,
-            cgroup: None,
-        }))
+        guarded(|| {
+            if remote_address.is_some() != remote_port.is_some() {
+                let missing = "remote_address and remote_port go together".to_owned();
+                return Err(Error::Argument(missing).into());
+            }
+            let (local, local_interface) = end(local_address, local_port)?;
+            let remote = remote_address.zip(remote_port);
+            let remote = remote.map(|(address, port)| end(address, port)).transpose()?;
+            let (remote, remote_interface) =
+                remote.map_or((None, None), |(end, name)| (Some(end), name));
+            let processes = processes.map(|processes| {
+                let process = |(pid, name): (u32, String)| Process { pid, name: name.into() };
+                processes.into_iter().map(process).collect()
+            });
+            Ok(Self(collected::Connection {
+                connection_type: named(r#type).map_err(Error::from)?,
+                status: named(status).map_err(Error::from)?,
+                local,
+                remote,
+                local_interface,
+                remote_interface,
+                recv_queue,
+                send_queue,
+                inode,
+                uid,
+                user: user.map(Into::into),
+                unit: unit.map(Into::into),
+                processes,
+                cgroup: None,
+            }))
+        })
     }
 
     #[getter]
@@ -144,7 +146,8 @@ impl Connection {
         let Some(processes) = &self.0.processes else {
             return Ok(None);
         };
-        PyTuple::new(py, processes.iter().map(|process| (process.pid, &*process.name))).map(Some)
+        let processes = processes.iter().map(|process| (process.pid, &*process.name));
+        guarded(|| PyTuple::new(py, processes).map(Some))
     }
 
     fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
@@ -212,8 +215,10 @@ pub fn connections<'py>(
     processes: bool,
     keywords: Option<&Bound<'py, PyDict>>,
 ) -> PyResult<Vec<Connection>> {
-    let check = arguments::check(Api::Connections, types, statuses, keywords)?;
-    let found =
-        released(py, |interrupted| run::connections(&check.question, processes, interrupted))?;
-    Ok(found.into_iter().map(Connection).collect())
+    guarded(|| {
+        let check = arguments::check(Api::Connections, types, statuses, keywords)?;
+        let found =
+            released(py, |interrupted| run::connections(&check.question, processes, interrupted))?;
+        Ok(found.into_iter().map(Connection).collect())
+    })
 }

@@ -8,7 +8,7 @@ use pyo3::types::{PyDict, PyString, PyTuple};
 use crate::cli::options::Api;
 use crate::format::{json, plugin, prometheus};
 use crate::python::arguments;
-use crate::python::gil::released;
+use crate::python::gil::{guarded, released};
 use crate::run;
 
 fn dictionary<'py, 'a>(
@@ -39,9 +39,11 @@ pub fn count_connections<'py>(
     statuses: Option<&Bound<'py, PyAny>>,
     keywords: Option<&Bound<'py, PyDict>>,
 ) -> PyResult<Bound<'py, PyDict>> {
-    let check = arguments::check(Api::Count, types, statuses, keywords)?;
-    let counts = released(py, |interrupted| run::counts(&check.question, interrupted))?;
-    dictionary(py, counts.iter().map(|labelled| (labelled.label.as_str(), labelled.count)))
+    guarded(|| {
+        let check = arguments::check(Api::Count, types, statuses, keywords)?;
+        let counts = released(py, |interrupted| run::counts(&check.question, interrupted))?;
+        dictionary(py, counts.iter().map(|labelled| (labelled.label.as_str(), labelled.count)))
+    })
 }
 
 /// Counts this host's connections and judges every group by the thresholds.
@@ -61,15 +63,20 @@ pub fn check<'py>(
     statuses: Option<&Bound<'py, PyAny>>,
     keywords: Option<&Bound<'py, PyDict>>,
 ) -> PyResult<CheckResult> {
-    let check = arguments::check(Api::Check, types, statuses, keywords)?;
-    let report = released(py, |interrupted| run::check(check, interrupted))?;
-    Ok(CheckResult {
-        state: report.state() as u8,
-        message: plugin::message(&report),
-        perfdata: plugin::perfdata(&report),
-        counts: report.groups.iter().map(|j| (j.label.clone(), j.count)).collect(),
-        json: json::report(&report),
-        prometheus: prometheus::report(&report),
+    guarded(|| {
+        let check = arguments::check(Api::Check, types, statuses, keywords)?;
+        // What is printed too: a million groups take their time.
+        released(py, |interrupted| {
+            let report = run::check(check, interrupted)?;
+            Ok(CheckResult {
+                state: report.state() as u8,
+                message: plugin::message(&report),
+                perfdata: plugin::perfdata(&report),
+                counts: report.groups.iter().map(|j| (j.label.clone(), j.count)).collect(),
+                json: json::report(&report),
+                prometheus: prometheus::report(&report),
+            })
+        })
     })
 }
 
@@ -117,14 +124,18 @@ impl CheckResult {
         json: String,
         prometheus: String,
     ) -> PyResult<Self> {
-        let counts = counts.iter().map(|(label, count)| Ok((label.extract()?, count.extract()?)));
-        let counts = counts.collect::<PyResult<_>>()?;
-        Ok(Self { state, message, perfdata, counts, json, prometheus })
+        guarded(|| {
+            let counts = counts.iter();
+            let counts = counts.map(|(label, count)| Ok((label.extract()?, count.extract()?)));
+            let counts = counts.collect::<PyResult<_>>()?;
+            Ok(Self { state, message, perfdata, counts, json, prometheus })
+        })
     }
 
     #[getter]
     fn counts<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        dictionary(py, self.counts.iter().map(|(label, count)| (label.as_str(), *count)))
+        let counts = self.counts.iter().map(|(label, count)| (label.as_str(), *count));
+        guarded(|| dictionary(py, counts))
     }
 
     /// The result as one JSON object.
@@ -143,12 +154,14 @@ impl CheckResult {
 
     fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
         let result = slf.get();
-        Ok(format!(
-            "<CheckResult state={} message={} counts={}>",
-            result.state,
-            PyString::new(slf.py(), &result.message).repr()?,
-            result.counts(slf.py())?.repr()?
-        ))
+        guarded(|| {
+            Ok(format!(
+                "<CheckResult state={} message={} counts={}>",
+                result.state,
+                PyString::new(slf.py(), &result.message).repr()?,
+                result.counts(slf.py())?.repr()?
+            ))
+        })
     }
 
     fn __reduce__<'py>(

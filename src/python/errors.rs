@@ -1,7 +1,7 @@
 //! Errors as Python's exceptions.
 
 use pyo3::PyErr;
-use pyo3::exceptions::{PyOSError, PyTimeoutError, PyValueError};
+use pyo3::exceptions::{PyOSError, PyRuntimeError, PyTimeoutError, PyValueError};
 
 use crate::cli::options::OPTIONS;
 use crate::error::Error;
@@ -19,6 +19,7 @@ impl From<Error> for PyErr {
             | Error::Fixture(_)
             | Error::Unsupported(_)) => PyValueError::new_err(error.to_string()),
             error @ Error::Timeout(_) => PyTimeoutError::new_err(error.to_string()),
+            error @ Error::Internal(_) => PyRuntimeError::new_err(error.to_string()),
             error @ (Error::System { .. }
             | Error::Garbled(_)
             | Error::Sources { .. }

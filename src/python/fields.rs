@@ -3,13 +3,15 @@
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
+use crate::python::gil::guarded;
+
 /// `Name(field=value, …)`
 pub fn fields(object: &Bound<'_, PyAny>, name: &str, fields: &[&str]) -> PyResult<String> {
-    let fields = fields
-        .iter()
-        .map(|field| Ok(format!("{field}={}", object.getattr(*field)?.repr()?)))
-        .collect::<PyResult<Vec<_>>>()?;
-    Ok(format!("{name}({})", fields.join(", ")))
+    let field = |field: &&str| Ok(format!("{field}={}", object.getattr(*field)?.repr()?));
+    guarded(|| {
+        let fields = fields.iter().map(field).collect::<PyResult<Vec<_>>>()?;
+        Ok(format!("{name}({})", fields.join(", ")))
+    })
 }
 
 /// What `pickle` makes an object from: its type and its fields.
@@ -17,7 +19,9 @@ pub fn reduced<'py>(
     object: &Bound<'py, PyAny>,
     fields: &[&str],
 ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
-    let values = fields.iter().map(|field| object.getattr(*field));
-    let values = PyTuple::new(object.py(), values.collect::<PyResult<Vec<_>>>()?)?;
-    Ok((object.get_type().into_any(), values))
+    guarded(|| {
+        let values = fields.iter().map(|field| object.getattr(*field));
+        let values = PyTuple::new(object.py(), values.collect::<PyResult<Vec<_>>>()?)?;
+        Ok((object.get_type().into_any(), values))
+    })
 }

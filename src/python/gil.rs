@@ -1,53 +1,65 @@
-//! Kernel work without the GIL, and Python's logging.
+//! Kernel work without the GIL.
 
 use std::cell::{Cell, RefCell};
-use std::sync::Once;
 use std::time::{Duration, Instant};
 
+use pyo3::exceptions::PyOSError;
 use pyo3::prelude::*;
-use pyo3_log::{Caching, Logger};
+use pyo3::sync::PyOnceLock;
 
 use crate::error::Error;
+use crate::panic::caught;
+use crate::python::logging::connect_logging;
 
 /// How often a run looks whether Python has a signal to handle, which takes the GIL.
 const SIGNALS: Duration = Duration::from_millis(100);
 
+/// A number that no file descriptor has.
+const NO_FILE: i32 = i32::MAX;
+
+/// Does what Python asks for; a panic is an ordinary exception.
+pub fn guarded<T>(work: impl FnOnce() -> PyResult<T>) -> PyResult<T> {
+    caught(work)?
+}
+
 /// Runs kernel work without the GIL; a signal handler that raises, as Ctrl-C's does, ends it.
+///
+/// Without the GIL nothing of Python may be touched: it may end meanwhile. Not while its main
+/// thread is in here, which alone handles signals.
 pub fn released<T: Send>(
     py: Python<'_>,
     work: impl Send + FnOnce(&dyn Fn() -> bool) -> Result<T, Error>,
 ) -> PyResult<T> {
-    connect_logging(py)?;
-    let (result, raised) = py.detach(|| {
-        let raised = RefCell::new(None);
-        let looked = Cell::new(Instant::now());
-        let result = work(&|| {
-            if looked.get().elapsed() < SIGNALS {
-                return false;
-            }
-            looked.set(Instant::now());
-            #[allow(clippy::redundant_closure_for_method_calls)] // lifetimes differ
-            let signal = Python::attach(|py| py.check_signals());
-            signal.map_err(|error| raised.replace(Some(error))).is_err()
+    guarded(|| {
+        connect_logging(py)?;
+        let signals = handles_signals(py)?;
+        let (result, raised) = py.detach(|| {
+            let raised = RefCell::new(None);
+            let looked = Cell::new(Instant::now());
+            let result = work(&|| {
+                if !signals || looked.get().elapsed() < SIGNALS {
+                    return false;
+                }
+                looked.set(Instant::now());
+                #[allow(clippy::redundant_closure_for_method_calls)] // lifetimes differ
+                let signal = Python::attach(|py| py.check_signals());
+                signal.map_err(|error| raised.replace(Some(error))).is_err()
+            });
+            (result, raised.into_inner())
         });
-        (result, raised.into_inner())
-    });
-    // A log handler may have raised while Rust went on.
-    match raised.or_else(|| PyErr::take(py)) {
-        Some(error) => Err(error),
-        None => result.map_err(PyErr::from),
-    }
+        match raised {
+            Some(error) => Err(error),
+            None => result.map_err(PyErr::from),
+        }
+    })
 }
 
-/// Connects Rust's log records with Python's `logging`, once the program itself has imported it.
-fn connect_logging(py: Python<'_>) -> PyResult<()> {
-    static CONNECTED: Once = Once::new();
-    if CONNECTED.is_completed() || !py.import("sys")?.getattr("modules")?.contains("logging")? {
-        return Ok(());
-    }
-    // Levels are not cached: one that is changed later takes effect.
-    let logger = Logger::new(py, Caching::Loggers)?.filter(log::LevelFilter::Debug);
-    // Somebody else's logger in this process is not replaced.
-    CONNECTED.call_once(|| drop(logger.install()));
-    Ok(())
+/// Whether Python runs signal handlers in this thread.
+///
+/// `set_wakeup_fd` asks exactly that before it looks at its argument. Unlike what `threading` has
+/// it is there in every program, and is no Python code, in which Python would end daemon threads.
+fn handles_signals(py: Python<'_>) -> PyResult<bool> {
+    static SET_WAKEUP_FD: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let asked = SET_WAKEUP_FD.import(py, "_signal", "set_wakeup_fd")?.call1((NO_FILE,));
+    Ok(asked.map_or_else(|error| error.is_instance_of::<PyOSError>(py), |_| true))
 }

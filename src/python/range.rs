@@ -4,6 +4,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyString;
 
 use crate::error::Error;
+use crate::python::gil::guarded;
 use crate::range;
 
 /// A Nagios threshold range: `value in Range("10:20")` is true where the value is fine.
@@ -15,7 +16,7 @@ pub struct Range(range::Range);
 impl Range {
     #[new]
     fn new(text: &str) -> PyResult<Self> {
-        Ok(Self(text.parse().map_err(Error::Range)?))
+        guarded(|| Ok(Self(text.parse().map_err(Error::Range)?)))
     }
 
     fn __contains__(&self, value: f64) -> bool {

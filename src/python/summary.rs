@@ -4,6 +4,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
 use crate::python::fields::{fields, reduced};
+use crate::python::gil::guarded;
 use crate::source;
 use crate::source::summary::sums;
 
@@ -40,8 +41,10 @@ macro_rules! class {
         /// The kernel's own sums of sockets: what `ss -s` shows.
         #[pyfunction]
         pub fn socket_summary() -> PyResult<SocketSummary> {
-            let source::summary::SocketSummary { $($name),* } = source::summary()?;
-            Ok(SocketSummary { $($name),* })
+            guarded(|| {
+                let source::summary::SocketSummary { $($name),* } = source::summary()?;
+                Ok(SocketSummary { $($name),* })
+            })
         }
     };
 }

@@ -50,13 +50,14 @@ fn table(
     flags: ProtocolFlags,
     deadline: &Deadline,
 ) -> Result<Result<Vec<ProtocolSocketInfo>, String>, Error> {
-    let worker = Worker::start(move |found| {
+    static TABLES: Worker = Worker::new();
+    let work = TABLES.start(deadline, move |found| {
         let table: Result<Vec<_>, _> = iterate_sockets_info(family, flags).and_then(|sockets| {
             sockets.map(|socket| socket.map(|socket| socket.protocol_socket_info)).collect()
         });
         let _ = found.send(table.map_err(cause));
     })?;
-    Ok(worker.next(deadline)?.unwrap_or_else(|| Err("no answer".to_owned())))
+    Ok(work.next(deadline)?.unwrap_or_else(|| Err("no answer".to_owned())))
 }
 
 /// What the system said, where netstat2 keeps it to itself.

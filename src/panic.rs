@@ -1,0 +1,70 @@
+//! Panics as errors: whatever is wrong in here, the caller gets an answer that it understands.
+
+use std::any::Any;
+use std::cell::Cell;
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::Once;
+
+use crate::error::Error;
+
+thread_local! {
+    static CAUGHT: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Does `work`; a panic in it is an error, and writes nothing.
+pub(crate) fn caught<T>(work: impl FnOnce() -> T) -> Result<T, Error> {
+    quieten();
+    let outer = CAUGHT.replace(true);
+    let done = panic::catch_unwind(AssertUnwindSafe(work));
+    CAUGHT.set(outer);
+    done.map_err(|panic| Error::Internal(cause(&*panic)))
+}
+
+/// The default hook writes to standard error, which plugins keep clean. Installed once for all
+/// threads: one that comes and goes with each run would be another thread's for a moment.
+fn quieten() {
+    static INSTALLED: Once = Once::new();
+    INSTALLED.call_once(|| {
+        let before = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            if !CAUGHT.try_with(Cell::get).unwrap_or(false) {
+                before(info);
+            }
+        }));
+    });
+}
+
+fn cause(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn a_panic_is_one_line() {
+        for caught in
+            [caught(|| panic!("lost\nmy mind")), caught(|| panic!("{}\n{}", "lost", "my mind"))]
+        {
+            let error = caught.map_or_else(|error| error.to_string(), |()| String::new());
+            assert_eq!(error, "Internal error, please report it: lost my mind");
+        }
+    }
+
+    #[test]
+    fn a_thread_is_silent_only_within() {
+        let silent = || CAUGHT.get();
+        assert!(!silent());
+        let inside = caught(|| {
+            let lost: Result<(), _> = caught(|| panic!("lost"));
+            (lost.is_err(), silent(), thread::spawn(silent).join().ok())
+        });
+        assert!(matches!(inside, Ok((true, true, Some(false)))));
+        assert!(!silent());
+    }
+}
