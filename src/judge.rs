@@ -237,7 +237,7 @@ mod tests {
         }
         // For a kind of groups the range for the rest does not hold, for a group it does.
         let rest = |critical| judged(GroupBy::TypeStatus, critical, "1:", found());
-        assert_eq!(rest("CLOSE_WAIT=5"), [listen.clone()]);
+        assert_eq!(rest("CLOSE_WAIT=5"), std::slice::from_ref(&listen));
         assert_eq!(rest("tcp_CLOSE_WAIT=5"), [listen, row("tcp_CLOSE_WAIT", 0, 0, Warning)]);
     }
 
