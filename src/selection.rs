@@ -82,3 +82,89 @@ fn holds(
     Ok((ports.is_empty() || ports.iter().any(|ports| ports.contains(endpoint.port())))
         && (addresses.is_empty() || addresses.iter().any(|net| net.contains(endpoint.ip()))))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::socket::made::Made;
+
+    fn selection(change: impl FnOnce(&mut Selection)) -> Selection {
+        let mut selection = Selection::default();
+        change(&mut selection);
+        selection
+    }
+
+    fn network(text: &str) -> Network {
+        text.parse().unwrap_or_else(|e| panic!("{text}: {e}"))
+    }
+
+    #[test]
+    fn all_fields_must_hold_and_one_value_of_each() {
+        let (tcp, listen) = (ConnectionType::Tcp, ConnectionStatus::Listen);
+        let socket = Made::new(tcp, listen, "192.0.2.1:80", "198.51.100.1:443");
+        let ports = |ports: [u16; 2]| ports.map(Ports::of).to_vec();
+        let networks = |networks: [&str; 2]| networks.map(network).to_vec();
+        for (selection, expected) in [
+            (Selection::default(), true),
+            (selection(|s| s.types = Choice::of(&[tcp])), true),
+            (selection(|s| s.types = Choice::of(&[ConnectionType::Tcp6])), false),
+            (selection(|s| s.statuses = Choice::of(&[listen])), true),
+            (selection(|s| s.statuses = Choice::of(&[ConnectionStatus::Close])), false),
+            (selection(|s| s.local_ports = ports([79, 80])), true),
+            (selection(|s| s.local_ports = ports([79, 443])), false),
+            (selection(|s| s.remote_ports = ports([79, 443])), true),
+            (selection(|s| s.remote_ports = ports([79, 80])), false),
+            (selection(|s| s.local_addresses = networks(["::/0", "192.0.2.0/24"])), true),
+            (selection(|s| s.local_addresses = networks(["::/0", "198.51.100.0/24"])), false),
+            (selection(|s| s.remote_addresses = networks(["::/0", "198.51.100.0/24"])), true),
+            (selection(|s| s.remote_addresses = networks(["::/0", "192.0.2.0/24"])), false),
+            // One of two that do not hold is enough.
+            (
+                selection(|s| {
+                    s.local_ports = ports([80, 80]);
+                    s.local_addresses = networks(["::/0", "198.51.100.0/24"]);
+                }),
+                false,
+            ),
+            (
+                selection(|s| {
+                    s.local_ports = ports([81, 81]);
+                    s.local_addresses = networks(["::/0", "192.0.2.0/24"]);
+                }),
+                false,
+            ),
+            (
+                selection(|s| {
+                    s.types = Choice::of(&[ConnectionType::Udp]);
+                    s.statuses = Choice::of(&[listen]);
+                    s.local_ports = ports([80, 80]);
+                    s.remote_ports = ports([443, 443]);
+                }),
+                false,
+            ),
+        ] {
+            let matches = selection.matches(&socket).unwrap_or_else(|e| panic!("{e}"));
+            assert_eq!(matches, expected, "{selection:?}");
+        }
+    }
+
+    #[test]
+    fn types_and_states_go_together_where_a_socket_can_have_both() {
+        let chosen = selection(|s| {
+            s.types = Choice::of(&[ConnectionType::Udp6, ConnectionType::Tcp]);
+            s.statuses = Choice::of(&[ConnectionStatus::Listen, ConnectionStatus::None]);
+        });
+        assert_eq!(
+            chosen.pairs().collect::<Vec<_>>(),
+            [
+                (ConnectionType::Tcp, ConnectionStatus::Listen),
+                (ConnectionType::Udp6, ConnectionStatus::None)
+            ]
+        );
+        assert_eq!(chosen.types_of(Protocol::Tcp).collect::<Vec<_>>(), [ConnectionType::Tcp]);
+        assert_eq!(chosen.types_of(Protocol::Udp).collect::<Vec<_>>(), [ConnectionType::Udp6]);
+        assert_eq!(chosen.linux_mask(Protocol::Tcp), 1 << 10);
+        assert_eq!(chosen.linux_mask(Protocol::Udp), 1 << 1 | 1 << 7);
+        assert_eq!(Selection::default().linux_mask(Protocol::Tcp), 0b1111_1111_1110);
+    }
+}

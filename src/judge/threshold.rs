@@ -513,6 +513,12 @@ mod tests {
         let named = |interface, label: &str| {
             Labelled::named(Some(Group::Address(address(interface))), label.to_owned())
         };
+        // Any other address is one group.
+        let ranges = parse("192.0.2.7=5", GroupBy::RemoteAddress).unwrap_or_default();
+        let ip: IpAddr = "192.0.2.7".parse().unwrap_or_else(|e| panic!("{e}"));
+        assert!(ranges.keys().eq([&Key::Group(Group::Address(ip.into()))]));
+        let ranges = parse("FE80:0::1=5", GroupBy::RemoteAddress).unwrap_or_default();
+        assert!(ranges.keys().eq([&Key::LinkLocal("fe80::1".to_owned())]));
         for (key, group, means) in [
             ("fe80::1%eth0", named(3, "fe80::1%eth0"), Some(Specificity::Exact)),
             ("fe80::1%3", named(3, "fe80::1%eth0"), Some(Specificity::Exact)),

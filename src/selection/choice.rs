@@ -127,4 +127,18 @@ mod tests {
             Err("no type is given (valid: tcp, tcp6, udp, udp6, all)".to_owned())
         );
     }
+
+    #[test]
+    fn of_values_those_are_chosen_however_often_they_are_named() {
+        let choice = Choice::of(&[ConnectionType::Tcp6, ConnectionType::Tcp6, ConnectionType::Udp]);
+        let chosen = ConnectionType::VALUES.iter().copied().filter(|t| choice.contains(*t));
+        assert_eq!(chosen.collect::<Vec<_>>(), [ConnectionType::Tcp6, ConnectionType::Udp]);
+        assert_eq!(choice.label(), "tcp6,tcp6,udp");
+        for status in ConnectionStatus::VALUES {
+            let choice = Choice::of(&[*status]);
+            let chosen = ConnectionStatus::VALUES.iter().copied().filter(|s| choice.contains(*s));
+            assert_eq!(chosen.collect::<Vec<_>>(), [*status]);
+        }
+        assert_eq!(choices(ConnectionType::is_ipv6), ["tcp6", "udp6", "all"]);
+    }
 }

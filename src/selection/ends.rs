@@ -185,4 +185,43 @@ mod tests {
             assert!(!network.contains(address(outside)), "{outside} not in {network}");
         }
     }
+
+    #[test]
+    fn ports_are_counted_and_contained_to_both_ends() {
+        let ports = Ports { first: 80, last: 90 };
+        assert_eq!((ports.count(), Ports::of(80).count()), (11, 1));
+        assert_eq!(Ports { first: 0, last: u16::MAX }.count(), 65_536);
+        assert_eq!([79, 80, 90, 91].map(|port| ports.contains(port)), [false, true, true, false]);
+    }
+
+    #[test]
+    fn a_prefix_of_every_length_parts_what_differs_in_its_last_bit() {
+        let contains = |address: IpAddr, prefix: u8, other: IpAddr| {
+            let network = format!("{address}/{prefix}").parse::<Network>();
+            let network = network.unwrap_or_else(|e| panic!("{e}"));
+            assert_eq!(network.to_string(), format!("{address}/{prefix}"));
+            network.contains(other)
+        };
+        for prefix in 1..=32_u8 {
+            let bit = 1_u32 << (32 - prefix);
+            let (v4, other) = (IpAddr::V4(bit.into()), IpAddr::V4(0.into()));
+            assert!(contains(v4, prefix, IpAddr::V4((bit | (bit - 1)).into())), "{prefix}");
+            assert!(!contains(v4, prefix, other), "{prefix}");
+            assert!(!contains(other, prefix, v4), "{prefix}");
+        }
+        for prefix in 1..=128_u8 {
+            let bit = 1_u128 << (128 - prefix);
+            let (v6, other) = (IpAddr::V6(bit.into()), IpAddr::V6(0.into()));
+            assert!(contains(v6, prefix, IpAddr::V6((bit | (bit - 1)).into())), "{prefix}");
+            assert!(!contains(v6, prefix, other), "{prefix}");
+            assert!(!contains(other, prefix, v6), "{prefix}");
+        }
+        for (address, other) in [("0.0.0.0", "255.255.255.255"), ("::", "ffff::")] {
+            let parse = |text: &str| text.parse().unwrap_or_else(|e| panic!("{text}: {e}"));
+            assert!(contains(parse(address), 0, parse(other)));
+        }
+        for bad in ["1.0.0.0/0", "0.0.0.1/31", "1::/0", "::1/127", "192.0.2.0/+8"] {
+            assert!(bad.parse::<Network>().is_err(), "{bad}");
+        }
+    }
 }

@@ -122,6 +122,29 @@ mod tests {
     }
 
     #[test]
+    fn what_only_looks_like_a_pod_or_a_container_is_its_path() {
+        let id = "0123456789abcdef".repeat(4);
+        let pod = &id[..32];
+        assert_eq!(short(&format!("/kubepods/pod{pod}")), "pod:01234567");
+        for path in [
+            format!("/kubepods/pod{}", &id[..31]),
+            format!("/kubepods/pod{}g", &id[..31]),
+            format!("/machine-pod{pod}.slice"),
+            format!("/docker/{}", &id[..63]),
+            format!("/docker/{}g", &id[..63]),
+            "/kubepods.slice".to_owned(),
+            "/".to_owned(),
+        ] {
+            assert_eq!(short(&path), path);
+        }
+        assert_eq!(short(&format!("/{id}")), "container:0123456789ab");
+        assert_eq!(short(&format!("/nerdctl-{id}")), "containerd:0123456789ab");
+        assert_eq!(short(&format!("/crio-{id}.scope")), "cri-o:0123456789ab");
+        assert_eq!(short(&format!("/libpod_parent-{id}")), "podman:0123456789ab");
+        assert_eq!(short("//a//b/"), "/a/b");
+    }
+
+    #[test]
     fn the_cgroup2_mount_is_found_in_pure_and_hybrid_layouts() {
         let mount = |line: &str| cgroup2_mount(line.as_bytes());
         assert_eq!(
@@ -133,5 +156,10 @@ mod tests {
             Some(PathBuf::from("/a b/unified"))
         );
         assert_eq!(mount("30 24 0:26 / /sys/fs/cgroup rw - tmpfs cgroup2 rw"), None);
+        // Digits alone are no blank.
+        assert_eq!(
+            mount(r"31 24 0:27 / /a040\134b\9 rw - cgroup2 cgroup rw"),
+            Some(PathBuf::from(r"/a040\b\9"))
+        );
     }
 }
