@@ -69,10 +69,10 @@ impl Limits {
     }
 
     /// Whether a key asks for a group that connections of hidden owners may belong to as well. The
-    /// sockets of a process are all hidden or none; those of a unit are not.
+    /// sockets of a process are all hidden or none; those of a unit or a user are not.
     fn may_be_more(&self, group: &Labelled) -> bool {
-        matches!(group.group, Some(Group::Cgroup(Some(_))))
-            && self.keys().any(|key| key.specificity(group).is_some())
+        matches!(group.group, Some(Group::Cgroup(Some(_)) | Group::User(Some(_))))
+            && self.keys().any(|key| key.is_of_name() && key.specificity(group).is_some())
     }
 
     /// What keys name and nobody found, as far as that is not fine.

@@ -252,3 +252,26 @@ def test_usage_errors_keep_the_format(native: Command, way: str, wrong: str) -> 
     assert "network_connections_check_state 3\n" in done.stdout
     # After this word nothing is an option.
     assert not native.run("--conn-type=sctp", "--", "--format=json").stdout.startswith("{")
+
+
+def test_users_of_another_namespace_are_not_fine(native: Command, quiet: Place) -> None:
+    other = ["setpriv", "--reuid=65533", "--regid=65534", "--clear-groups"]
+    with holding(quiet, "other", 42, 7071, other), holding(quiet, "first", 9, 7070):
+
+        def ask(*args: str) -> Done:
+            return asked(native, quiet, *by("user", *args), before=["unshare", "--map-root-user"])
+
+        # There it is the one whom nobody can tell.
+        assert ask().stdout.startswith("nobody: 42, root: 9|")
+        done = ask("-c", "daemon=5")
+        assert "daemon: 0 to 42 [UNKNOWN]" in done.stdout
+        assert "; some users cannot be told (" in done.stdout
+        assert done.returncode == 3
+        assert ask("-c", "daemon=42").returncode == 0
+        done = ask("-c", "root=20")
+        assert "root: 9 to 51 [UNKNOWN]" in done.stdout
+        assert done.returncode == 3
+        # What is certain stands; an id is one of this namespace.
+        assert ask("-c", "root=5").returncode == 2
+        assert ask("-c", "0=20").returncode == 0
+        assert ask("-c", "41").returncode == 2

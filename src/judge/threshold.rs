@@ -275,6 +275,18 @@ impl Key {
         groups.iter().filter(|group| group.label == address).map(|group| group.count).sum()
     }
 
+    /// Whether it asks for an owner by name, so that a hidden one may be meant.
+    #[must_use]
+    pub fn is_of_name(&self) -> bool {
+        match self {
+            Self::Owner(_) => true,
+            Self::User(_, name) => name.parse::<u32>().is_err(),
+            Self::Total | Self::Group(_) | Self::Type(_) | Self::Status(_) | Self::LinkLocal(_) => {
+                false
+            }
+        }
+    }
+
     /// The group that this key names, without connections.
     #[must_use]
     pub fn group(&self) -> Labelled {
