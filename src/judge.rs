@@ -93,9 +93,14 @@ impl Limits {
                 }
             };
             let hidden = match key {
-                Key::Owner(_) => hidden,
+                Key::Owner(_) | Key::User(..) if key.is_of_name() => hidden,
                 Key::LinkLocal(_) => key.elsewhere(groups),
-                Key::Total | Key::Group(_) | Key::Type(_) | Key::Status(_) | Key::User(..) => 0,
+                Key::Total
+                | Key::Group(_)
+                | Key::Type(_)
+                | Key::Status(_)
+                | Key::User(..)
+                | Key::Owner(_) => 0,
             };
             let state = match best {
                 None => state((0, hidden)),
