@@ -2,8 +2,8 @@
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
-use std::net::IpAddr;
 
+use crate::address::Address;
 use crate::collect::details::{Destination, Owners, Parts};
 use crate::group::Group;
 use crate::owner::Names;
@@ -41,7 +41,9 @@ pub struct Peer {
     /// Their number.
     pub count: u64,
     /// The remote address.
-    pub address: IpAddr,
+    pub address: Address,
+    /// As it is shown: a link-local one with the name of its interface.
+    pub shown: String,
     /// The remote port, where they go out from here.
     pub port: Option<u16>,
     /// How many ephemeral ports of one local address are in use towards that address and port, by
@@ -53,17 +55,17 @@ impl Detail {
     /// The details of the group with this label.
     #[must_use]
     pub fn new(label: String, parts: Parts, names: &Names) -> Self {
-        Self { label, owners: owners(parts.owners, names), peers: peers(parts.peers) }
+        Self { label, owners: owners(parts.owners, names), peers: peers(parts.peers, names) }
     }
 
     /// Where the connections lead that go out from here, as far as it is shown.
-    pub fn destinations(&self) -> impl Iterator<Item = (IpAddr, u16)> {
+    pub fn destinations(&self) -> impl Iterator<Item = (Address, u16)> {
         let shown = self.peers.iter().take(ROWS);
         shown.filter_map(|peer| Some((peer.address, peer.port?)))
     }
 
     /// Fills in how many of `all` ephemeral ports are in use towards each destination.
-    pub fn fill_in(&mut self, used: &HashMap<(IpAddr, u16), u64>, all: u64) {
+    pub fn fill_in(&mut self, used: &HashMap<(Address, u16), u64>, all: u64) {
         for peer in self.peers.iter_mut().take(ROWS) {
             peer.ports = peer.port.map(|port| {
                 let used = used.get(&(peer.address, port)).copied().unwrap_or(0);
@@ -73,10 +75,12 @@ impl Detail {
     }
 }
 
-/// The groups of owners of all these connections.
+/// The groups of owners and peers of all these connections.
 pub fn groups(parts: &[Parts]) -> impl Iterator<Item = Group> {
     let owners = parts.iter().flat_map(|parts| parts.owners.keys());
-    owners.flat_map(|owners| [owners.process, owners.unit, owners.user]).flatten()
+    let owners = owners.flat_map(|owners| [owners.process, owners.unit, owners.user]).flatten();
+    let peers = parts.iter().flat_map(|parts| parts.peers.keys());
+    owners.chain(peers.map(|(address, _)| Group::Address(*address)))
 }
 
 fn owners(counts: HashMap<Owners, u64>, names: &Names) -> Vec<Owner> {
@@ -102,8 +106,11 @@ fn row(owners: Owners, names: &Names) -> Option<[String; 3]> {
     Some([process, unit, user].map(cell))
 }
 
-fn peers(counts: HashMap<Destination, u64>) -> Vec<Peer> {
-    let peer = |((address, port), count)| Peer { count, address, port, ports: None };
+fn peers(counts: HashMap<Destination, u64>, names: &Names) -> Vec<Peer> {
+    let peer = |((address, port), count)| {
+        let shown = names.label(Group::Address(address));
+        Peer { count, address, shown, port, ports: None }
+    };
     let mut peers: Vec<_> = counts.into_iter().map(peer).collect();
     peers.sort_unstable_by_key(|peer| (Reverse(peer.count), peer.address, peer.port));
     peers

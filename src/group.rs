@@ -3,8 +3,9 @@
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
+use crate::address::Address;
 use crate::error::Error;
 use crate::name::{Named, named_enum};
 use crate::selection::Selection;
@@ -90,7 +91,7 @@ impl GroupBy {
     /// The group of a socket.
     #[inline]
     pub fn group(self, socket: &impl Socket) -> Result<Group, Error> {
-        let address = |end: End| Ok(Group::Address(end.of(socket)?.ip().to_canonical()));
+        let address = |end: End| Ok(Group::Address(Address::of(end.of(socket)?)));
         let port = |end: End| Ok(Group::Port(end.of(socket)?.port()));
         match self {
             Self::TypeStatus => Ok(Group::TypeStatus(socket.connection_type(), socket.status())),
@@ -158,7 +159,7 @@ pub enum Group {
     /// With one port.
     Port(u16),
     /// With one address.
-    Address(IpAddr),
+    Address(Address),
     /// Of one user id, or of nobody.
     User(Option<u32>),
     /// Of one cgroup id, or of nobody.
@@ -176,8 +177,7 @@ impl Hash for Group {
             Self::Type(t) => t.hash(state),
             Self::Status(status) => status.hash(state),
             Self::Port(port) => state.write_u16(*port),
-            Self::Address(IpAddr::V4(address)) => state.write_u32(address.to_bits()),
-            Self::Address(IpAddr::V6(address)) => state.write_u128(address.to_bits()),
+            Self::Address(address) => address.hash(state),
             Self::User(id) => id.hash(state),
             Self::Cgroup(id) => id.hash(state),
             Self::Inode(inode) => state.write_u64(*inode),
@@ -186,7 +186,7 @@ impl Hash for Group {
 }
 
 /// The label of performance data, of thresholds and of the API, for example `tcp_ESTABLISHED`; of
-/// owners their number.
+/// owners and interfaces their number.
 impl fmt::Display for Group {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

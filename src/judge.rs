@@ -88,11 +88,15 @@ impl Limits {
             let group = key.group();
             let state = |between| match key {
                 Key::Type(_) | Key::Status(_) => self.state(between, |ranges| ranges.of_key(key)),
-                Key::Total | Key::Group(_) | Key::User(..) | Key::Owner(_) => {
+                Key::Total | Key::Group(_) | Key::LinkLocal(_) | Key::User(..) | Key::Owner(_) => {
                     self.state(between, |ranges| ranges.of(&group))
                 }
             };
-            let hidden = if matches!(key, Key::Owner(_)) { hidden } else { 0 };
+            let hidden = match key {
+                Key::Owner(_) => hidden,
+                Key::LinkLocal(_) => key.elsewhere(groups),
+                Key::Total | Key::Group(_) | Key::Type(_) | Key::Status(_) | Key::User(..) => 0,
+            };
             let state = match best {
                 None => state((0, hidden)),
                 // There may be more processes of that name.

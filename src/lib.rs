@@ -9,6 +9,7 @@
 //! *The reference* is the plugin `network-connections` of *the collection*, the Linuxfabrik
 //! Monitoring Plugins (<https://github.com/Linuxfabrik/monitoring-plugins>), which this one replaces.
 
+mod address;
 pub mod check;
 pub mod cli;
 pub mod collect;
@@ -34,6 +35,7 @@ pub mod source;
 pub mod vocabulary;
 mod worker;
 
+pub use address::Address;
 pub use check::Check;
 pub use collect::connections::Connection;
 pub use error::Error;

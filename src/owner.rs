@@ -1,4 +1,5 @@
-//! Who has a connection: the names behind user ids, cgroup ids and inode numbers.
+//! Who has a connection: the names behind user ids, cgroup ids and inode numbers, and those of the
+//! interfaces that link-local addresses are behind.
 
 #[cfg(target_os = "linux")]
 mod linux;
@@ -12,6 +13,7 @@ use std::sync::Arc;
 
 use log::warn;
 
+use crate::address::Address;
 use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::group::Group;
@@ -32,6 +34,7 @@ pub struct Names {
     users: HashMap<u32, Arc<str>>,
     units: HashMap<u64, Arc<str>>,
     processes: HashMap<u64, Processes>,
+    interfaces: HashMap<u32, Arc<str>>,
     // Whether there are processes whose sockets cannot be seen.
     hidden: bool,
 }
@@ -46,6 +49,7 @@ impl Names {
     ) -> Result<Self, Error> {
         let mut names = Self::default();
         let (mut users, mut units, mut inodes) = (HashSet::new(), HashSet::new(), HashSet::new());
+        let mut interfaces = HashSet::new();
         for group in groups {
             match group {
                 Group::User(Some(id)) => drop(users.insert(id)),
@@ -57,8 +61,8 @@ impl Names {
                 | Group::TypeStatus(..)
                 | Group::Type(_)
                 | Group::Status(_)
-                | Group::Port(_)
-                | Group::Address(_) => {}
+                | Group::Port(_) => {}
+                Group::Address(address) => interfaces.extend(address.interface()),
             }
         }
         if !users.is_empty() {
@@ -70,6 +74,9 @@ impl Names {
                 Err(error) if lenient && !error.is_final() => warn!("no units: {error}"),
                 Err(error) => return Err(error),
             }
+        }
+        if !interfaces.is_empty() {
+            names.interfaces = system::interfaces(interfaces);
         }
         if !inodes.is_empty() {
             (names.processes, names.hidden) = system::processes(&inodes, deadline)?;
@@ -93,6 +100,12 @@ impl Names {
     #[must_use]
     pub fn unit(&self, id: u64) -> Option<Arc<str>> {
         self.units.get(&id).cloned()
+    }
+
+    /// The name of the interface that a link-local address is behind.
+    #[must_use]
+    pub fn interface(&self, address: Address) -> Option<Arc<str>> {
+        self.interfaces.get(&address.interface()?).cloned()
     }
 
     /// The processes that have the socket of an inode number; empty where none can be seen.
@@ -128,14 +141,16 @@ impl Names {
                 process::label(&self.processes(inode))
                     .unwrap_or_else(|| if self.hidden { OTHERS } else { NONE }.to_owned()),
             ),
+            Group::Address(address) => {
+                self.interface(address).map(|name| format!("{}%{name}", address.ip()))
+            }
             Group::User(None)
             | Group::Cgroup(None)
             | Group::Inode(0)
             | Group::TypeStatus(..)
             | Group::Type(_)
             | Group::Status(_)
-            | Group::Port(_)
-            | Group::Address(_) => None,
+            | Group::Port(_) => None,
         };
         name.unwrap_or_else(|| group.to_string())
     }

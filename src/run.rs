@@ -239,7 +239,10 @@ fn fill_in_ports(
     }
     let selection = Selection {
         types: Choice::of(&TCP),
-        remote_addresses: destinations.iter().map(|(ip, _)| Network::of(*ip)).collect(),
+        remote_addresses: destinations
+            .iter()
+            .map(|(address, _)| Network::of(address.ip()))
+            .collect(),
         remote_ports: destinations.iter().map(|(_, port)| Ports::of(*port)).collect(),
         ..Selection::default()
     };

@@ -17,10 +17,11 @@ pub trait Socket {
     /// State.
     fn status(&self) -> ConnectionStatus;
 
-    /// Local address and port; unspecified and 0 where the socket is not bound.
+    /// Local address and port; unspecified and 0 where the socket is not bound. A link-local address
+    /// has the index of its interface as its scope, where this source tells it.
     fn local(&self) -> Result<SocketAddr, Error>;
 
-    /// Remote address and port; unspecified and 0 where the socket is not connected.
+    /// Remote address and port, as above; unspecified and 0 where the socket is not connected.
     fn remote(&self) -> Result<SocketAddr, Error>;
 
     /// Bytes, or for a listening socket connections, that wait to be received and to be sent.

@@ -128,13 +128,15 @@ def answer(question: Question, sockets: Sequence[Shown]) -> Answer:
     groups = [
         Group(label, counts[label], _judged(question, label, counts[label])) for label in labels
     ]
+    # What a threshold names and nobody found has no connections; said only if that is not fine.
+    groups += [group for group in _unfound(question, labels) if group.state]
     total = len(found)
     asked = any("total=" in (text or "").lower() for text in (question.warning, question.critical))
     total_state = _judged(question, "total", total) if asked else None
     states = [group.state for group in groups]
     if total_state is not None:
         states.append(total_state)
-    if not groups:
+    if not total:
         states.append(SEVERITIES.index(question.no_match_severity))
     return Answer(
         groups=groups,
@@ -145,6 +147,41 @@ def answer(question: Question, sockets: Sequence[Shown]) -> Answer:
         message=_message(question, groups, total, total_state),
         perfdata=_perfdata(question, groups, total, total_state) if question.perfdata else "",
     )
+
+
+def _unfound(question: Question, found: Sequence[str]) -> list[Group]:
+    """Return the groups, or the kinds of groups, of the keys that meet none that was found."""
+    unfound: dict[str, Group] = {}
+    for text in (question.critical, question.warning):
+        keys = [entry.rpartition("=")[0].strip() for entry in (text or "").split(",")]
+        for key in (key for key in keys if key and key.lower() != "total"):
+            if any(_specificity(key, question.group_by, label) for label in found):
+                continue
+            label = _named(key, question.group_by)
+            broad = question.group_by == "type-status" and label in (*TYPES, *STATUSES)
+            judge = _judged_alone if broad else _judged
+            unfound.setdefault(label, Group(label, 0, judge(question, label, 0)))
+    return list(unfound.values())
+
+
+def _named(key: str, group_by: str) -> str:
+    """Return what a key is called where it is printed."""
+    if group_by.endswith("address"):
+        return str(canonical(key))
+    if group_by.endswith("port"):
+        return str(int(key))
+    names = [*TYPES, *STATUSES, *(f"{kind}_{status}" for kind in TYPES for status in STATUSES)]
+    return next(name for name in names if name.lower() == key.lower())
+
+
+def _judged_alone(question: Question, key: str, count: int) -> int:
+    """Judge a key by nothing but its own ranges, the last one given."""
+    for state, text in ((2, question.critical), (1, question.warning)):
+        entries = [entry.rpartition("=") for entry in (text or "").split(",")]
+        specs = [spec for name, _, spec in entries if name.strip().lower() == key.lower()]
+        if specs and not match_range(count, specs[-1])[1]:
+            return state
+    return 0
 
 
 def _severity(state: int) -> int:
@@ -268,7 +305,7 @@ def _message(
         parts.append(f"{label}: {group.count}{_mark(group.state)}")
     if len(groups) > len(kept):
         parts.append(f"and {len(groups) - len(kept)} more")
-    if not groups:
+    if not groups or not (total or question.no_match_severity == "ok"):
         chosen = [",".join(words) or "all" for words in (question.types, question.statuses)]
         mark = _mark(SEVERITIES.index(question.no_match_severity))
         parts.append(f'No connections of type "{chosen[0]}" in status "{chosen[1]}" found.{mark}')
@@ -284,5 +321,6 @@ def _perfdata(
             metrics.insert(0, ("total", total))
     else:
         largest = groups[0].count if groups else 0
-        metrics = [("groups", len(groups)), ("largest", largest), ("total", total)]
+        found = sum(group.count > 0 for group in groups)
+        metrics = [("groups", found), ("largest", largest), ("total", total)]
     return " ".join(f"'{label}'={number}" for label, number in metrics)

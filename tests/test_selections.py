@@ -196,7 +196,9 @@ def test_the_api_answers_every_question(lab: StateLab, someone: Asker, source: s
     for asked, sockets, (checked, counts) in one_by_one(lab, someone.user, questions, ask):
         expected = model.answer(asked, sockets)
         assert "error" not in checked, (asked, checked)
-        assert list(counts.items()) == list(expected.counts.items()), asked
+        # No threshold names a group there.
+        plain = model.answer(dataclasses.replace(asked, warning=None, critical=None), sockets)
+        assert list(counts.items()) == list(plain.counts.items()), asked
         assert list(checked["counts"].items()) == list(expected.counts.items()), asked
         assert checked["state"] == expected.state, asked
         assert checked["message"] == expected.message, asked
@@ -352,7 +354,7 @@ def _assert_prometheus(text: str, asked: Question, expected: model.Answer) -> No
             }[asked.group_by]
             wanted[("network_connections", *labels)] = count
     else:
-        wanted["network_connections_groups",] = len(expected.groups)
+        wanted["network_connections_groups",] = sum(group.count > 0 for group in expected.groups)
         largest = max((group.count for group in expected.groups), default=0)
         wanted["network_connections_largest",] = largest
     assert samples == wanted, asked
@@ -462,8 +464,11 @@ def test_zero_reports_and_judges_what_is_not_there(root: Asker, way: str) -> Non
     done = root.run(way, *zero, "--conn-type=udp", "--conn-status=none", "-c", "LISTEN=1:")
     assert done.stdout == ("tcp LISTEN: 0 [CRITICAL], udp NONE: 0|'tcp_LISTEN'=0 'udp_NONE'=0\n")
     assert done.returncode == 2
-    # With groups there is a match, so its absence has no severity.
-    assert root.run(way, *zero, "--no-match-severity=crit").returncode == 0
+    # Zeros are no match.
+    done = root.run(way, *zero, "--no-match-severity=crit")
+    nothing = 'No connections of type "tcp" in status "listen" found. [CRITICAL]'
+    assert done.stdout == f"tcp LISTEN: 0, {nothing}|'tcp_LISTEN'=0\n"
+    assert done.returncode == 2
 
 
 # Bad input: the arguments, what the line must name, and what the keyword of the API is.
@@ -502,7 +507,7 @@ BAD: tuple[tuple[tuple[str, ...], tuple[str, ...], dict[str, Any] | None], ...] 
     (("--top=-1",), ("--top", "-1"), {"top": -1}),
     (("--top=many",), ("--top", "many"), None),
     (("-c", "LISTEN="), ("--critical", "LISTEN"), {"critical": "LISTEN="}),
-    (("-c", "=5"), ("--critical", '""'), {"critical": "=5"}),
+    (("-c", "=5"), ("--critical", '"=5" has no key'), {"critical": "=5"}),
     (("-w", "5,LISTEN=7,6"), ("--warning", "5", "6"), {"warning": "5,LISTEN=7,6"}),
     (("-w", "LISTEN=7,"), ("--warning", "LISTEN=7,"), {"warning": "LISTEN=7,"}),
     (("-w", "LISTEN=1:0"), ("--warning", "LISTEN=1:0"), {"warning": "LISTEN=1:0"}),

@@ -210,13 +210,19 @@ class Connection:
         """The state by psutil's name, for example ``ESTABLISHED``; of UDP sockets ``NONE``."""
     @property
     def local_address(self) -> str:
-        """The local IP address; ``0.0.0.0`` or ``::`` where the socket is bound to none."""
+        """The local IP address; ``0.0.0.0`` or ``::`` where the socket is bound to none.
+
+        A link-local one has its interface where the source tells it: ``fe80::1%eth0``.
+        """
     @property
     def local_port(self) -> int:
         """The local port."""
     @property
     def remote_address(self) -> str | None:
-        """The remote IP address; ``0.0.0.0`` or ``::`` where the socket is not connected."""
+        """The remote IP address; ``0.0.0.0`` or ``::`` where the socket is not connected.
+
+        A link-local one has its interface where the source tells it: ``fe80::1%eth0``.
+        """
     @property
     def remote_port(self) -> int | None:
         """The remote port; 0 where the socket is not connected."""

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use crate::address::Address;
 use crate::collect::collector::Collector;
 use crate::error::{Error, Known};
 use crate::group::Group;
@@ -21,6 +22,10 @@ pub struct Connection {
     pub local: SocketAddr,
     /// Remote address and port; `None` where the source does not tell.
     pub remote: Option<SocketAddr>,
+    /// The interface of a link-local local address.
+    pub local_interface: Option<Arc<str>>,
+    /// The interface of a link-local remote address.
+    pub remote_interface: Option<Arc<str>>,
     /// Bytes to be received; of a listening socket connections to be accepted.
     pub recv_queue: Option<u32>,
     /// Bytes to be acknowledged; of a listening socket how many connections may wait.
@@ -55,6 +60,8 @@ impl Collector for Connections {
             status: socket.status(),
             local: socket.local()?,
             remote: socket.remote().known()?,
+            local_interface: None,
+            remote_interface: None,
             recv_queue: queues.map(|(receive, _)| receive),
             send_queue: queues.map(|(_, send)| send),
             inode: socket.inode().known()?,
@@ -77,11 +84,21 @@ impl Collector for Connections {
 }
 
 impl Connections {
-    /// The groups of owners that the connections belong to, of processes only if they are asked for.
+    /// The groups of owners and interfaces that the connections belong to, of processes only if they
+    /// are asked for.
     pub fn owners(&self, processes: bool) -> impl Iterator<Item = Group> {
         let owners = self.0.iter().flat_map(move |connection| {
             let process = connection.inode.filter(|_| processes).map(Group::Inode);
-            [Some(Group::User(connection.uid)), Some(Group::Cgroup(connection.cgroup)), process]
+            let ends = [Some(connection.local), connection.remote].map(|end| {
+                let address = end.map(Address::of);
+                address.filter(|address| address.interface().is_some()).map(Group::Address)
+            });
+            let owners = [
+                Some(Group::User(connection.uid)),
+                Some(Group::Cgroup(connection.cgroup)),
+                process,
+            ];
+            owners.into_iter().chain(ends)
         });
         owners.flatten()
     }
@@ -93,10 +110,24 @@ impl Connections {
         for connection in &mut connections {
             connection.user = connection.uid.and_then(|id| names.user(id));
             connection.unit = connection.cgroup.take().and_then(|id| names.unit(id));
+            connection.local_interface = interface(&mut connection.local, names);
+            connection.remote_interface =
+                connection.remote.as_mut().and_then(|end| interface(end, names));
             if processes {
                 connection.processes = connection.inode.map(|inode| names.processes(inode));
             }
         }
         connections
     }
+}
+
+/// The name of the interface that an end has as its scope, else its number; which is taken away then,
+/// for it tells no more.
+fn interface(end: &mut SocketAddr, names: &Names) -> Option<Arc<str>> {
+    let address = Address::of(*end);
+    let index = address.interface()?;
+    if let SocketAddr::V6(end) = end {
+        end.set_scope_id(0);
+    }
+    names.interface(address).or_else(|| Some(index.to_string().into()))
 }

@@ -1,8 +1,8 @@
 //! Who has the connections of each group and where they lead, collected in the dump that is counted.
 
 use std::collections::{HashMap, HashSet};
-use std::net::IpAddr;
 
+use crate::address::Address;
 use crate::collect::collector::Collector;
 use crate::error::{Error, Known};
 use crate::group::{Group, GroupBy};
@@ -21,7 +21,7 @@ pub struct Owners {
 }
 
 /// Where connections lead: the remote address, and the remote port where they go out from here.
-pub type Destination = (IpAddr, Option<u16>);
+pub type Destination = (Address, Option<u16>);
 
 /// What some groups consist of together.
 #[derive(Clone, Debug, Default)]
@@ -92,7 +92,7 @@ impl Collector for Details {
             let local = socket.local().known()?;
             let outgoing = local.is_some_and(|local| self.is_outgoing(protocol, local.port()));
             let port = outgoing.then_some(remote.port());
-            *self.peers.entry((group, (remote.ip().to_canonical(), port))).or_insert(0) += 1;
+            *self.peers.entry((group, (Address::of(remote), port))).or_insert(0) += 1;
         }
         Ok(())
     }

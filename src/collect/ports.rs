@@ -1,8 +1,8 @@
 //! Ports in use: which are listened on, and how many lead to a destination.
 
 use std::collections::{HashMap, HashSet};
-use std::net::IpAddr;
 
+use crate::address::Address;
 use crate::collect::collector::Collector;
 use crate::error::Error;
 use crate::selection::Ports;
@@ -31,7 +31,7 @@ impl Collector for LocalPorts {
 #[derive(Debug)]
 pub struct UsedPorts {
     range: Ports,
-    counts: HashMap<(IpAddr, IpAddr, u16), u64>,
+    counts: HashMap<(Address, Address, u16), u64>,
 }
 
 impl UsedPorts {
@@ -43,7 +43,7 @@ impl UsedPorts {
 
     /// How many ports the local address that uses most has in use, by destination.
     #[must_use]
-    pub fn by_destination(self) -> HashMap<(IpAddr, u16), u64> {
+    pub fn by_destination(self) -> HashMap<(Address, u16), u64> {
         let mut most = HashMap::new();
         for ((_, address, port), count) in self.counts {
             let used = most.entry((address, port)).or_insert(0);
@@ -61,7 +61,7 @@ impl Collector for UsedPorts {
     fn add(&mut self, socket: &impl Socket) -> Result<(), Error> {
         let (local, remote) = (socket.local()?, socket.remote()?);
         if self.range.contains(local.port()) {
-            let (from, to) = (local.ip().to_canonical(), remote.ip().to_canonical());
+            let (from, to) = (Address::of(local), Address::of(remote));
             *self.counts.entry((from, to, remote.port())).or_insert(0) += 1;
         }
         Ok(())

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::format::plugin::message;
+use crate::judge::Judged;
 use crate::judge::state::State;
 use crate::judge::threshold::Thresholds;
 use crate::report::Report;
@@ -13,18 +14,7 @@ const SCHEMA: u32 = 1;
 /// A report as one JSON object in one line.
 #[must_use]
 pub fn report(report: &Report) -> String {
-    let groups: Vec<Value> = report
-        .groups
-        .iter()
-        .map(|judged| {
-            json!({
-                "label": judged.label,
-                "count": judged.count,
-                "most": judged.most,
-                "state": judged.state as u8,
-            })
-        })
-        .collect();
+    let groups: Vec<Value> = report.groups.iter().map(group).collect();
     let text = |thresholds: &Option<Thresholds>| {
         thresholds.as_ref().map(|thresholds| thresholds.text().to_owned())
     };
@@ -44,6 +34,16 @@ pub fn report(report: &Report) -> String {
         "duration": report.duration.as_secs_f64(),
     })
     .to_string()
+}
+
+fn group(judged: &Judged) -> Value {
+    let Judged { label, count, most, state, .. } = judged;
+    let state = *state as u8;
+    if most > count {
+        json!({"label": label, "count": count, "most": most, "state": state})
+    } else {
+        json!({"label": label, "count": count, "state": state})
+    }
 }
 
 /// The object instead of a report: no numbers, so that none can be mistaken.

@@ -57,7 +57,7 @@ fn tables_of(detail: &Detail, name: Namer, rows: usize) -> String {
             let dash = || "-".to_owned();
             vec![
                 peer.count.to_string(),
-                peer.address.to_string(),
+                peer.shown.clone(),
                 peer.port.map_or_else(dash, |port| port.to_string()),
                 peer.ports.map_or_else(dash, |(used, all)| share(used, all)),
             ]

@@ -146,10 +146,12 @@ pub enum Key {
     Total,
     /// Exactly this group.
     Group(Group),
-    /// Every group of this type.
+    /// Every group of this type, whatever its status.
     Type(ConnectionType),
-    /// Every group in this status.
+    /// Every group in this status, whatever its type.
     Status(ConnectionStatus),
+    /// A link-local address: with this interface, or with any.
+    LinkLocal(String),
     /// The user of this id, called like this.
     User(u32, String),
     /// The unit, or the processes, called like this.
@@ -199,12 +201,12 @@ impl Key {
             GroupBy::Type => place
                 .pairs()
                 .find(|(t, _)| t.name().eq_ignore_ascii_case(text))
-                .map(|(t, _)| Self::Type(t))
+                .map(|(t, _)| Self::Group(Group::Type(t)))
                 .ok_or_else(|| refused(&names(place.pairs().map(|(t, _)| t)))),
             GroupBy::Status => place
                 .pairs()
                 .find(|(_, status)| status.name().eq_ignore_ascii_case(text))
-                .map(|(_, status)| Self::Status(status))
+                .map(|(_, status)| Self::Group(Group::Status(status)))
                 .ok_or_else(|| refused(&names(place.pairs().map(|(_, status)| status)))),
             GroupBy::LocalPort => {
                 port(text, &selection.local_ports).ok_or_else(|| refused("a selected local port"))
@@ -231,16 +233,23 @@ impl Key {
         match self {
             Self::Total => None,
             Self::Group(key) => (found == Some(*key)).then_some(Exact),
-            Self::Type(key) => match found {
-                Some(Group::Type(t)) if t == *key => Some(Exact),
-                Some(Group::TypeStatus(t, _)) if t == *key => Some(Broad),
-                _ => None,
-            },
-            Self::Status(key) => match found {
-                Some(Group::Status(status)) if status == *key => Some(Exact),
-                Some(Group::TypeStatus(_, status)) if status == *key => Some(Broad),
-                _ => None,
-            },
+            Self::Type(key) => {
+                matches!(found, Some(Group::TypeStatus(t, _)) if t == *key).then_some(Broad)
+            }
+            Self::Status(key) => {
+                let met = matches!(found, Some(Group::TypeStatus(_, s)) if s == *key);
+                met.then_some(Broad)
+            }
+            Self::LinkLocal(key) => {
+                let is = |other: &str| key.eq_ignore_ascii_case(other);
+                let (address, _) = group.label.split_once('%').unwrap_or((&group.label, ""));
+                // The interface by its name or by its number.
+                if is(&group.label) || found.is_some_and(|group| is(&group.to_string())) {
+                    Some(Exact)
+                } else {
+                    is(address).then_some(Broad)
+                }
+            }
             Self::User(id, name) => {
                 (group.is_of_user(*id) || group.label == *name).then_some(Exact)
             }
@@ -257,6 +266,15 @@ impl Key {
         }
     }
 
+    /// How many connections of groups that are told without their interface may be behind the one that
+    /// this key names.
+    #[must_use]
+    pub fn elsewhere(&self, groups: &[Labelled]) -> u64 {
+        let Self::LinkLocal(key) = self else { return 0 };
+        let Some((address, _)) = key.split_once('%') else { return 0 };
+        groups.iter().filter(|group| group.label == address).map(|group| group.count).sum()
+    }
+
     /// The group that this key names, without connections.
     #[must_use]
     pub fn group(&self) -> Labelled {
@@ -266,7 +284,7 @@ impl Key {
             Self::Type(t) => (None, t.name().to_owned()),
             Self::Status(status) => (None, status.name().to_owned()),
             Self::User(id, name) => (Some(Group::User(Some(*id))), name.clone()),
-            Self::Owner(name) => (None, name.clone()),
+            Self::LinkLocal(name) | Self::Owner(name) => (None, name.clone()),
         };
         Labelled::named(group, label)
     }
@@ -289,8 +307,16 @@ fn port(text: &str, selected: &[Ports]) -> Option<Key> {
 }
 
 fn address(text: &str, selected: &[Network], selection: &Selection) -> Option<Key> {
-    let address: IpAddr = text.parse().ok()?;
+    let (ip, interface) = match text.split_once('%') {
+        Some((ip, interface)) => (ip, Some(interface)),
+        None => (text, None),
+    };
+    let address: IpAddr = ip.parse().ok()?;
     let address = address.to_canonical();
+    let link_local = matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local());
+    if interface.is_some_and(|name| name.is_empty() || !link_local) {
+        return None;
+    }
     let selected =
         |address| selected.is_empty() || selected.iter().any(|network| network.contains(address));
     // The group of an IPv4 address has IPv4 sockets, and IPv6 ones with the IPv4-mapped address.
@@ -299,7 +325,12 @@ fn address(text: &str, selected: &[Network], selection: &Selection) -> Option<Ke
         (IpAddr::V4(v4), true) => selected(v4.to_ipv6_mapped().into()),
         (IpAddr::V6(_), false) => false,
     });
-    fits.then_some(Key::Group(Group::Address(address)))
+    let key = match interface {
+        Some(interface) => Key::LinkLocal(format!("{address}%{interface}")),
+        None if link_local => Key::LinkLocal(address.to_string()),
+        None => Key::Group(Group::Address(address.into())),
+    };
+    fits.then_some(key)
 }
 
 fn user(

@@ -15,6 +15,10 @@ pub fn units(_: HashSet<u64>, _: &Deadline) -> Result<HashMap<u64, Arc<str>>, Er
     Ok(HashMap::new())
 }
 
+pub fn interfaces(_: HashSet<u32>) -> HashMap<u32, Arc<str>> {
+    HashMap::new()
+}
+
 pub fn processes(_: &HashSet<u64>, _: &Deadline) -> Result<(HashMap<u64, Processes>, bool), Error> {
     Ok((HashMap::new(), true))
 }

@@ -1,6 +1,7 @@
 //! Connections as Python objects.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use pyo3::prelude::*;
 use pyo3::types::{PyAny, PyDict, PyTuple};
@@ -47,15 +48,15 @@ impl Connection {
         processes: Option<Processes>,
     ) -> PyResult<Self> {
         guarded(|| {
-            let endpoint = |address: &str, port| -> PyResult<SocketAddr> {
-                let wrong = |_| Error::Argument(format!("{address:?} is no IP address"));
-                Ok(SocketAddr::new(address.parse().map_err(wrong)?, port))
-            };
             if remote_address.is_some() != remote_port.is_some() {
                 let missing = "remote_address and remote_port go together".to_owned();
                 return Err(Error::Argument(missing).into());
             }
+            let (local, local_interface) = end(local_address, local_port)?;
             let remote = remote_address.zip(remote_port);
+            let remote = remote.map(|(address, port)| end(address, port)).transpose()?;
+            let (remote, remote_interface) =
+                remote.map_or((None, None), |(end, name)| (Some(end), name));
             let processes = processes.map(|processes| {
                 let process = |(pid, name): (u32, String)| Process { pid, name: name.into() };
                 processes.into_iter().map(process).collect()
@@ -63,8 +64,10 @@ impl Connection {
             Ok(Self(collected::Connection {
                 connection_type: named(r#type).map_err(Error::from)?,
                 status: named(status).map_err(Error::from)?,
-                local: endpoint(local_address, local_port)?,
-                remote: remote.map(|(address, port)| endpoint(address, port)).transpose()?,
+                local,
+                remote,
+                local_interface,
+                remote_interface,
                 recv_queue,
                 send_queue,
                 inode,
@@ -89,7 +92,7 @@ impl Connection {
 
     #[getter]
     fn local_address(&self) -> String {
-        self.0.local.ip().to_string()
+        shown(self.0.local, self.0.local_interface.as_deref())
     }
 
     #[getter]
@@ -99,7 +102,8 @@ impl Connection {
 
     #[getter]
     fn remote_address(&self) -> Option<String> {
-        self.0.remote.map(|remote| remote.ip().to_string())
+        let interface = self.0.remote_interface.as_deref();
+        self.0.remote.map(|remote| shown(remote, interface))
     }
 
     #[getter]
@@ -155,6 +159,27 @@ impl Connection {
     ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
         reduced(slf.as_any(), &FIELDS)
     }
+}
+
+/// One end of a connection, and the interface that `fe80::1%eth0` names.
+fn end(address: &str, port: u16) -> Result<(SocketAddr, Option<Arc<str>>), Error> {
+    let (ip, interface) = match address.split_once('%') {
+        Some((ip, interface)) => (ip, Some(interface)),
+        None => (address, None),
+    };
+    let end = ip.parse().map(|ip| SocketAddr::new(ip, port));
+    match (end, interface) {
+        (Ok(end), None) => Ok((end, None)),
+        (Ok(end @ SocketAddr::V6(_)), Some(name)) if !name.is_empty() && !name.contains('%') => {
+            Ok((end, Some(name.into())))
+        }
+        (Ok(_) | Err(_), _) => Err(Error::Argument(format!("{address:?} is no IP address"))),
+    }
+}
+
+/// As the standard library's `ipaddress` reads it.
+fn shown(end: SocketAddr, interface: Option<&str>) -> String {
+    interface.map_or_else(|| end.ip().to_string(), |name| format!("{}%{name}", end.ip()))
 }
 
 const FIELDS: [&str; 13] = [

@@ -1,6 +1,6 @@
 //! Random sockets, and how the kernel would show them.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
 use network_connections::{ConnectionStatus, ConnectionType, Error, Named, Protocol};
 use proptest::collection::vec;
@@ -51,8 +51,11 @@ pub struct Socket {
 }
 
 impl Fields {
-    /// `/proc/net/tcp` does not show how many connections may wait for being accepted.
+    /// `/proc/net/tcp` does not show how many connections may wait for being accepted, nor interfaces.
     pub fn in_proc(mut self) -> Self {
+        for end in [&mut self.local, &mut self.remote] {
+            *end = SocketAddr::new(end.ip(), end.port());
+        }
         if self.status == ConnectionStatus::Listen {
             self.queues.1 = 0;
         }
@@ -64,6 +67,16 @@ impl Socket {
     /// Whether it is no socket any more, or none yet: of these the kernel shows less.
     fn is_minisock(&self) -> bool {
         self.protocol == Protocol::Tcp && [SYN_RECV, TIME_WAIT, NEW_SYN_RECV].contains(&self.state)
+    }
+
+    /// One end; a link-local address (`fe80::/10`) with the socket's interface.
+    fn scoped(&self, end: SocketAddr) -> SocketAddr {
+        match end.ip() {
+            IpAddr::V6(ip) if ip.to_bits() >> 118 == 0xfe80 >> 6 => {
+                SocketAddrV6::new(ip, end.port(), 0, self.noise[2]).into()
+            }
+            IpAddr::V4(_) | IpAddr::V6(_) => end,
+        }
     }
 
     pub fn family(&self) -> u8 {
@@ -196,11 +209,11 @@ impl network_connections::Socket for Socket {
     }
 
     fn local(&self) -> Result<SocketAddr, Error> {
-        Ok(self.local)
+        Ok(self.scoped(self.local))
     }
 
     fn remote(&self) -> Result<SocketAddr, Error> {
-        Ok(self.remote)
+        Ok(self.scoped(self.remote))
     }
 
     fn queues(&self) -> Result<(u32, u32), Error> {
@@ -249,6 +262,8 @@ pub fn any_v6() -> impl Strategy<Value = Ipv6Addr> {
         Just(Ipv6Addr::UNSPECIFIED),
         Just(Ipv6Addr::LOCALHOST),
         any::<u128>().prop_map(Ipv6Addr::from_bits),
+        // Link-local ones, and others that begin much the same.
+        (0..16_u32).prop_map(|bit| Ipv6Addr::from_bits((0xfe80_0001 ^ 1 << bit << 16) << 96 | 1)),
         (0..128_u32).prop_map(|bit| Ipv6Addr::from_bits(0x2001_0db8 << 96 ^ 1 << bit)),
         any_v4().prop_map(|v4| v4.to_ipv6_mapped()),
         any_v4().prop_map(|v4| v4.to_ipv6_compatible()),

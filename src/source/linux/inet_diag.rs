@@ -5,7 +5,7 @@
 //! that of the network.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
 use crate::error::Error;
 use crate::selection::{Network, Ports, Selection};
@@ -41,6 +41,7 @@ mod field {
     pub const ID_DPORT: usize = 6;
     pub const ID_SRC: usize = 8;
     pub const ID_DST: usize = 24;
+    pub const ID_IF: usize = 40;
     pub const IDIAG_RQUEUE: usize = 56;
     pub const IDIAG_WQUEUE: usize = 60;
     pub const IDIAG_UID: usize = 64;
@@ -390,12 +391,18 @@ impl<'a> Message<'a> {
     #[inline]
     fn endpoint(&self, port: usize, address: usize) -> Result<SocketAddr, Error> {
         let port = self.bytes(port).map(u16::from_be_bytes)?;
-        let address = if self.connection_type.is_ipv6() {
-            IpAddr::V6(Ipv6Addr::from(self.bytes::<16>(address)?))
+        if !self.connection_type.is_ipv6() {
+            let address = Ipv4Addr::from(self.bytes::<4>(address)?);
+            return Ok(SocketAddr::new(address.into(), port));
+        }
+        let address = Ipv6Addr::from(self.bytes::<16>(address)?);
+        // The kernel binds every socket with such an address to the interface, an accepted one too.
+        let interface = if address.is_unicast_link_local() {
+            self.bytes(field::ID_IF).map(u32::from_ne_bytes)?
         } else {
-            IpAddr::V4(Ipv4Addr::from(self.bytes::<4>(address)?))
+            0
         };
-        Ok(SocketAddr::new(address, port))
+        Ok(SocketAddrV6::new(address, port, 0, interface).into())
     }
 
     /// The payload of an attribute (`struct nlattr`).

@@ -1,0 +1,102 @@
+//! Addresses as they tell ends of connections apart.
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::net::{IpAddr, SocketAddr};
+
+/// An address, an IPv4-mapped one as its IPv4 address. A link-local one names another host on every
+/// link, so the interface belongs to it where the source tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Address {
+    ip: IpAddr,
+    // 0: none, or not told.
+    interface: u32,
+}
+
+impl Address {
+    /// The address of one end of a connection, with the interface that it has as its scope.
+    #[inline]
+    #[must_use]
+    pub fn of(end: SocketAddr) -> Self {
+        match end {
+            // Multicast groups are not among them: ff02::fb is the same service on every link.
+            SocketAddr::V6(end) if end.ip().is_unicast_link_local() => {
+                Self { ip: IpAddr::V6(*end.ip()), interface: end.scope_id() }
+            }
+            SocketAddr::V4(_) | SocketAddr::V6(_) => Self::from(end.ip()),
+        }
+    }
+
+    /// Without the interface.
+    #[must_use]
+    pub const fn ip(self) -> IpAddr {
+        self.ip
+    }
+
+    /// The index of the interface.
+    #[must_use]
+    pub fn interface(self) -> Option<u32> {
+        (self.interface != 0).then_some(self.interface)
+    }
+}
+
+/// An address on its own: no interface is told.
+impl From<IpAddr> for Address {
+    #[inline]
+    fn from(ip: IpAddr) -> Self {
+        Self { ip: ip.to_canonical(), interface: 0 }
+    }
+}
+
+/// What tells kinds apart need not be hashed: that is felt at a million sockets.
+impl Hash for Address {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        match self.ip {
+            IpAddr::V4(ip) => state.write_u32(ip.to_bits()),
+            IpAddr::V6(ip) => state.write_u128(ip.to_bits()),
+        }
+        if let Some(interface) = self.interface() {
+            state.write_u32(interface);
+        }
+    }
+}
+
+/// `fe80::1%2`, with the interface's number.
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.interface() {
+            None => self.ip.fmt(f),
+            Some(interface) => write!(f, "{}%{interface}", self.ip),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv6Addr, SocketAddrV6};
+
+    use super::*;
+
+    #[test]
+    fn only_a_link_local_address_has_an_interface() {
+        for (ip, shown) in [
+            ("fe80::1", "fe80::1%7"),
+            ("febf:ffff::1", "febf:ffff::1%7"),
+            ("fec0::1", "fec0::1"),
+            ("fe7f::1", "fe7f::1"),
+            ("ff02::1", "ff02::1"),
+            ("2001:db8::1", "2001:db8::1"),
+            ("::ffff:169.254.0.1", "169.254.0.1"),
+        ] {
+            let parsed: Ipv6Addr = ip.parse().unwrap_or_else(|e| panic!("{ip}: {e}"));
+            let address = Address::of(SocketAddrV6::new(parsed, 80, 0, 7).into());
+            assert_eq!(address.to_string(), shown);
+            assert_eq!(address.ip(), IpAddr::V6(parsed).to_canonical());
+            assert_eq!(address.interface().is_some(), shown.ends_with("%7"));
+            // Where the interface is not told there is none.
+            let untold = Address::of(SocketAddr::new(parsed.into(), 80));
+            assert_eq!(untold, Address::from(IpAddr::V6(parsed)));
+            assert_eq!(untold.to_string(), shown.trim_end_matches("%7"));
+        }
+    }
+}
