@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import collections
+import errno
 import json
+import os
 import pwd
 import re
 import subprocess
@@ -457,6 +459,39 @@ def test_holders_that_go_away_while_they_are_looked_up(host: Host) -> None:
     finally:
         churn.kill()
         churn.wait()
+
+
+# Nothing but ENOENT and ESRCH says that something went away, nothing but EACCES and EPERM that it
+# is hidden.
+
+# Not every architecture has both.
+OPEN = "?open,openat"
+
+
+@pytest.mark.parametrize("error", ["EMFILE", "ENFILE", "ENOMEM", "EIO"])
+@pytest.mark.parametrize("file", ["fd", "comm"])
+def test_a_process_that_cannot_be_looked_at_did_not_go_away(
+    host: Host, tampered: Tampered, file: str, error: str
+) -> None:
+    web = host.start("web")
+    web.do("udp", "127.0.0.1", 21)
+    path = f"/proc/{web.pid}/{file}"
+    before = tampered(f"{OPEN}:error={error}", only=path)
+    for options in (["--group-by=process", "-c", "web=5"], ["--lengthy", "-c", "20"]):
+        line = one_line(asked(host, *options, before=before))
+        assert f"{path}: {os.strerror(getattr(errno, error))} (os error" in line
+
+
+@pytest.mark.parametrize("error", ["EMFILE", "ENFILE", "ENOMEM", "EIO"])
+@pytest.mark.parametrize("call", [OPEN, "getdents64"])
+def test_a_cgroup_that_cannot_be_looked_at_did_not_go_away(
+    host: Host, tampered: Tampered, call: str, error: str
+) -> None:
+    cgroup = host.cgroup("web.slice", "web.service").parent
+    host.start("web", cgroup / "web.service").do("udp", "127.0.0.1", 21)
+    before = tampered(f"{call}:error={error}", only=cgroup)
+    line = one_line(asked(host, "--group-by=unit", "-c", "web.service=5", before=before))
+    assert f"{cgroup}: {os.strerror(getattr(errno, error))} (os error" in line
 
 
 # Names come from outside.

@@ -2,18 +2,23 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
-use std::fs;
-use std::io::ErrorKind;
 use std::mem::MaybeUninit;
 use std::sync::Arc;
 
-use rustix::fs::{Mode, OFlags, RawDir, open, readlinkat_raw};
+use rustix::fs::{RawDir, readlinkat_raw};
 use rustix::io::Errno;
 
 use crate::deadline::Deadline;
 use crate::error::Error;
+use crate::owner::linux::look::{Seen, beginning, look, open_directory};
 use crate::owner::process::{Process, Processes};
 use crate::printable::printable;
+
+/// How much is asked for of a directory at once.
+const ENTRIES: usize = 16 * 1024;
+
+/// Longer than any name that the kernel gives.
+const LONGEST_COMM: usize = 256;
 
 /// Who has the sockets of these inode numbers, and whether there is somebody we cannot see.
 ///
@@ -25,23 +30,26 @@ pub fn holders(
 ) -> Result<(HashMap<u64, Processes>, bool), Error> {
     let mut found: HashMap<u64, Processes> = HashMap::new();
     // With hidepid, or in a namespace of processes, there is more than we are shown.
-    let mut hidden = !rustix::process::geteuid().is_root() || !sees_every_process();
-    for pid in pids()? {
+    let mut hidden = !rustix::process::geteuid().is_root() || !sees_every_process(deadline)?;
+    for pid in pids(deadline)? {
         let directory = format!("/proc/{pid}");
         let mut sockets = HashSet::new();
-        match look_at(&directory, wanted, &mut sockets, deadline) {
-            Err(error) if error.is_final() => return Err(error),
-            Err(Error::System { error, .. }) if error.kind() == ErrorKind::PermissionDenied => {
-                hidden = true;
-            }
-            // Where it cannot be read for another reason, it went away meanwhile.
-            _ => {}
+        match look_at(&format!("{directory}/fd"), wanted, &mut sockets, deadline)? {
+            Seen::There(()) | Seen::Gone(_) => {}
+            Seen::Hidden(_) => hidden = true,
         }
         if sockets.is_empty() {
             continue;
         }
-        let name = fs::read(format!("{directory}/comm")).unwrap_or_default();
-        let process = Process { pid, name: Arc::from(printable(name.trim_ascii_end())) };
+        let name = match name(&directory, deadline)? {
+            Seen::There(name) => name,
+            Seen::Gone(_) => continue,
+            Seen::Hidden(_) => {
+                hidden = true;
+                continue;
+            }
+        };
+        let process = Process { pid, name: Arc::from(name) };
         // Sockets with the same holders share one list of them: there may be a million.
         let alone: Processes = Arc::from([process.clone()]);
         let mut joined: HashMap<Processes, Processes> = HashMap::new();
@@ -63,49 +71,109 @@ pub fn holders(
 
 /// Whether this is the first namespace of processes, which has all of them: its inode number is
 /// `PROC_PID_INIT_INO` in `linux/proc_ns.h`.
-fn sees_every_process() -> bool {
-    fs::read_link("/proc/self/ns/pid").is_ok_and(|link| link.as_os_str() == "pid:[4026531836]")
+fn sees_every_process(deadline: &Deadline) -> Result<bool, Error> {
+    const LINK: &str = "/proc/self/ns/pid";
+    let mut target = [MaybeUninit::uninit(); 64];
+    let target = look(LINK, deadline, || {
+        let (target, _) = readlinkat_raw(rustix::fs::CWD, LINK, &mut target)?;
+        Ok(*target == *b"pid:[4026531836]")
+    })?;
+    match target {
+        Seen::There(first) => Ok(first),
+        Seen::Gone(_) | Seen::Hidden(_) => Ok(false),
+    }
 }
 
 /// Every process there is to see, the lowest id first.
-fn pids() -> Result<Vec<u32>, Error> {
-    let entries = fs::read_dir("/proc").map_err(|error| Error::system("/proc", error))?;
-    let mut pids: Vec<u32> =
-        entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
-    pids.sort_unstable();
-    Ok(pids)
+fn pids(deadline: &Deadline) -> Result<Vec<u32>, Error> {
+    const ALL: &str = "/proc";
+    numbers(ALL, deadline)?.there(ALL)
 }
 
-/// Puts the wanted sockets among a process's file descriptors into `sockets`.
+/// The entries of a directory that are numbers, the lowest first.
+fn numbers(path: &str, deadline: &Deadline) -> Result<Seen<Vec<u32>>, Error> {
+    let directory = match open_directory(path, path, deadline)? {
+        Seen::There(directory) => directory,
+        Seen::Gone(error) => return Ok(Seen::Gone(error)),
+        Seen::Hidden(error) => return Ok(Seen::Hidden(error)),
+    };
+    let mut space = Vec::with_capacity(ENTRIES);
+    let mut entries = RawDir::new(&directory, space.spare_capacity_mut());
+    let mut numbers = Vec::new();
+    while let Some(entry) = entries.next() {
+        deadline.check()?;
+        let entry = match entry {
+            Err(Errno::INTR) => continue,
+            entry => match Seen::of(path, entry)? {
+                Seen::There(entry) => entry,
+                Seen::Gone(error) => return Ok(Seen::Gone(error)),
+                Seen::Hidden(error) => return Ok(Seen::Hidden(error)),
+            },
+        };
+        let number: Option<u32> =
+            entry.file_name().to_str().ok().and_then(|name| name.parse().ok());
+        numbers.extend(number);
+    }
+    numbers.sort_unstable();
+    Ok(Seen::There(numbers))
+}
+
+/// The name of the process with this directory.
+fn name(process: &str, deadline: &Deadline) -> Result<Seen<String>, Error> {
+    let mut room = [0; LONGEST_COMM];
+    Ok(match beginning(&format!("{process}/comm"), &mut room, deadline)? {
+        Seen::There(comm) => Seen::There(printable(comm.trim_ascii_end())),
+        Seen::Gone(error) => Seen::Gone(error),
+        Seen::Hidden(error) => Seen::Hidden(error),
+    })
+}
+
+/// Puts the wanted sockets in a table of file descriptors into `sockets`.
 ///
 /// Below the directory's own descriptor: a path from the root costs twice as much, and there may
 /// be a million.
 fn look_at(
-    process: &str,
+    table: &str,
     wanted: &HashSet<u64>,
     sockets: &mut HashSet<u64>,
     deadline: &Deadline,
-) -> Result<(), Error> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let failed = |error| Error::system(process, error);
-    let directory = open(format!("{process}/fd"), flags, Mode::empty()).map_err(failed)?;
-    let mut space = Vec::with_capacity(16 * 1024);
+) -> Result<Seen<()>, Error> {
+    let directory = match open_directory(table, table, deadline)? {
+        Seen::There(directory) => directory,
+        Seen::Gone(error) => return Ok(Seen::Gone(error)),
+        Seen::Hidden(error) => return Ok(Seen::Hidden(error)),
+    };
+    let mut space = Vec::with_capacity(ENTRIES);
     let mut entries = RawDir::new(&directory, space.spare_capacity_mut());
     let mut target = [MaybeUninit::uninit(); 64];
     while let Some(entry) = entries.next() {
-        deadline.check()?;
-        let entry = entry.map_err(failed)?;
-        let target = match readlinkat_raw(&directory, entry.file_name(), &mut target) {
-            Ok((target, _)) => target,
-            Err(error @ (Errno::ACCESS | Errno::PERM)) => return Err(failed(error)),
-            // Closed meanwhile.
-            Err(_) => continue,
+        let entry = match entry {
+            Err(Errno::INTR) => {
+                deadline.check()?;
+                continue;
+            }
+            entry => match Seen::of(table, entry)? {
+                Seen::There(entry) => entry,
+                Seen::Gone(error) => return Ok(Seen::Gone(error)),
+                Seen::Hidden(error) => return Ok(Seen::Hidden(error)),
+            },
         };
-        if let Some(inode) = inode(target).filter(|inode| wanted.contains(inode)) {
-            sockets.insert(inode);
+        let name = entry.file_name();
+        // The directory itself and the one above it are no links.
+        if name.to_bytes().starts_with(b".") {
+            continue;
+        }
+        let link = look(table, deadline, || {
+            readlinkat_raw(&directory, name, &mut target).map(|(target, _)| inode(target))
+        })?;
+        match link {
+            Seen::There(inode) => sockets.extend(inode.filter(|inode| wanted.contains(inode))),
+            // Closed meanwhile.
+            Seen::Gone(_) => {}
+            Seen::Hidden(error) => return Ok(Seen::Hidden(error)),
         }
     }
-    Ok(())
+    Ok(Seen::There(()))
 }
 
 /// `socket:[4711]`
