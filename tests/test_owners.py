@@ -8,6 +8,7 @@ import json
 import os
 import pwd
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -154,6 +155,44 @@ def test_what_has_no_owner_is_the_kernels(owned: OwnedLab, someone: Asker) -> No
         done = someone.run("native", *options)
         perfdata = f"'groups'=1 'largest'={number} 'total'={number}"
         assert done == Done(f"{KERNEL}: {number}|{perfdata}\n", "", 0)
+
+
+def test_connections_that_are_not_accepted_are_the_listeners_users(host: Host) -> None:
+    number = 30
+    listener = host.start("listener")
+    client = host.start("client", uid=NAMELESS)
+    for port, uid in ((8080, 0), (8081, 1)):
+        listener.do("own", uid)
+        listener.do("listen", "127.0.0.1", port)
+        client.do("connect", "127.0.0.1", port, number)
+    for options in ([], ["--source=procfs"]):
+        only = [*options, "--conn-status=established", "--local-port=8080-8081"]
+        for user in USERS:
+            done = host.ask("--group-by=user", *only, "--format=json", user=user)
+            assert groups(done) == {"root": number, user_name(1): number}
+        done = host.ask("--group-by=user", *only, "-c", f"root={number - 1}")
+        assert "root: 30 [CRITICAL]" in done.stdout
+        assert done.returncode == 2
+
+
+def test_closed_connections_keep_their_user_but_not_what_is_left_of_them(
+    host: Host,
+) -> None:
+    """FIN_WAIT2 is both: a full socket, or what is left of one."""
+    server = host.start("server")
+    server.do("listen", "127.0.0.1", 8080)
+    client = host.start("client")
+    # Above 60 seconds an orphan stays a full socket until 60 are left.
+    namespaces.sysctl(host.ns, "net/ipv4/tcp_fin_timeout", 24 * 3600)
+    for uid, seconds in ((0, 60), (1, 60), (0, 0), (1, 0)):
+        client.do("own", uid)
+        client.do("connect", "127.0.0.1", 8080, 5)
+        server.do("accept", 8080, 5)
+        client.do("leave", 8080, seconds)
+    for options in ([], ["--source=procfs"]):
+        only = [*options, "--conn-status=fin_wait2", "--remote-port=8080"]
+        done = host.ask("--group-by=user", *only, "--format=json")
+        assert groups(done) == {KERNEL: 10, "root": 5, user_name(1): 5}
 
 
 def test_procfs_knows_no_units(owned: OwnedLab, someone: Asker, tampered: Tampered) -> None:
@@ -459,6 +498,25 @@ def test_holders_that_go_away_while_they_are_looked_up(host: Host) -> None:
     finally:
         churn.kill()
         churn.wait()
+
+
+LONG = "postgres_exporter"
+
+
+def test_a_name_that_the_kernel_cuts_short_is_completed(host: Host, directory: Path) -> None:
+    exporter = directory / LONG
+    shutil.copy(shutil.which("sleep") or "", exporter)
+    started = host.start("parent")
+    started.do("udp", "127.0.0.1", 21)
+    pid = started.do("run", exporter, "100")
+    psutil = pytest.importorskip("psutil")
+    assert Path(f"/proc/{pid}/comm").read_text() == f"{LONG[:15]}\n"
+    assert psutil.Process(pid).name() == LONG
+    started.do("let_go")
+    assert host_groups(host, "process") == {f"{LONG} ({pid})": 21}
+    done = host.ask("--group-by=process", "-c", f"{LONG}=5")
+    assert done.stdout.startswith(f"{LONG} ({pid}): 21 [CRITICAL]|")
+    assert done.returncode == 2
 
 
 # Nothing but ENOENT and ESRCH says that something went away, nothing but EACCES and EPERM that it

@@ -2,6 +2,7 @@
 
 mod cgroups;
 mod look;
+mod proc_text;
 mod processes;
 mod units;
 mod users;

@@ -166,6 +166,7 @@ class _Stage:
         self.listeners: dict[int, socket.socket] = {}
         self.opened: dict[int, list[socket.socket]] = {}
         self.owner: int | None = None
+        self.started: list[subprocess.Popen[bytes]] = []
 
     # What it is.
 
@@ -193,6 +194,13 @@ class _Stage:
                     signal.pause()
             pids.append(pid)
         return pids
+
+    def run(self, *command: str) -> int:
+        """Let a child have all sockets too, and become another program."""
+        numbers = [made.fileno() for made in self.held]
+        quiet = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
+        self.started.append(subprocess.Popen(command, pass_fds=numbers, **quiet))
+        return self.started[-1].pid
 
     # What it has.
 
@@ -240,6 +248,11 @@ class _Stage:
         """Have every socket twice."""
         self.held += [made.dup() for made in self.held]
 
+    def let_go(self) -> None:
+        """Have no socket any more."""
+        while self.held:
+            self.held.pop().close()
+
     def send_off(self) -> None:
         """Let the newest socket be on its way to somebody, so that no process has it."""
         sent = self.held.pop()
@@ -268,6 +281,14 @@ class _Stage:
     def close(self, port: int, count: int | None = None) -> None:
         for made in self.opened[port][:count]:
             self.opened[port].remove(made)
+            self.held.remove(made)
+            made.close()
+
+    def leave(self, port: int, seconds: int = 0) -> None:
+        """Close all connections, whose peers do not: orphans, for at most so many seconds."""
+        for made in self.opened.pop(port):
+            if seconds:
+                made.setsockopt(socket.IPPROTO_TCP, socket.TCP_LINGER2, seconds)
             self.held.remove(made)
             made.close()
 
@@ -301,10 +322,8 @@ class Owned(NamedTuple):
 
     @property
     def uid(self) -> int | None:
-        """Whose it is; what is nobody's any more, or not yet, is shown as root's."""
-        nobodys = (self.row.inode, self.row.uid) == (0, 0)
-        minisock = self.row.status in ("TIME_WAIT", "SYN_RECV")
-        return None if nobodys or minisock else self.row.uid
+        """Whose it is; what is no socket any more, or not yet, has no cgroup either."""
+        return None if self.cgroup is None else self.row.uid
 
 
 _HOLDER = re.compile(r'\("([^"]*)",pid=(\d+),fd=\d+\)')

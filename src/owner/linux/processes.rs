@@ -11,6 +11,7 @@ use rustix::io::Errno;
 use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::owner::linux::look::{Seen, beginning, look, open_directory};
+use crate::owner::linux::proc_text::{full, inode, may_be_cut};
 use crate::owner::process::{Process, Processes};
 use crate::printable::printable;
 
@@ -19,6 +20,9 @@ const ENTRIES: usize = 16 * 1024;
 
 /// Longer than any name that the kernel gives.
 const LONGEST_COMM: usize = 256;
+
+/// `PATH_MAX` in `linux/limits.h`: what is longer was not started by that name.
+const LONGEST_PATH: usize = 4096;
 
 /// Who has the sockets of these inode numbers, and whether there is somebody we cannot see.
 ///
@@ -121,8 +125,17 @@ fn numbers(path: &str, deadline: &Deadline) -> Result<Seen<Vec<u32>>, Error> {
 /// The name of the process with this directory.
 fn name(process: &str, deadline: &Deadline) -> Result<Seen<String>, Error> {
     let mut room = [0; LONGEST_COMM];
-    Ok(match beginning(&format!("{process}/comm"), &mut room, deadline)? {
-        Seen::There(comm) => Seen::There(printable(comm.trim_ascii_end())),
+    let comm = match beginning(&format!("{process}/comm"), &mut room, deadline)? {
+        Seen::There(comm) => comm.strip_suffix(b"\n").unwrap_or(comm),
+        Seen::Gone(error) => return Ok(Seen::Gone(error)),
+        Seen::Hidden(error) => return Ok(Seen::Hidden(error)),
+    };
+    if !may_be_cut(comm) {
+        return Ok(Seen::There(printable(comm.trim_ascii_end())));
+    }
+    let mut room = [0; LONGEST_PATH];
+    Ok(match beginning(&format!("{process}/cmdline"), &mut room, deadline)? {
+        Seen::There(cmdline) => Seen::There(printable(full(comm, cmdline).trim_ascii_end())),
         Seen::Gone(error) => Seen::Gone(error),
         Seen::Hidden(error) => Seen::Hidden(error),
     })
@@ -174,9 +187,4 @@ fn look_at(
         }
     }
     Ok(Seen::There(()))
-}
-
-/// `socket:[4711]`
-fn inode(target: &[u8]) -> Option<u64> {
-    str::from_utf8(target).ok()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
 }
