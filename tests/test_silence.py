@@ -38,7 +38,7 @@ def holding(
     place: Place, name: str, number: int, port: int, before: Sequence[str] = ()
 ) -> Iterator[subprocess.Popen[str]]:
     """Run a process of this name that listens on a port with so many sockets."""
-    python = harness.nobodys_python() if before else sys.executable
+    python = harness.nobodys_python() if "setpriv" in before else sys.executable
     line = [*place.before, *before, python, "-I", "-c", HOLD, name, str(number), str(port)]
     with subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as held:
         assert held.stdout is not None
@@ -163,6 +163,19 @@ def test_a_shared_socket_is_matched_by_the_id_of_any_process(native: Command, qu
             assert asked(native, quiet, *by("process", "-c", f"{key}=21")).returncode == 0, key
         os.kill(int(children[0]), 9)
         held.stdin.close()
+
+
+def test_a_name_that_the_kernel_cuts_is_matched_whole_and_cut(
+    native: Command, quiet: Place
+) -> None:
+    called = ["bash", "-c", 'exec -a postgres_exporter "$@"', "-"]
+    with holding(quiet, "postgres_exporter", 21, 7070, called) as held:
+        shown = f"postgres_exporter ({held.pid}): 21|"
+        assert asked(native, quiet, *by("process")).stdout.startswith(shown)
+        for name in ("postgres_exporter", "postgres_export", "Postgres_Exporter"):
+            for key in (name, f"{name} ({held.pid})"):
+                assert asked(native, quiet, *by("process", "-c", f"{key}=5")).returncode == 2, key
+                assert asked(native, quiet, *by("process", "-c", f"{key}=21")).returncode == 0, key
 
 
 @pytest.mark.parametrize("way", ["native", "python"])

@@ -7,6 +7,7 @@ use crate::error::Error;
 use crate::group::{Group, GroupBy, KERNEL};
 use crate::labelled::Labelled;
 use crate::name::Named;
+use crate::owner::Process;
 use crate::range::Range;
 use crate::selection::{Network, Ports, Selection};
 use crate::vocabulary::{ConnectionStatus, ConnectionType};
@@ -255,12 +256,17 @@ impl Key {
             }
             Self::Owner(name) => {
                 let is = |other: &str| name.eq_ignore_ascii_case(other);
-                if is(&group.label) || group.processes().any(|process| is(&process.to_string())) {
+                let called =
+                    |process: &Process| is(&process.name) || process.comm().is_some_and(is);
+                // With its id, and by what `ps` and `ss` call it.
+                let this = |process: &Process| {
+                    let of = |name: &str| is(&format!("{name} ({})", process.pid));
+                    of(&process.name) || process.comm().is_some_and(of)
+                };
+                if is(&group.label) || group.processes().any(this) {
                     Some(Exact)
-                } else if group.processes().any(|process| is(&process.name)) {
-                    Some(Broad)
                 } else {
-                    None
+                    group.processes().any(called).then_some(Broad)
                 }
             }
         }
