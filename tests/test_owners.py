@@ -275,6 +275,32 @@ def test_a_unit_in_a_container_is_not_the_hosts_unit_of_that_name(host: Host) ->
     assert DOCKER[:12] in next(iter(counts))
 
 
+# Paths of one unit, the host's and those of guests.
+GUESTS = {
+    "system.slice/nginx.service": "nginx.service",
+    "lxc.payload.web1/system.slice/nginx.service": "lxc:web1/nginx.service",
+    "machine.slice/systemd-nspawn@db.service/payload/system.slice/nginx.service": (
+        "machine:db/nginx.service"
+    ),
+    r"machine.slice/machine-my\x2dweb.scope/payload/system.slice/nginx.service": (
+        "machine:my-web/nginx.service"
+    ),
+    r"machine.slice/machine-qemu\x2d1\x2dweb.scope/libvirt/emulator": "machine:qemu-1-web",
+}
+
+
+def test_a_unit_of_a_guest_is_not_the_hosts_unit_of_that_name(host: Host) -> None:
+    start = host.start("nginx")
+    for number, path in enumerate(GUESTS, 1):
+        start.do("enter", host.cgroup(path))
+        start.do("udp", "127.0.0.1", number)
+    answer = {name: number for number, name in enumerate(GUESTS.values(), 1)}
+    assert host_groups(host, "unit") == answer
+    done = host.ask("--group-by=unit", "-c", "nginx.service=@1", "-w", "nginx.service=1:")
+    assert "nginx.service: 1 [CRITICAL]" in done.stdout
+    assert done.stdout.count("[") == 1
+
+
 def test_a_unit_is_where_the_socket_was_made(host: Host) -> None:
     start = host.start("mover", host.cgroup("first.service"))
     start.do("udp", "127.0.0.1", 3)
@@ -517,6 +543,36 @@ def test_a_name_that_the_kernel_cuts_short_is_completed(host: Host, directory: P
     done = host.ask("--group-by=process", "-c", f"{LONG}=5")
     assert done.stdout.startswith(f"{LONG} ({pid}): 21 [CRITICAL]|")
     assert done.returncode == 2
+
+
+def test_a_process_goes_on_when_its_first_thread_has_ended(host: Host) -> None:
+    web = host.start("web")
+    own = host.start("own", uid=namespaces.NOBODY)
+    for held, number in ((web, 21), (own, 4)):
+        held.do("udp", "127.0.0.1", number)
+        held.do("end_first_thread")
+        assert "State:\tZ" in Path(f"/proc/{held.pid}/status").read_text(encoding="utf-8")
+    mine = {f"own ({own.pid})": 4}
+    assert host_groups(host, "process") == {f"web ({web.pid})": 21, **mine}
+    assert host_groups(host, "process", "nobody") == {OTHERS: 21, **mine}
+    done = host.ask("--group-by=process", "-c", "web=5")
+    assert done.stdout.startswith(f"web ({web.pid}): 21 [CRITICAL], ")
+    # Whoever else has them is not all there are.
+    web.do("fork", 2)
+    assert host_groups(host, "process") == {f"web ({web.pid}) +2": 21, **mine}
+
+
+def test_a_thread_may_have_sockets_for_itself(host: Host) -> None:
+    web = host.start("web")
+    own = host.start("own", uid=namespaces.NOBODY)
+    for held, number in ((web, 20), (own, 3)):
+        # Both have as many, by the same numbers.
+        held.do("udp_of_a_thread", "127.0.0.1", number)
+        held.do("udp", "127.0.0.1", number)
+        held.do("udp_of_a_thread", "127.0.0.1", 1)
+    mine = {f"own ({own.pid})": 7}
+    assert host_groups(host, "process") == {f"web ({web.pid})": 41, **mine}
+    assert host_groups(host, "process", "nobody") == {OTHERS: 41, **mine}
 
 
 # Nothing but ENOENT and ESRCH says that something went away, nothing but EACCES and EPERM that it

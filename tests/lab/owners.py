@@ -18,6 +18,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ NAMELESS = 54321
 
 _PATIENCE = 10.0
 _LONG = 100.0
+_CLONE_FILES = 0x400
 _PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4
 _numbers = itertools.count()
@@ -198,9 +200,23 @@ class _Stage:
     def run(self, *command: str) -> int:
         """Let a child have all sockets too, and become another program."""
         numbers = [made.fileno() for made in self.held]
-        quiet = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
-        self.started.append(subprocess.Popen(command, pass_fds=numbers, **quiet))
-        return self.started[-1].pid
+        null = subprocess.DEVNULL
+        made = subprocess.Popen(command, stdin=null, stdout=null, stderr=null, pass_fds=numbers)
+        self.started.append(made)
+        return made.pid
+
+    def end_first_thread(self) -> None:
+        """Go on in another thread, which answers once the first one is gone."""
+
+        def go_on() -> None:
+            status = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/status")
+            while "State:\tZ" not in status.read_text(encoding="utf-8"):
+                time.sleep(0.001)
+            print("null", flush=True)
+            _serve(self)
+
+        threading.Thread(target=go_on).start()
+        ctypes.CDLL(None).pthread_exit(None)
 
     # What it has.
 
@@ -235,6 +251,20 @@ class _Stage:
     def udp(self, host: str, count: int) -> None:
         for _ in range(count):
             self._socket(host, socket.SOCK_DGRAM).bind((host, 0))
+
+    def udp_of_a_thread(self, host: str, count: int) -> None:
+        """Let a thread have sockets that the others do not have."""
+        made = threading.Event()
+
+        def hold() -> None:
+            if ctypes.CDLL(None).unshare(_CLONE_FILES) == 0:
+                self.udp(host, count)
+                made.set()
+                threading.Event().wait()
+
+        threading.Thread(target=hold).start()
+        if not made.wait(_PATIENCE):
+            raise OSError("no thread with a table of its own")
 
     def udp_to(self, remotes: Sequence[tuple[str, int]], uids: int = 1) -> None:
         """Open a connected UDP socket to each of these, in turn of that many users."""
@@ -304,7 +334,10 @@ class _Stage:
 def _main() -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    stage = _Stage()
+    _serve(_Stage())
+
+
+def _serve(stage: _Stage) -> None:
     for line in sys.stdin:
         step, *arguments = json.loads(line)
         print(json.dumps(getattr(stage, step)(*arguments)), flush=True)
