@@ -137,24 +137,25 @@ impl Search<'_> {
         Ok(before == after && size_of_one != before)
     }
 
-    /// The directories of a process's threads; none where there is only one.
-    fn threads(&self, pid: u32) -> Result<Vec<String>, Error> {
+    /// The directories of a process's other threads.
+    fn threads(&mut self, pid: u32) -> Result<Vec<String>, Error> {
         let path = format!("/proc/{pid}/task");
-        // One link each, besides the two of every directory.
-        let several = match look(&path, self.deadline, || stat(&path))? {
-            Seen::There(stat) => stat.st_nlink > 3,
-            Seen::Gone(_) | Seen::Hidden(_) => false,
+        let ids = match look(&path, self.deadline, || stat(&path))? {
+            // One link each, besides the two of every directory.
+            Seen::There(stat) if stat.st_nlink > 3 => numbers(&path, self.deadline)?,
+            Seen::There(_) => Seen::There(Vec::new()),
+            Seen::Gone(error) => Seen::Gone(error),
+            Seen::Hidden(error) => Seen::Hidden(error),
         };
-        if !several {
-            return Ok(Vec::new());
-        }
-        match numbers(&path, self.deadline)? {
-            Seen::There(ids) => {
-                let others = ids.into_iter().filter(|id| *id != pid);
-                Ok(others.map(|id| format!("{path}/{id}")).collect())
+        let others = match ids {
+            Seen::There(ids) => ids.into_iter().filter(|id| *id != pid),
+            Seen::Gone(_) => return Ok(Vec::new()),
+            Seen::Hidden(_) => {
+                self.hidden = true;
+                return Ok(Vec::new());
             }
-            Seen::Gone(_) | Seen::Hidden(_) => Ok(Vec::new()),
-        }
+        };
+        Ok(others.map(|id| format!("{path}/{id}")).collect())
     }
 
     /// Puts the wanted sockets of a thread into `sockets`, and says how many file descriptors there
