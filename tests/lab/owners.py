@@ -218,19 +218,6 @@ class _Stage:
         threading.Thread(target=go_on).start()
         ctypes.CDLL(None).pthread_exit(None)
 
-    def end_first_thread(self) -> None:
-        """Go on in another thread, which answers once the first one is gone."""
-
-        def go_on() -> None:
-            status = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/status")
-            while "State:\tZ" not in status.read_text(encoding="utf-8"):
-                time.sleep(0.001)
-            print("null", flush=True)
-            _serve(self)
-
-        threading.Thread(target=go_on).start()
-        ctypes.CDLL(None).pthread_exit(None)
-
     # What it has.
 
     def own(self, uid: int) -> None:
