@@ -60,6 +60,23 @@ fuzz-%: $(CARGO_FUZZ)
 $(CARGO_FUZZ):
 	cargo install --quiet --locked --root target/tools cargo-fuzz
 
+# The files that decide; MUTANTS=src/range.rs is one of them.
+MUTANTS ?= src/address.rs src/range.rs src/judge.rs src/judge/*.rs src/report.rs src/cli/reader.rs \
+	src/group.rs src/collect/counts.rs src/selection.rs src/selection/*.rs src/source/summary.rs \
+	src/source/linux/inet_diag.rs src/source/linux/proc_table.rs src/owner/linux/units.rs
+CARGO_MUTANTS := target/tools/bin/cargo-mutants
+
+.PHONY: mutants
+mutants: $(CARGO_MUTANTS) $(VENV)/.created ## Change what decides, one thing at a time: a test must fail
+	# 2: some survive, which the page explains or nothing does.
+	PATH="$(CURDIR)/$(dir $(CARGO_MUTANTS)):$$PATH" CARGO_PROFILE_TEST_DEBUG=0 PROPTEST_CASES=64 \
+		cargo mutants $(foreach file,$(MUTANTS),-f '$(file)') --timeout=300 --output target/mutants \
+		--cargo-arg=--lib --cargo-arg=--test=wire || [ $$? = 2 ]
+	$(BIN)/python tools/mutants.py target/mutants/mutants.out
+
+$(CARGO_MUTANTS):
+	cargo install --quiet --locked --root target/tools cargo-mutants
+
 .PHONY: lint
 lint: $(VENV)/.dev $(VENV)/.installed ## Check format, lints, types and documentation
 	cargo fmt --check

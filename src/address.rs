@@ -73,6 +73,7 @@ impl fmt::Display for Address {
 
 #[cfg(test)]
 mod tests {
+    use std::hash::{BuildHasher, RandomState};
     use std::net::{Ipv6Addr, SocketAddrV6};
 
     use super::*;
@@ -98,5 +99,18 @@ mod tests {
             assert_eq!(untold, Address::from(IpAddr::V6(parsed)));
             assert_eq!(untold.to_string(), shown.trim_end_matches("%7"));
         }
+    }
+
+    #[test]
+    fn equal_hashes_are_of_equal_addresses() {
+        let hasher = RandomState::new();
+        let hash = |ip: &str, scope| {
+            let ip = ip.parse().unwrap_or_else(|e| panic!("{ip}: {e}"));
+            hasher.hash_one(Address::of(SocketAddrV6::new(ip, 80, 0, scope).into()))
+        };
+        assert_eq!(hash("fe80::1", 7), hash("fe80::1", 7));
+        assert_ne!(hash("fe80::1", 7), hash("fe80::1", 8));
+        assert_ne!(hash("fe80::1", 7), hash("fe80::2", 7));
+        assert_ne!(hash("::ffff:192.0.2.1", 0), hash("::ffff:192.0.2.2", 0));
     }
 }

@@ -201,3 +201,97 @@ impl fmt::Display for Group {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::hash::{BuildHasher, RandomState};
+
+    use super::*;
+    use crate::selection::Choice;
+    use crate::socket::made::Made;
+
+    const KINDS: [(GroupBy, &str, bool, bool); 10] = [
+        (GroupBy::TypeStatus, "tcp6_CLOSE_WAIT", true, false),
+        (GroupBy::Type, "tcp6", true, false),
+        (GroupBy::Status, "CLOSE_WAIT", true, false),
+        (GroupBy::LocalPort, "443", false, false),
+        (GroupBy::RemotePort, "40000", false, false),
+        (GroupBy::LocalAddress, "192.0.2.1", false, false),
+        (GroupBy::RemoteAddress, "fe80::1%3", false, false),
+        (GroupBy::User, "33", false, true),
+        (GroupBy::Unit, "7", false, true),
+        (GroupBy::Process, "4711", false, true),
+    ];
+
+    #[test]
+    fn each_kind_has_its_group_of_a_socket() {
+        let socket = Made::new(
+            ConnectionType::Tcp6,
+            ConnectionStatus::CloseWait,
+            "[::ffff:192.0.2.1]:443",
+            "[fe80::1%3]:40000",
+        );
+        assert_eq!(KINDS.map(|(by, ..)| by), GroupBy::VALUES);
+        for (by, label, fixed, merged) in KINDS {
+            let group = by.group(&socket).unwrap_or_else(|e| panic!("{e}"));
+            assert_eq!(group.to_string(), label);
+            assert_eq!(by.is_fixed(), fixed, "{label}");
+            assert_eq!(by.is_merged(), merged, "{label}");
+            if let Kind::Fixed(fixed) = by.kind() {
+                assert_eq!(fixed(socket.connection_type, socket.status), group);
+            }
+        }
+    }
+
+    #[test]
+    fn what_has_no_owner_is_the_kernels() {
+        for group in [Group::User(None), Group::Cgroup(None), Group::Inode(0)] {
+            assert_eq!(group.to_string(), KERNEL);
+        }
+    }
+
+    #[test]
+    fn expected_are_the_groups_that_an_ordinary_host_can_have() {
+        let types = Choice::of(&[ConnectionType::Udp, ConnectionType::Tcp]);
+        let statuses = Choice::of(&[
+            ConnectionStatus::Listen,
+            ConnectionStatus::Established,
+            ConnectionStatus::None,
+            ConnectionStatus::Bound,
+        ]);
+        let selection = Selection { types, statuses, ..Selection::default() };
+        let labels = |by: GroupBy| -> Vec<String> {
+            by.expected(&selection).iter().map(ToString::to_string).collect()
+        };
+        assert_eq!(labels(GroupBy::TypeStatus), ["tcp_ESTABLISHED", "tcp_LISTEN", "udp_NONE"]);
+        assert_eq!(labels(GroupBy::Type), ["tcp", "udp"]);
+        assert_eq!(labels(GroupBy::Status), ["ESTABLISHED", "LISTEN", "NONE"]);
+        assert_eq!(labels(GroupBy::LocalPort), [""; 0]);
+    }
+
+    #[test]
+    fn groups_of_one_kind_have_hashes_of_their_own() {
+        let state = RandomState::new();
+        let ports = [Group::Port(1), Group::Port(2)];
+        let users = [Group::User(None), Group::User(Some(0))];
+        let units = [Group::Cgroup(Some(1)), Group::Cgroup(Some(2))];
+        let inodes = [Group::Inode(1), Group::Inode(2)];
+        let statuses = ConnectionStatus::VALUES.iter().map(|status| Group::Status(*status));
+        let types = ConnectionType::VALUES.iter().map(|t| Group::Type(*t));
+        let both = |t| Group::TypeStatus(t, ConnectionStatus::None);
+        let both = ConnectionType::VALUES.iter().map(|t| both(*t));
+        for kind in [
+            ports.to_vec(),
+            users.to_vec(),
+            units.to_vec(),
+            inodes.to_vec(),
+            statuses.collect(),
+            types.collect(),
+            both.collect(),
+        ] {
+            let hashes: std::collections::HashSet<_> =
+                kind.iter().map(|group| state.hash_one(group)).collect();
+            assert_eq!(hashes.len(), kind.len(), "{kind:?}");
+        }
+    }
+}

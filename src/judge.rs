@@ -151,3 +151,240 @@ impl Limits {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use State::{Critical, Ok, Unknown, Warning};
+
+    use super::*;
+    use crate::group::GroupBy;
+    use crate::judge::threshold::{Place, Thresholds};
+    use crate::selection::Selection;
+    use crate::vocabulary::{ConnectionStatus, ConnectionType};
+
+    fn limits(by: GroupBy, critical: &str, warning: &str) -> Limits {
+        let selection = &Selection::default();
+        let user_id = &|name: &str| Result::Ok((name == "webapp").then_some(33));
+        let place = Place { by, selection, live: true, user_id };
+        let ranges = |text: &str| {
+            let thresholds = Thresholds::parse("--critical", text)?;
+            (!text.is_empty()).then(|| thresholds.resolved(&place)).transpose()
+        };
+        let ranges = |text| ranges(text).unwrap_or_else(|e| panic!("{text}: {e}"));
+        Limits { critical: ranges(critical), warning: ranges(warning) }
+    }
+
+    /// What is judged of these groups: `label count-most STATE`.
+    fn judged(
+        by: GroupBy,
+        critical: &str,
+        warning: &str,
+        groups: Vec<Labelled>,
+    ) -> Vec<(String, u64, u64, State)> {
+        let judged = limits(by, critical, warning).judge(groups).into_iter();
+        judged.map(|group| (group.label, group.count, group.most, group.state)).collect()
+    }
+
+    fn row(label: &str, count: u64, most: u64, state: State) -> (String, u64, u64, State) {
+        (label.to_owned(), count, most, state)
+    }
+
+    fn group(group: Group, count: u64) -> Labelled {
+        Labelled::owned(group, &group.to_string(), count, &[], &[])
+    }
+
+    fn hidden(count: u64) -> Labelled {
+        let mut hidden = group(Group::Inode(9), count);
+        hidden.label = "(hidden)".to_owned();
+        hidden.hidden = true;
+        hidden
+    }
+
+    #[test]
+    fn critical_comes_before_warning_and_each_alone_is_enough() {
+        let port = |count| vec![group(Group::Port(80), count)];
+        for (critical, warning, count, state) in [
+            ("10", "5", 5, Ok),
+            ("10", "5", 6, Warning),
+            ("10", "5", 11, Critical),
+            ("10", "", 11, Critical),
+            ("", "5", 6, Warning),
+            ("", "", 6, Ok),
+            ("5", "10", 6, Critical),
+        ] {
+            let judged = judged(GroupBy::LocalPort, critical, warning, port(count));
+            assert_eq!(judged, [row("80", count, count, state)], "-c {critical} -w {warning}");
+        }
+    }
+
+    #[test]
+    fn what_a_key_names_and_nobody_found_has_no_connections() {
+        let tcp = |status, count| group(Group::TypeStatus(ConnectionType::Tcp, status), count);
+        let found = || vec![tcp(ConnectionStatus::Listen, 2)];
+        let listen = row("tcp_LISTEN", 2, 2, Ok);
+        for (critical, warning, unfound) in [
+            ("CLOSE_WAIT=1:", "", Some(("CLOSE_WAIT", Critical))),
+            ("", "CLOSE_WAIT=1:", Some(("CLOSE_WAIT", Warning))),
+            // Named by both it is judged once.
+            ("CLOSE_WAIT=1:", "CLOSE_WAIT=2:", Some(("CLOSE_WAIT", Critical))),
+            ("CLOSE_WAIT=1:,CLOSE_WAIT=2:", "", Some(("CLOSE_WAIT", Critical))),
+            ("udp6=1:", "", Some(("udp6", Critical))),
+            ("tcp_CLOSE_WAIT=1:", "", Some(("tcp_CLOSE_WAIT", Critical))),
+            ("CLOSE_WAIT=5", "", None),
+            // Of what is found and of the total there is nothing to say here.
+            ("LISTEN=1:", "", None),
+            ("total=1:", "", None),
+        ] {
+            let judged = judged(GroupBy::TypeStatus, critical, warning, found());
+            let unfound = unfound.map(|(label, state)| row(label, 0, 0, state));
+            let expected: Vec<_> = [Some(listen.clone()), unfound].into_iter().flatten().collect();
+            assert_eq!(judged, expected, "-c {critical} -w {warning}");
+        }
+        // For a kind of groups the range for the rest does not hold, for a group it does.
+        let rest = |critical| judged(GroupBy::TypeStatus, critical, "1:", found());
+        assert_eq!(rest("CLOSE_WAIT=5"), std::slice::from_ref(&listen));
+        assert_eq!(rest("tcp_CLOSE_WAIT=5"), [listen, row("tcp_CLOSE_WAIT", 0, 0, Warning)]);
+    }
+
+    #[test]
+    fn the_total_is_judged_where_a_key_asks_for_it() {
+        let total = |critical, warning, total| {
+            limits(GroupBy::Status, critical, warning).judge_total(total)
+        };
+        assert_eq!(total("5", "5", 6), None);
+        assert_eq!(total("LISTEN=5", "", 6), None);
+        assert_eq!(total("total=5", "", 5), Some(Ok));
+        assert_eq!(total("total=5", "", 6), Some(Critical));
+        assert_eq!(total("1", "total=5", 6), Some(Warning));
+    }
+
+    fn process(pid: u32, name: &str, count: u64) -> Labelled {
+        let label = format!("{name} ({pid})");
+        Labelled::owned(Group::Inode(u64::from(pid)), &label, count, &[(pid, name)], &[])
+    }
+
+    #[test]
+    fn hidden_owners_are_never_fine_where_one_of_them_might_not_be() {
+        let hidden_alone =
+            |critical, warning| judged(GroupBy::Process, critical, warning, vec![hidden(5)]);
+        // Several owners may share them.
+        for (critical, warning, state) in [
+            ("5", "", Ok),
+            ("4", "", Critical),
+            ("5:", "", Unknown),
+            ("", "2:", Unknown),
+            ("6:", "", Critical),
+            ("", "6:", Warning),
+            // Not one of them can have none.
+            ("1:", "", Ok),
+        ] {
+            let expected = [row("(hidden)", 5, 5, state)];
+            assert_eq!(hidden_alone(critical, warning), expected, "-c {critical} -w {warning}");
+        }
+    }
+
+    #[test]
+    fn a_process_that_is_not_found_may_be_hidden() {
+        for (critical, unfound) in [
+            ("web=1:", Some((0, 5, Unknown))),
+            ("web=4", Some((0, 5, Unknown))),
+            ("web=6:", Some((0, 5, Critical))),
+            ("web=5", None),
+        ] {
+            let expected: Vec<_> = [Some(row("(hidden)", 5, 5, Ok))]
+                .into_iter()
+                .chain([unfound.map(|(count, most, state)| row("web", count, most, state))])
+                .flatten()
+                .collect();
+            assert_eq!(judged(GroupBy::Process, critical, "", vec![hidden(5)]), expected);
+        }
+        // Where nothing is hidden it is not there.
+        assert_eq!(
+            judged(GroupBy::Process, "web=1:", "", vec![process(1, "db", 1)]),
+            [row("db (1)", 1, 1, Ok), row("web", 0, 0, Critical)]
+        );
+    }
+
+    #[test]
+    fn more_processes_of_a_name_may_be_hidden() {
+        let found = |hidden_count| {
+            let mut groups = vec![process(1, "web", 3)];
+            groups.extend((hidden_count > 0).then(|| hidden(hidden_count)));
+            groups
+        };
+        let last = |critical, hidden_count| {
+            judged(GroupBy::Process, critical, "", found(hidden_count)).pop()
+        };
+        // Another one has from 1 to 5.
+        assert_eq!(last("web=4", 5), Some(row("web", 0, 5, Unknown)));
+        assert_eq!(last("web=1:4", 5), Some(row("web", 0, 5, Unknown)));
+        assert_eq!(last("web=5", 5), Some(row("(hidden)", 5, 5, Ok)));
+        assert_eq!(last("web=1:", 5), Some(row("(hidden)", 5, 5, Ok)));
+        assert_eq!(last("web=3:", 0), Some(row("web (1)", 3, 3, Ok)));
+        assert_eq!(last("web=4:", 0), Some(row("web (1)", 3, 3, Critical)));
+        // A process by its id is that one.
+        assert_eq!(last("web (1)=4", 5), Some(row("(hidden)", 5, 5, Ok)));
+        // What is hidden is none where there is none.
+        assert_eq!(last("web=2", 0), Some(row("web (1)", 3, 3, Critical)));
+    }
+
+    #[test]
+    fn a_unit_may_have_more_than_can_be_seen() {
+        let unit = |count| Labelled::owned(Group::Cgroup(Some(7)), "web", count, &[], &[]);
+        let first = |critical, hidden_count| {
+            judged(GroupBy::Unit, critical, "", vec![unit(3), hidden(hidden_count)])
+                .into_iter()
+                .next()
+        };
+        for (critical, state) in
+            [("web=2", Critical), ("web=7", Unknown), ("web=8", Ok), ("web=9:", Critical)]
+        {
+            assert_eq!(first(critical, 5), Some(row("web", 3, 8, state)), "{critical}");
+        }
+        // Where no key asks for it, what it has is what is seen.
+        assert_eq!(first("7", 5), Some(row("web", 3, 3, Ok)));
+        assert_eq!(first("db=100", 5), Some(row("web", 3, 3, Ok)));
+        // A process has all its connections or none.
+        let groups = vec![process(1, "web", 3), hidden(5)];
+        assert_eq!(
+            judged(GroupBy::Process, "web=9", "", groups).first(),
+            Some(&row("web (1)", 3, 3, Ok))
+        );
+    }
+
+    #[test]
+    fn users_are_known_by_id_whatever_they_are_called() {
+        let user = || vec![Labelled::owned(Group::User(Some(33)), "www", 3, &[], &[33, 34])];
+        for critical in ["33=2", "34=2", "webapp=2"] {
+            assert_eq!(
+                judged(GroupBy::User, critical, "", user()),
+                [row("www", 3, 3, Critical)],
+                "{critical}"
+            );
+        }
+        assert_eq!(
+            judged(GroupBy::User, "35=1:", "", user()),
+            [row("www", 3, 3, Ok), row("35", 0, 0, Critical)]
+        );
+        assert_eq!(
+            judged(GroupBy::User, "(kernel)=1:", "", user()),
+            [row("www", 3, 3, Ok), row("(kernel)", 0, 0, Critical)]
+        );
+    }
+
+    #[test]
+    fn where_links_are_not_told_the_key_of_one_is_unclear() {
+        let address: std::net::IpAddr = "fe80::1".parse().unwrap_or_else(|e| panic!("{e}"));
+        let untold = || vec![group(Group::Address(address.into()), 5), group(Group::Port(80), 100)];
+        for (critical, unfound) in [
+            ("fe80::1%eth0=5", None),
+            ("fe80::1%eth0=4", Some(row("fe80::1%eth0", 0, 5, Unknown))),
+            ("fe80::1%eth0=1:", Some(row("fe80::1%eth0", 0, 5, Unknown))),
+            ("fe80::1%eth0=6:", Some(row("fe80::1%eth0", 0, 5, Critical))),
+            ("fe80::2=1:", Some(row("fe80::2", 0, 0, Critical))),
+        ] {
+            let judged = judged(GroupBy::RemoteAddress, critical, "", untold());
+            assert_eq!(judged.get(2), unfound.as_ref(), "{critical}");
+        }
+    }
+}

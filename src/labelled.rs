@@ -94,3 +94,21 @@ pub fn labelled(by: GroupBy, groups: Vec<(Group, u64)>, names: &Names) -> Vec<La
     labelled.sort_by_key(|labelled| Reverse(labelled.count));
     labelled
 }
+
+#[cfg(test)]
+impl Labelled {
+    /// A group of an owner, for tests: the processes that have its sockets by id and name, or the ids
+    /// of its users.
+    pub(crate) fn owned(
+        group: Group,
+        label: &str,
+        count: u64,
+        processes: &[(u32, &str)],
+        users: &[u32],
+    ) -> Self {
+        let process = |(pid, name): &(u32, &str)| Process { pid: *pid, name: (*name).into() };
+        let holders = vec![processes.iter().map(process).collect()];
+        let users = users.to_vec();
+        Self { group: Some(group), label: label.to_owned(), count, hidden: false, users, holders }
+    }
+}

@@ -152,7 +152,7 @@ impl fmt::Display for General {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let value = self.0;
         if !value.is_finite() {
-            return f.write_str(if value > 0.0 { "inf" } else { "-inf" });
+            return f.write_str(if value.is_sign_positive() { "inf" } else { "-inf" });
         }
         let scientific = format!("{value:.5e}");
         let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
@@ -168,7 +168,7 @@ impl fmt::Display for General {
             let decimals = usize::try_from(5 - exponent).unwrap_or(0);
             f.write_str(&shortened(&format!("{value:.decimals$}")))
         } else {
-            let sign = if exponent < 0 { '-' } else { '+' };
+            let sign = if exponent.is_negative() { '-' } else { '+' };
             write!(f, "{}e{sign}{:02}", shortened(mantissa), exponent.abs())
         }
     }
@@ -176,6 +176,8 @@ impl fmt::Display for General {
 
 #[cfg(test)]
 mod tests {
+    use std::hash::BuildHasher;
+
     use super::*;
 
     fn range(text: &str) -> Range {
@@ -190,6 +192,7 @@ mod tests {
             (":", &[0.0, 5.0], &[-1.0]),
             ("~:10", &[-1e300, 10.0], &[11.0]),
             ("10:20", &[10.0, 20.0], &[9.0, 21.0]),
+            ("5:5", &[5.0], &[4.0, 6.0]),
             ("@10:20", &[9.0, 21.0], &[10.0, 20.0]),
             ("@", &[-1.0], &[0.0, 7.0]),
             ("\\\\@5", &[6.0], &[5.0]),
@@ -248,6 +251,8 @@ mod tests {
             ("10:20", 9.0, 20.0, Unclear),
             ("10:20", 10.0, 21.0, Unclear),
             ("10:20", 0.0, 30.0, Unclear),
+            ("10:20", 9.0, 10.0, Unclear),
+            ("10:20", 20.0, 21.0, Unclear),
             ("10:20", 0.0, 9.0, Left),
             ("10:20", 21.0, 30.0, Left),
             ("@10:20", 10.0, 20.0, Left),
@@ -270,5 +275,10 @@ mod tests {
         assert_eq!(range("none"), range(""));
         assert_ne!(range("@10"), range("10"));
         assert_eq!(range(" 10%").to_string(), " 10%");
+        let hasher = std::hash::RandomState::new();
+        let hash = |text| hasher.hash_one(range(text));
+        assert_eq!(hash("-0:5"), hash("5"));
+        assert_ne!(hash("@10"), hash("10"));
+        assert_ne!(hash("10"), hash("11"));
     }
 }

@@ -88,3 +88,103 @@ impl Report {
         alerting.into_iter().chain(largest).map(|judged| judged.label.clone()).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::group::{Group, GroupBy};
+    use crate::judge::state::NoMatch;
+
+    fn report(groups: &[(u16, u64, State)]) -> Report {
+        let groups = groups.iter().map(|(port, count, state)| Judged {
+            group: Some(Group::Port(*port)),
+            label: port.to_string(),
+            count: *count,
+            most: *count,
+            state: *state,
+        });
+        let groups: Vec<_> = groups.collect();
+        let mut check = Check::default();
+        check.question.group_by = GroupBy::LocalPort;
+        Report {
+            check,
+            total: groups.iter().map(|judged| judged.count).sum(),
+            groups,
+            total_state: None,
+            details: Vec::new(),
+            unseen: None,
+            source: "fixture".to_owned(),
+            duration: Duration::ZERO,
+        }
+    }
+
+    fn labels((shown, left_out): (Vec<&Judged>, usize)) -> (Vec<&str>, usize) {
+        (shown.into_iter().map(|judged| judged.label.as_str()).collect(), left_out)
+    }
+
+    use State::{Critical, Ok, Unknown, Warning};
+
+    #[test]
+    fn the_worst_state_of_groups_total_and_nothing_is_the_checks() {
+        let state = |states: &[State], total: Option<State>, no_match: State| {
+            let groups: Vec<_> = (1..).zip(states).map(|(port, state)| (port, 1, *state)).collect();
+            let mut report = report(&groups);
+            report.total_state = total;
+            report.check.judgement.no_match = NoMatch(no_match);
+            report.state()
+        };
+        assert_eq!(state(&[Ok, Ok], None, Critical), Ok);
+        assert_eq!(state(&[Ok, Unknown], None, Ok), Unknown);
+        assert_eq!(state(&[Unknown, Warning, Ok], None, Ok), Warning);
+        assert_eq!(state(&[Warning, Critical, Unknown], None, Ok), Critical);
+        assert_eq!(state(&[Warning], Some(Critical), Ok), Critical);
+        assert_eq!(state(&[Critical], Some(Ok), Ok), Critical);
+        // What is found is judged, and nothing by the state of nothing.
+        assert_eq!(state(&[], None, Warning), Warning);
+        assert_eq!(state(&[], None, Ok), Ok);
+        assert_eq!(state(&[], Some(Critical), Unknown), Critical);
+        let mut zeros = report(&[(1, 0, Ok)]);
+        zeros.check.judgement.no_match = NoMatch(Critical);
+        assert_eq!(zeros.state(), Critical);
+        zeros.check.judgement.always_ok = true;
+        assert_eq!(zeros.state(), Ok);
+    }
+
+    #[test]
+    fn found_is_what_has_connections() {
+        let report = report(&[(1, 2, Ok), (2, 1, Ok), (3, 0, Critical)]);
+        let found: Vec<_> = report.found().map(|judged| judged.count).collect();
+        assert_eq!(found, [2, 1]);
+    }
+
+    #[test]
+    fn the_worst_and_then_the_largest_are_shown() {
+        let groups = [(1, 9, Ok), (2, 8, Warning), (3, 7, Ok), (4, 6, Critical), (5, 5, Unknown)];
+        let mut five = report(&groups);
+        assert_eq!(labels(five.shown()), (vec!["1", "2", "3", "4", "5"], 0));
+        for (top, expected, left_out) in [
+            (5, vec!["1", "2", "3", "4", "5"], 0),
+            (4, vec!["1", "2", "4", "5"], 1),
+            (3, vec!["2", "4", "5"], 2),
+            (1, vec!["4"], 4),
+        ] {
+            five.check.presentation.top = Some(top);
+            assert_eq!(labels(five.shown()), (expected, left_out), "{top}");
+        }
+        // Without being told otherwise, 10 of what there may be many of.
+        let eleven: Vec<_> = (1..=11).map(|port| (port, 1, Ok)).collect();
+        let mut eleven = report(&eleven);
+        assert_eq!(eleven.shown().0.len(), 10);
+        assert_eq!(eleven.shown().1, 1);
+        eleven.check.question.group_by = GroupBy::Type;
+        assert_eq!(eleven.shown().0.len(), 11);
+    }
+
+    #[test]
+    fn explained_are_those_in_alert_state_or_the_largest() {
+        let groups = [(1, 9, Ok), (2, 8, Warning), (3, 7, Ok), (4, 6, Critical), (5, 5, Unknown)];
+        assert_eq!(report(&groups).explained(), ["4", "2", "5"]);
+        assert_eq!(report(&[(1, 9, Ok), (3, 7, Ok)]).explained(), ["1"]);
+        assert!(report(&[]).explained().is_empty());
+    }
+}

@@ -49,3 +49,61 @@ pub trait Socket {
         ))
     }
 }
+
+/// A socket for tests.
+#[cfg(test)]
+pub(crate) mod made {
+    use super::{ConnectionStatus, ConnectionType, Error, Socket, SocketAddr};
+
+    /// A socket with everything there is.
+    #[derive(Clone, Copy, Debug)]
+    pub(crate) struct Made {
+        pub connection_type: ConnectionType,
+        pub status: ConnectionStatus,
+        pub local: SocketAddr,
+        pub remote: SocketAddr,
+    }
+
+    impl Made {
+        /// A socket by the names of what it is.
+        pub(crate) fn new(
+            connection_type: ConnectionType,
+            status: ConnectionStatus,
+            local: &str,
+            remote: &str,
+        ) -> Self {
+            let end = |text: &str| text.parse().unwrap_or_else(|e| panic!("{text}: {e}"));
+            Self { connection_type, status, local: end(local), remote: end(remote) }
+        }
+    }
+
+    impl Socket for Made {
+        fn connection_type(&self) -> ConnectionType {
+            self.connection_type
+        }
+
+        fn status(&self) -> ConnectionStatus {
+            self.status
+        }
+
+        fn local(&self) -> Result<SocketAddr, Error> {
+            Ok(self.local)
+        }
+
+        fn remote(&self) -> Result<SocketAddr, Error> {
+            Ok(self.remote)
+        }
+
+        fn inode(&self) -> Result<u64, Error> {
+            Ok(4711)
+        }
+
+        fn uid(&self) -> Result<Option<u32>, Error> {
+            Ok(Some(33))
+        }
+
+        fn cgroup(&self) -> Result<Option<u64>, Error> {
+            Ok(Some(7))
+        }
+    }
+}

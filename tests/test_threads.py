@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import re
 import shutil
@@ -105,6 +107,16 @@ enum nss_status _nss_slow_getpwnam_r(const char *name, struct passwd *result, ch
     result->pw_uid = result->pw_gid = 3000 + atoi(name + 4);
     return NSS_STATUS_SUCCESS;
 }
+
+enum nss_status _nss_slow_getpwuid_r(uid_t id, struct passwd *result, char *buffer,
+                                     size_t length, int *error)
+{
+    char name[32];
+    snprintf(name, sizeof name, "user%u", id - 3000);
+    if (id <= 3000 || id > 3100)
+        return NSS_STATUS_NOTFOUND;
+    return _nss_slow_getpwnam_r(name, result, buffer, length, error);
+}
 """
 
 
@@ -147,6 +159,42 @@ def test_keys_are_looked_up_until_the_deadline(slow: Database, native: Command) 
     assert re.search(r'does not answer for "user\d+"|Timeout', line), line
     # Each takes 0.4 s.
     assert 1 <= len(slow.asked()) <= 3
+
+
+BIND = """
+import socket, sys
+held = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(int(sys.argv[1]))]
+for one in held:
+    one.bind(("127.0.0.1", 0))
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
+
+@contextlib.contextmanager
+def sockets_of(place: Place, uid: int, number: int) -> Iterator[None]:
+    user = ["setpriv", f"--reuid={uid}", "--regid=65534", "--clear-groups"]
+    line = [*place.before, *user, harness.nobodys_python(), "-I", "-c", BIND, str(number)]
+    with subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as held:
+        assert held.stdout is not None
+        assert held.stdin is not None
+        assert held.stdout.readline() == "ready\n"
+        yield
+        held.stdin.close()
+
+
+@pytest.mark.skipif(harness.STATIC, reason="a static build asks no such user database")
+def test_names_do_not_depend_on_what_is_printed(
+    slow: Database, place: Place, native: Command
+) -> None:
+    options = ["--group-by=user", "--conn-type=udp", "--top=1"]
+    # There is time for the first name.
+    with sockets_of(place, 3001, 1), sockets_of(place, 3002, 9):
+        line = native.run(*options, before=slow.before).stdout
+        answer = json.loads(native.run(*options, "--format=json", before=slow.before).stdout)
+    assert line.startswith("3002: 9, and ")
+    assert answer["message"] == line.partition("|")[0]
+    assert {"label": "user1", "count": 1, "state": 0} in answer["groups"]
 
 
 def test_other_threads_go_on_while_keys_are_looked_up(slow: Database) -> None:

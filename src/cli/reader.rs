@@ -206,3 +206,124 @@ fn is_negative_number(argument: &str) -> bool {
         Some((whole, fraction)) => digits(whole) && !fraction.is_empty() && digits(fraction),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Options and their values.
+    type Values = Vec<(&'static str, Vec<String>)>;
+
+    /// What is read: each option that is given with its values, and what is left over.
+    fn said(arguments: &[&str]) -> Result<(Values, Vec<String>), String> {
+        let read = read(arguments).map_err(|e| e.to_string())?;
+        assert_eq!(read.terminal, None);
+        Ok((read.values.into_iter().collect(), read.strays))
+    }
+
+    fn values(arguments: &[&str]) -> Result<Values, String> {
+        said(arguments).map(|(values, strays)| {
+            assert_eq!(strays, [""; 0], "{arguments:?}");
+            values
+        })
+    }
+
+    fn one(option: &'static str, value: &str) -> Values {
+        vec![(option, vec![value.to_owned()])]
+    }
+
+    #[test]
+    fn an_option_is_given_by_every_spelling_of_argparse() {
+        for arguments in [
+            &["--critical", "5"][..],
+            &["--critical=5"],
+            &["--crit=5"],
+            &["--crit", "5"],
+            &["-c", "5"],
+            &["-c5"],
+            &["-c=5"],
+            &["-c", "4", "-c", "5"],
+        ] {
+            assert_eq!(values(arguments), Ok(one("--critical", "5")), "{arguments:?}");
+        }
+        assert_eq!(values(&["--zero"]), Ok(one("--zero", "")));
+        assert_eq!(values(&["--conn-type=tcp"]), Ok(one("--conn-type", "tcp")));
+        let both = vec!["tcp".to_owned(), "udp".to_owned()];
+        let twice = values(&["--conn-type=tcp", "--conn-type", "udp"]);
+        assert_eq!(twice, Ok(vec![("--conn-type", both)]));
+        // What the reference has keeps its abbreviations.
+        assert_eq!(values(&["--te=x"]), Ok(one("--test", "x")));
+        assert_eq!(values(&["--st"]), Ok(one("--strict", "")));
+    }
+
+    #[test]
+    fn what_is_a_value_and_what_is_none() {
+        for value in ["5", "-", "", "-5", "-.5", "-5.5", "-a b", "word", "--a b"] {
+            assert_eq!(values(&["-w", value]), Ok(one("--warning", value)), "{value:?}");
+        }
+        for other in ["-x", "-5.", "-.", "-5x", "-x.5", "-5.x", "-x5", "--bogus", "--zero", "--"] {
+            let expected = Err("--warning needs a value".to_owned());
+            assert_eq!(values(&["-w", other]), expected, "{other:?}");
+        }
+        assert_eq!(values(&["-w"]), Err("--warning needs a value".to_owned()));
+    }
+
+    #[test]
+    fn what_nobody_knows_is_left_over_and_nothing_after_two_dashes_is_an_option() {
+        let (read, strays) = said(&["a", "-x", "--bogus=1", "-c5", "--", "-w", "--", "b"])
+            .unwrap_or_else(|e| panic!("{e}"));
+        assert_eq!(read, [("--critical", vec!["5".to_owned()])]);
+        assert_eq!(strays, ["a", "-x", "--bogus=1", "-w", "--", "b"]);
+    }
+
+    #[test]
+    fn what_cannot_be_read_says_why() {
+        for (arguments, message) in [
+            (&["--conn"][..], "--conn is ambiguous: it could be --conn-status, --conn-type"),
+            (&["--zero=1"], "--zero takes no value, but \"1\" is given"),
+            (&["--help=V"], "--help takes no value, but \"V\" is given"),
+            (&["-h="], "--help takes no value, but \"\" is given"),
+            (&["-hx"], "--help takes no value, but \"x\" is given"),
+            (&["-hw"], "--help takes no value, but \"w\" is given"),
+            (&["-Vx"], "--version takes no value, but \"x\" is given"),
+        ] {
+            assert_eq!(said(arguments), Err(message.to_owned()));
+        }
+        let wrong = said(&["--conn-type=sctp"]);
+        assert!(wrong.is_err_and(|e| e.starts_with("--conn-type: invalid value \"sctp\" (choose")));
+    }
+
+    #[test]
+    fn help_and_version_end_it() {
+        for (arguments, terminal) in [
+            (&["--help"][..], Terminal::Help),
+            (&["--he"], Terminal::Help),
+            (&["-h"], Terminal::Help),
+            (&["-hV"], Terminal::Help),
+            (&["-h=V"], Terminal::Help),
+            (&["-hw5"], Terminal::Help),
+            (&["-h", "--conn"], Terminal::Help),
+            (&["--version"], Terminal::Version),
+            (&["-Vh"], Terminal::Version),
+            (&["-w5", "-V"], Terminal::Version),
+        ] {
+            match (arguments, read(arguments)) {
+                // Everything is looked at before anything is read.
+                (["-h", "--conn"], read) => assert!(read.is_err()),
+                (_, read) => {
+                    assert_eq!(read.map(|read| read.terminal), Ok(Some(terminal)), "{arguments:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn values_can_be_set() {
+        let option = OPTIONS.iter().find(|option| option.long == "--top");
+        let option = option.unwrap_or_else(|| panic!("no such option"));
+        let mut arguments = Arguments::default();
+        assert_eq!(arguments.of(option), None);
+        arguments.set(option, vec!["3".to_owned(), "4".to_owned()]);
+        assert_eq!(arguments.of(option), Some(&["3".to_owned(), "4".to_owned()][..]));
+    }
+}

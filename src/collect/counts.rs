@@ -209,3 +209,64 @@ fn canonical(counts: HashMap<Group, u64>) -> Vec<(Group, u64)> {
     groups.sort_unstable_by_key(|(group, _)| *group);
     groups
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::group::Kind;
+    use crate::socket::made::Made;
+    use ConnectionStatus::{Established, Listen};
+    use ConnectionType::{Tcp, Tcp6};
+
+    /// What a table counts of some dumps, each collected on its own.
+    fn counted<T: Table>(mut table: T, dumps: &[&[Made]]) -> Vec<(String, u64)> {
+        for sockets in dumps {
+            let mut dump = table.fresh();
+            for socket in *sockets {
+                dump.add(socket).unwrap_or_else(|e| panic!("{e}"));
+            }
+            table.merge(dump);
+        }
+        // What a table gave birth to knows nothing of it.
+        assert_eq!(table.fresh().groups(), []);
+        let groups = table.groups().into_iter();
+        groups.map(|(group, count)| (group.to_string(), count)).collect()
+    }
+
+    fn rows(rows: &[(&str, u64)]) -> Vec<(String, u64)> {
+        rows.iter().map(|(label, count)| ((*label).to_owned(), *count)).collect()
+    }
+
+    fn grid(by: GroupBy) -> Grid {
+        match by.kind() {
+            Kind::Fixed(group) => Grid::new(group),
+            Kind::Port(_) | Kind::Open => panic!("{by:?} has no grid"),
+        }
+    }
+
+    #[test]
+    fn every_table_counts_every_socket_of_every_dump_once() {
+        let six = Made::new(Tcp6, Established, "[::1]:65535", "[2001:db8::1]:2");
+        let one = Made::new(Tcp, Listen, "192.0.2.1:443", "0.0.0.0:0");
+        let other = Made::new(Tcp, Established, "192.0.2.1:443", "192.0.2.2:1");
+        let dumps: [&[Made]; 4] = [&[six, one, one], &[], &[other, one, six], &[other, one]];
+        let both = rows(&[("tcp_ESTABLISHED", 2), ("tcp_LISTEN", 4), ("tcp6_ESTABLISHED", 2)]);
+        assert_eq!(counted(grid(GroupBy::TypeStatus), &dumps), both);
+        assert_eq!(counted(grid(GroupBy::Type), &dumps), rows(&[("tcp", 6), ("tcp6", 2)]));
+        assert_eq!(
+            counted(grid(GroupBy::Status), &dumps),
+            rows(&[("ESTABLISHED", 4), ("LISTEN", 4)])
+        );
+        let local = rows(&[("443", 6), ("65535", 2)]);
+        assert_eq!(counted(PortTable::new(End::Local), &dumps), local);
+        let remote = rows(&[("0", 4), ("1", 2), ("2", 2)]);
+        assert_eq!(counted(PortTable::new(End::Remote), &dumps), remote);
+        let addresses = rows(&[("0.0.0.0", 4), ("192.0.2.2", 2), ("2001:db8::1", 2)]);
+        assert_eq!(counted(Map::new(GroupBy::RemoteAddress), &dumps), addresses);
+        // In the order of their first appearance.
+        assert_eq!(
+            counted(Recorded::new(GroupBy::RemoteAddress), &dumps),
+            rows(&[("2001:db8::1", 2), ("0.0.0.0", 4), ("192.0.2.2", 2)])
+        );
+    }
+}

@@ -59,3 +59,17 @@ impl Named for NoMatch {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_numbers_are_those_of_the_guidelines_and_of_the_collection() {
+        let states = [State::Ok, State::Warning, State::Critical, State::Unknown];
+        assert_eq!(states.map(State::name), ["OK", "WARNING", "CRITICAL", "UNKNOWN"]);
+        assert_eq!(states.map(|state| state as u8), [0, 1, 2, 3]);
+        assert_eq!(states.map(|state| NoMatch(state).name()), ["ok", "warn", "crit", "unknown"]);
+        assert_eq!(states.map(State::severity), [0, 2, 3, 1]);
+    }
+}

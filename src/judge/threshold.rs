@@ -428,6 +428,9 @@ mod tests {
             assert!(error.is_err_and(|e| e.contains("is the key of no group")), "{text}");
         }
         assert!(parse("192.0.2.7=5,2001:DB8::1=6", RemoteAddress).is_ok());
+        // What would be right is named, each once.
+        let error = parse("LISTEN=5", Type).map(|_| ()).err().unwrap_or_default();
+        assert!(error.ends_with("(valid: total, tcp, tcp6, udp, udp6)"), "{error}");
     }
 
     #[test]
@@ -449,5 +452,96 @@ mod tests {
             parse("1,5", GroupBy::TypeStatus).map(|_| ()),
             Err("Range format incorrect".to_owned())
         );
+    }
+
+    #[test]
+    fn an_empty_key_is_refused_also_where_names_are_not_checked() {
+        for text in ["=5", " =5"] {
+            let error = parse(text, GroupBy::Process).map(|_| ());
+            assert!(error.is_err(), "{text}");
+        }
+        assert!(parse("web=5", GroupBy::Process).is_ok());
+    }
+
+    #[test]
+    fn what_was_given_is_kept() {
+        for text in ["5", " 1:2 ", "LISTEN=5,6"] {
+            let thresholds = Thresholds::parse("--warning", text);
+            assert_eq!(thresholds.unwrap_or_else(|e| panic!("{e}")).text(), text);
+        }
+    }
+
+    #[test]
+    fn states_of_other_systems_have_keys_in_a_fixture_only() {
+        let selection = &Selection::default();
+        for (text, by) in [
+            ("BOUND=5", GroupBy::Status),
+            ("bound=5", GroupBy::TypeStatus),
+            ("tcp_IDLE=5", GroupBy::TypeStatus),
+        ] {
+            let parse = |live| {
+                let place = Place { by, selection, live, user_id: &|_| Ok(None) };
+                Thresholds::parse("--critical", text)?.resolved(&place)
+            };
+            assert!(parse(true).is_err(), "{text}");
+            assert!(parse(false).is_ok(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_key_outside_the_selection_is_refused() {
+        let selection = &Selection {
+            local_ports: vec![Ports { first: 80, last: 90 }],
+            remote_addresses: ["192.0.2.0/24", "fe80::/64"]
+                .map(|text| text.parse().unwrap_or_else(|e| panic!("{e}")))
+                .to_vec(),
+            ..Selection::default()
+        };
+        let parse = |text: &str, by| {
+            let place = Place { by, selection, live: true, user_id: &|_| Ok(None) };
+            Thresholds::parse("--critical", text).and_then(|t| t.resolved(&place))
+        };
+        for (text, by, fits) in [
+            ("85=5", GroupBy::LocalPort, true),
+            ("91=5", GroupBy::LocalPort, false),
+            ("80-80=5", GroupBy::LocalPort, true),
+            ("80-81=5", GroupBy::LocalPort, false),
+            ("91=5", GroupBy::RemotePort, true),
+            ("192.0.2.7=5", GroupBy::RemoteAddress, true),
+            ("::ffff:192.0.2.7=5", GroupBy::RemoteAddress, true),
+            ("192.0.3.7=5", GroupBy::RemoteAddress, false),
+            ("fe80::1=5", GroupBy::RemoteAddress, true),
+            ("fe80::1%eth0=5", GroupBy::RemoteAddress, true),
+            ("fe80::1%=5", GroupBy::RemoteAddress, false),
+            ("fe80:1::1%eth0=5", GroupBy::RemoteAddress, false),
+            ("2001:db8::1=5", GroupBy::RemoteAddress, false),
+            ("2001:db8::1%eth0=5", GroupBy::LocalAddress, false),
+            ("192.0.2.7%eth0=5", GroupBy::LocalAddress, false),
+        ] {
+            assert_eq!(parse(text, by).is_ok(), fits, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_link_local_key_means_one_link_or_all() {
+        let address = |interface| {
+            let ip = "fe80::1".parse().unwrap_or_else(|e| panic!("{e}"));
+            crate::address::Address::of(std::net::SocketAddrV6::new(ip, 0, 0, interface).into())
+        };
+        let named = |interface, label: &str| {
+            Labelled::named(Some(Group::Address(address(interface))), label.to_owned())
+        };
+        for (key, group, means) in [
+            ("fe80::1%eth0", named(3, "fe80::1%eth0"), Some(Specificity::Exact)),
+            ("fe80::1%3", named(3, "fe80::1%eth0"), Some(Specificity::Exact)),
+            ("fe80::1%4", named(3, "fe80::1%eth0"), None),
+            ("fe80::1%eth1", named(3, "fe80::1%eth0"), None),
+            ("fe80::1%eth0", named(0, "fe80::1"), None),
+            ("fe80::1", named(3, "fe80::1%eth0"), Some(Specificity::Broad)),
+            ("fe80::1", named(0, "fe80::1"), Some(Specificity::Exact)),
+            ("fe80::2", named(3, "fe80::1%eth0"), None),
+        ] {
+            assert_eq!(Key::LinkLocal(key.to_owned()).specificity(&group), means, "{key}");
+        }
     }
 }
