@@ -69,10 +69,10 @@ impl Limits {
     }
 
     /// Whether a key asks for a group that connections of hidden owners may belong to as well. The
-    /// sockets of a process are all hidden or none; those of a unit are not.
+    /// sockets of a process are all hidden or none; those of a unit or a user are not.
     fn may_be_more(&self, group: &Labelled) -> bool {
-        matches!(group.group, Some(Group::Cgroup(Some(_))))
-            && self.keys().any(|key| key.specificity(group).is_some())
+        matches!(group.group, Some(Group::Cgroup(Some(_)) | Group::User(Some(_))))
+            && self.keys().any(|key| key.is_of_name() && key.specificity(group).is_some())
     }
 
     /// What keys name and nobody found, as far as that is not fine.
@@ -93,9 +93,14 @@ impl Limits {
                 }
             };
             let hidden = match key {
-                Key::Owner(_) => hidden,
+                Key::Owner(_) | Key::User(..) if key.is_of_name() => hidden,
                 Key::LinkLocal(_) => key.elsewhere(groups),
-                Key::Total | Key::Group(_) | Key::Type(_) | Key::Status(_) | Key::User(..) => 0,
+                Key::Total
+                | Key::Group(_)
+                | Key::Type(_)
+                | Key::Status(_)
+                | Key::User(..)
+                | Key::Owner(_) => 0,
             };
             let state = match best {
                 None => state((0, hidden)),

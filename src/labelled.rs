@@ -52,6 +52,7 @@ impl Labelled {
     /// Takes in a group that is the same to a person.
     fn add(&mut self, other: Self) {
         self.count += other.count;
+        self.hidden |= other.hidden;
         self.users.extend(other.users);
         for holders in other.holders {
             if !self.holders.iter().any(|known| Arc::ptr_eq(known, &holders)) {

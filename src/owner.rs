@@ -32,6 +32,8 @@ pub use unseen::unseen;
 #[derive(Debug, Default)]
 pub struct Names {
     users: HashMap<u32, Arc<str>>,
+    // The ids of which nobody can tell whose they are.
+    unknown: HashSet<u32>,
     units: HashMap<u64, Arc<str>>,
     processes: HashMap<u64, Processes>,
     interfaces: HashMap<u32, Arc<str>>,
@@ -66,7 +68,7 @@ impl Names {
             }
         }
         if !users.is_empty() {
-            names.users = system::users(users, deadline)?;
+            (names.users, names.unknown) = system::users(users, deadline)?;
         }
         if !units.is_empty() {
             match system::units(units, deadline) {
@@ -120,9 +122,10 @@ impl Names {
         match group {
             Group::Inode(inode @ 1..) => self.hidden && self.processes(inode).is_empty(),
             Group::Cgroup(Some(id)) => self.units.get(&id).is_some_and(|unit| &**unit == OUTSIDE),
+            Group::User(Some(id)) => self.unknown.contains(&id),
             Group::Inode(0)
             | Group::Cgroup(None)
-            | Group::User(_)
+            | Group::User(None)
             | Group::TypeStatus(..)
             | Group::Type(_)
             | Group::Status(_)

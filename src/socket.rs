@@ -34,7 +34,8 @@ pub trait Socket {
         Err(Error::Unsupported("the processes of sockets are not known here".to_owned()))
     }
 
-    /// The user id that made the socket; `None` where nobody owns it.
+    /// The user id that made the socket; `None` where nobody owns it: what is no full socket any
+    /// more, or not yet, has no user.
     fn uid(&self) -> Result<Option<u32>, Error> {
         Err(Error::Unsupported("the users of sockets are not known here".to_owned()))
     }
@@ -47,15 +48,6 @@ pub trait Socket {
                 .to_owned(),
         ))
     }
-}
-
-/// The owner behind a user id that the kernel shows: what has no process any more, or not yet, is
-/// shown as root's.
-#[cfg(target_os = "linux")]
-#[must_use]
-pub(crate) fn owner(status: ConnectionStatus, inode: u64, uid: u32) -> Option<u32> {
-    let minisock = matches!(status, ConnectionStatus::TimeWait | ConnectionStatus::SynRecv);
-    (!minisock && (inode, uid) != (0, 0)).then_some(uid)
 }
 
 /// A socket for tests.

@@ -182,11 +182,17 @@ def no_strace() -> str:
     return "" if probe.returncode == 0 else f"strace: {probe.stderr.strip()}"
 
 
-def tampered(*injections: str, log: str = os.devnull) -> list[str]:
-    """Return what to put in front of a command line to tamper with its system calls."""
+def tampered(*injections: str, log: str = os.devnull, only: str | Path = "") -> list[str]:
+    """Return what to put in front of a command line to tamper with its system calls.
+
+    `only` is the file whose calls are meant.
+    """
     options = [word for injection in injections for word in ("-e", f"inject={injection}")]
+    # Of a link in its path it would say so.
+    quiet = ["-e", "quiet=all", "-P", os.fspath(only)] if only else ["-qq"]
     calls = ",".join(injection.split(":")[0] for injection in injections)
-    return ["strace", "-f", "-qq", "-o", log, "-e", f"trace={calls}", "-e", "signal=none", *options]
+    shown = ["-e", f"trace={calls}", "-e", "signal=none"]
+    return ["strace", "-f", *quiet, "-o", log, *shown, *options]
 
 
 # Other interpreters, other users.

@@ -149,6 +149,21 @@ def test_an_iterable_that_fails_says_so() -> None:
         count_connections(names())
 
 
+def test_an_iterable_that_cannot_be_read_says_why() -> None:
+    class Names:
+        def __iter__(self) -> Iterator[str]:
+            raise LookupError("no names")
+
+    with pytest.raises(LookupError, match="no names"):
+        count_connections(Names())
+
+
+@pytest.mark.parametrize("ports", [True, [443, False]], ids=str)
+def test_a_bool_is_no_port(ports: bool | list[int]) -> None:
+    with pytest.raises(ValueError, match="a number, a Range or an address, not bool"):
+        count_connections(local_port=ports)
+
+
 @pytest.mark.parametrize(
     ("options", "args"),
     [

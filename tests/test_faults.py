@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import errno
 import functools
+import itertools
 import json
 import os
 import platform
@@ -19,6 +20,7 @@ import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import harness
 import model
@@ -27,7 +29,7 @@ import pytest
 from asking import USERS, Asker, Shown, asker, one_by_one, shown
 from conftest import Place
 from harness import Command, Done
-from lab import namespaces, oracles
+from lab import namespaces, oracles, owners
 from lab.names import TYPES
 from lab.states import StateLab
 from lab.tools import lacking
@@ -347,6 +349,158 @@ def test_python_and_the_api_take_faults_as_the_native_command_does(
     for fault, text in _results(lab, users["root"], faults).items():
         alike[dataclasses.replace(fault, way="")].add(text)
     assert all(len(texts) == 1 for texts in alike.values()), alike
+
+
+# Owners
+
+OWNER_ERRORS = ("EMFILE", "ENFILE", "ENOMEM", "EIO", "EACCES", "ENOENT", "ESRCH", "EINTR")
+# Not every architecture has each of these.
+CALLS = {
+    "opening": "?open,openat",
+    "listing": "getdents64",
+    "following a link in": "?readlink,readlinkat",
+    "following": "?readlink,readlinkat",
+    "reading": "read",
+    "`stat` of": "?stat,?newfstatat,?fstat,?statx",
+    "`statfs` of": "?statfs,?statfs64",
+}
+PROCESS_FILES = {
+    "/proc/self/ns/pid": ("following",),
+    "/proc": ("opening", "listing"),
+    "/proc/PID/fd": ("opening", "listing", "following a link in"),
+    "/proc/PID/comm": ("opening", "reading"),
+    "/proc/PID/cmdline": ("opening", "reading"),
+    "/proc/PID/task": ("`stat` of", "opening", "listing"),
+    "/proc/PID/task/TID/fd": ("opening", "listing", "following a link in"),
+}
+UNIT_FILES = {
+    "/proc/self/mountinfo": ("opening", "reading"),
+    "MOUNT": ("`statfs` of", "opening", "`stat` of", "listing"),
+    "CGROUP": ("opening", "listing"),
+}
+NONE_NAMED = ("(no process)", "(other users' processes)", "(gone)", "(outside)")
+
+
+@dataclass(frozen=True)
+class Owner:
+    """A process with sockets, all of one unit, and the files that say so."""
+
+    label: str
+    unit: str
+    count: int
+    files: Mapping[str, str]
+
+    def named(self, text: str) -> str:
+        """Replace the files in a text by their names on the page."""
+        for name, file in sorted(self.files.items(), key=lambda pair: -len(pair[1])):
+            text = text.replace(file, name)
+        return text
+
+
+@contextlib.contextmanager
+def _owner(host: owners.Host, name: str, count: int, *, ended: bool) -> Iterator[Owner]:
+    cgroup = host.cgroup(f"{name}.slice", f"{name}.service")
+    held = host.start(name, cgroup)
+    held.do("udp", "127.0.0.1", count)
+    if ended:
+        held.do("end_first_thread")
+    process = f"/proc/{held.pid}"
+    files = {f"/proc/PID/{file}": f"{process}/{file}" for file in ("fd", "comm", "cmdline", "task")}
+    for thread in Path(f"{process}/task").iterdir():
+        files["/proc/PID/task/TID/fd"] = f"{thread}/fd"
+    files |= {"CGROUP": str(cgroup.parent), "MOUNT": str(owners.cgroup2())}
+    yield Owner(f"{name} ({held.pid})", f"{name}.service", count, files)
+
+
+def owners_outcome(done: owners.Answer, asked: str, owner: Owner, *others: Owner) -> str:
+    """Say what came of a look-up, where nothing but these is right."""
+    assert done.stderr == "", done
+    if done.returncode == 3:
+        assert re.fullmatch(r"[^\n]+\n", done.stdout), done
+        message = done.stdout[:-1]
+        if asked != "--lengthy":
+            message = json.loads(message)["message"]
+        return f"UNKNOWN: `{owner.named(message)}`"
+    if asked == "--lengthy":
+        assert done.returncode == 2, done
+        rows = re.findall(r"^(\d+) +! (.+?) +! (.+?) +! (.+?)$", done.stdout, re.MULTILINE)
+        assert sum(int(count) for count, *_ in rows) == owner.count + sum(o.count for o in others)
+        named = {label: int(count) for count, *two, _ in rows for label in two}
+        right = {label: o.count for o in (owner, *others) for label in (o.label, o.unit)}
+    else:
+        assert done.returncode == 0, done
+        groups = json.loads(done.stdout)["groups"]
+        named = {group["label"]: group["count"] for group in groups}
+        right = {o.label if "process" in asked else o.unit: o.count for o in (owner, *others)}
+    if named == right:
+        return "right"
+    for label, count in named.items():
+        assert label in (*NONE_NAMED, "-") or right.get(label) == count, done
+    return "none named"
+
+
+def _failing(host: owners.Host, injection: str, only: str, *options: str) -> owners.Answer:
+    """Let a call for a file fail, which it must come to."""
+    with tempfile.NamedTemporaryFile("r", encoding="utf-8") as log:
+        if only.startswith("/proc/self/") and injection.startswith("read:"):
+            # What is open there has the number of the process in its path.
+            file = only.replace("self", "$$")
+            script = f'exec strace -D -P "{file}" "$@"'
+            before = ["sh", "-c", script, "sh", *harness.tampered(injection, log=log.name)[1:]]
+        else:
+            before = harness.tampered(injection, log=log.name, only=only)
+        done = host.ask(*options, before=before)
+        assert "(INJECTED)" in log.read(), (injection, only, options)
+    return done
+
+
+@needs_strace
+@pytest.mark.skipif(bool(owners.missing()), reason=owners.missing() or "-")
+def test_looking_up_owners_that_fails(nobodys: Mapping[str, Command]) -> None:
+    results: dict[tuple[str, str, str], dict[str, str]] = {}
+    with contextlib.ExitStack() as stack:
+        host = stack.enter_context(owners.host([*nobodys["native"].argv, "--timeout=60"]))
+        # A name that may have been cut short, so that the command line is read too.
+        whole = stack.enter_context(_owner(host, "exactly_fifteen", 21, ended=False))
+        ended = stack.enter_context(_owner(host, "ended", 4, ended=True))
+        asked_of = {"--group-by=process": PROCESS_FILES, "--group-by=unit": UNIT_FILES}
+        asked_of["--lengthy"] = {**PROCESS_FILES, **UNIT_FILES}
+        for asked, files in asked_of.items():
+            options = ("-c", "24") if asked == "--lengthy" else ("--format=json",)
+            assert owners_outcome(host.ask(asked, *options), asked, whole, ended) == "right"
+            for name, calls in files.items():
+                owner, other = (ended, whole) if "/task" in name else (whole, ended)
+                only = owner.files.get(name, name)
+                for call, error in itertools.product(calls, OWNER_ERRORS):
+                    when = ":when=1" if error == "EINTR" else ""
+                    injection = f"{CALLS[call]}:error={error}{when}"
+                    done = _failing(host, injection, only, asked, *options)
+                    text = owners_outcome(done, asked, owner, other)
+                    file = f"{call} `{name}`"
+                    results.setdefault((file, asked, text.replace(says(error), "…")), {})[error] = (
+                        text
+                    )
+    for (file, asked, _), texts in results.items():
+        for error, text in texts.items():
+            if error == "EINTR":
+                assert text == "right", (file, asked)
+            elif error in ("EACCES", "ENOENT", "ESRCH"):
+                assert text in ("right", "none named") or text.startswith("UNKNOWN: "), (
+                    file,
+                    asked,
+                )
+            elif asked != "--lengthy" or text != "none named":
+                assert says(error) in text, (file, asked, error)
+    rows = _merged(
+        (f"{file}: {_all_but(texts)}", f"`{asked}`", text)
+        for (file, asked, text), texts in results.items()
+    )
+    page.keep("calls, owners", f"\n{page.table(('fault', 'asked', 'outcome'), rows)}\n")
+
+
+def _all_but(errors: Iterable[str]) -> str:
+    others = [error for error in OWNER_ERRORS if error not in errors]
+    return ", ".join(errors) if len(others) > 3 else f"any error but {' and '.join(others)}"
 
 
 # Surroundings that are odd

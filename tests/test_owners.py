@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import collections
+import errno
 import json
+import os
 import pwd
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -154,6 +157,44 @@ def test_what_has_no_owner_is_the_kernels(owned: OwnedLab, someone: Asker) -> No
         assert done == Done(f"{KERNEL}: {number}|{perfdata}\n", "", 0)
 
 
+def test_connections_that_are_not_accepted_are_the_listeners_users(host: Host) -> None:
+    number = 30
+    listener = host.start("listener")
+    client = host.start("client", uid=NAMELESS)
+    for port, uid in ((8080, 0), (8081, 1)):
+        listener.do("own", uid)
+        listener.do("listen", "127.0.0.1", port)
+        client.do("connect", "127.0.0.1", port, number)
+    for options in ([], ["--source=procfs"]):
+        only = [*options, "--conn-status=established", "--local-port=8080-8081"]
+        for user in USERS:
+            done = host.ask("--group-by=user", *only, "--format=json", user=user)
+            assert groups(done) == {"root": number, user_name(1): number}
+        done = host.ask("--group-by=user", *only, "-c", f"root={number - 1}")
+        assert "root: 30 [CRITICAL]" in done.stdout
+        assert done.returncode == 2
+
+
+def test_closed_connections_keep_their_user_but_not_what_is_left_of_them(
+    host: Host,
+) -> None:
+    """FIN_WAIT2 is both: a full socket, or what is left of one."""
+    server = host.start("server")
+    server.do("listen", "127.0.0.1", 8080)
+    client = host.start("client")
+    # Above 60 seconds an orphan stays a full socket until 60 are left.
+    namespaces.sysctl(host.ns, "net/ipv4/tcp_fin_timeout", 24 * 3600)
+    for uid, seconds in ((0, 60), (1, 60), (0, 0), (1, 0)):
+        client.do("own", uid)
+        client.do("connect", "127.0.0.1", 8080, 5)
+        server.do("accept", 8080, 5)
+        client.do("leave", 8080, seconds)
+    for options in ([], ["--source=procfs"]):
+        only = [*options, "--conn-status=fin_wait2", "--remote-port=8080"]
+        done = host.ask("--group-by=user", *only, "--format=json")
+        assert groups(done) == {KERNEL: 10, "root": 5, user_name(1): 5}
+
+
 def test_procfs_knows_no_units(owned: OwnedLab, someone: Asker, tampered: Tampered) -> None:
     for status in ("all", "listen", "time_wait"):
         options = ["--group-by=unit", f"--conn-status={status}", "--conn-type=tcp"]
@@ -232,6 +273,32 @@ def test_a_unit_in_a_container_is_not_the_hosts_unit_of_that_name(host: Host) ->
     assert counts.pop("nginx.service") == 1
     assert [*counts.values()] == [2]
     assert DOCKER[:12] in next(iter(counts))
+
+
+# Paths of one unit, the host's and those of guests.
+GUESTS = {
+    "system.slice/nginx.service": "nginx.service",
+    "lxc.payload.web1/system.slice/nginx.service": "lxc:web1/nginx.service",
+    "machine.slice/systemd-nspawn@db.service/payload/system.slice/nginx.service": (
+        "machine:db/nginx.service"
+    ),
+    r"machine.slice/machine-my\x2dweb.scope/payload/system.slice/nginx.service": (
+        "machine:my-web/nginx.service"
+    ),
+    r"machine.slice/machine-qemu\x2d1\x2dweb.scope/libvirt/emulator": "machine:qemu-1-web",
+}
+
+
+def test_a_unit_of_a_guest_is_not_the_hosts_unit_of_that_name(host: Host) -> None:
+    start = host.start("nginx")
+    for number, path in enumerate(GUESTS, 1):
+        start.do("enter", host.cgroup(path))
+        start.do("udp", "127.0.0.1", number)
+    answer = {name: number for number, name in enumerate(GUESTS.values(), 1)}
+    assert host_groups(host, "unit") == answer
+    done = host.ask("--group-by=unit", "-c", "nginx.service=@1", "-w", "nginx.service=1:")
+    assert "nginx.service: 1 [CRITICAL]" in done.stdout
+    assert done.stdout.count("[") == 1
 
 
 def test_a_unit_is_where_the_socket_was_made(host: Host) -> None:
@@ -457,6 +524,88 @@ def test_holders_that_go_away_while_they_are_looked_up(host: Host) -> None:
     finally:
         churn.kill()
         churn.wait()
+
+
+LONG = "postgres_exporter"
+
+
+def test_a_name_that_the_kernel_cuts_short_is_completed(host: Host, directory: Path) -> None:
+    exporter = directory / LONG
+    shutil.copy(shutil.which("sleep") or "", exporter)
+    started = host.start("parent")
+    started.do("udp", "127.0.0.1", 21)
+    pid = started.do("run", exporter, "100")
+    psutil = pytest.importorskip("psutil")
+    assert Path(f"/proc/{pid}/comm").read_text() == f"{LONG[:15]}\n"
+    assert psutil.Process(pid).name() == LONG
+    started.do("let_go")
+    assert host_groups(host, "process") == {f"{LONG} ({pid})": 21}
+    done = host.ask("--group-by=process", "-c", f"{LONG}=5")
+    assert done.stdout.startswith(f"{LONG} ({pid}): 21 [CRITICAL]|")
+    assert done.returncode == 2
+
+
+def test_a_process_goes_on_when_its_first_thread_has_ended(host: Host) -> None:
+    web = host.start("web")
+    own = host.start("own", uid=namespaces.NOBODY)
+    for held, number in ((web, 21), (own, 4)):
+        held.do("udp", "127.0.0.1", number)
+        held.do("end_first_thread")
+        assert "State:\tZ" in Path(f"/proc/{held.pid}/status").read_text(encoding="utf-8")
+    mine = {f"own ({own.pid})": 4}
+    assert host_groups(host, "process") == {f"web ({web.pid})": 21, **mine}
+    assert host_groups(host, "process", "nobody") == {OTHERS: 21, **mine}
+    done = host.ask("--group-by=process", "-c", "web=5")
+    assert done.stdout.startswith(f"web ({web.pid}): 21 [CRITICAL], ")
+    # Whoever else has them is not all there are.
+    web.do("fork", 2)
+    assert host_groups(host, "process") == {f"web ({web.pid}) +2": 21, **mine}
+
+
+def test_a_thread_may_have_sockets_for_itself(host: Host) -> None:
+    web = host.start("web")
+    own = host.start("own", uid=namespaces.NOBODY)
+    for held, number in ((web, 20), (own, 3)):
+        # Both have as many, by the same numbers.
+        held.do("udp_of_a_thread", "127.0.0.1", number)
+        held.do("udp", "127.0.0.1", number)
+        held.do("udp_of_a_thread", "127.0.0.1", 1)
+    mine = {f"own ({own.pid})": 7}
+    assert host_groups(host, "process") == {f"web ({web.pid})": 41, **mine}
+    assert host_groups(host, "process", "nobody") == {OTHERS: 41, **mine}
+
+
+# Nothing but ENOENT and ESRCH says that something went away, nothing but EACCES and EPERM that it
+# is hidden.
+
+# Not every architecture has both.
+OPEN = "?open,openat"
+
+
+@pytest.mark.parametrize("error", ["EMFILE", "ENFILE", "ENOMEM", "EIO"])
+@pytest.mark.parametrize("file", ["fd", "comm"])
+def test_a_process_that_cannot_be_looked_at_did_not_go_away(
+    host: Host, tampered: Tampered, file: str, error: str
+) -> None:
+    web = host.start("web")
+    web.do("udp", "127.0.0.1", 21)
+    path = f"/proc/{web.pid}/{file}"
+    before = tampered(f"{OPEN}:error={error}", only=path)
+    for options in (["--group-by=process", "-c", "web=5"], ["--lengthy", "-c", "20"]):
+        line = one_line(asked(host, *options, before=before))
+        assert f"{path}: {os.strerror(getattr(errno, error))} (os error" in line
+
+
+@pytest.mark.parametrize("error", ["EMFILE", "ENFILE", "ENOMEM", "EIO"])
+@pytest.mark.parametrize("call", [OPEN, "getdents64"])
+def test_a_cgroup_that_cannot_be_looked_at_did_not_go_away(
+    host: Host, tampered: Tampered, call: str, error: str
+) -> None:
+    cgroup = host.cgroup("web.slice", "web.service").parent
+    host.start("web", cgroup / "web.service").do("udp", "127.0.0.1", 21)
+    before = tampered(f"{call}:error={error}", only=cgroup)
+    line = one_line(asked(host, "--group-by=unit", "-c", "web.service=5", before=before))
+    assert f"{cgroup}: {os.strerror(getattr(errno, error))} (os error" in line
 
 
 # Names come from outside.

@@ -38,7 +38,7 @@ def holding(
     place: Place, name: str, number: int, port: int, before: Sequence[str] = ()
 ) -> Iterator[subprocess.Popen[str]]:
     """Run a process of this name that listens on a port with so many sockets."""
-    python = harness.nobodys_python() if before else sys.executable
+    python = harness.nobodys_python() if "setpriv" in before else sys.executable
     line = [*place.before, *before, python, "-I", "-c", HOLD, name, str(number), str(port)]
     with subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as held:
         assert held.stdout is not None
@@ -165,6 +165,19 @@ def test_a_shared_socket_is_matched_by_the_id_of_any_process(native: Command, qu
         held.stdin.close()
 
 
+def test_a_name_that_the_kernel_cuts_is_matched_whole_and_cut(
+    native: Command, quiet: Place
+) -> None:
+    called = ["bash", "-c", 'exec -a postgres_exporter "$@"', "-"]
+    with holding(quiet, "postgres_exporter", 21, 7070, called) as held:
+        shown = f"postgres_exporter ({held.pid}): 21|"
+        assert asked(native, quiet, *by("process")).stdout.startswith(shown)
+        for name in ("postgres_exporter", "postgres_export", "Postgres_Exporter"):
+            for key in (name, f"{name} ({held.pid})"):
+                assert asked(native, quiet, *by("process", "-c", f"{key}=5")).returncode == 2, key
+                assert asked(native, quiet, *by("process", "-c", f"{key}=21")).returncode == 0, key
+
+
 @pytest.mark.parametrize("way", ["native", "python"])
 def test_processes_that_cannot_be_seen_are_not_fine(
     nobodys: dict[str, Command], way: str, quiet: Place
@@ -252,3 +265,26 @@ def test_usage_errors_keep_the_format(native: Command, way: str, wrong: str) -> 
     assert "network_connections_check_state 3\n" in done.stdout
     # After this word nothing is an option.
     assert not native.run("--conn-type=sctp", "--", "--format=json").stdout.startswith("{")
+
+
+def test_users_of_another_namespace_are_not_fine(native: Command, quiet: Place) -> None:
+    other = ["setpriv", "--reuid=65533", "--regid=65534", "--clear-groups"]
+    with holding(quiet, "other", 42, 7071, other), holding(quiet, "first", 9, 7070):
+
+        def ask(*args: str) -> Done:
+            return asked(native, quiet, *by("user", *args), before=["unshare", "--map-root-user"])
+
+        # There it is the one whom nobody can tell.
+        assert ask().stdout.startswith("nobody: 42, root: 9|")
+        done = ask("-c", "daemon=5")
+        assert "daemon: 0 to 42 [UNKNOWN]" in done.stdout
+        assert "; some users cannot be told (" in done.stdout
+        assert done.returncode == 3
+        assert ask("-c", "daemon=42").returncode == 0
+        done = ask("-c", "root=20")
+        assert "root: 9 to 51 [UNKNOWN]" in done.stdout
+        assert done.returncode == 3
+        # What is certain stands; an id is one of this namespace.
+        assert ask("-c", "root=5").returncode == 2
+        assert ask("-c", "0=20").returncode == 0
+        assert ask("-c", "41").returncode == 2

@@ -47,13 +47,22 @@ impl Fields {
             self.state()
         )
         .unwrap();
+        // Of a full socket there is more than references and a pointer.
+        if self.uid.is_some() {
+            row.push_str(" 1 0 0");
+        }
         row
     }
 
     /// As a message; `None` where the inode number has no place in it.
     fn message(&self, request: &Request) -> Option<Vec<u8>> {
         let family = if self.connection_type.is_ipv6() { 10 } else { 2 };
-        let mut message = 88_u32.to_ne_bytes().to_vec();
+        // Of a full socket there is INET_DIAG_SHUTDOWN.
+        let (length, attribute) = match self.uid {
+            Some(_) => (96_u32, &[5_u16, 8, 0, 0][..]),
+            None => (88, &[][..]),
+        };
+        let mut message = length.to_ne_bytes().to_vec();
         message.extend(&request.bytes()[4..6]);
         message.extend([0; 2]);
         message.extend(&request.bytes()[8..12]);
@@ -71,6 +80,7 @@ impl Fields {
         for word in [self.queues.0, self.queues.1, self.uid.unwrap_or(0), inode] {
             message.extend(word.to_ne_bytes());
         }
+        message.extend(attribute.iter().flat_map(|half| half.to_ne_bytes()));
         Some(message)
     }
 }
@@ -92,7 +102,8 @@ fn events(request: &Request, datagram: &[u8]) -> (Vec<Fields>, Option<String>) {
         match event {
             Ok(Event::Message(socket)) => {
                 let _ = socket.cgroup();
-                sockets.push(Fields::of(&socket).unwrap());
+                // Only of attributes that do not end nothing can be said.
+                sockets.extend(Fields::of(&socket));
             }
             Ok(Event::Done) => end = Some("done".to_owned()),
             Err(error) => {

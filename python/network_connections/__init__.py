@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, TypeVar
 
-    Function = TypeVar("Function", bound=Callable[..., Any])
+    _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 __all__ = [
     "CheckResult",
@@ -32,14 +32,14 @@ __all__ = [
 ]
 
 
-def _logged(function: "Function") -> "Function":
+def _logged(function: "_Function") -> "_Function":
     """Hand the log records of each call over to ``logging`` when it is done.
 
     From Python, with nothing of Rust below: at its end Python tears daemon threads out of whatever
     Python code they are in, and Rust cannot be torn out of.
     """
 
-    def call(*args: "Any", **keywords: "Any") -> "Any":
+    def call(*args: object, **keywords: object) -> object:
         try:
             return function(*args, **keywords)
         finally:

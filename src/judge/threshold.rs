@@ -7,6 +7,7 @@ use crate::error::Error;
 use crate::group::{Group, GroupBy, KERNEL};
 use crate::labelled::Labelled;
 use crate::name::Named;
+use crate::owner::Process;
 use crate::range::Range;
 use crate::selection::{Network, Ports, Selection};
 use crate::vocabulary::{ConnectionStatus, ConnectionType};
@@ -255,12 +256,17 @@ impl Key {
             }
             Self::Owner(name) => {
                 let is = |other: &str| name.eq_ignore_ascii_case(other);
-                if is(&group.label) || group.processes().any(|process| is(&process.to_string())) {
+                let called =
+                    |process: &Process| is(&process.name) || process.comm().is_some_and(is);
+                // With its id, and by what `ps` and `ss` call it.
+                let this = |process: &Process| {
+                    let of = |name: &str| is(&format!("{name} ({})", process.pid));
+                    of(&process.name) || process.comm().is_some_and(of)
+                };
+                if is(&group.label) || group.processes().any(this) {
                     Some(Exact)
-                } else if group.processes().any(|process| is(&process.name)) {
-                    Some(Broad)
                 } else {
-                    None
+                    group.processes().any(called).then_some(Broad)
                 }
             }
         }
@@ -273,6 +279,18 @@ impl Key {
         let Self::LinkLocal(key) = self else { return 0 };
         let Some((address, _)) = key.split_once('%') else { return 0 };
         groups.iter().filter(|group| group.label == address).map(|group| group.count).sum()
+    }
+
+    /// Whether it asks for an owner by name, so that a hidden one may be meant.
+    #[must_use]
+    pub fn is_of_name(&self) -> bool {
+        match self {
+            Self::Owner(_) => true,
+            Self::User(_, name) => name.parse::<u32>().is_err(),
+            Self::Total | Self::Group(_) | Self::Type(_) | Self::Status(_) | Self::LinkLocal(_) => {
+                false
+            }
+        }
     }
 
     /// The group that this key names, without connections.

@@ -2,6 +2,8 @@
 
 mod cgroups;
 mod interfaces;
+mod look;
+mod proc_text;
 mod processes;
 mod units;
 mod users;

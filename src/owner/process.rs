@@ -8,8 +8,21 @@ use std::sync::Arc;
 pub struct Process {
     /// Its id.
     pub pid: u32,
-    /// Its name: `/proc/PID/comm`, made printable.
+    /// Its name, made printable: `/proc/PID/comm`, completed where the kernel cut it short.
     pub name: Arc<str>,
+}
+
+impl Process {
+    /// How many bytes of a name the kernel keeps.
+    const COMM: usize = 15;
+
+    /// What the kernel calls it where that is shorter, as `ps -o comm` and `ss -p` show it.
+    #[must_use]
+    pub fn comm(&self) -> Option<&str> {
+        // A character that the kernel cut in two is left out.
+        let cut = (1..=Self::COMM).rev().find_map(|end| self.name.get(..end));
+        cut.filter(|cut| cut.len() < self.name.len())
+    }
 }
 
 /// `nginx (812)`

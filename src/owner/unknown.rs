@@ -7,8 +7,11 @@ use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::owner::process::Processes;
 
-pub fn users(_: HashSet<u32>, _: &Deadline) -> Result<HashMap<u32, Arc<str>>, Error> {
-    Ok(HashMap::new())
+pub fn users(
+    _: HashSet<u32>,
+    _: &Deadline,
+) -> Result<(HashMap<u32, Arc<str>>, HashSet<u32>), Error> {
+    Ok((HashMap::new(), HashSet::new()))
 }
 
 pub fn units(_: HashSet<u64>, _: &Deadline) -> Result<HashMap<u64, Arc<str>>, Error> {

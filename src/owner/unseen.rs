@@ -22,13 +22,16 @@ pub const fn unseen(by: GroupBy) -> Option<&'static str> {
         GroupBy::Unit => {
             Some("some units cannot be seen (root can, in the host's cgroup namespace)")
         }
+        GroupBy::User => Some(
+            "some users cannot be told (their names do not come in time, or are those of another \
+             namespace of users; a key may be an id)",
+        ),
         GroupBy::TypeStatus
         | GroupBy::Type
         | GroupBy::Status
         | GroupBy::LocalPort
         | GroupBy::RemotePort
         | GroupBy::LocalAddress
-        | GroupBy::RemoteAddress
-        | GroupBy::User => None,
+        | GroupBy::RemoteAddress => None,
     }
 }

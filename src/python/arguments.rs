@@ -87,7 +87,7 @@ fn several(value: &Bound<'_, PyAny>) -> PyResult<Vec<String>> {
     match value.try_iter() {
         Ok(values) if !one => values.map(|value| text(&value?)).collect(),
         // It is one, and says why it cannot be read.
-        Err(error) if value.get_type().hasattr("__iter__")? => Err(error),
+        Err(error) if value.hasattr("__iter__")? => Err(error),
         _ => Ok(vec![text(value)?]),
     }
 }

@@ -18,6 +18,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ NAMELESS = 54321
 
 _PATIENCE = 10.0
 _LONG = 100.0
+_CLONE_FILES = 0x400
 _PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4
 _numbers = itertools.count()
@@ -166,6 +168,7 @@ class _Stage:
         self.listeners: dict[int, socket.socket] = {}
         self.opened: dict[int, list[socket.socket]] = {}
         self.owner: int | None = None
+        self.started: list[subprocess.Popen[bytes]] = []
 
     # What it is.
 
@@ -193,6 +196,27 @@ class _Stage:
                     signal.pause()
             pids.append(pid)
         return pids
+
+    def run(self, *command: str) -> int:
+        """Let a child have all sockets too, and become another program."""
+        numbers = [made.fileno() for made in self.held]
+        null = subprocess.DEVNULL
+        made = subprocess.Popen(command, stdin=null, stdout=null, stderr=null, pass_fds=numbers)
+        self.started.append(made)
+        return made.pid
+
+    def end_first_thread(self) -> None:
+        """Go on in another thread, which answers once the first one is gone."""
+
+        def go_on() -> None:
+            status = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/status")
+            while "State:\tZ" not in status.read_text(encoding="utf-8"):
+                time.sleep(0.001)
+            print("null", flush=True)
+            _serve(self)
+
+        threading.Thread(target=go_on).start()
+        ctypes.CDLL(None).pthread_exit(None)
 
     # What it has.
 
@@ -228,6 +252,20 @@ class _Stage:
         for _ in range(count):
             self._socket(host, socket.SOCK_DGRAM).bind((host, 0))
 
+    def udp_of_a_thread(self, host: str, count: int) -> None:
+        """Let a thread have sockets that the others do not have."""
+        made = threading.Event()
+
+        def hold() -> None:
+            if ctypes.CDLL(None).unshare(_CLONE_FILES) == 0:
+                self.udp(host, count)
+                made.set()
+                threading.Event().wait()
+
+        threading.Thread(target=hold).start()
+        if not made.wait(_PATIENCE):
+            raise OSError("no thread with a table of its own")
+
     def udp_to(self, remotes: Sequence[tuple[str, int]], uids: int = 1) -> None:
         """Open a connected UDP socket to each of these, in turn of that many users."""
         first = self.owner or 0
@@ -239,6 +277,11 @@ class _Stage:
     def duplicate(self) -> None:
         """Have every socket twice."""
         self.held += [made.dup() for made in self.held]
+
+    def let_go(self) -> None:
+        """Have no socket any more."""
+        while self.held:
+            self.held.pop().close()
 
     def send_off(self) -> None:
         """Let the newest socket be on its way to somebody, so that no process has it."""
@@ -271,6 +314,14 @@ class _Stage:
             self.held.remove(made)
             made.close()
 
+    def leave(self, port: int, seconds: int = 0) -> None:
+        """Close all connections, whose peers do not: orphans, for at most so many seconds."""
+        for made in self.opened.pop(port):
+            if seconds:
+                made.setsockopt(socket.IPPROTO_TCP, socket.TCP_LINGER2, seconds)
+            self.held.remove(made)
+            made.close()
+
     def _socket(self, host: str, kind: int = socket.SOCK_STREAM) -> socket.socket:
         made = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, kind)
         if self.owner is not None:
@@ -283,7 +334,10 @@ class _Stage:
 def _main() -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    stage = _Stage()
+    _serve(_Stage())
+
+
+def _serve(stage: _Stage) -> None:
     for line in sys.stdin:
         step, *arguments = json.loads(line)
         print(json.dumps(getattr(stage, step)(*arguments)), flush=True)
@@ -301,10 +355,8 @@ class Owned(NamedTuple):
 
     @property
     def uid(self) -> int | None:
-        """Whose it is; what is nobody's any more, or not yet, is shown as root's."""
-        nobodys = (self.row.inode, self.row.uid) == (0, 0)
-        minisock = self.row.status in ("TIME_WAIT", "SYN_RECV")
-        return None if nobodys or minisock else self.row.uid
+        """Whose it is; what is no socket any more, or not yet, has no cgroup either."""
+        return None if self.cgroup is None else self.row.uid
 
 
 _HOLDER = re.compile(r'\("([^"]*)",pid=(\d+),fd=\d+\)')

@@ -80,7 +80,7 @@ fn read(request: &Request, datagrams: &[Vec<u8>]) -> Result<Vec<Fields>, Option<
         let mut messages = request.messages(datagram);
         while let Some(event) = messages.next() {
             match event {
-                Ok(Event::Message(socket)) => read.push(Fields::of(&socket).unwrap()),
+                Ok(Event::Message(socket)) => read.push(Fields::of(&socket)?),
                 Ok(Event::Done) => {
                     assert!(!done, "two ends");
                     done = true;
@@ -187,8 +187,10 @@ proptest! {
                 let id = id.to_ne_bytes();
                 prop_assert!(payload[72..].windows(8).any(|bytes| bytes == id));
             }
-            // The rest does not depend on it.
-            prop_assert_eq!(Fields::of(&read).unwrap(), socket.fields());
+            // The rest does not depend on it, but for a user who is nobody or root.
+            if socket.full && (socket.inode, socket.uid) != (0, 0) {
+                prop_assert_eq!(Fields::of(&read).unwrap(), socket.fields());
+            }
         }
     }
 

@@ -27,9 +27,11 @@ pub const TCP_STATES: [&str; 12] = [
     "SYN_RECV",
 ];
 const SYN_RECV: u8 = 3;
+const FIN_WAIT2: u8 = 5;
 const TIME_WAIT: u8 = 6;
 pub const NEW_SYN_RECV: u8 = 12;
 
+const INET_DIAG_SHUTDOWN: u16 = 8;
 const INET_DIAG_CGROUP_ID: u16 = 21;
 
 /// One socket as the kernel has it.
@@ -44,6 +46,9 @@ pub struct Socket {
     pub queues: (u32, u32),
     pub inode: u32,
     pub uid: u32,
+    /// Whether it is a full socket: what is left of one, or a request for one, is none, and of these
+    /// the kernel shows less.
+    pub full: bool,
     /// Attributes: type and value.
     pub attributes: Vec<(u16, Vec<u8>)>,
     /// What else is said about it.
@@ -64,11 +69,6 @@ impl Fields {
 }
 
 impl Socket {
-    /// Whether it is no socket any more, or none yet: of these the kernel shows less.
-    fn is_minisock(&self) -> bool {
-        self.protocol == Protocol::Tcp && [SYN_RECV, TIME_WAIT, NEW_SYN_RECV].contains(&self.state)
-    }
-
     /// One end; a link-local address (`fe80::/10`) with the socket's interface.
     fn scoped(&self, end: SocketAddr) -> SocketAddr {
         match end.ip() {
@@ -104,7 +104,7 @@ impl Socket {
             }
         }
         let (receive, send) = self.queues;
-        let uid = if self.is_minisock() { 0 } else { self.uid };
+        let uid = if self.full { self.uid } else { 0 };
         let words = [interface, cookie, more, expires, receive, send, uid, self.inode];
         bytes.extend(words.iter().flat_map(|word| word.to_ne_bytes()));
         assert_eq!(bytes.len(), 72);
@@ -129,7 +129,8 @@ impl Socket {
         let [timer, when, retransmits, probes, refs, rto, ato, ..] = self.noise;
         let Fields { queues: (rx, tx), inode, .. } = self.fields().in_proc();
         // A request for a connection is shown as its listener's user's.
-        let uid = if self.state == TIME_WAIT { 0 } else { self.uid };
+        let request = [SYN_RECV, NEW_SYN_RECV].contains(&self.state);
+        let uid = if self.full || request { self.uid } else { 0 };
         let mut line = format!(
             "{number:4}: {local} {remote} {state:02X} {tx:08X}:{rx:08X} {:02X}:{when:08X} \
              {retransmits:08X} {uid:5} {probes:8} {inode} {} {refs:016x}",
@@ -138,7 +139,7 @@ impl Socket {
         );
         if self.protocol == Protocol::Udp {
             line = format!("{line} {}", rto & 0xff);
-        } else if !self.is_minisock() {
+        } else if self.full {
             line = format!("{line} {rto} {ato} {} {} -1", probes & 15, refs & 0xff);
         }
         // seq_setwidth() pads the IPv4 tables.
@@ -225,8 +226,7 @@ impl network_connections::Socket for Socket {
     }
 
     fn uid(&self) -> Result<Option<u32>, Error> {
-        let orphan = self.inode == 0 && self.uid == 0;
-        Ok((!self.is_minisock() && !orphan).then_some(self.uid))
+        Ok(self.full.then_some(self.uid))
     }
 
     fn cgroup(&self) -> Result<Option<u64>, Error> {
@@ -236,7 +236,7 @@ impl network_connections::Socket for Socket {
                 .first_chunk()
                 .map(|id| Some(u64::from_ne_bytes(*id)))
                 .ok_or_else(|| Error::Garbled("too short".to_owned())),
-            None if self.inode == 0 => Ok(None),
+            None if !self.full => Ok(None),
             None => Err(Error::Unsupported("none".to_owned())),
         }
     }
@@ -295,8 +295,18 @@ pub fn any_socket(protocol: Protocol) -> impl Strategy<Value = Socket> {
     ];
     let number = || prop_oneof![Just(0), Just(1000), any::<u32>()];
     let owner = (number(), number(), (number(), number()));
-    (any::<bool>(), state, owner, any::<[u32; 8]>(), vec(attribute, 0..4)).prop_flat_map(
-        move |(ipv6, state, (inode, uid, queues), noise, attributes)| {
+    let kind = (any::<bool>(), state, any::<bool>());
+    (kind, owner, any::<[u32; 8]>(), vec(attribute, 0..4)).prop_flat_map(
+        move |((ipv6, state, full), (inode, uid, queues), noise, mut attributes)| {
+            let full = match (protocol, state) {
+                (Protocol::Tcp, TIME_WAIT | NEW_SYN_RECV) => false,
+                (Protocol::Tcp, SYN_RECV | FIN_WAIT2) => full,
+                (Protocol::Tcp | Protocol::Udp, _) => true,
+            };
+            attributes.retain(|(kind, _)| *kind != INET_DIAG_SHUTDOWN);
+            if full {
+                attributes.insert(0, (INET_DIAG_SHUTDOWN, vec![noise[0].to_ne_bytes()[0] & 3]));
+            }
             (any_end(ipv6), any_end(ipv6)).prop_map(move |(local, remote)| {
                 let mut socket = Socket {
                     protocol,
@@ -307,10 +317,11 @@ pub fn any_socket(protocol: Protocol) -> impl Strategy<Value = Socket> {
                     queues,
                     inode,
                     uid,
+                    full,
                     attributes: attributes.clone(),
                     noise,
                 };
-                if socket.is_minisock() {
+                if !socket.full {
                     (socket.inode, socket.queues) = (0, (0, 0));
                 }
                 socket

@@ -3,17 +3,19 @@
 //! A cgroup's id is the inode number of its directory below the cgroup2 mount (`cgroups(7)`).
 
 use std::collections::{HashMap, HashSet};
-use std::fs::{self, File};
-use std::io::{BufRead, BufReader, ErrorKind};
-use std::os::unix::fs::{DirEntryExt, MetadataExt};
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::statfs;
+use rustix::fs::{FileType, RawDir, fstat, statfs};
+use rustix::io::Errno;
 
 use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::file_system::is_of_type;
+use crate::owner::linux::look::{Seen, look, open_directory};
 use crate::owner::linux::units::{cgroup2_mount, short};
 use crate::owner::unseen::{GONE, OUTSIDE};
 use crate::printable::printable;
@@ -24,41 +26,62 @@ const ROOT: u64 = 1;
 /// `CGROUP2_SUPER_MAGIC` in `linux/magic.h`
 const CGROUP2: rustix::fs::FsWord = 0x6367_7270;
 
+/// How much is asked for of a directory at once.
+const ENTRIES: usize = 16 * 1024;
+
 /// The names of these ids.
 pub fn names(
     mut wanted: HashSet<u64>,
     deadline: &Deadline,
 ) -> Result<HashMap<u64, Arc<str>>, Error> {
-    let mount = mount()?;
-    let failed = |error| Error::system(mount.display().to_string(), error);
-    let top = fs::metadata(&mount).map_err(failed)?.ino();
+    let mount = mount(deadline)?;
     let mut names = HashMap::new();
-    if wanted.remove(&top) {
-        names.insert(top, Arc::from("/"));
-    }
     // Some part may be closed to us, and a cgroup namespace shows only its own part.
-    let mut partial = top != ROOT;
-    let mut directories = vec![mount.clone()];
-    while let Some(directory) = directories.pop().filter(|_| !wanted.is_empty()) {
-        deadline.check()?;
-        let entries = match fs::read_dir(&directory) {
-            Ok(entries) => entries,
-            Err(error) if directory == mount => return Err(failed(error)),
-            // It went away meanwhile.
-            Err(error) if error.kind() == ErrorKind::NotFound => continue,
-            Err(_) => {
+    let mut partial = false;
+    let mut space = Vec::with_capacity(ENTRIES);
+    let mut paths = vec![mount.clone()];
+    while let Some(path) = paths.pop().filter(|_| !wanted.is_empty()) {
+        let file = path.display().to_string();
+        let directory = match open_directory(&path, &file, deadline)? {
+            Seen::There(directory) => directory,
+            seen if path == mount => seen.there(&file)?,
+            Seen::Gone(_) => continue,
+            Seen::Hidden(_) => {
                 partial = true;
                 continue;
             }
         };
-        for entry in entries.flatten() {
-            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                let path = entry.path();
-                if wanted.remove(&entry.ino()) {
-                    names.insert(entry.ino(), Arc::from(name(&path, &mount)));
-                }
-                directories.push(path);
+        if path == mount {
+            let top = look(&file, deadline, || fstat(&directory))?.there(&file)?.st_ino;
+            partial = top != ROOT;
+            if wanted.remove(&top) {
+                names.insert(top, Arc::from("/"));
             }
+        }
+        let mut entries = RawDir::new(&directory, space.spare_capacity_mut());
+        while let Some(entry) = entries.next() {
+            deadline.check()?;
+            let entry = match entry {
+                Err(Errno::INTR) => continue,
+                entry => match Seen::of(&file, entry)? {
+                    Seen::There(entry) => entry,
+                    seen if path == mount => seen.there(&file)?,
+                    Seen::Gone(_) => break,
+                    Seen::Hidden(_) => {
+                        partial = true;
+                        break;
+                    }
+                },
+            };
+            let name = entry.file_name().to_bytes();
+            if entry.file_type() != FileType::Directory || [&b"."[..], b".."].contains(&name) {
+                continue;
+            }
+            let path = path.join(std::ffi::OsStr::from_bytes(name));
+            if wanted.remove(&entry.ino()) {
+                names.insert(entry.ino(), Arc::from(unit(&path, &mount)));
+            }
+            paths.push(path);
         }
     }
     let missing: Arc<str> = Arc::from(if partial { OUTSIDE } else { GONE });
@@ -68,22 +91,28 @@ pub fn names(
 
 /// Where the cgroup2 hierarchy is mounted: `/sys/fs/cgroup`, or `unified` below it in the hybrid
 /// layout.
-fn mount() -> Result<PathBuf, Error> {
+fn mount(deadline: &Deadline) -> Result<PathBuf, Error> {
     const TABLE: &str = "/proc/self/mountinfo";
     let table = File::open(TABLE).map_err(|error| Error::system(TABLE, error))?;
+    let mut closed = None;
     for line in BufReader::new(table).split(b'\n') {
         let line = line.map_err(|error| Error::system(TABLE, error))?;
-        // Something else may be mounted over it.
-        let visible = |mount: &PathBuf| statfs(mount).map_or(true, |fs| is_of_type(&fs, CGROUP2));
-        if let Some(mount) = cgroup2_mount(&line).filter(visible) {
-            return Ok(mount);
+        let Some(mount) = cgroup2_mount(&line) else {
+            continue;
+        };
+        let file = mount.display().to_string();
+        match look(&file, deadline, || statfs(&mount))? {
+            Seen::There(fs) if is_of_type(&fs, CGROUP2) => return Ok(mount),
+            // Something else may be mounted over it, or over what it is in.
+            Seen::There(_) | Seen::Gone(_) => {}
+            Seen::Hidden(error) => closed = closed.or(Some(Error::system(file, error))),
         }
     }
-    Err(Error::Unsupported("no cgroup2 file system can be seen here".to_owned()))
+    let none = || Error::Unsupported("no cgroup2 file system can be seen here".to_owned());
+    Err(closed.unwrap_or_else(none))
 }
 
-fn name(path: &Path, mount: &Path) -> String {
-    use std::os::unix::ffi::OsStrExt;
+fn unit(path: &Path, mount: &Path) -> String {
     let path = path.strip_prefix(mount).unwrap_or(path);
     short(&printable(path.as_os_str().as_bytes()))
 }

@@ -2,18 +2,31 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
-use std::fs;
-use std::io::ErrorKind;
 use std::mem::MaybeUninit;
 use std::sync::Arc;
 
-use rustix::fs::{Mode, OFlags, RawDir, open, readlinkat_raw};
+use rustix::fs::{RawDir, readlinkat_raw, stat};
 use rustix::io::Errno;
 
 use crate::deadline::Deadline;
 use crate::error::Error;
+use crate::owner::linux::look::{Seen, beginning, look, open_directory};
+use crate::owner::linux::proc_text::{full, inode, may_be_cut};
 use crate::owner::process::{Process, Processes};
 use crate::printable::printable;
+
+/// How much is asked for of a directory at once.
+const ENTRIES: usize = 16 * 1024;
+
+/// Longer than any name that the kernel gives.
+const LONGEST_COMM: usize = 256;
+
+/// `PATH_MAX` in `linux/limits.h`: what is longer was not started by that name.
+const LONGEST_PATH: usize = 4096;
+
+/// How many file descriptors of threads are looked at that are most likely their process's: by 500
+/// threads with 10,000 each it would take seconds to find nothing.
+const LIKELY_KNOWN: usize = 20_000;
 
 /// Who has the sockets of these inode numbers, and whether there is somebody we cannot see.
 ///
@@ -23,30 +36,165 @@ pub fn holders(
     wanted: &HashSet<u64>,
     deadline: &Deadline,
 ) -> Result<(HashMap<u64, Processes>, bool), Error> {
-    let mut found: HashMap<u64, Processes> = HashMap::new();
     // With hidepid, or in a namespace of processes, there is more than we are shown.
-    let mut hidden = !rustix::process::geteuid().is_root() || !sees_every_process();
-    for pid in pids()? {
-        let directory = format!("/proc/{pid}");
+    let hidden = !rustix::process::geteuid().is_root() || !sees_every_process(deadline)?;
+    let mut search = Search { deadline, found: HashMap::new(), hidden };
+    let mut known = Vec::new();
+    for pid in pids(deadline)? {
+        let table = search.process(pid, wanted)?;
+        known.push((pid, table));
+    }
+    let mut missing: HashSet<u64> =
+        wanted.iter().copied().filter(|inode| !search.found.contains_key(inode)).collect();
+    let mut left = LIKELY_KNOWN;
+    for (pid, table) in known {
+        if missing.is_empty() {
+            break;
+        }
+        search.other_threads(pid, &table, &mut missing, &mut left)?;
+    }
+    Ok((search.found, search.hidden))
+}
+
+/// A table of file descriptors: the thread that it was read of, and how many it had.
+struct Table {
+    thread: String,
+    size: usize,
+}
+
+struct Search<'a> {
+    deadline: &'a Deadline<'a>,
+    found: HashMap<u64, Processes>,
+    hidden: bool,
+}
+
+impl Search<'_> {
+    /// Finds the sockets of a process in the table of its first thread, which nearly always is that
+    /// of all. Once that thread has ended it has none, though others may go on with what was its.
+    fn process(&mut self, pid: u32, wanted: &HashSet<u64>) -> Result<Table, Error> {
+        let mut table = Table { thread: format!("/proc/{pid}"), size: 0 };
         let mut sockets = HashSet::new();
-        match look_at(&directory, wanted, &mut sockets, deadline) {
-            Err(error) if error.is_final() => return Err(error),
-            Err(Error::System { error, .. }) if error.kind() == ErrorKind::PermissionDenied => {
-                hidden = true;
+        let seen = self.table(&table.thread, wanted, &mut sockets)?;
+        table.size = seen.unwrap_or(0);
+        if seen == Some(0) {
+            for thread in self.threads(pid)? {
+                let size = self.table(&thread, wanted, &mut sockets)?;
+                if let Some(size @ 1..) = size {
+                    table = Table { thread, size };
+                    break;
+                }
             }
-            // Where it cannot be read for another reason, it went away meanwhile.
-            _ => {}
         }
+        self.add(pid, &table.thread, sockets)?;
+        Ok(table)
+    }
+
+    /// Finds what is missing in tables that other threads of a process may have for themselves
+    /// (`CLONE_FILES` in `unshare(2)`).
+    fn other_threads(
+        &mut self,
+        pid: u32,
+        known: &Table,
+        missing: &mut HashSet<u64>,
+        left: &mut usize,
+    ) -> Result<(), Error> {
+        for thread in self.threads(pid)? {
+            if missing.is_empty() {
+                break;
+            }
+            if thread == known.thread {
+                continue;
+            }
+            if !self.differ(&thread, &known.thread)? {
+                match left.checked_sub(known.size) {
+                    Some(rest) => *left = rest,
+                    None => continue,
+                }
+            }
+            let mut sockets = HashSet::new();
+            let seen = self.table(&thread, missing, &mut sockets)?;
+            missing.retain(|inode| !sockets.contains(inode));
+            self.add(pid, &thread, sockets)?;
+            if seen.is_none() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether two threads certainly have different tables: since Linux 6.2 the size of `fd` is the
+    /// number of its entries, before it is 0.
+    fn differ(&self, one: &str, other: &str) -> Result<bool, Error> {
+        let size = |thread: &str| -> Result<Option<i64>, Error> {
+            let path = format!("{thread}/fd");
+            Ok(match look(&path, self.deadline, || stat(&path))? {
+                Seen::There(stat) => Some(stat.st_size),
+                Seen::Gone(_) | Seen::Hidden(_) => None,
+            })
+        };
+        let (before, size_of_one, after) = (size(other)?, size(one)?, size(other)?);
+        // In between it may have changed.
+        Ok(before == after && size_of_one != before)
+    }
+
+    /// The directories of a process's other threads.
+    fn threads(&mut self, pid: u32) -> Result<Vec<String>, Error> {
+        let path = format!("/proc/{pid}/task");
+        let ids = match look(&path, self.deadline, || stat(&path))? {
+            // One link each, besides the two of every directory.
+            Seen::There(stat) if stat.st_nlink > 3 => numbers(&path, self.deadline)?,
+            Seen::There(_) => Seen::There(Vec::new()),
+            Seen::Gone(error) => Seen::Gone(error),
+            Seen::Hidden(error) => Seen::Hidden(error),
+        };
+        let others = match ids {
+            Seen::There(ids) => ids.into_iter().filter(|id| *id != pid),
+            Seen::Gone(_) => return Ok(Vec::new()),
+            Seen::Hidden(_) => {
+                self.hidden = true;
+                return Ok(Vec::new());
+            }
+        };
+        Ok(others.map(|id| format!("{path}/{id}")).collect())
+    }
+
+    /// Puts the wanted sockets of a thread into `sockets`, and says how many file descriptors there
+    /// are; `None` where they are not for us to see.
+    fn table(
+        &mut self,
+        thread: &str,
+        wanted: &HashSet<u64>,
+        sockets: &mut HashSet<u64>,
+    ) -> Result<Option<usize>, Error> {
+        match look_at(&format!("{thread}/fd"), wanted, sockets, self.deadline)? {
+            Seen::There(size) => Ok(Some(size)),
+            Seen::Gone(_) => Ok(Some(0)),
+            Seen::Hidden(_) => {
+                self.hidden = true;
+                Ok(None)
+            }
+        }
+    }
+
+    /// Makes a process one of the holders of sockets that one of its threads has.
+    fn add(&mut self, pid: u32, thread: &str, sockets: HashSet<u64>) -> Result<(), Error> {
         if sockets.is_empty() {
-            continue;
+            return Ok(());
         }
-        let name = fs::read(format!("{directory}/comm")).unwrap_or_default();
-        let process = Process { pid, name: Arc::from(printable(name.trim_ascii_end())) };
+        let name = match name(pid, thread, self.deadline)? {
+            Seen::There(name) => name,
+            Seen::Gone(_) => return Ok(()),
+            Seen::Hidden(_) => {
+                self.hidden = true;
+                return Ok(());
+            }
+        };
+        let process = Process { pid, name: Arc::from(name) };
         // Sockets with the same holders share one list of them: there may be a million.
         let alone: Processes = Arc::from([process.clone()]);
         let mut joined: HashMap<Processes, Processes> = HashMap::new();
         for inode in sockets {
-            match found.entry(inode) {
+            match self.found.entry(inode) {
                 Entry::Vacant(entry) => drop(entry.insert(alone.clone())),
                 Entry::Occupied(mut entry) => {
                     let before = entry.get().clone();
@@ -57,58 +205,125 @@ pub fn holders(
                 }
             }
         }
+        Ok(())
     }
-    Ok((found, hidden))
 }
 
 /// Whether this is the first namespace of processes, which has all of them: its inode number is
 /// `PROC_PID_INIT_INO` in `linux/proc_ns.h`.
-fn sees_every_process() -> bool {
-    fs::read_link("/proc/self/ns/pid").is_ok_and(|link| link.as_os_str() == "pid:[4026531836]")
+fn sees_every_process(deadline: &Deadline) -> Result<bool, Error> {
+    const LINK: &str = "/proc/self/ns/pid";
+    let mut target = [MaybeUninit::uninit(); 64];
+    let target = look(LINK, deadline, || {
+        let (target, _) = readlinkat_raw(rustix::fs::CWD, LINK, &mut target)?;
+        Ok(*target == *b"pid:[4026531836]")
+    })?;
+    match target {
+        Seen::There(first) => Ok(first),
+        Seen::Gone(_) | Seen::Hidden(_) => Ok(false),
+    }
 }
 
 /// Every process there is to see, the lowest id first.
-fn pids() -> Result<Vec<u32>, Error> {
-    let entries = fs::read_dir("/proc").map_err(|error| Error::system("/proc", error))?;
-    let mut pids: Vec<u32> =
-        entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
-    pids.sort_unstable();
-    Ok(pids)
+fn pids(deadline: &Deadline) -> Result<Vec<u32>, Error> {
+    const ALL: &str = "/proc";
+    numbers(ALL, deadline)?.there(ALL)
 }
 
-/// Puts the wanted sockets among a process's file descriptors into `sockets`.
+/// The entries of a directory that are numbers, the lowest first.
+fn numbers(path: &str, deadline: &Deadline) -> Result<Seen<Vec<u32>>, Error> {
+    let directory = match open_directory(path, path, deadline)? {
+        Seen::There(directory) => directory,
+        Seen::Gone(error) => return Ok(Seen::Gone(error)),
+        Seen::Hidden(error) => return Ok(Seen::Hidden(error)),
+    };
+    let mut space = Vec::with_capacity(ENTRIES);
+    let mut entries = RawDir::new(&directory, space.spare_capacity_mut());
+    let mut numbers = Vec::new();
+    while let Some(entry) = entries.next() {
+        deadline.check()?;
+        let entry = match entry {
+            Err(Errno::INTR) => continue,
+            entry => match Seen::of(path, entry)? {
+                Seen::There(entry) => entry,
+                Seen::Gone(error) => return Ok(Seen::Gone(error)),
+                Seen::Hidden(error) => return Ok(Seen::Hidden(error)),
+            },
+        };
+        let number: Option<u32> =
+            entry.file_name().to_str().ok().and_then(|name| name.parse().ok());
+        numbers.extend(number);
+    }
+    numbers.sort_unstable();
+    Ok(Seen::There(numbers))
+}
+
+/// The name of a process, of which this thread is still there.
+fn name(pid: u32, thread: &str, deadline: &Deadline) -> Result<Seen<String>, Error> {
+    let mut room = [0; LONGEST_COMM];
+    let comm = match beginning(&format!("/proc/{pid}/comm"), &mut room, deadline)? {
+        Seen::There(comm) => comm.strip_suffix(b"\n").unwrap_or(comm),
+        Seen::Gone(error) => return Ok(Seen::Gone(error)),
+        Seen::Hidden(error) => return Ok(Seen::Hidden(error)),
+    };
+    if !may_be_cut(comm) {
+        return Ok(Seen::There(printable(comm.trim_ascii_end())));
+    }
+    let mut room = [0; LONGEST_PATH];
+    Ok(match beginning(&format!("{thread}/cmdline"), &mut room, deadline)? {
+        Seen::There(cmdline) => Seen::There(printable(full(comm, cmdline).trim_ascii_end())),
+        Seen::Gone(error) => Seen::Gone(error),
+        Seen::Hidden(error) => Seen::Hidden(error),
+    })
+}
+
+/// Puts the wanted sockets in a table of file descriptors into `sockets`, and says how many
+/// descriptors there are.
 ///
 /// Below the directory's own descriptor: a path from the root costs twice as much, and there may
 /// be a million.
 fn look_at(
-    process: &str,
+    table: &str,
     wanted: &HashSet<u64>,
     sockets: &mut HashSet<u64>,
     deadline: &Deadline,
-) -> Result<(), Error> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let failed = |error| Error::system(process, error);
-    let directory = open(format!("{process}/fd"), flags, Mode::empty()).map_err(failed)?;
-    let mut space = Vec::with_capacity(16 * 1024);
+) -> Result<Seen<usize>, Error> {
+    let directory = match open_directory(table, table, deadline)? {
+        Seen::There(directory) => directory,
+        Seen::Gone(error) => return Ok(Seen::Gone(error)),
+        Seen::Hidden(error) => return Ok(Seen::Hidden(error)),
+    };
+    let mut space = Vec::with_capacity(ENTRIES);
     let mut entries = RawDir::new(&directory, space.spare_capacity_mut());
     let mut target = [MaybeUninit::uninit(); 64];
+    let mut size = 0;
     while let Some(entry) = entries.next() {
-        deadline.check()?;
-        let entry = entry.map_err(failed)?;
-        let target = match readlinkat_raw(&directory, entry.file_name(), &mut target) {
-            Ok((target, _)) => target,
-            Err(error @ (Errno::ACCESS | Errno::PERM)) => return Err(failed(error)),
-            // Closed meanwhile.
-            Err(_) => continue,
+        let entry = match entry {
+            Err(Errno::INTR) => {
+                deadline.check()?;
+                continue;
+            }
+            entry => match Seen::of(table, entry)? {
+                Seen::There(entry) => entry,
+                Seen::Gone(error) => return Ok(Seen::Gone(error)),
+                Seen::Hidden(error) => return Ok(Seen::Hidden(error)),
+            },
         };
-        if let Some(inode) = inode(target).filter(|inode| wanted.contains(inode)) {
-            sockets.insert(inode);
+        let name = entry.file_name();
+        // The directory itself and the one above it are no links.
+        if name.to_bytes().starts_with(b".") {
+            continue;
+        }
+        size += 1;
+        let link = look(table, deadline, || {
+            readlinkat_raw(&directory, name, &mut target).map(|(target, _)| inode(target))
+        })?;
+        match link {
+            Seen::There(inode) => sockets.extend(inode.filter(|inode| wanted.contains(inode))),
+            // Closed meanwhile.
+            Seen::Gone(_) => {}
+            Seen::Hidden(error) => return Ok(Seen::Hidden(error)),
         }
     }
-    Ok(())
-}
-
-/// `socket:[4711]`
-fn inode(target: &[u8]) -> Option<u64> {
-    str::from_utf8(target).ok()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
+    Ok(Seen::There(size))
 }

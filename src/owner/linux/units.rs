@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::printable::printable;
+
 /// The mount point of a line of `mountinfo` (`proc_pid_mountinfo(5)`), if it is of type cgroup2.
 pub fn cgroup2_mount(line: &[u8]) -> Option<PathBuf> {
     use std::os::unix::ffi::OsStringExt;
@@ -30,7 +32,8 @@ pub fn cgroup2_mount(line: &[u8]) -> Option<PathBuf> {
     Some(PathBuf::from(std::ffi::OsString::from_vec(path)))
 }
 
-/// The short name of a cgroup's path: of the innermost pod, container or unit, else the path.
+/// The short name of a cgroup's path: of the innermost pod, container or unit, else the path. What a
+/// guest has goes by the guest's name too: it may have the units that its host has.
 pub fn short(path: &str) -> String {
     let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
     if let Some(pod) = parts.iter().rev().find_map(|part| pod(part)) {
@@ -43,14 +46,68 @@ pub fn short(path: &str) -> String {
     {
         return container;
     }
-    for (number, part) in parts.iter().enumerate().rev() {
-        if [".service", ".scope", ".socket", ".mount", ".swap"].iter().any(|s| part.ends_with(s)) {
-            // A user's own units are told apart from the system's.
-            let manager = parts.iter().take(number).find(|part| part.starts_with("user@"));
-            return manager.map_or_else(|| (*part).to_owned(), |m| format!("{m}/{part}"));
+    let (mut names, mut own) = (Vec::new(), &parts[..]);
+    let mut rest = own;
+    while let Some((first, others)) = rest.split_first() {
+        rest = others;
+        if let Some((guest, inside)) = guest(first, others) {
+            names.push(guest);
+            (own, rest) = (inside, inside);
         }
     }
-    format!("/{}", parts.join("/"))
+    names.extend(unit(own));
+    if names.is_empty() { format!("/{}", parts.join("/")) } else { names.join("/") }
+}
+
+/// The innermost unit; a user's own units are told apart from the system's.
+fn unit(parts: &[&str]) -> Option<String> {
+    let is_unit = |part: &&str| {
+        [".service", ".scope", ".socket", ".mount", ".swap"].iter().any(|end| part.ends_with(end))
+    };
+    let number = parts.iter().rposition(is_unit)?;
+    let (above, from) = parts.split_at_checked(number)?;
+    let unit = from.first()?;
+    let manager = above.iter().find(|part| part.starts_with("user@"));
+    Some(manager.map_or_else(|| (*unit).to_owned(), |manager| format!("{manager}/{unit}")))
+}
+
+/// The guest that a part of a path stands for, and what is inside of it.
+fn guest<'a, 'b>(part: &'b str, below: &'a [&'b str]) -> Option<(String, &'a [&'b str])> {
+    // Of LXC, and of LXC 3 and Proxmox VE; the monitor is the host's.
+    if let Some(name) = part.strip_prefix("lxc.payload.") {
+        return Some((format!("lxc:{name}"), below));
+    }
+    if part == "lxc" {
+        let (name, inside) = below.split_first()?;
+        return Some((format!("lxc:{name}"), inside));
+    }
+    // Of systemd-machined: of systemd-nspawn the supervisor is the host's.
+    let nspawn = part.strip_prefix("systemd-nspawn@").and_then(|n| n.strip_suffix(".service"));
+    let name =
+        nspawn.or_else(|| part.strip_prefix("machine-").and_then(|n| n.strip_suffix(".scope")))?;
+    (below.first() != Some(&"supervisor")).then(|| (format!("machine:{}", unescaped(name)), below))
+}
+
+/// The text that a part of a unit's name stands for (`systemd-escape(1)`), made printable.
+fn unescaped(name: &str) -> String {
+    let mut bytes = Vec::with_capacity(name.len());
+    let mut rest = name;
+    while let Some((before, after)) = rest.split_once("\\x") {
+        bytes.extend(before.as_bytes());
+        match after.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+            // It would part what is one name.
+            None | Some(b'/') => {
+                bytes.extend(b"\\x");
+                rest = after;
+            }
+            Some(byte) => {
+                bytes.push(byte);
+                rest = after.get(2..).unwrap_or("");
+            }
+        }
+    }
+    bytes.extend(rest.as_bytes());
+    printable(&bytes)
 }
 
 /// `kubepods-burstable-pod0a1b…_….slice` or `pod0a1b…-…` below `kubepods`.
@@ -114,6 +171,40 @@ mod tests {
                 format!("/kubepods/besteffort/pod0a1b2c3d-1111-2222-3333-444455556666/{id}"),
                 "pod:0a1b2c3d",
             ),
+            ("/lxc.payload.web1/system.slice/nginx.service".to_owned(), "lxc:web1/nginx.service"),
+            ("/lxc.payload.web1".to_owned(), "lxc:web1"),
+            ("/lxc/101/ns/system.slice/nginx.service".to_owned(), "lxc:101/nginx.service"),
+            ("/lxc.monitor.web1".to_owned(), "/lxc.monitor.web1"),
+            (
+                "/lxc.payload.a/lxc.payload.b/system.slice/nginx.service".to_owned(),
+                "lxc:a/lxc:b/nginx.service",
+            ),
+            (
+                "/lxc.payload.a/user.slice/user-1.slice/user@1.service/x.service".to_owned(),
+                "lxc:a/user@1.service/x.service",
+            ),
+            (format!("/lxc.payload.a/system.slice/docker-{id}.scope"), "docker:0123456789ab"),
+            (
+                "/machine.slice/systemd-nspawn@db.service/payload/system.slice/nginx.service"
+                    .to_owned(),
+                "machine:db/nginx.service",
+            ),
+            (r"/machine.slice/systemd-nspawn@my\x2ddb.service/payload".to_owned(), "machine:my-db"),
+            ("/machine.slice/systemd-nspawn@db.service".to_owned(), "machine:db"),
+            (
+                "/machine.slice/systemd-nspawn@db.service/supervisor".to_owned(),
+                "systemd-nspawn@db.service",
+            ),
+            (
+                "/machine.slice/machine-web.scope/payload/init.scope".to_owned(),
+                "machine:web/init.scope",
+            ),
+            ("/machine.slice/machine-web.scope/supervisor".to_owned(), "machine-web.scope"),
+            (
+                r"/machine.slice/machine-qemu\x2d1\x2dweb.scope/libvirt/emulator".to_owned(),
+                "machine:qemu-1-web",
+            ),
+            (r"/machine-a\x0ab\x2f\xzz\x.scope".to_owned(), r"machine:a?b\x2f\xzz\x"),
             ("/leaky/inner".to_owned(), "/leaky/inner"),
             ("/podium.service".to_owned(), "podium.service"),
         ] {

@@ -1,6 +1,7 @@
 //! The names of user ids, from the system's user database.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::fs;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,14 +17,26 @@ use crate::worker::Worker;
 /// number says as much.
 const PATIENCE: Duration = Duration::from_millis(500);
 
+/// The kernel's own choice of the id that stands for whoever has none (`DEFAULT_OVERFLOWUID` in `linux/highuid.h`).
+const OVERFLOW: u32 = 65534;
+
+/// Names by id, and ids of which nobody can tell whose they are.
+pub type Users = (HashMap<u32, Arc<str>>, HashSet<u32>);
+
 /// One for all calls: a database that is silent keeps no more than one thread waiting.
 static DATABASE: Worker = Worker::new();
 
-/// The names of these ids, as far as they have one and it comes in time.
-pub fn names(ids: HashSet<u32>, deadline: &Deadline) -> Result<HashMap<u32, Arc<str>>, Error> {
+/// The names of these ids, as far as they have one and it comes in time, and the ids of which nobody
+/// can tell whose they are.
+pub fn names(ids: HashSet<u32>, deadline: &Deadline) -> Result<Users, Error> {
     let patience = deadline.sooner((deadline.remaining()? / 2).min(PATIENCE));
+    let mut unknown = ids.clone();
     let mut names = HashMap::new();
-    match look_up(ids, &mut names, &patience) {
+    let looked_up = look_up(ids, &patience, |id, name| {
+        unknown.remove(&id);
+        names.extend(name.map(|name| (id, name)));
+    });
+    match looked_up {
         Ok(()) => {}
         Err(error @ Error::Interrupted) => return Err(error),
         Err(Error::Timeout(_)) => {
@@ -33,27 +46,48 @@ pub fn names(ids: HashSet<u32>, deadline: &Deadline) -> Result<HashMap<u32, Arc<
             warn!("the user database cannot be asked: numbers instead of names: {error}");
         }
     }
-    Ok(names)
+    unknown.extend(anybody());
+    Ok((names, unknown))
+}
+
+/// The id that stands for whoever has none in this namespace of users (`user_namespaces(7)`); `None`
+/// where all have one.
+fn anybody() -> Option<u32> {
+    let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    if has_everybody(&map) {
+        return None;
+    }
+    let id = fs::read_to_string("/proc/sys/kernel/overflowuid").unwrap_or_default();
+    Some(id.trim().parse().unwrap_or(OVERFLOW))
+}
+
+/// Whether a `uid_map` (inside, outside, how many) has every id there is.
+fn has_everybody(map: &str) -> bool {
+    let numbers = |line: &str| line.split_ascii_whitespace().map(str::parse::<u64>).collect();
+    map.lines().any(|line| {
+        let numbers: Result<Vec<_>, _> = numbers(line);
+        numbers.is_ok_and(|numbers| numbers == [0, 0, u64::from(u32::MAX)])
+    })
 }
 
 fn look_up(
     ids: HashSet<u32>,
-    names: &mut HashMap<u32, Arc<str>>,
     patience: &Deadline,
+    mut found: impl FnMut(u32, Option<Arc<str>>),
 ) -> Result<(), Error> {
     // In order: where one of them is not answered, those before it always are.
     let ids: BTreeSet<u32> = ids.into_iter().collect();
-    let work = DATABASE.start(patience, move |found| {
+    let work = DATABASE.start(patience, move |answers| {
         for id in ids {
             let name = User::from_uid(Uid::from_raw(id)).ok().flatten();
             let name = name.map(|user| Arc::from(printable(user.name.as_bytes())));
-            if found.send((id, name)).is_err() {
+            if answers.send((id, name)).is_err() {
                 break;
             }
         }
     })?;
     while let Some((id, name)) = work.next(patience)? {
-        names.extend(name.map(|name| (id, name)));
+        found(id, name);
     }
     Ok(())
 }
@@ -79,4 +113,18 @@ pub fn id(name: &str, deadline: &Deadline) -> Result<Option<u32>, Error> {
         ),
         error => error,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_namespace_of_users_has_everybody() {
+        assert!(has_everybody("         0          0 4294967295\n"));
+        for map in ["", "0 0 1\n", "0 1000 4294967295\n", "0 0 1000\n1000 1000 64536\n", "x 0 1\n"]
+        {
+            assert!(!has_everybody(map), "{map}");
+        }
+    }
 }

@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
 use crate::error::Error;
 use crate::selection::{Network, Ports, Selection};
-use crate::socket::{Socket, owner};
+use crate::socket::Socket;
 use crate::vocabulary::{ConnectionStatus, ConnectionType, Protocol};
 
 const NLMSG_NOOP: u16 = 1;
@@ -27,6 +27,8 @@ const AF_INET6: u8 = 10;
 const IPPROTO_TCP: u8 = 6;
 const IPPROTO_UDP: u8 = 17;
 
+/// `INET_DIAG_SHUTDOWN`
+const SHUTDOWN: u16 = 8;
 /// `INET_DIAG_CGROUP_ID`
 const CGROUP_ID: u16 = 21;
 
@@ -420,6 +422,12 @@ impl<'a> Message<'a> {
         Ok(None)
     }
 
+    /// Whether this is a full socket: neither what is left of one, in `TIME_WAIT` or `FIN_WAIT2`, nor
+    /// a request for one. Of these the kernel shows no user, no inode number and fewer attributes.
+    fn is_full(&self) -> Result<bool, Error> {
+        Ok(self.inode()? != 0 || self.attribute(SHUTDOWN)?.is_some())
+    }
+
     #[inline]
     fn bytes<const N: usize>(&self, offset: usize) -> Result<[u8; N], Error> {
         self.fixed.get(offset..).and_then(|rest| rest.first_chunk()).copied().ok_or_else(cut_short)
@@ -460,7 +468,7 @@ impl Socket for Message<'_> {
     #[inline]
     fn uid(&self) -> Result<Option<u32>, Error> {
         let uid = self.bytes(field::IDIAG_UID).map(u32::from_ne_bytes)?;
-        Ok(owner(self.status, self.inode()?, uid))
+        Ok((uid != 0 || self.is_full()?).then_some(uid))
     }
 
     #[inline]
@@ -469,8 +477,7 @@ impl Socket for Message<'_> {
             Some(id) => {
                 id.first_chunk().map(|id| Some(u64::from_ne_bytes(*id))).ok_or_else(cut_short)
             }
-            // Neither what waits for its end nor what is not accepted yet has one.
-            None if self.inode()? == 0 => Ok(None),
+            None if !self.is_full()? => Ok(None),
             None => Err(Error::Unsupported(
                 "this kernel does not tell the cgroups of sockets (Linux 5.9 and newer do)"
                     .to_owned(),

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
 use crate::error::Error;
-use crate::socket::{Socket, owner};
+use crate::socket::Socket;
 use crate::vocabulary::{ConnectionStatus, ConnectionType};
 
 /// Puts chunks of a table together to its rows, however they are cut.
@@ -81,11 +81,12 @@ pub struct Row<'a> {
     queues: &'a [u8],
     uid: &'a [u8],
     inode: &'a [u8],
+    full: bool,
 }
 
 impl<'a> Row<'a> {
     /// Splits a row into its fields: slot, local, remote, state, queues, timer, retransmits, uid,
-    /// timeout, inode and more.
+    /// timeout, inode, references and pointer; of a full socket more.
     pub fn new(connection_type: ConnectionType, line: &'a [u8]) -> Result<Self, Error> {
         let mut fields = line.split(|b| *b == b' ').filter(|field| !field.is_empty());
         let mut field = || fields.next().ok_or_else(|| garbled(line));
@@ -98,13 +99,16 @@ impl<'a> Row<'a> {
         let uid = field()?;
         let _timeout = field()?;
         let inode = field()?;
+        // What is left of a socket, in TIME_WAIT or FIN_WAIT2, and a request for one end here.
+        let (_references, _pointer) = (fields.next(), fields.next());
+        let full = fields.next().is_some();
         let status = (slot.ends_with(b":") && state.len() == 2)
             .then(|| hex(state))
             .flatten()
             .and_then(|number| u8::try_from(number).ok())
             .and_then(|number| ConnectionStatus::from_linux(connection_type.protocol(), number))
             .ok_or_else(|| garbled(line))?;
-        Ok(Self { connection_type, status, local, remote, queues, uid, inode })
+        Ok(Self { connection_type, status, local, remote, queues, uid, inode, full })
     }
 
     /// `0100007F:0016`: the address as 32-bit words in the machine's byte order, and the port.
@@ -178,6 +182,7 @@ impl Socket for Row<'_> {
     }
 
     fn uid(&self) -> Result<Option<u32>, Error> {
-        Ok(owner(self.status, self.inode()?, decimal(self.uid)?))
+        let uid = decimal(self.uid)?;
+        Ok((self.full || self.inode()? != 0).then_some(uid))
     }
 }
