@@ -122,15 +122,21 @@ def test_every_outcome_is_published(
         lambda _: "kill -KILL $$",
         # Killed in the middle of its answer.
         lambda command: f"({check(command)}) | head -n 3; kill -KILL $$",
-        lambda command: check(command, "--strict", "--mistyped"),
     ],
-    ids=["not there", "killed", "killed half-way", "mistyped"],
+    ids=["not there", "killed", "killed half-way"],
 )
 def test_what_is_no_answer_leaves_a_file_that_gets_old(
     no_check: Outcome, native: Command, host: Host
 ) -> None:
     assert host.publish(no_check(native)) == 3
     assert (host.published, host.is_old) == (OLD, True)
+
+
+def test_a_mistyped_option_is_published(native: Command, host: Host) -> None:
+    assert host.publish(check(native, "--strict", "--mistyped")) == 3
+    assert host.published.startswith('# Unknown option "--mistyped"')
+    assert "network_connections_check_state 3" in host.published.splitlines()
+    assert not host.is_old
 
 
 @pytest.fixture
