@@ -112,3 +112,50 @@ impl Labelled {
         Self { group: Some(group), label: label.to_owned(), count, hidden: false, users, holders }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn held(label: &str, count: u64, hidden: bool, holders: &[&Processes]) -> Labelled {
+        let holders = holders.iter().map(|holders| Processes::clone(holders)).collect();
+        Labelled { label: label.to_owned(), count, hidden, holders, ..Labelled::default() }
+    }
+
+    #[test]
+    fn what_is_one_to_a_person_is_added_up() {
+        let process = |pid| Process { pid, name: "nginx".into() };
+        let (both, one): (Processes, Processes) =
+            ([process(7), process(8)].into(), [process(9)].into());
+        let mut sum = held("a", 3, false, &[&both]);
+        sum.users.push(1);
+        let mut other = held("a", 4, true, &[&both, &one]);
+        other.users.push(2);
+        sum.add(other);
+        assert_eq!((sum.count, sum.hidden), (7, true));
+        // What is shared is there once.
+        assert_eq!(sum.processes().map(|process| process.pid).collect::<Vec<_>>(), [7, 8, 9]);
+        assert!(sum.is_of_user(1) && sum.is_of_user(2) && !sum.is_of_user(3));
+        sum.add(held("a", 0, false, &[]));
+        assert!(sum.hidden);
+    }
+
+    #[test]
+    fn groups_of_owners_are_merged_others_are_not_and_the_largest_come_first() {
+        let names = Names::default();
+        let groups =
+            vec![(Group::User(Some(7)), 1), (Group::User(Some(8)), 5), (Group::User(None), 5)];
+        let found: Vec<_> = labelled(GroupBy::User, groups, &names)
+            .into_iter()
+            .map(|group| (group.label, group.count))
+            .collect();
+        let expected = [("(kernel)", 5), ("8", 5), ("7", 1)];
+        assert_eq!(found, expected.map(|(label, count)| (label.to_owned(), count)));
+        // No process can be seen to have these two.
+        let groups = vec![(Group::Inode(7), 1), (Group::Inode(8), 2), (Group::Inode(0), 4)];
+        let found = labelled(GroupBy::Process, groups, &names);
+        assert_eq!(found.iter().map(|group| group.count).collect::<Vec<_>>(), [4, 3]);
+        let groups = vec![(Group::Port(7), 1), (Group::Port(7), 2)];
+        assert_eq!(labelled(GroupBy::LocalPort, groups, &names).len(), 2);
+    }
+}
