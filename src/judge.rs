@@ -373,6 +373,38 @@ mod tests {
     }
 
     #[test]
+    fn a_user_of_whom_nobody_can_tell_may_be_meant_by_a_name_and_not_by_an_id() {
+        let unknown = |count| {
+            let mut unknown = group(Group::User(Some(65534)), count);
+            unknown.hidden = true;
+            unknown
+        };
+        let root = || Labelled::owned(Group::User(Some(0)), "root", 9, &[], &[0]);
+        for (critical, groups, expected) in [
+            ("webapp=5", vec![unknown(6)], Some(row("webapp", 0, 6, Unknown))),
+            ("webapp=6", vec![unknown(6)], None),
+            ("33=5", vec![unknown(6)], None),
+            ("33=1:", vec![unknown(6)], Some(row("33", 0, 0, Critical))),
+            ("0=12", vec![root(), unknown(6)], None),
+        ] {
+            let judged = judged(GroupBy::User, critical, "", groups);
+            let wrong = judged.into_iter().find(|(_, _, _, state)| *state != Ok);
+            assert_eq!(wrong, expected, "{critical}");
+        }
+    }
+
+    #[test]
+    fn a_process_is_meant_by_its_name_and_by_what_the_kernel_keeps_of_it_with_and_without_its_id() {
+        for key in ["postgres_exporter", "postgres_export"] {
+            for key in [key.to_owned(), format!("{key} (7)")] {
+                let groups = vec![process(7, "postgres_exporter", 21)];
+                let judged = judged(GroupBy::Process, &format!("{key}=5"), "", groups);
+                assert_eq!(judged.iter().map(|row| row.3).collect::<Vec<_>>(), [Critical], "{key}");
+            }
+        }
+    }
+
+    #[test]
     fn where_links_are_not_told_the_key_of_one_is_unclear() {
         let address: std::net::IpAddr = "fe80::1".parse().unwrap_or_else(|e| panic!("{e}"));
         let untold = || vec![group(Group::Address(address.into()), 5), group(Group::Port(80), 100)];
