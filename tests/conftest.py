@@ -56,7 +56,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Genera
 
 
 # What is done to system calls and users would be done to Wine or qemu.
-_NOT_THROUGH_A_RUNNER = {"lab", "nobodys", "owned", "place", "tampered"}
+_NOT_THROUGH_A_RUNNER = {"host", "lab", "nobodys", "owned", "place", "tampered"}
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
