@@ -168,6 +168,39 @@ pub enum Group {
     Inode(u64),
 }
 
+/// What is looked up to name a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Id {
+    /// A user.
+    User(u32),
+    /// A cgroup.
+    Cgroup(u64),
+    /// A socket, for the processes that have it.
+    Inode(u64),
+    /// The interface that a link-local address is behind.
+    Interface(Address),
+}
+
+impl Group {
+    /// What is looked up to name this group; `None` where it has no name but its own.
+    #[must_use]
+    pub fn id(self) -> Option<Id> {
+        match self {
+            Self::User(Some(id)) => Some(Id::User(id)),
+            Self::Cgroup(Some(id)) => Some(Id::Cgroup(id)),
+            Self::Inode(inode @ 1..) => Some(Id::Inode(inode)),
+            Self::Address(address) => address.interface().map(|_| Id::Interface(address)),
+            Self::User(None)
+            | Self::Cgroup(None)
+            | Self::Inode(0)
+            | Self::TypeStatus(..)
+            | Self::Type(_)
+            | Self::Status(_)
+            | Self::Port(_) => None,
+        }
+    }
+}
+
 /// The groups of one table are of one kind, so what tells kinds apart need not be hashed: that is
 /// felt at a million sockets.
 impl Hash for Group {

@@ -52,18 +52,13 @@ impl Limits {
     fn found(&self, group: Labelled, hidden: u64) -> Judged {
         let count = group.count;
         let state = |between| self.state(between, |ranges| ranges.of(&group));
-        let (most, state) = if group.hidden {
+        let most = if self.may_be_more(&group) { count + hidden } else { count };
+        let state = match state((count, most)) {
             // Several owners may be behind it, each with a part.
-            let certain = state((count, count));
-            let parts = state((1.min(count), count));
-            (
-                count,
-                if certain == State::Ok && parts != State::Ok { State::Unknown } else { certain },
-            )
-        } else if self.may_be_more(&group) {
-            (count + hidden, state((count, count + hidden)))
-        } else {
-            (count, state((count, count)))
+            State::Ok if group.hidden && state((1.min(count), count)) != State::Ok => {
+                State::Unknown
+            }
+            state => state,
         };
         Judged { group: group.group, label: group.label, count, most, state }
     }
@@ -71,7 +66,9 @@ impl Limits {
     /// Whether a key asks for a group that connections of hidden owners may belong to as well. The
     /// sockets of a process are all hidden or none; those of a unit or a user are not.
     fn may_be_more(&self, group: &Labelled) -> bool {
-        matches!(group.group, Some(Group::Cgroup(Some(_)) | Group::User(Some(_))))
+        let shared = matches!(group.group, Some(Group::Cgroup(Some(_)) | Group::User(Some(_))));
+        shared
+            && !group.hidden
             && self.keys().any(|key| key.is_of_name() && key.specificity(group).is_some())
     }
 
@@ -92,16 +89,7 @@ impl Limits {
                     self.state(between, |ranges| ranges.of(&group))
                 }
             };
-            let hidden = match key {
-                Key::Owner(_) | Key::User(..) if key.is_of_name() => hidden,
-                Key::LinkLocal(_) => key.elsewhere(groups),
-                Key::Total
-                | Key::Group(_)
-                | Key::Type(_)
-                | Key::Status(_)
-                | Key::User(..)
-                | Key::Owner(_) => 0,
-            };
+            let hidden = key.untold(groups, hidden);
             let state = match best {
                 None => state((0, hidden)),
                 // There may be more processes of that name.

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::group::{Group, GroupBy};
+use crate::group::{Group, GroupBy, Id};
 use crate::owner::{Names, Process, Processes};
 
 /// A group by the name that people know it by.
@@ -28,16 +28,10 @@ impl Labelled {
     /// A group that was found.
     fn found(group: Group, count: u64, names: &Names) -> Self {
         let (mut users, mut holders) = (Vec::new(), Vec::new());
-        match group {
-            Group::User(id) => users.extend(id),
-            Group::Inode(inode @ 1..) => holders.push(names.processes(inode)),
-            Group::Inode(0)
-            | Group::TypeStatus(..)
-            | Group::Type(_)
-            | Group::Status(_)
-            | Group::Port(_)
-            | Group::Address(_)
-            | Group::Cgroup(_) => {}
+        match group.id() {
+            Some(Id::User(id)) => users.push(id),
+            Some(Id::Inode(inode)) => holders.push(names.processes(inode)),
+            Some(Id::Cgroup(_) | Id::Interface(_)) | None => {}
         }
         let (label, hidden) = (names.label(group), names.is_hidden(group));
         Self { group: Some(group), label, count, hidden, users, holders }

@@ -16,7 +16,7 @@ use log::warn;
 use crate::address::Address;
 use crate::deadline::Deadline;
 use crate::error::Error;
-use crate::group::Group;
+use crate::group::{Group, Id};
 use crate::owner::unseen::{NONE, OTHERS, OUTSIDE};
 
 #[cfg(target_os = "linux")]
@@ -52,19 +52,12 @@ impl Names {
         let mut names = Self::default();
         let (mut users, mut units, mut inodes) = (HashSet::new(), HashSet::new(), HashSet::new());
         let mut interfaces = HashSet::new();
-        for group in groups {
-            match group {
-                Group::User(Some(id)) => drop(users.insert(id)),
-                Group::Cgroup(Some(id)) => drop(units.insert(id)),
-                Group::Inode(inode @ 1..) => drop(inodes.insert(inode)),
-                Group::User(None)
-                | Group::Cgroup(None)
-                | Group::Inode(0)
-                | Group::TypeStatus(..)
-                | Group::Type(_)
-                | Group::Status(_)
-                | Group::Port(_) => {}
-                Group::Address(address) => interfaces.extend(address.interface()),
+        for id in groups.filter_map(Group::id) {
+            match id {
+                Id::User(id) => drop(users.insert(id)),
+                Id::Cgroup(id) => drop(units.insert(id)),
+                Id::Inode(inode) => drop(inodes.insert(inode)),
+                Id::Interface(address) => interfaces.extend(address.interface()),
             }
         }
         if !users.is_empty() {
@@ -119,41 +112,28 @@ impl Names {
     /// Whether a group stands for owners that cannot be seen.
     #[must_use]
     pub fn is_hidden(&self, group: Group) -> bool {
-        match group {
-            Group::Inode(inode @ 1..) => self.hidden && self.processes(inode).is_empty(),
-            Group::Cgroup(Some(id)) => self.units.get(&id).is_some_and(|unit| &**unit == OUTSIDE),
-            Group::User(Some(id)) => self.unknown.contains(&id),
-            Group::Inode(0)
-            | Group::Cgroup(None)
-            | Group::User(None)
-            | Group::TypeStatus(..)
-            | Group::Type(_)
-            | Group::Status(_)
-            | Group::Port(_)
-            | Group::Address(_) => false,
+        match group.id() {
+            Some(Id::Inode(inode)) => self.hidden && self.processes(inode).is_empty(),
+            Some(Id::Cgroup(id)) => self.units.get(&id).is_some_and(|unit| &**unit == OUTSIDE),
+            Some(Id::User(id)) => self.unknown.contains(&id),
+            Some(Id::Interface(_)) | None => false,
         }
     }
 
     /// The label of a group: of owners their name, as far as it is known.
     #[must_use]
     pub fn label(&self, group: Group) -> String {
-        let name = match group {
-            Group::User(Some(id)) => self.user(id).map(|name| name.to_string()),
-            Group::Cgroup(Some(id)) => self.unit(id).map(|name| name.to_string()),
-            Group::Inode(inode @ 1..) => Some(
+        let name = match group.id() {
+            Some(Id::User(id)) => self.user(id).map(|name| name.to_string()),
+            Some(Id::Cgroup(id)) => self.unit(id).map(|name| name.to_string()),
+            Some(Id::Inode(inode)) => Some(
                 process::label(&self.processes(inode))
                     .unwrap_or_else(|| if self.hidden { OTHERS } else { NONE }.to_owned()),
             ),
-            Group::Address(address) => {
+            Some(Id::Interface(address)) => {
                 self.interface(address).map(|name| format!("{}%{name}", address.ip()))
             }
-            Group::User(None)
-            | Group::Cgroup(None)
-            | Group::Inode(0)
-            | Group::TypeStatus(..)
-            | Group::Type(_)
-            | Group::Status(_)
-            | Group::Port(_) => None,
+            None => None,
         };
         name.unwrap_or_else(|| group.to_string())
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import json
 import os
@@ -133,6 +134,39 @@ def one_line(done: Done) -> str:
     assert (done.returncode, done.stderr) == (3, ""), done
     assert re.fullmatch(r"[^\n]+\n", done.stdout), done
     return done.stdout[:-1]
+
+
+def says(name: str) -> str:
+    """Return what the command says of an error number, such as ENOENT."""
+    return _error(getattr(errno, name))
+
+
+def _error(code: int) -> str:
+    return f"{os.strerror(code)} (os error {code})"
+
+
+def reworded(message: str) -> str:
+    """Return a message with this system's words for errors: musl has words of its own."""
+    return re.sub(r"[\w /]+ \(os error (\d+)\)", lambda found: f" {_error(int(found[1]))}", message)
+
+
+# Counts the steps of another thread while `WORK` goes on.
+MEANWHILE = """
+import sys, threading
+import network_connections
+steps = 0
+stop = threading.Event()
+def work():
+    global steps
+    while not stop.wait(0.01):
+        steps += 1
+thread = threading.Thread(target=work)
+thread.start()
+before = steps
+WORK
+stop.set()
+thread.join()
+"""
 
 
 def python(script: str, *args: str, before: Sequence[str] = ()) -> Done:

@@ -355,25 +355,13 @@ def unanswered(
 
 
 def test_other_threads_go_on_while_the_kernel_works(tampered: Tampered) -> None:
-    script = """
-import threading
-import network_connections
-steps = 0
-stop = threading.Event()
-def work():
-    global steps
-    while not stop.wait(0.01):
-        steps += 1
-thread = threading.Thread(target=work)
-thread.start()
-before = steps
+    work = """
 try:
     network_connections.count_connections(timeout=1)
 except TimeoutError:
     print(steps - before > 5)
-stop.set()
-thread.join()
 """
+    script = harness.MEANWHILE.replace("WORK\n", work)
     assert python(script, before=tampered(SILENT)) == Done("True\n", "", 0)
 
 

@@ -12,7 +12,6 @@ import errno
 import functools
 import itertools
 import json
-import os
 import platform
 import re
 import socket
@@ -86,13 +85,7 @@ def outcome(done: Done, sockets: Sequence[Shown]) -> str:
     assert answer["state"] == done.returncode, done
     if done.returncode == 3:
         assert answer.keys() <= {"schema", "state", "message", "error", "errno"}, done
-        # musl has words of its own for errors.
-        message = re.sub(
-            r"[\w /]+ \(os error (\d+)\)",
-            lambda found: f" {_error(int(found[1]))}",
-            answer["message"],
-        )
-        return f"UNKNOWN: `{message}`"
+        return f"UNKNOWN: `{harness.reworded(answer['message'])}`"
     assert done.returncode == 0, done
     counts = {group["label"]: group["count"] for group in answer["groups"]}
     for hidden in ((), ("tcp6",), ("udp6",), ("tcp6", "udp6")):
@@ -101,15 +94,6 @@ def outcome(done: Done, sockets: Sequence[Shown]) -> str:
             but = f" but none of {' and '.join(hidden)}" if hidden else ""
             return f"right counts{but}, from {answer['source']}"
     raise AssertionError(f"neither right nor UNKNOWN: {done}")
-
-
-def says(name: str) -> str:
-    """Return what the command says of an error number."""
-    return _error(getattr(errno, name))
-
-
-def _error(code: int) -> str:
-    return f"{os.strerror(code)} (os error {code})"
 
 
 # Calls that fail
@@ -205,7 +189,7 @@ def _rows(results: Mapping[Fault, str]) -> list[tuple[str, str, str]]:
     """Put faults that only differ in their error number, and end alike, into one row."""
     alike: dict[tuple[str, str, str, str], list[str]] = {}
     for fault, result in results.items():
-        text = result.replace(says(fault.error), "…")
+        text = result.replace(harness.says(fault.error), "…")
         alike.setdefault((fault.call, fault.place, fault.asked, text), []).append(fault.error)
     return _merged(
         (f"{call}, {place}: {_named(errors)}", asked, text)
@@ -306,7 +290,7 @@ def test_netlink_calls_that_fail(lab: StateLab, users: Mapping[str, Asker]) -> N
             assert text == f"right counts, from {source}", fault
         else:
             call = NETLINK.get(fault.call, "poll")
-            assert f" connections: netlink: {call}: {says(fault.error)}`" in text, fault
+            assert f" connections: netlink: {call}: {harness.says(fault.error)}`" in text, fault
     page.keep("calls, netlink", f"\n{page.table(HEAD, _rows(results))}\n")
 
 
@@ -314,9 +298,9 @@ def test_netlink_calls_that_fail(lab: StateLab, users: Mapping[str, Asker]) -> N
 def test_procfs_calls_that_fail(lab: StateLab, users: Mapping[str, Asker]) -> None:
     results = _results(lab, users["root"], procfs_faults(users["root"]))
     for fault, text in results.items():
-        cause = f"procfs: /proc/thread-self/net.*: {re.escape(says(fault.error))}`"
+        cause = f"procfs: /proc/thread-self/net.*: {re.escape(harness.says(fault.error))}`"
         if fault.besides == (SOURCELESS,):
-            refused = re.escape(f"netlink: socket: {says('EACCES')}")
+            refused = re.escape(f"netlink: socket: {harness.says('EACCES')}")
             assert re.fullmatch(f"UNKNOWN: `.* connections: {refused}; {cause}", text), fault
         elif fault.error == "EINTR" and fault.call in AGAIN:
             again = fault.place == "every time"
@@ -329,7 +313,7 @@ def test_procfs_calls_that_fail(lab: StateLab, users: Mapping[str, Asker]) -> No
             table = fault.call.split("`")[1]
             assert text == f"right counts but none of {table}, from procfs", fault
         elif fault.call == NO_TCP6:
-            assert f"/tcp6: {says('ENOENT')}`" in text, fault
+            assert f"/tcp6: {harness.says('ENOENT')}`" in text, fault
         else:
             assert re.fullmatch(f"UNKNOWN: `.* connections: {cause}", text), fault
     page.keep("calls, procfs", f"\n{page.table(HEAD, _rows(results))}\n")
@@ -420,7 +404,7 @@ def owners_outcome(done: owners.Answer, asked: str, owner: Owner, *others: Owner
         message = done.stdout[:-1]
         if asked != "--lengthy":
             message = json.loads(message)["message"]
-        return f"UNKNOWN: `{owner.named(message)}`"
+        return f"UNKNOWN: `{harness.reworded(owner.named(message))}`"
     if asked == "--lengthy":
         assert done.returncode == 2, done
         rows = re.findall(r"^(\d+) +! (.+?) +! (.+?) +! (.+?)$", done.stdout, re.MULTILINE)
@@ -477,9 +461,8 @@ def test_looking_up_owners_that_fails(nobodys: Mapping[str, Command]) -> None:
                     done = _failing(host, injection, only, asked, *options)
                     text = owners_outcome(done, asked, owner, other)
                     file = f"{call} `{name}`"
-                    results.setdefault((file, asked, text.replace(says(error), "…")), {})[error] = (
-                        text
-                    )
+                    kind = text.replace(harness.says(error), "…")
+                    results.setdefault((file, asked, kind), {})[error] = text
     for (file, asked, _), texts in results.items():
         for error, text in texts.items():
             if error == "EINTR":
@@ -490,7 +473,7 @@ def test_looking_up_owners_that_fails(nobodys: Mapping[str, Command]) -> None:
                     asked,
                 )
             elif asked != "--lengthy" or text != "none named":
-                assert says(error) in text, (file, asked, error)
+                assert harness.says(error) in text, (file, asked, error)
     rows = _merged(
         (f"{file}: {_all_but(texts)}", f"`{asked}`", text)
         for (file, asked, text), texts in results.items()
@@ -566,7 +549,7 @@ class Surroundings:
     arguments: tuple[str, ...] = ()
 
 
-NO_NET = f"/proc/thread-self/net: {says('ENOENT')}"
+NO_NET = f"/proc/thread-self/net: {harness.says('ENOENT')}"
 NOT_OURS = "/proc/thread-self/net/tcp is not the kernel's"
 FROM_NETLINK = "right counts, from netlink"
 FROM_PROCFS = "right counts, from procfs"
@@ -579,13 +562,13 @@ def unknown(*causes: str) -> str:
 
 def surroundings() -> list[Surroundings]:
     def without_netlink(name: str) -> dict[str, str]:
-        refused = unknown(f"netlink: socket: {says(name)}")
+        refused = unknown(f"netlink: socket: {harness.says(name)}")
         return {"auto": FROM_PROCFS, "netlink": refused, "procfs": FROM_PROCFS}
 
     def without_procfs(cause: str) -> dict[str, str]:
         return {**EITHER, "procfs": unknown(f"procfs: {cause}")}
 
-    refused = f"netlink: socket: {says('EAFNOSUPPORT')}"
+    refused = f"netlink: socket: {harness.says('EAFNOSUPPORT')}"
     no_ipv6 = "right counts but none of tcp6 and udp6, from procfs"
     return [
         Surroundings("none", [], EITHER),
@@ -614,7 +597,7 @@ def surroundings() -> list[Surroundings]:
         Surroundings(
             "all tables are missing",
             mounted(WITHOUT.format(tables="")),
-            without_procfs(f"/proc/thread-self/net/tcp: {says('ENOENT')}"),
+            without_procfs(f"/proc/thread-self/net/tcp: {harness.says('ENOENT')}"),
         ),
         Surroundings(
             "seccomp forbids netlink, and `/proc` is not mounted",
@@ -628,7 +611,7 @@ def surroundings() -> list[Surroundings]:
         Surroundings(
             "seccomp forbids netlink, and `/proc` is a tmpfs with tables",
             [*mounted(COPIES), *seccomp("EPERM")],
-            {"auto": unknown(f"netlink: socket: {says('EPERM')}", f"procfs: {NOT_OURS}")},
+            {"auto": unknown(f"netlink: socket: {harness.says('EPERM')}", f"procfs: {NOT_OURS}")},
         ),
     ]
 
@@ -676,7 +659,7 @@ def test_a_kernel_that_never_answers(anywhere: Mapping[str, Asker]) -> None:
 @pytest.mark.parametrize("way", WAYS)
 def test_the_line_names_both_causes(anywhere: Mapping[str, Asker], way: str) -> None:
     before = [*mounted("umount -l /proc"), *seccomp("EPERM")]
-    line = unknown(f"netlink: socket: {says('EPERM')}", f"procfs: {NO_NET}")
+    line = unknown(f"netlink: socket: {harness.says('EPERM')}", f"procfs: {NO_NET}")
     for user in USERS:
         if way == "api":
             done = anywhere[user].run(way, "--format=json", before=before)

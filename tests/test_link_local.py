@@ -78,6 +78,9 @@ def host() -> Iterator[Host]:
         ip("link", "add", "lab2", "netns", pair.a, *other)
         for ns, address in ((pair.a, HERE), (pair.b, PEER)):
             for link in LINKS:
+                # Nothing but this one: of several the kernel chooses.
+                ip("-n", ns, "link", "set", link, "addrgenmode", "none")
+                ip("-n", ns, "-6", "addr", "flush", "dev", link, "scope", "link")
                 ip("-n", ns, "addr", "add", f"{address}/64", "dev", link, "nodad")
                 ip("-n", ns, "link", "set", link, "up")
 

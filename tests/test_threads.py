@@ -198,25 +198,13 @@ def test_names_do_not_depend_on_what_is_printed(
 
 
 def test_other_threads_go_on_while_keys_are_looked_up(slow: Database) -> None:
-    script = """
-import sys, threading
-import network_connections
-steps = 0
-stop = threading.Event()
-def work():
-    global steps
-    while not stop.wait(0.01):
-        steps += 1
-thread = threading.Thread(target=work)
-thread.start()
-before = steps
+    work = """
 try:
     network_connections.check(group_by="user", critical=sys.argv[1], timeout=1)
 except ValueError as error:
     print("does not answer" in str(error), steps - before > 5)
-stop.set()
-thread.join()
 """
+    script = harness.MEANWHILE.replace("WORK\n", work)
     assert python(script, KEYS, before=slow.before) == Done("True True\n", "", 0)
 
 

@@ -272,13 +272,25 @@ impl Key {
         }
     }
 
-    /// How many connections of groups that are told without their interface may be behind the one that
-    /// this key names.
+    /// How many connections may belong to the group that this key names without being told to:
+    /// those of the `hidden` owners, or those whose interface is not told.
     #[must_use]
-    pub fn elsewhere(&self, groups: &[Labelled]) -> u64 {
-        let Self::LinkLocal(key) = self else { return 0 };
-        let Some((address, _)) = key.split_once('%') else { return 0 };
-        groups.iter().filter(|group| group.label == address).map(|group| group.count).sum()
+    pub fn untold(&self, groups: &[Labelled], hidden: u64) -> u64 {
+        match self {
+            Self::Owner(_) | Self::User(..) => {
+                if self.is_of_name() {
+                    hidden
+                } else {
+                    0
+                }
+            }
+            Self::LinkLocal(key) => {
+                let address = key.split_once('%').map(|(address, _)| address);
+                let same = groups.iter().filter(|group| address == Some(&*group.label));
+                same.map(|group| group.count).sum()
+            }
+            Self::Total | Self::Group(_) | Self::Type(_) | Self::Status(_) => 0,
+        }
     }
 
     /// Whether it asks for an owner by name, so that a hidden one may be meant.

@@ -7,6 +7,7 @@ pub const OTHERS: &str = "(other users' processes)";
 /// No process, though the kernel shows an inode number.
 pub const NONE: &str = "(no process)";
 /// A cgroup that is no more.
+#[cfg(target_os = "linux")]
 pub const GONE: &str = "(gone)";
 /// A cgroup outside what this process may see of the hierarchy.
 pub const OUTSIDE: &str = "(outside)";
