@@ -12,7 +12,7 @@ use std::io::BufReader;
 use std::path::Path;
 
 use crate::cli::fixture::{Fixture, fixture};
-use crate::cli::options::{Command, GROUP_BY, OPTIONS, Takes, ZERO};
+use crate::cli::options::{Command, FORMAT, GROUP_BY, OPTIONS, Takes, ZERO};
 use crate::cli::outcome::{Outcome, guard};
 use crate::cli::pages::help::{help, usage, version};
 use crate::cli::reader::{Arguments, Terminal, read};
@@ -65,13 +65,12 @@ fn usage_error(format: Format, message: &str) -> Outcome {
 fn asked_format<S: AsRef<str>>(arguments: &[S]) -> Format {
     let end = arguments.iter().position(|argument| argument.as_ref() == "--");
     let arguments = arguments.get(..end.unwrap_or(arguments.len())).unwrap_or(arguments);
-    let formats = (0..arguments.len()).rev().filter_map(|start| {
+    let given = (0..arguments.len()).rev().find_map(|start| {
         // The option alone, or with the word after it.
         let one = |words| arguments.get(start..start + words).and_then(|words| read(words).ok());
-        let arguments = one(1).or_else(|| one(2))?;
-        Some(command(&arguments).0.format)
+        one(1).or_else(|| one(2)).filter(|arguments| arguments.has(FORMAT))
     });
-    formats.into_iter().find(|format| *format != Format::default()).unwrap_or_default()
+    given.map_or_else(Format::default, |arguments| command(&arguments).0.format)
 }
 
 fn execute(

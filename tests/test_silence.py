@@ -267,6 +267,9 @@ def test_usage_errors_keep_the_format(native: Command, way: str, wrong: str) -> 
         assert done.stderr.startswith("usage: ")
     done = native.run("--format=prometheus", *wrong.split())
     assert "network_connections_check_state 3\n" in done.stdout
+    # The last one counts, as elsewhere.
+    done = native.run("--format=json", "--format=plugin", *wrong.split())
+    assert not done.stdout.startswith("{")
     # After this word nothing is an option.
     assert not native.run("--conn-type=sctp", "--", "--format=json").stdout.startswith("{")
 

@@ -137,6 +137,7 @@ impl Opt {
 
 const CRITICAL: &str = "--critical";
 const WARNING: &str = "--warning";
+pub(super) const FORMAT: &str = "--format";
 pub(super) const GROUP_BY: &str = "--group-by";
 pub(super) const ZERO: &str = "--zero";
 
@@ -222,7 +223,7 @@ pub static OPTIONS: &[Opt] = &[
         ..OPT
     },
     Opt {
-        long: "--format",
+        long: FORMAT,
         metavar: "FORMAT",
         takes: Takes::Single(Value::Choice(choices_of::<Format>), |c, name| {
             set(&mut c.format, named(name))

@@ -36,6 +36,12 @@ impl Arguments {
         self.values.insert(option.long, values);
     }
 
+    /// Whether the option of this name is given.
+    #[must_use]
+    pub fn has(&self, long: &str) -> bool {
+        self.values.contains_key(long)
+    }
+
     /// Every value of an option, `None` where it is not given; of a switch an empty one.
     #[must_use]
     pub fn of(&self, option: &Opt) -> Option<&[String]> {
