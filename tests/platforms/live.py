@@ -10,6 +10,7 @@ import json
 import os
 import re
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -19,6 +20,7 @@ import harness
 import pytest
 from harness import Command, Done
 from lab.names import TYPES
+from lab.oracles import read_proc_net
 
 HERE = harness.ROOT / "target" / "release"
 SOCKETS = harness.ROOT / "target" / "debug" / "examples" / "sockets"
@@ -48,6 +50,11 @@ def counts(request: pytest.FixtureRequest) -> Iterator[dict[str, int]]:
     """Make the sockets by a program for this platform, or for the other one."""
     there = harness.NATIVE.parent / "examples" / "sockets.exe"
     with sockets(*([*harness.RUNNER, there] if request.param == "there" else [SOCKETS])) as made:
+        # A close is seen by the other end before its acknowledgement has come back.
+        deadline = time.monotonic() + harness.PATIENCE
+        while any(row.status == "FIN_WAIT1" for row in read_proc_net()):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
         yield made
 
 
