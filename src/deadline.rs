@@ -4,11 +4,17 @@ use std::time::{Duration, Instant};
 
 use crate::error::Error;
 
-/// Until when a run may take, and whether somebody still waits for its answer.
-pub struct Deadline<'a> {
+/// Until when a run may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Limit {
     timeout: Duration,
     // `None` where the timeout lies beyond what the clock can express: that never passes.
     end: Option<Instant>,
+}
+
+/// Until when a run may take, and whether somebody still waits for its answer.
+pub struct Deadline<'a> {
+    limit: Limit,
     interrupted: &'a dyn Fn() -> bool,
 }
 
@@ -16,15 +22,22 @@ impl<'a> Deadline<'a> {
     /// A deadline `timeout` from now. `interrupted` is asked whenever the time is, so at least
     /// once per datagram or read, and says whether to stop.
     pub fn new(timeout: Duration, interrupted: &'a dyn Fn() -> bool) -> Self {
-        Self { timeout, end: Instant::now().checked_add(timeout), interrupted }
+        let limit = Limit { timeout, end: Instant::now().checked_add(timeout) };
+        Self { limit, interrupted }
+    }
+
+    /// Until when it may take, for another thread.
+    #[must_use]
+    pub fn limit(&self) -> Limit {
+        self.limit
     }
 
     /// The same, but at most `patience` from now.
     #[must_use]
     pub fn sooner(&self, patience: Duration) -> Self {
         let end = Instant::now().checked_add(patience);
-        let end = end.into_iter().chain(self.end).min();
-        Self { end, ..*self }
+        let end = end.into_iter().chain(self.limit.end).min();
+        Self { limit: Limit { end, ..self.limit }, ..*self }
     }
 
     /// An error once the time is used up, or the caller wants to stop.
@@ -37,13 +50,22 @@ impl<'a> Deadline<'a> {
         if (self.interrupted)() {
             return Err(Error::Interrupted);
         }
-        let Some(end) = self.end else {
+        let Limit { timeout, end } = self.limit;
+        let Some(end) = end else {
             return Ok(Duration::MAX);
         };
         match end.saturating_duration_since(Instant::now()) {
-            Duration::ZERO => Err(Error::Timeout(self.timeout)),
+            Duration::ZERO => Err(Error::Timeout(timeout)),
             left => Ok(left),
         }
+    }
+}
+
+impl Limit {
+    /// The same deadline, with somebody else's wish to stop.
+    #[must_use]
+    pub fn deadline(self, interrupted: &dyn Fn() -> bool) -> Deadline<'_> {
+        Deadline { limit: self, interrupted }
     }
 }
 

@@ -16,12 +16,12 @@ pub mod collect;
 pub mod deadline;
 pub mod details;
 mod error;
-#[cfg(target_os = "linux")]
-mod file_system;
 pub mod format;
 pub mod group;
 pub mod judge;
 pub mod labelled;
+#[cfg(target_os = "linux")]
+mod linux;
 pub mod name;
 pub mod owner;
 mod panic;

@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::mem;
 use std::process;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
 use std::thread;
@@ -17,6 +19,39 @@ const PACE: Duration = Duration::from_millis(100);
 
 /// How long to wait for who hands over work at the same time.
 const MOMENT: Duration = Duration::from_millis(1);
+
+/// Does `work` in a thread that ends with it, and waits for that: what it changes of its thread, as
+/// the namespaces that it is in, is nobody else's. It must look at its deadline.
+pub(crate) fn apart<T: Send>(
+    deadline: &Deadline,
+    work: impl FnOnce(&Deadline) -> Result<T, Error> + Send,
+) -> Result<T, Error> {
+    let (limit, stopped) = (deadline.limit(), AtomicBool::new(false));
+    thread::scope(|scope| {
+        let (done, result) = mpsc::channel();
+        let stopped = &stopped;
+        let work = move || {
+            let interrupted = || stopped.load(Relaxed);
+            let result = caught(|| work(&limit.deadline(&interrupted)));
+            let _ = done.send(result.and_then(|result| result));
+        };
+        thread::Builder::new()
+            .spawn_scoped(scope, work)
+            .map_err(|error| Error::system("starting a thread", error))?;
+        loop {
+            match result.recv_timeout(PACE) {
+                Ok(result) => return result,
+                // Only by Ctrl-C: the time it looks at itself.
+                Err(RecvTimeoutError::Timeout) => {
+                    stopped.fetch_or(matches!(deadline.check(), Err(Error::Interrupted)), Relaxed);
+                }
+                Err(RecvTimeoutError::Disconnected) => {
+                    return Err(Error::Internal("a thread has ended".to_owned()));
+                }
+            }
+        }
+    })
+}
 
 /// What a piece of work finds, one after the other.
 pub(crate) struct Work<T> {
@@ -144,6 +179,28 @@ mod tests {
         assert!(first.is_some());
         assert_eq!(first, second);
         assert!(matches!(hanging.next(&deadline), Ok(None)));
+    }
+
+    #[test]
+    fn work_apart_is_waited_for_and_may_fail() {
+        let deadline = Deadline::new(PATIENCE, &|| false);
+        let here = thread::current().id();
+        let there = apart(&deadline, |_| Ok(thread::current().id()));
+        assert!(there.is_ok_and(|there| there != here));
+        let panicking: Result<(), _> = apart(&deadline, |_| panic!("lost"));
+        assert!(matches!(panicking, Err(Error::Internal(cause)) if cause == "lost"));
+        let until_stopped = |deadline: &Deadline| -> Result<(), Error> {
+            apart(deadline, |deadline| {
+                loop {
+                    deadline.check()?;
+                    thread::sleep(MOMENT);
+                }
+            })
+        };
+        let soon = deadline.sooner(2 * MOMENT);
+        assert!(matches!(until_stopped(&soon), Err(Error::Timeout(_))));
+        let interrupted = Deadline::new(PATIENCE, &|| true);
+        assert!(matches!(until_stopped(&interrupted), Err(Error::Interrupted)));
     }
 
     #[test]

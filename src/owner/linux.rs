@@ -2,8 +2,6 @@
 
 mod cgroups;
 mod interfaces;
-mod look;
-mod proc_text;
 mod processes;
 mod units;
 mod users;

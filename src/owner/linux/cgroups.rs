@@ -3,8 +3,6 @@
 //! A cgroup's id is the inode number of its directory below the cgroup2 mount (`cgroups(7)`).
 
 use std::collections::{HashMap, HashSet};
-use std::fs::File;
-use std::io::{BufRead, BufReader};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,9 +12,11 @@ use rustix::io::Errno;
 
 use crate::deadline::Deadline;
 use crate::error::Error;
-use crate::file_system::is_of_type;
-use crate::owner::linux::look::{Seen, look, open_directory};
-use crate::owner::linux::units::{cgroup2_mount, short};
+use crate::linux::file_system::is_of_type;
+use crate::linux::look::{Seen, look, open_directory};
+use crate::linux::mounts::{Mount, mounts};
+use crate::linux::processes::ENTRIES;
+use crate::owner::linux::units::short;
 use crate::owner::unseen::{GONE, OUTSIDE};
 use crate::printable::printable;
 
@@ -25,9 +25,6 @@ const ROOT: u64 = 1;
 
 /// `CGROUP2_SUPER_MAGIC` in `linux/magic.h`
 const CGROUP2: rustix::fs::FsWord = 0x6367_7270;
-
-/// How much is asked for of a directory at once.
-const ENTRIES: usize = 16 * 1024;
 
 /// The names of these ids.
 pub fn names(
@@ -92,17 +89,15 @@ pub fn names(
 /// Where the cgroup2 hierarchy is mounted: `/sys/fs/cgroup`, or `unified` below it in the hybrid
 /// layout.
 fn mount(deadline: &Deadline) -> Result<PathBuf, Error> {
-    const TABLE: &str = "/proc/self/mountinfo";
-    let table = File::open(TABLE).map_err(|error| Error::system(TABLE, error))?;
     let mut closed = None;
-    for line in BufReader::new(table).split(b'\n') {
-        let line = line.map_err(|error| Error::system(TABLE, error))?;
-        let Some(mount) = cgroup2_mount(&line) else {
+    for mount in mounts()? {
+        let Mount { kind, point, .. } = mount?;
+        if kind != "cgroup2" {
             continue;
-        };
-        let file = mount.display().to_string();
-        match look(&file, deadline, || statfs(&mount))? {
-            Seen::There(fs) if is_of_type(&fs, CGROUP2) => return Ok(mount),
+        }
+        let file = point.display().to_string();
+        match look(&file, deadline, || statfs(&point))? {
+            Seen::There(fs) if is_of_type(&fs, CGROUP2) => return Ok(point),
             // Something else may be mounted over it, or over what it is in.
             Seen::There(_) | Seen::Gone(_) => {}
             Seen::Hidden(error) => closed = closed.or(Some(Error::system(file, error))),

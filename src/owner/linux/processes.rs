@@ -10,19 +10,10 @@ use rustix::io::Errno;
 
 use crate::deadline::Deadline;
 use crate::error::Error;
-use crate::owner::linux::look::{Seen, beginning, look, open_directory};
-use crate::owner::linux::proc_text::{full, inode, may_be_cut};
+use crate::linux::look::{Seen, look, open_directory};
+use crate::linux::proc_text::inode;
+use crate::linux::processes::{ENTRIES, name, other_threads, pids, sees_every_process};
 use crate::owner::process::{Process, Processes};
-use crate::printable::printable;
-
-/// How much is asked for of a directory at once.
-const ENTRIES: usize = 16 * 1024;
-
-/// Longer than any name that the kernel gives.
-const LONGEST_COMM: usize = 256;
-
-/// `PATH_MAX` in `linux/limits.h`: what is longer was not started by that name.
-const LONGEST_PATH: usize = 4096;
 
 /// How many file descriptors of threads are looked at that are most likely their process's: by 500
 /// threads with 10,000 each it would take seconds to find nothing.
@@ -139,23 +130,14 @@ impl Search<'_> {
 
     /// The directories of a process's other threads.
     fn threads(&mut self, pid: u32) -> Result<Vec<String>, Error> {
-        let path = format!("/proc/{pid}/task");
-        let ids = match look(&path, self.deadline, || stat(&path))? {
-            // One link each, besides the two of every directory.
-            Seen::There(stat) if stat.st_nlink > 3 => numbers(&path, self.deadline)?,
-            Seen::There(_) => Seen::There(Vec::new()),
-            Seen::Gone(error) => Seen::Gone(error),
-            Seen::Hidden(error) => Seen::Hidden(error),
-        };
-        let others = match ids {
-            Seen::There(ids) => ids.into_iter().filter(|id| *id != pid),
-            Seen::Gone(_) => return Ok(Vec::new()),
+        match other_threads(pid, self.deadline)? {
+            Seen::There(threads) => Ok(threads),
+            Seen::Gone(_) => Ok(Vec::new()),
             Seen::Hidden(_) => {
                 self.hidden = true;
-                return Ok(Vec::new());
+                Ok(Vec::new())
             }
-        };
-        Ok(others.map(|id| format!("{path}/{id}")).collect())
+        }
     }
 
     /// Puts the wanted sockets of a thread into `sockets`, and says how many file descriptors there
@@ -207,74 +189,6 @@ impl Search<'_> {
         }
         Ok(())
     }
-}
-
-/// Whether this is the first namespace of processes, which has all of them: its inode number is
-/// `PROC_PID_INIT_INO` in `linux/proc_ns.h`.
-fn sees_every_process(deadline: &Deadline) -> Result<bool, Error> {
-    const LINK: &str = "/proc/self/ns/pid";
-    let mut target = [MaybeUninit::uninit(); 64];
-    let target = look(LINK, deadline, || {
-        let (target, _) = readlinkat_raw(rustix::fs::CWD, LINK, &mut target)?;
-        Ok(*target == *b"pid:[4026531836]")
-    })?;
-    match target {
-        Seen::There(first) => Ok(first),
-        Seen::Gone(_) | Seen::Hidden(_) => Ok(false),
-    }
-}
-
-/// Every process there is to see, the lowest id first.
-fn pids(deadline: &Deadline) -> Result<Vec<u32>, Error> {
-    const ALL: &str = "/proc";
-    numbers(ALL, deadline)?.there(ALL)
-}
-
-/// The entries of a directory that are numbers, the lowest first.
-fn numbers(path: &str, deadline: &Deadline) -> Result<Seen<Vec<u32>>, Error> {
-    let directory = match open_directory(path, path, deadline)? {
-        Seen::There(directory) => directory,
-        Seen::Gone(error) => return Ok(Seen::Gone(error)),
-        Seen::Hidden(error) => return Ok(Seen::Hidden(error)),
-    };
-    let mut space = Vec::with_capacity(ENTRIES);
-    let mut entries = RawDir::new(&directory, space.spare_capacity_mut());
-    let mut numbers = Vec::new();
-    while let Some(entry) = entries.next() {
-        deadline.check()?;
-        let entry = match entry {
-            Err(Errno::INTR) => continue,
-            entry => match Seen::of(path, entry)? {
-                Seen::There(entry) => entry,
-                Seen::Gone(error) => return Ok(Seen::Gone(error)),
-                Seen::Hidden(error) => return Ok(Seen::Hidden(error)),
-            },
-        };
-        let number: Option<u32> =
-            entry.file_name().to_str().ok().and_then(|name| name.parse().ok());
-        numbers.extend(number);
-    }
-    numbers.sort_unstable();
-    Ok(Seen::There(numbers))
-}
-
-/// The name of a process, of which this thread is still there.
-fn name(pid: u32, thread: &str, deadline: &Deadline) -> Result<Seen<String>, Error> {
-    let mut room = [0; LONGEST_COMM];
-    let comm = match beginning(&format!("/proc/{pid}/comm"), &mut room, deadline)? {
-        Seen::There(comm) => comm.strip_suffix(b"\n").unwrap_or(comm),
-        Seen::Gone(error) => return Ok(Seen::Gone(error)),
-        Seen::Hidden(error) => return Ok(Seen::Hidden(error)),
-    };
-    if !may_be_cut(comm) {
-        return Ok(Seen::There(printable(comm.trim_ascii_end())));
-    }
-    let mut room = [0; LONGEST_PATH];
-    Ok(match beginning(&format!("{thread}/cmdline"), &mut room, deadline)? {
-        Seen::There(cmdline) => Seen::There(printable(full(comm, cmdline).trim_ascii_end())),
-        Seen::Gone(error) => Seen::Gone(error),
-        Seen::Hidden(error) => Seen::Hidden(error),
-    })
 }
 
 /// Puts the wanted sockets in a table of file descriptors into `sockets`, and says how many

@@ -1,36 +1,6 @@
 //! The names of cgroups' paths: systemd units, containers and pods. Pure functions over text.
 
-use std::path::PathBuf;
-
 use crate::printable::printable;
-
-/// The mount point of a line of `mountinfo` (`proc_pid_mountinfo(5)`), if it is of type cgroup2.
-pub fn cgroup2_mount(line: &[u8]) -> Option<PathBuf> {
-    use std::os::unix::ffi::OsStringExt;
-    let line = str::from_utf8(line).ok()?;
-    let (before, after) = line.split_once(" - ")?;
-    if after.split(' ').next() != Some("cgroup2") {
-        return None;
-    }
-    let escaped = before.split(' ').nth(4)?.as_bytes();
-    // Blanks and the like are written in octal.
-    let mut path = Vec::with_capacity(escaped.len());
-    let mut rest = escaped;
-    while let Some((first, others)) = rest.split_first() {
-        let octal = others.get(..3).and_then(|digits| str::from_utf8(digits).ok());
-        match octal.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
-            Some(byte) if *first == b'\\' => {
-                path.push(byte);
-                rest = others.get(3..).unwrap_or(&[]);
-            }
-            _ => {
-                path.push(*first);
-                rest = others;
-            }
-        }
-    }
-    Some(PathBuf::from(std::ffi::OsString::from_vec(path)))
-}
 
 /// The short name of a cgroup's path: of the innermost pod, container or unit, else the path. What a
 /// guest has goes by the guest's name too: it may have the units that its host has.
@@ -233,24 +203,5 @@ mod tests {
         assert_eq!(short(&format!("/crio-{id}.scope")), "cri-o:0123456789ab");
         assert_eq!(short(&format!("/libpod_parent-{id}")), "podman:0123456789ab");
         assert_eq!(short("//a//b/"), "/a/b");
-    }
-
-    #[test]
-    fn the_cgroup2_mount_is_found_in_pure_and_hybrid_layouts() {
-        let mount = |line: &str| cgroup2_mount(line.as_bytes());
-        assert_eq!(
-            mount("30 24 0:26 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw"),
-            Some(PathBuf::from("/sys/fs/cgroup"))
-        );
-        assert_eq!(
-            mount(r"31 24 0:27 / /a\040b/unified rw - cgroup2 cgroup rw"),
-            Some(PathBuf::from("/a b/unified"))
-        );
-        assert_eq!(mount("30 24 0:26 / /sys/fs/cgroup rw - tmpfs cgroup2 rw"), None);
-        // Digits alone are no blank.
-        assert_eq!(
-            mount(r"31 24 0:27 / /a040\134b\9 rw - cgroup2 cgroup rw"),
-            Some(PathBuf::from(r"/a040\b\9"))
-        );
     }
 }

@@ -12,7 +12,7 @@ use rustix::io::{Errno, read as read_file};
 use crate::collect::Collector;
 use crate::deadline::Deadline;
 use crate::error::Error;
-use crate::file_system::is_of_type;
+use crate::linux::file_system::is_of_type;
 use crate::name::Named;
 use crate::selection::{Ports, Selection};
 use crate::source::linux::proc_table::{Lines, Row};

@@ -32,6 +32,15 @@ impl<T> Seen<T> {
         }
     }
 
+    /// The same of something that follows from what is there.
+    pub fn map<U>(self, follows: impl FnOnce(T) -> U) -> Seen<U> {
+        match self {
+            Self::There(there) => Seen::There(follows(there)),
+            Self::Gone(error) => Seen::Gone(error),
+            Self::Hidden(error) => Seen::Hidden(error),
+        }
+    }
+
     /// What is there: with this file it is an error that there is nothing.
     pub fn there(self, file: &str) -> Result<T, Error> {
         match self {

@@ -1,0 +1,7 @@
+//! Linux: what both sources and owners are read by.
+
+pub(crate) mod file_system;
+pub(crate) mod look;
+pub(crate) mod mounts;
+pub(crate) mod proc_text;
+pub(crate) mod processes;

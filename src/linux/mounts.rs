@@ -1,0 +1,104 @@
+//! The table of mounts (`proc_pid_mountinfo(5)`).
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
+
+use crate::error::Error;
+
+/// What is mounted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mount {
+    /// What of the file system is mounted: a directory in it, of nsfs a namespace as in
+    /// `net:[4026531833]`.
+    pub root: PathBuf,
+    /// Where.
+    pub point: PathBuf,
+    /// The type of the file system.
+    pub kind: String,
+    /// Its options.
+    pub options: String,
+}
+
+impl Mount {
+    /// What a line of the table says; `None` for one that says nothing.
+    pub fn of(line: &[u8]) -> Option<Self> {
+        let line = str::from_utf8(line).ok()?;
+        let (before, after) = line.split_once(" - ")?;
+        let mut before = before.split(' ').skip(3);
+        let (root, point) = (path(before.next()?), path(before.next()?));
+        let mut after = after.split(' ');
+        let kind = after.next()?.to_owned();
+        // Between them is the source.
+        let options = after.nth(1).unwrap_or_default().to_owned();
+        Some(Self { root, point, kind, options })
+    }
+}
+
+/// A path in which blanks and the like are written in octal.
+fn path(escaped: &str) -> PathBuf {
+    let mut path = Vec::with_capacity(escaped.len());
+    let mut rest = escaped.as_bytes();
+    while let Some((first, others)) = rest.split_first() {
+        let octal = others.get(..3).and_then(|digits| str::from_utf8(digits).ok());
+        match octal.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
+            Some(byte) if *first == b'\\' => {
+                path.push(byte);
+                rest = others.get(3..).unwrap_or(&[]);
+            }
+            _ => {
+                path.push(*first);
+                rest = others;
+            }
+        }
+    }
+    OsString::from_vec(path).into()
+}
+
+/// Everything that this process sees mounted, in the order of the table.
+pub fn mounts() -> Result<impl Iterator<Item = Result<Mount, Error>>, Error> {
+    const TABLE: &str = "/proc/self/mountinfo";
+    let failed = |error| Error::system(TABLE, error);
+    let lines = BufReader::new(File::open(TABLE).map_err(failed)?).split(b'\n');
+    Ok(lines.filter_map(move |line| match line {
+        Ok(line) => Mount::of(&line).map(Ok),
+        Err(error) => Some(Err(failed(error))),
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_says_what_is_mounted_where() {
+        let mount = |line: &str| Mount::of(line.as_bytes());
+        let expected = |root: &str, point: &str, kind: &str, options: &str| {
+            let (kind, options) = (kind.to_owned(), options.to_owned());
+            Some(Mount { root: root.into(), point: point.into(), kind, options })
+        };
+        assert_eq!(
+            mount("30 24 0:26 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,x"),
+            expected("/", "/sys/fs/cgroup", "cgroup2", "rw,x")
+        );
+        assert_eq!(
+            mount("43 42 0:4 net:[4026532177] /run/netns/blue rw shared:2 - nsfs nsfs rw"),
+            expected("net:[4026532177]", "/run/netns/blue", "nsfs", "rw")
+        );
+        assert_eq!(
+            mount(r"31 24 0:27 / /a\040b/unified rw - cgroup2 cgroup rw"),
+            expected("/", "/a b/unified", "cgroup2", "rw")
+        );
+        // Digits alone are no blank.
+        assert_eq!(
+            mount(r"31 24 0:27 / /a040\134b\9 rw - cgroup2 cgroup rw"),
+            expected("/", r"/a040\b\9", "cgroup2", "rw")
+        );
+        assert_eq!(mount("30 24 0:26 / /x rw - tmpfs"), expected("/", "/x", "tmpfs", ""));
+        for line in ["", "30 24 0:26 / /x rw", "30 24 0:26 / - tmpfs", "\u{0}"] {
+            assert_eq!(mount(line), None, "{line}");
+        }
+    }
+}
