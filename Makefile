@@ -63,7 +63,7 @@ $(CARGO_FUZZ):
 # The files that decide; MUTANTS=src/range.rs is one of them.
 MUTANTS ?= src/address.rs src/range.rs src/judge.rs src/judge/*.rs src/report.rs src/cli/reader.rs \
 	src/group.rs src/collect/counts.rs src/selection.rs src/selection/*.rs src/source/summary.rs \
-	src/source/linux/inet_diag.rs src/source/linux/proc_table.rs src/owner/linux/units.rs
+	src/source/linux/inet_diag.rs src/source/linux/proc_table.rs src/linux/units.rs src/linux/mounts.rs
 CARGO_MUTANTS := target/tools/bin/cargo-mutants
 
 .PHONY: mutants

@@ -4,6 +4,8 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::net::{IpAddr, SocketAddr};
 
+use crate::vocabulary::Net;
+
 /// An address, an IPv4-mapped one as its IPv4 address. A link-local one names another host on every
 /// link, so the interface belongs to it where the source tells it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -11,6 +13,8 @@ pub struct Address {
     ip: IpAddr,
     // 0: none, or not told.
     interface: u32,
+    // Numbers of interfaces are those of a network namespace: of what has none it does not matter.
+    net: Net,
 }
 
 impl Address {
@@ -18,10 +22,17 @@ impl Address {
     #[inline]
     #[must_use]
     pub fn of(end: SocketAddr) -> Self {
+        Self::within(end, Net::OWN)
+    }
+
+    /// The same of an end in a network namespace.
+    #[inline]
+    #[must_use]
+    pub fn within(end: SocketAddr, net: Net) -> Self {
         match end {
             // Multicast groups are not among them: ff02::fb is the same service on every link.
-            SocketAddr::V6(end) if end.ip().is_unicast_link_local() => {
-                Self { ip: IpAddr::V6(*end.ip()), interface: end.scope_id() }
+            SocketAddr::V6(end) if end.ip().is_unicast_link_local() && end.scope_id() != 0 => {
+                Self { ip: IpAddr::V6(*end.ip()), interface: end.scope_id(), net }
             }
             SocketAddr::V4(_) | SocketAddr::V6(_) => Self::from(end.ip()),
         }
@@ -33,10 +44,10 @@ impl Address {
         self.ip
     }
 
-    /// The index of the interface.
+    /// The index of the interface, in its network namespace.
     #[must_use]
-    pub fn interface(self) -> Option<u32> {
-        (self.interface != 0).then_some(self.interface)
+    pub fn interface(self) -> Option<(Net, u32)> {
+        (self.interface != 0).then_some((self.net, self.interface))
     }
 }
 
@@ -44,7 +55,7 @@ impl Address {
 impl From<IpAddr> for Address {
     #[inline]
     fn from(ip: IpAddr) -> Self {
-        Self { ip: ip.to_canonical(), interface: 0 }
+        Self { ip: ip.to_canonical(), interface: 0, net: Net::OWN }
     }
 }
 
@@ -55,7 +66,8 @@ impl Hash for Address {
             IpAddr::V4(ip) => state.write_u32(ip.to_bits()),
             IpAddr::V6(ip) => state.write_u128(ip.to_bits()),
         }
-        if let Some(interface) = self.interface() {
+        if let Some((net, interface)) = self.interface() {
+            net.hash(state);
             state.write_u32(interface);
         }
     }
@@ -66,7 +78,7 @@ impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.interface() {
             None => self.ip.fmt(f),
-            Some(interface) => write!(f, "{}%{interface}", self.ip),
+            Some((_, interface)) => write!(f, "{}%{interface}", self.ip),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::group::GroupBy;
 use crate::judge::state::NoMatch;
 use crate::judge::threshold::Thresholds;
+use crate::netns::Netns;
 use crate::selection::Selection;
 use crate::vocabulary::SourceName;
 
@@ -31,6 +32,8 @@ pub struct Question {
     pub group_by: GroupBy,
     /// Whether expected groups without connections count as 0.
     pub zero: bool,
+    /// The network namespaces that are looked at; this thread's own where none is named.
+    pub netns: Vec<Netns>,
     /// The source that must answer; `None` for the best one that does.
     pub source: Option<SourceName>,
     /// The deadline of the whole run.
@@ -43,6 +46,7 @@ impl Default for Question {
             selection: Selection::default(),
             group_by: GroupBy::default(),
             zero: false,
+            netns: Vec::new(),
             source: None,
             timeout: TIMEOUT,
         }

@@ -5,6 +5,6 @@ pub mod counts;
 pub mod details;
 pub mod ports;
 
-pub use collector::Collector;
+pub use collector::{Collector, Within};
 
 mod collector;

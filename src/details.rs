@@ -3,10 +3,11 @@
 use std::cmp::Reverse;
 use std::collections::HashMap;
 
-use crate::address::Address;
 use crate::collect::details::{Destination, Owners, Parts};
 use crate::group::Group;
 use crate::owner::Names;
+use crate::selection::Ports;
+use crate::vocabulary::Net;
 
 /// How many rows a table has at most.
 pub const ROWS: usize = 10;
@@ -33,6 +34,8 @@ pub struct Owner {
     pub unit: String,
     /// The user.
     pub user: String,
+    /// The network namespace, where there are several.
+    pub netns: Option<String>,
 }
 
 /// Connections with one peer.
@@ -40,12 +43,12 @@ pub struct Owner {
 pub struct Peer {
     /// Their number.
     pub count: u64,
-    /// The remote address.
-    pub address: Address,
-    /// As it is shown: a link-local one with the name of its interface.
+    /// Where they lead.
+    pub destination: Destination,
+    /// The remote address as it is shown: a link-local one with the name of its interface.
     pub shown: String,
-    /// The remote port, where they go out from here.
-    pub port: Option<u16>,
+    /// The network namespace, where there are several.
+    pub netns: Option<String>,
     /// How many ephemeral ports of one local address are in use towards that address and port, by
     /// connections in whatever state, and how many there are.
     pub ports: Option<(u64, u64)>,
@@ -59,18 +62,18 @@ impl Detail {
     }
 
     /// Where the connections lead that go out from here, as far as it is shown.
-    pub fn destinations(&self) -> impl Iterator<Item = (Address, u16)> {
+    pub fn destinations(&self) -> impl Iterator<Item = Destination> {
         let shown = self.peers.iter().take(ROWS);
-        shown.filter_map(|peer| Some((peer.address, peer.port?)))
+        shown.map(|peer| peer.destination).filter(|destination| destination.port.is_some())
     }
 
-    /// Fills in how many of `all` ephemeral ports are in use towards each destination.
-    pub fn fill_in(&mut self, used: &HashMap<(Address, u16), u64>, all: u64) {
+    /// Fills in how many ephemeral ports are in use towards each destination, of those that its
+    /// network namespace has.
+    pub fn fill_in(&mut self, used: &HashMap<Destination, u64>, all: &HashMap<Net, Ports>) {
         for peer in self.peers.iter_mut().take(ROWS) {
-            peer.ports = peer.port.map(|port| {
-                let used = used.get(&(peer.address, port)).copied().unwrap_or(0);
-                (used, all)
-            });
+            let Destination { port, net, .. } = peer.destination;
+            let used = used.get(&peer.destination).copied().unwrap_or(0);
+            peer.ports = port.and(all.get(&net)).map(|all| (used, all.count()));
         }
     }
 }
@@ -78,28 +81,35 @@ impl Detail {
 /// The groups of owners and peers of all these connections.
 pub fn groups(parts: &[Parts]) -> impl Iterator<Item = Group> {
     let owners = parts.iter().flat_map(|parts| parts.owners.keys());
-    let owners = owners.flat_map(|owners| [owners.process, owners.unit, owners.user]).flatten();
+    let owners = owners.flat_map(|owners| {
+        [owners.process, owners.unit, owners.user, Some(Group::Net(owners.net))]
+    });
     let peers = parts.iter().flat_map(|parts| parts.peers.keys());
-    owners.chain(peers.map(|(address, _)| Group::Address(*address)))
+    owners.flatten().chain(peers.map(|destination| Group::Address(destination.address)))
 }
 
 fn owners(counts: HashMap<Owners, u64>, names: &Names) -> Vec<Owner> {
-    let mut rows: HashMap<[String; 3], u64> = HashMap::new();
+    let mut rows: HashMap<_, u64> = HashMap::new();
     for (owners, count) in counts {
         if let Some(row) = row(owners, names) {
-            *rows.entry(row).or_insert(0) += count;
+            *rows.entry((row, netns(owners.net, names))).or_insert(0) += count;
         }
     }
     let mut rows: Vec<_> = rows.into_iter().collect();
     rows.sort_unstable_by(|(a, m), (b, n)| (Reverse(m), a).cmp(&(Reverse(n), b)));
-    let owner =
-        |([process, unit, user], count): ([String; 3], u64)| Owner { count, process, unit, user };
+    let owner = |(([process, unit, user], netns), count): (([String; 3], _), u64)| Owner {
+        count,
+        process,
+        unit,
+        user,
+        netns,
+    };
     rows.into_iter().map(owner).collect()
 }
 
 /// Process, unit and user of an owner; `None` where nothing is known.
 fn row(owners: Owners, names: &Names) -> Option<[String; 3]> {
-    let Owners { process, unit, user } = owners;
+    let Owners { process, unit, user, net: _ } = owners;
     process.or(unit).or(user)?;
     let unit = unit.filter(|unit| names.knows_units() || *unit == Group::Cgroup(None));
     let cell = |group: Option<Group>| group.map_or_else(|| "-".to_owned(), |g| names.label(g));
@@ -107,11 +117,17 @@ fn row(owners: Owners, names: &Names) -> Option<[String; 3]> {
 }
 
 fn peers(counts: HashMap<Destination, u64>, names: &Names) -> Vec<Peer> {
-    let peer = |((address, port), count)| {
-        let shown = names.label(Group::Address(address));
-        Peer { count, address, shown, port, ports: None }
+    let peer = |(destination, count): (Destination, u64)| {
+        let shown = names.label(Group::Address(destination.address));
+        let netns = netns(destination.net, names);
+        Peer { count, destination, shown, netns, ports: None }
     };
     let mut peers: Vec<_> = counts.into_iter().map(peer).collect();
-    peers.sort_unstable_by_key(|peer| (Reverse(peer.count), peer.address, peer.port));
+    peers.sort_unstable_by_key(|peer| (Reverse(peer.count), peer.destination));
     peers
+}
+
+/// What a network namespace is called, where that was looked up.
+fn netns(net: Net, names: &Names) -> Option<String> {
+    names.namespace(net).map(|name| name.to_string())
 }

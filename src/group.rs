@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::name::{Named, named_enum};
 use crate::selection::Selection;
 use crate::socket::Socket;
-use crate::vocabulary::{ConnectionStatus, ConnectionType};
+use crate::vocabulary::{ConnectionStatus, ConnectionType, Net};
 
 named_enum! {
     /// A kind of groups.
@@ -37,6 +37,8 @@ named_enum! {
         Unit = "unit",
         /// The process that has the socket.
         Process = "process",
+        /// The network namespace that the socket is in.
+        Netns = "netns",
     }
 }
 
@@ -70,6 +72,12 @@ impl End {
             Self::Remote => socket.remote(),
         }
     }
+
+    /// The address alone.
+    #[inline]
+    pub fn address(self, socket: &impl Socket) -> Result<Address, Error> {
+        Ok(Address::within(self.of(socket)?, socket.netns()))
+    }
 }
 
 impl GroupBy {
@@ -82,16 +90,19 @@ impl GroupBy {
             Self::Status => Kind::Fixed(|_, status| Group::Status(status)),
             Self::LocalPort => Kind::Port(End::Local),
             Self::RemotePort => Kind::Port(End::Remote),
-            Self::LocalAddress | Self::RemoteAddress | Self::User | Self::Unit | Self::Process => {
-                Kind::Open
-            }
+            Self::LocalAddress
+            | Self::RemoteAddress
+            | Self::User
+            | Self::Unit
+            | Self::Process
+            | Self::Netns => Kind::Open,
         }
     }
 
     /// The group of a socket.
     #[inline]
     pub fn group(self, socket: &impl Socket) -> Result<Group, Error> {
-        let address = |end: End| Ok(Group::Address(Address::of(end.of(socket)?)));
+        let address = |end: End| Ok(Group::Address(end.address(socket)?));
         let port = |end: End| Ok(Group::Port(end.of(socket)?.port()));
         match self {
             Self::TypeStatus => Ok(Group::TypeStatus(socket.connection_type(), socket.status())),
@@ -104,6 +115,7 @@ impl GroupBy {
             Self::User => Ok(Group::User(socket.uid()?)),
             Self::Unit => Ok(Group::Cgroup(socket.cgroup()?)),
             Self::Process => Ok(Group::Inode(socket.inode()?)),
+            Self::Netns => Ok(Group::Net(socket.netns())),
         }
     }
 
@@ -114,11 +126,11 @@ impl GroupBy {
     }
 
     /// Whether several groups can be one to a person: the sockets of a process, the cgroups of a
-    /// unit, the ids of a user.
+    /// unit, the ids of a user, the namespaces of a container.
     #[must_use]
     pub const fn is_merged(self) -> bool {
         match self {
-            Self::User | Self::Unit | Self::Process => true,
+            Self::User | Self::Unit | Self::Process | Self::Netns => true,
             Self::TypeStatus
             | Self::Type
             | Self::Status
@@ -166,6 +178,8 @@ pub enum Group {
     Cgroup(Option<u64>),
     /// Of one inode number; 0 of no process.
     Inode(u64),
+    /// In one network namespace.
+    Net(Net),
 }
 
 /// What is looked up to name a group.
@@ -179,6 +193,8 @@ pub enum Id {
     Inode(u64),
     /// The interface that a link-local address is behind.
     Interface(Address),
+    /// A network namespace.
+    Net(Net),
 }
 
 impl Group {
@@ -190,6 +206,7 @@ impl Group {
             Self::Cgroup(Some(id)) => Some(Id::Cgroup(id)),
             Self::Inode(inode @ 1..) => Some(Id::Inode(inode)),
             Self::Address(address) => address.interface().map(|_| Id::Interface(address)),
+            Self::Net(net) => Some(Id::Net(net)),
             Self::User(None)
             | Self::Cgroup(None)
             | Self::Inode(0)
@@ -214,6 +231,7 @@ impl Hash for Group {
             Self::User(id) => id.hash(state),
             Self::Cgroup(id) => id.hash(state),
             Self::Inode(inode) => state.write_u64(*inode),
+            Self::Net(net) => net.hash(state),
         }
     }
 }
@@ -231,6 +249,7 @@ impl fmt::Display for Group {
             Self::User(Some(id)) => id.fmt(f),
             Self::Cgroup(Some(id)) | Self::Inode(id @ 1..) => id.fmt(f),
             Self::User(None) | Self::Cgroup(None) | Self::Inode(0) => f.write_str(KERNEL),
+            Self::Net(Net(number)) => number.fmt(f),
         }
     }
 }
@@ -243,7 +262,7 @@ mod tests {
     use crate::selection::Choice;
     use crate::socket::made::Made;
 
-    const KINDS: [(GroupBy, &str, bool, bool); 10] = [
+    const KINDS: [(GroupBy, &str, bool, bool); 11] = [
         (GroupBy::TypeStatus, "tcp6_CLOSE_WAIT", true, false),
         (GroupBy::Type, "tcp6", true, false),
         (GroupBy::Status, "CLOSE_WAIT", true, false),
@@ -254,6 +273,7 @@ mod tests {
         (GroupBy::User, "33", false, true),
         (GroupBy::Unit, "7", false, true),
         (GroupBy::Process, "4711", false, true),
+        (GroupBy::Netns, "0", false, true),
     ];
 
     #[test]
@@ -318,6 +338,7 @@ mod tests {
             users.to_vec(),
             units.to_vec(),
             inodes.to_vec(),
+            vec![Group::Net(Net(1)), Group::Net(Net(2))],
             statuses.collect(),
             types.collect(),
             both.collect(),

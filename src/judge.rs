@@ -38,20 +38,23 @@ pub struct Judged {
 type Between = (u64, u64);
 
 impl Limits {
-    /// Judges every group, and what thresholds name and nobody found: that has no connections.
+    /// Judges every group, and what thresholds name and nobody found: that has no connections. Where
+    /// there are namespaces that nobody could look into, there may be `more` of everything.
     #[must_use]
-    pub fn judge(&self, groups: Vec<Labelled>) -> Vec<Judged> {
+    pub fn judge(&self, groups: Vec<Labelled>, more: bool) -> Vec<Judged> {
         let hidden = groups.iter().filter(|group| group.hidden).map(|group| group.count).sum();
-        let unfound = self.unfound(&groups, hidden);
+        let unfound = self.unfound(&groups, hidden, more);
         let mut judged: Vec<Judged> =
-            groups.into_iter().map(|group| self.found(group, hidden)).collect();
+            groups.into_iter().map(|group| self.found(group, hidden, more)).collect();
         judged.extend(unfound);
         judged
     }
 
-    fn found(&self, group: Labelled, hidden: u64) -> Judged {
+    fn found(&self, group: Labelled, hidden: u64, more: bool) -> Judged {
         let count = group.count;
-        let state = |between| self.state(between, |ranges| ranges.of(&group));
+        // What is in a namespace that was looked into is known.
+        let more = more && !matches!(group.group, Some(Group::Net(_)));
+        let state = |between| self.state(between, more, |ranges| ranges.of(&group));
         let most = if self.may_be_more(&group) { count + hidden } else { count };
         let state = match state((count, most)) {
             // Several owners may be behind it, each with a part.
@@ -73,7 +76,7 @@ impl Limits {
     }
 
     /// What keys name and nobody found, as far as that is not fine.
-    fn unfound(&self, groups: &[Labelled], hidden: u64) -> Vec<Judged> {
+    fn unfound(&self, groups: &[Labelled], hidden: u64, more: bool) -> Vec<Judged> {
         let mut judged: Vec<Judged> = Vec::new();
         let mut seen: Vec<&Key> = Vec::new();
         for key in self.keys() {
@@ -84,9 +87,11 @@ impl Limits {
             let best = groups.iter().filter_map(|group| key.specificity(group)).max();
             let group = key.group();
             let state = |between| match key {
-                Key::Type(_) | Key::Status(_) => self.state(between, |ranges| ranges.of_key(key)),
+                Key::Type(_) | Key::Status(_) => {
+                    self.state(between, more, |ranges| ranges.of_key(key))
+                }
                 Key::Total | Key::Group(_) | Key::LinkLocal(_) | Key::User(..) | Key::Owner(_) => {
-                    self.state(between, |ranges| ranges.of(&group))
+                    self.state(between, more, |ranges| ranges.of(&group))
                 }
             };
             let hidden = key.untold(groups, hidden);
@@ -108,9 +113,9 @@ impl Limits {
 
     /// Judges the sum, where a threshold asks for it.
     #[must_use]
-    pub fn judge_total(&self, total: u64) -> Option<State> {
+    pub fn judge_total(&self, total: u64, more: bool) -> Option<State> {
         let asked = self.keys().any(|key| *key == Key::Total);
-        asked.then(|| self.state((total, total), |ranges| ranges.of_key(&Key::Total)))
+        asked.then(|| self.state((total, total), more, |ranges| ranges.of_key(&Key::Total)))
     }
 
     fn keys(&self) -> impl Iterator<Item = &Key> {
@@ -118,10 +123,12 @@ impl Limits {
     }
 
     /// The state of a number that lies between two others: an alert where it is certain, else
-    /// whether there may be one.
+    /// whether there may be one. Where there may be `more` that nobody could see, what was seen
+    /// counts, but that it is too little is not certain.
     fn state<'a>(
         &'a self,
         (low, high): Between,
+        more: bool,
         range: impl Fn(&'a Ranges) -> Option<&'a Range>,
     ) -> State {
         // Ranges compare 64-bit floats, as the reference and the C plugins do.
@@ -129,7 +136,16 @@ impl Limits {
         let between = (low as f64, high as f64);
         let verdict = |ranges: &'a Option<Ranges>| {
             let range = ranges.as_ref().and_then(&range);
-            range.map_or(Verdict::Fine, |range| range.between(between.0, between.1))
+            range.map_or(Verdict::Fine, |range| {
+                let (low, high) = between;
+                match range.between(low, high) {
+                    Verdict::Left if more => match range.between(low, f64::INFINITY) {
+                        Verdict::Left => Verdict::Left,
+                        Verdict::Fine | Verdict::Unclear => Verdict::Unclear,
+                    },
+                    verdict => verdict,
+                }
+            })
         };
         match (verdict(&self.critical), verdict(&self.warning)) {
             (Verdict::Left, _) => State::Critical,
@@ -148,7 +164,7 @@ mod tests {
     use crate::group::GroupBy;
     use crate::judge::threshold::{Place, Thresholds};
     use crate::selection::Selection;
-    use crate::vocabulary::{ConnectionStatus, ConnectionType};
+    use crate::vocabulary::{ConnectionStatus, ConnectionType, Net};
 
     fn limits(by: GroupBy, critical: &str, warning: &str) -> Limits {
         let selection = &Selection::default();
@@ -169,7 +185,7 @@ mod tests {
         warning: &str,
         groups: Vec<Labelled>,
     ) -> Vec<(String, u64, u64, State)> {
-        let judged = limits(by, critical, warning).judge(groups).into_iter();
+        let judged = limits(by, critical, warning).judge(groups, false).into_iter();
         judged.map(|group| (group.label, group.count, group.most, group.state)).collect()
     }
 
@@ -237,7 +253,7 @@ mod tests {
     #[test]
     fn the_total_is_judged_where_a_key_asks_for_it() {
         let total = |critical, warning, total| {
-            limits(GroupBy::Status, critical, warning).judge_total(total)
+            limits(GroupBy::Status, critical, warning).judge_total(total, false)
         };
         assert_eq!(total("5", "5", 6), None);
         assert_eq!(total("LISTEN=5", "", 6), None);
@@ -406,5 +422,42 @@ mod tests {
             let judged = judged(GroupBy::RemoteAddress, critical, "", untold());
             assert_eq!(judged.get(2), unfound.as_ref(), "{critical}");
         }
+    }
+
+    #[test]
+    fn what_is_too_little_is_not_certain_where_something_was_not_seen() {
+        let more = |by, critical, warning, group| {
+            limits(by, critical, warning).judge(vec![group], true).pop().map(|judged| judged.state)
+        };
+        let port = |critical, warning| {
+            more(GroupBy::LocalPort, critical, warning, group(Group::Port(80), 5))
+        };
+        for (critical, warning, state) in [
+            ("5", "", Ok),
+            ("4", "", Critical),
+            ("", "4", Warning),
+            ("5:", "", Ok),
+            ("6:", "", Unknown),
+            ("", "6:", Unknown),
+            ("6:", "4", Warning),
+            ("6:8", "", Unknown),
+            ("3:4", "", Critical),
+            ("@5:6", "", Unknown),
+            ("@0:4", "", Ok),
+            ("443=1:", "", Unknown),
+        ] {
+            assert_eq!(port(critical, warning), Some(state), "-c {critical} -w {warning}");
+        }
+        // What is in a namespace that was looked into is known.
+        let web = |critical| {
+            let web = Labelled::owned(Group::Net(Net(1)), "web", 5, &[], &[]);
+            more(GroupBy::Netns, critical, "", web)
+        };
+        for (critical, state) in [("6:", Critical), ("web=6:", Critical), ("db=1:", Unknown)] {
+            assert_eq!(web(critical), Some(state), "{critical}");
+        }
+        let total = |critical| limits(GroupBy::Status, critical, "").judge_total(5, true);
+        assert_eq!(total("total=6:"), Some(Unknown));
+        assert_eq!(total("total=4"), Some(Critical));
     }
 }

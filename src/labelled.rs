@@ -31,7 +31,7 @@ impl Labelled {
         match group.id() {
             Some(Id::User(id)) => users.push(id),
             Some(Id::Inode(inode)) => holders.push(names.processes(inode)),
-            Some(Id::Cgroup(_) | Id::Interface(_)) | None => {}
+            Some(Id::Cgroup(_) | Id::Interface(_) | Id::Net(_)) | None => {}
         }
         let (label, hidden) = (names.label(group), names.is_hidden(group));
         Self { group: Some(group), label, count, hidden, users, holders }

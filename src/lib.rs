@@ -23,6 +23,8 @@ pub mod labelled;
 #[cfg(target_os = "linux")]
 mod linux;
 pub mod name;
+pub mod namespaces;
+pub mod netns;
 pub mod owner;
 mod panic;
 mod printable;

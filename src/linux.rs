@@ -5,3 +5,4 @@ pub(crate) mod look;
 pub(crate) mod mounts;
 pub(crate) mod proc_text;
 pub(crate) mod processes;
+pub(crate) mod units;

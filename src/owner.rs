@@ -17,7 +17,9 @@ use crate::address::Address;
 use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::group::{Group, Id};
+use crate::namespaces::{Namespaces, View};
 use crate::owner::unseen::{NONE, OTHERS, OUTSIDE};
+use crate::vocabulary::Net;
 
 #[cfg(target_os = "linux")]
 use linux as system;
@@ -36,7 +38,8 @@ pub struct Names {
     unknown: HashSet<u32>,
     units: HashMap<u64, Arc<str>>,
     processes: HashMap<u64, Processes>,
-    interfaces: HashMap<u32, Arc<str>>,
+    interfaces: HashMap<(Net, u32), Arc<str>>,
+    namespaces: HashMap<Net, Arc<str>>,
     // Whether there are processes whose sockets cannot be seen.
     hidden: bool,
 }
@@ -47,17 +50,19 @@ impl Names {
     pub fn look_up(
         groups: impl Iterator<Item = Group>,
         lenient: bool,
+        namespaces: &Namespaces,
         deadline: &Deadline,
     ) -> Result<Self, Error> {
         let mut names = Self::default();
         let (mut users, mut units, mut inodes) = (HashSet::new(), HashSet::new(), HashSet::new());
-        let mut interfaces = HashSet::new();
+        let (mut interfaces, mut nets) = (HashSet::new(), HashSet::new());
         for id in groups.filter_map(Group::id) {
             match id {
                 Id::User(id) => drop(users.insert(id)),
                 Id::Cgroup(id) => drop(units.insert(id)),
                 Id::Inode(inode) => drop(inodes.insert(inode)),
                 Id::Interface(address) => interfaces.extend(address.interface()),
+                Id::Net(net) => drop(nets.insert(net)),
             }
         }
         if !users.is_empty() {
@@ -71,7 +76,10 @@ impl Names {
             }
         }
         if !interfaces.is_empty() {
-            names.interfaces = system::interfaces(interfaces);
+            names.interfaces = interface_names(&interfaces, namespaces, deadline)?;
+        }
+        if !nets.is_empty() {
+            names.namespaces = namespaces.names(&nets, deadline)?;
         }
         if !inodes.is_empty() {
             (names.processes, names.hidden) = system::processes(&inodes, deadline)?;
@@ -103,6 +111,12 @@ impl Names {
         self.interfaces.get(&address.interface()?).cloned()
     }
 
+    /// What people call a network namespace.
+    #[must_use]
+    pub fn namespace(&self, net: Net) -> Option<Arc<str>> {
+        self.namespaces.get(&net).cloned()
+    }
+
     /// The processes that have the socket of an inode number; empty where none can be seen.
     #[must_use]
     pub fn processes(&self, inode: u64) -> Processes {
@@ -116,7 +130,7 @@ impl Names {
             Some(Id::Inode(inode)) => self.hidden && self.processes(inode).is_empty(),
             Some(Id::Cgroup(id)) => self.units.get(&id).is_some_and(|unit| &**unit == OUTSIDE),
             Some(Id::User(id)) => self.unknown.contains(&id),
-            Some(Id::Interface(_)) | None => false,
+            Some(Id::Interface(_) | Id::Net(_)) | None => false,
         }
     }
 
@@ -133,8 +147,28 @@ impl Names {
             Some(Id::Interface(address)) => {
                 self.interface(address).map(|name| format!("{}%{name}", address.ip()))
             }
+            Some(Id::Net(net)) => self.namespace(net).map(|name| name.to_string()),
             None => None,
         };
         name.unwrap_or_else(|| group.to_string())
     }
+}
+
+/// The names of interfaces, each in its network namespace. Only who is in one is told them.
+fn interface_names(
+    interfaces: &HashSet<(Net, u32)>,
+    namespaces: &Namespaces,
+    deadline: &Deadline,
+) -> Result<HashMap<(Net, u32), Arc<str>>, Error> {
+    let mut names = HashMap::new();
+    let wanted = |net| interfaces.iter().any(|(of, _)| *of == net);
+    namespaces.visit(false, &wanted, deadline, &mut |net, view, _| {
+        if *view == View::Inside {
+            let indices = interfaces.iter().filter(|(of, _)| *of == net).map(|(_, index)| *index);
+            let found = system::interfaces(indices.collect());
+            names.extend(found.into_iter().map(|(index, name)| ((net, index), name)));
+        }
+        Ok(())
+    })?;
+    Ok(names)
 }

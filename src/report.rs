@@ -7,6 +7,7 @@ use crate::check::Check;
 use crate::details::Detail;
 use crate::judge::Judged;
 use crate::judge::state::State;
+use crate::namespaces::Visited;
 
 /// How many groups are printed of a kind that has many, unless told otherwise.
 pub const TOP: usize = 10;
@@ -29,6 +30,8 @@ pub struct Report {
     pub unseen: Option<&'static str>,
     /// Who answered, for example `netlink`.
     pub source: String,
+    /// Which network namespaces were looked at.
+    pub visited: Visited,
     /// How long it took.
     pub duration: Duration,
 }
@@ -41,7 +44,7 @@ impl Report {
         if judgement.always_ok {
             return State::Ok;
         }
-        let nothing = (self.total == 0).then_some(judgement.no_match.0);
+        let nothing = (self.total == 0).then_some(self.nothing());
         self.groups
             .iter()
             .map(|judged| judged.state)
@@ -49,6 +52,15 @@ impl Report {
             .chain(nothing)
             .max_by_key(|state| state.severity())
             .unwrap_or_default()
+    }
+
+    /// The state of nothing, where nothing was found: there may be something that was not seen.
+    #[must_use]
+    pub fn nothing(&self) -> State {
+        match self.check.judgement.no_match.0 {
+            State::Warning | State::Critical if self.visited.unseen > 0 => State::Unknown,
+            state => state,
+        }
     }
 
     /// The groups that have connections.
@@ -114,6 +126,7 @@ mod tests {
             details: Vec::new(),
             unseen: None,
             source: "fixture".to_owned(),
+            visited: Visited::default(),
             duration: Duration::ZERO,
         }
     }

@@ -18,11 +18,12 @@ use crate::judge::Limits;
 use crate::judge::state::State;
 use crate::judge::threshold::{Place, Thresholds};
 use crate::labelled::{Labelled, labelled};
+use crate::namespaces::{Namespaces, Visited};
 use crate::owner::{self, Names};
 use crate::report::Report;
 use crate::selection::{Choice, Network, Ports, Selection};
-use crate::source;
-use crate::vocabulary::{ConnectionStatus, ConnectionType, SourceName};
+use crate::source::{self, Answer};
+use crate::vocabulary::{ConnectionStatus, ConnectionType, Net, SourceName};
 
 /// Counts this host's connections and judges them. `interrupted` says whether the caller wants to
 /// stop.
@@ -30,16 +31,16 @@ pub fn check(check: Check, interrupted: &dyn Fn() -> bool) -> Result<Report, Err
     let start = Instant::now();
     let deadline = Deadline::new(check.question.timeout, interrupted);
     let limits = limits(&check, true, &deadline)?;
+    let host = Host::of(&check.question, &deadline)?;
     let details = if check.presentation.lengthy {
-        let listening = listening(check.question.source, &deadline)?;
-        Some(Details::new(check.question.group_by, Some(listening)))
+        Some(Details::new(check.question.group_by, Some(host.listening()?)))
     } else {
         None
     };
-    let counted = count(&check.question, details, &deadline)?;
-    let mut report = report(check, &limits, counted, &deadline)?;
+    let counted = host.count(&check.question, details)?;
+    let mut report = report(check, &limits, counted, &host.namespaces, &deadline)?;
     if report.check.presentation.lengthy {
-        fill_in_ports(&mut report.details, report.check.question.source, &deadline)?;
+        host.fill_in_ports(&mut report.details)?;
     }
     report.duration = start.elapsed();
     Ok(report)
@@ -55,13 +56,17 @@ pub fn fixture(
     let deadline = Deadline::new(check.question.timeout, interrupted);
     let limits = limits(&check, false, &deadline)?;
     let by = check.question.group_by;
+    if by == GroupBy::Netns {
+        return Err(Error::Fixture("Fixture has no network namespaces".to_owned()));
+    }
     let details = check.presentation.lengthy.then(|| Details::new(by, None));
     let mut collected = (Recorded::new(by), details);
     source::fixture::read(text, &check.question.selection, &deadline, &mut collected)?;
     let (table, details) = collected;
     let source = "fixture".to_owned();
-    let counted = Counted { groups: table.groups(), details, source };
-    let mut report = report(check, &limits, counted, &deadline)?;
+    let visited = Visited::default();
+    let counted = Counted { groups: table.groups(), details, source, visited };
+    let mut report = report(check, &limits, counted, &Namespaces::default(), &deadline)?;
     report.duration = start.elapsed();
     Ok(report)
 }
@@ -69,9 +74,10 @@ pub fn fixture(
 /// Counts this host's connections per group, the largest first.
 pub fn counts(question: &Question, interrupted: &dyn Fn() -> bool) -> Result<Vec<Labelled>, Error> {
     let deadline = Deadline::new(question.timeout, interrupted);
-    let counted = count(question, None, &deadline)?;
+    let host = Host::of(question, &deadline)?;
+    let counted = host.count(question, None)?;
     let groups = with_zeros(question, counted.groups);
-    let names = Names::look_up(keys(&groups), false, &deadline)?;
+    let names = Names::look_up(keys(&groups), false, &host.namespaces, &deadline)?;
     Ok(labelled(question.group_by, groups, &names))
 }
 
@@ -83,8 +89,10 @@ pub fn connections(
     interrupted: &dyn Fn() -> bool,
 ) -> Result<Vec<Connection>, Error> {
     let deadline = Deadline::new(question.timeout, interrupted);
-    let (connections, _) = collect(question, Connections::default(), &deadline)?;
-    let names = Names::look_up(connections.owners(processes), true, &deadline)?;
+    let host = Host::of(question, &deadline)?;
+    let (connections, _) = host.collect(question, Connections::default())?;
+    let owners = connections.owners(processes, !question.netns.is_empty());
+    let names = Names::look_up(owners, true, &host.namespaces, &deadline)?;
     Ok(connections.named(processes, &names))
 }
 
@@ -106,46 +114,104 @@ struct Counted {
     groups: Vec<(Group, u64)>,
     details: Option<Details>,
     source: String,
+    visited: Visited,
 }
 
-/// Counts the selected connections in the table that suits their groups.
-fn count(
-    question: &Question,
-    details: Option<Details>,
-    deadline: &Deadline,
-) -> Result<Counted, Error> {
-    fn by<T: Table>(
-        table: T,
+/// This host as it is asked: which of its namespaces, and by which source.
+struct Host<'a> {
+    namespaces: Namespaces,
+    source: Option<SourceName>,
+    deadline: &'a Deadline<'a>,
+}
+
+impl<'a> Host<'a> {
+    fn of(question: &Question, deadline: &'a Deadline<'a>) -> Result<Self, Error> {
+        let namespaces = Namespaces::find(&question.netns, deadline)?;
+        Ok(Self { namespaces, source: question.source, deadline })
+    }
+
+    /// Counts the selected connections in the table that suits their groups.
+    fn count(&self, question: &Question, details: Option<Details>) -> Result<Counted, Error> {
+        fn by<T: Table + Send>(
+            host: &Host,
+            table: T,
+            question: &Question,
+            details: Option<Details>,
+        ) -> Result<Counted, Error> {
+            let ((table, details), Answer { sources, visited }) =
+                host.collect(question, (table, details))?;
+            let source = SourceName::join(&sources);
+            Ok(Counted { groups: table.groups(), details, source, visited })
+        }
+        match question.group_by.kind() {
+            Kind::Fixed(group) => by(self, Grid::new(group), question, details),
+            Kind::Port(end) => by(self, PortTable::new(end), question, details),
+            Kind::Open => by(self, Map::new(question.group_by), question, details),
+        }
+    }
+
+    /// What a collector collects of the selected connections, and who answered.
+    fn collect<C: Collector + Send>(
+        &self,
         question: &Question,
-        details: Option<Details>,
-        deadline: &Deadline,
-    ) -> Result<Counted, Error> {
-        let ((table, details), source) = collect(question, (table, details), deadline)?;
-        Ok(Counted { groups: table.groups(), details, source })
+        mut collector: C,
+    ) -> Result<(C, Answer), Error> {
+        // Also where no connection is there to show it.
+        if let (GroupBy::Unit, Some(source @ (SourceName::Procfs | SourceName::Netstat2))) =
+            (question.group_by, question.source)
+        {
+            return Err(Error::Unsupported(format!(
+                "The source {source} does not tell the units of sockets (valid: auto, netlink)"
+            )));
+        }
+        let answer = self.dump(&question.selection, &mut collector)?;
+        Ok((collector, answer))
     }
-    match question.group_by.kind() {
-        Kind::Fixed(group) => by(Grid::new(group), question, details, deadline),
-        Kind::Port(end) => by(PortTable::new(end), question, details, deadline),
-        Kind::Open => by(Map::new(question.group_by), question, details, deadline),
-    }
-}
 
-/// What a collector collects of the selected connections, and who answered.
-fn collect<C: Collector>(
-    question: &Question,
-    mut collector: C,
-    deadline: &Deadline,
-) -> Result<(C, String), Error> {
-    // Also where no connection is there to show it.
-    if let (GroupBy::Unit, Some(source @ (SourceName::Procfs | SourceName::Netstat2))) =
-        (question.group_by, question.source)
-    {
-        return Err(Error::Unsupported(format!(
-            "The source {source} does not tell the units of sockets (valid: auto, netlink)"
-        )));
+    fn dump<C: Collector + Send>(
+        &self,
+        selection: &Selection,
+        collector: &mut C,
+    ) -> Result<Answer, Error> {
+        source::collect(selection, self.source, &self.namespaces, self.deadline, collector)
     }
-    let sources = source::collect(&question.selection, question.source, deadline, &mut collector)?;
-    Ok((collector, SourceName::join(&sources)))
+
+    /// The local ports that somebody listens on.
+    fn listening(&self) -> Result<HashSet<(Net, u16)>, Error> {
+        let selection = Selection {
+            types: Choice::of(&TCP),
+            statuses: Choice::of(&[ConnectionStatus::Listen]),
+            ..Selection::default()
+        };
+        let mut ports = LocalPorts::default();
+        self.dump(&selection, &mut ports)?;
+        Ok(ports.0)
+    }
+
+    /// Fills in how much of the ephemeral port range is in use towards the peers that are shown.
+    ///
+    /// That takes another, filtered dump: what is in use is in use in whatever state, and a table may
+    /// be of one state alone.
+    fn fill_in_ports(&self, details: &mut [Detail]) -> Result<(), Error> {
+        let destinations: HashSet<_> = details.iter().flat_map(Detail::destinations).collect();
+        if destinations.is_empty() {
+            return Ok(());
+        }
+        let ranges = source::ephemeral_ports(&self.namespaces, self.deadline)?;
+        let selection = Selection {
+            types: Choice::of(&TCP),
+            remote_addresses: destinations.iter().map(|to| Network::of(to.address.ip())).collect(),
+            remote_ports: destinations.iter().filter_map(|to| to.port).map(Ports::of).collect(),
+            ..Selection::default()
+        };
+        let mut used = UsedPorts::new(ranges.clone());
+        self.dump(&selection, &mut used)?;
+        let used = used.by_destination();
+        for detail in details {
+            detail.fill_in(&used, &ranges);
+        }
+        Ok(())
+    }
 }
 
 /// Names, labels, judges and explains what was counted.
@@ -153,26 +219,29 @@ fn report(
     check: Check,
     limits: &Limits,
     counted: Counted,
+    namespaces: &Namespaces,
     deadline: &Deadline,
 ) -> Result<Report, Error> {
     let groups = with_zeros(&check.question, counted.groups);
-    let names = Names::look_up(keys(&groups), false, deadline)?;
+    let names = Names::look_up(keys(&groups), false, namespaces, deadline)?;
     let labelled = labelled(check.question.group_by, groups, &names);
     let total = labelled.iter().map(|labelled| labelled.count).sum();
-    let groups = limits.judge(labelled);
+    let more = counted.visited.unseen > 0;
+    let groups = limits.judge(labelled, more);
     let unclear = groups.iter().any(|judged| judged.state == State::Unknown);
     let mut report = Report {
         unseen: unclear.then(|| owner::unseen(check.question.group_by)).flatten(),
         check,
         groups,
         total,
-        total_state: limits.judge_total(total),
+        total_state: limits.judge_total(total, more),
         details: Vec::new(),
         source: counted.source,
+        visited: counted.visited,
         duration: Duration::ZERO,
     };
     if let Some(details) = counted.details {
-        report.details = explained(report.explained(), details, &names, deadline)?;
+        report.details = explained(report.explained(), details, &names, namespaces, deadline)?;
     }
     Ok(report)
 }
@@ -196,61 +265,19 @@ fn explained(
     labels: Vec<String>,
     details: Details,
     names: &Names,
+    namespaces: &Namespaces,
     deadline: &Deadline,
 ) -> Result<Vec<Detail>, Error> {
     let places: HashMap<&str, usize> =
         labels.iter().enumerate().map(|(place, label)| (label.as_str(), place)).collect();
     let parts =
         details.parts(labels.len(), |group| places.get(names.label(group).as_str()).copied());
-    let names = Names::look_up(details::groups(&parts), true, deadline)?;
+    // Where there is one namespace only, nobody asks which.
+    let shown = |group: &Group| namespaces.are_several() || !matches!(group, Group::Net(_));
+    let groups = details::groups(&parts).filter(shown);
+    let names = Names::look_up(groups, true, namespaces, deadline)?;
     let details = labels.into_iter().zip(parts);
     Ok(details.map(|(label, parts)| Detail::new(label, parts, &names)).collect())
 }
 
 const TCP: [ConnectionType; 2] = [ConnectionType::Tcp, ConnectionType::Tcp6];
-
-/// The local ports that somebody listens on.
-fn listening(choice: Option<SourceName>, deadline: &Deadline) -> Result<HashSet<u16>, Error> {
-    let selection = Selection {
-        types: Choice::of(&TCP),
-        statuses: Choice::of(&[ConnectionStatus::Listen]),
-        ..Selection::default()
-    };
-    let mut ports = LocalPorts::default();
-    source::collect(&selection, choice, deadline, &mut ports)?;
-    Ok(ports.0)
-}
-
-/// Fills in how much of the ephemeral port range is in use towards the peers that are shown.
-///
-/// That takes another, filtered dump: what is in use is in use in whatever state, and a table may be
-/// of one state alone.
-fn fill_in_ports(
-    details: &mut [Detail],
-    choice: Option<SourceName>,
-    deadline: &Deadline,
-) -> Result<(), Error> {
-    let Some(range) = source::ephemeral_ports() else {
-        return Ok(());
-    };
-    let destinations: HashSet<_> = details.iter().flat_map(Detail::destinations).collect();
-    if destinations.is_empty() {
-        return Ok(());
-    }
-    let selection = Selection {
-        types: Choice::of(&TCP),
-        remote_addresses: destinations
-            .iter()
-            .map(|(address, _)| Network::of(address.ip()))
-            .collect(),
-        remote_ports: destinations.iter().map(|(_, port)| Ports::of(*port)).collect(),
-        ..Selection::default()
-    };
-    let mut used = UsedPorts::new(range);
-    source::collect(&selection, choice, deadline, &mut used)?;
-    let used = used.by_destination();
-    for detail in details {
-        detail.fill_in(&used, range.count());
-    }
-    Ok(())
-}

@@ -7,25 +7,38 @@ pub mod linux;
 mod netstat2;
 pub mod summary;
 
+use std::collections::HashMap;
+
 use log::{debug, warn};
 
-use crate::collect::Collector;
+use crate::collect::{Collector, Within};
 use crate::deadline::Deadline;
 use crate::error::Error;
+use crate::namespaces::{Namespaces, View, Visited};
 use crate::selection::{Ports, Selection};
 use crate::source::summary::SocketSummary;
-use crate::vocabulary::{Protocol, SourceName};
+use crate::vocabulary::{Net, Protocol, SourceName};
 
-/// Hands every selected connection to `collector`, one protocol after the other.
+/// Who answered.
+#[derive(Clone, Debug, Default)]
+pub struct Answer {
+    /// The sources.
+    pub sources: Vec<SourceName>,
+    /// The namespaces.
+    pub visited: Visited,
+}
+
+/// Hands every selected connection to `collector`, one namespace and one protocol after the other.
 ///
 /// Without a `choice` each protocol is read from the first source that answers completely; a
-/// chosen source never falls back. Returns which sources answered.
-pub fn collect<C: Collector>(
+/// chosen source never falls back.
+pub fn collect<C: Collector + Send>(
     selection: &Selection,
     choice: Option<SourceName>,
+    namespaces: &Namespaces,
     deadline: &Deadline,
     collector: &mut C,
-) -> Result<Vec<SourceName>, Error> {
+) -> Result<Answer, Error> {
     let chain = match &choice {
         None => SourceName::AVAILABLE,
         Some(source) if SourceName::AVAILABLE.contains(source) => std::slice::from_ref(source),
@@ -36,32 +49,65 @@ pub fn collect<C: Collector>(
             )));
         }
     };
-    let mut answered = Vec::new();
-    for protocol in Protocol::ALL {
-        if selection.types_of(protocol).next().is_some() {
-            let source = collect_protocol(protocol, selection, chain, deadline, collector)?;
-            if !answered.contains(&source) {
-                answered.push(source);
+    let mut sources = Vec::new();
+    let processes = chain.contains(&SourceName::Procfs);
+    let visited =
+        namespaces.visit(processes, &|_| true, deadline, &mut |net, view, deadline| {
+            let mut whole = |collector: &mut C| {
+                for protocol in Protocol::ALL {
+                    if selection.types_of(protocol).next().is_none() {
+                        continue;
+                    }
+                    let source = if choice.is_none() && is_idle(net, view, protocol) {
+                        SourceName::Counters
+                    } else {
+                        let place = (net, view);
+                        collect_protocol(protocol, selection, chain, place, deadline, collector)?
+                    };
+                    if !sources.contains(&source) {
+                        sources.push(source);
+                    }
+                }
+                Ok(())
+            };
+            match view {
+                View::Inside => whole(collector),
+                // What a process shows may end half-way, and is then read again of another one.
+                View::Process { .. } => {
+                    let mut complete = collector.fresh();
+                    whole(&mut complete)?;
+                    collector.merge(complete);
+                    Ok(())
+                }
             }
-        }
-    }
-    Ok(answered)
+        })?;
+    Ok(Answer { sources, visited })
+}
+
+/// Whether the kernel's counters say that another namespace has no sockets of a protocol: most have
+/// none.
+fn is_idle(net: Net, view: &View, protocol: Protocol) -> bool {
+    #[cfg(target_os = "linux")]
+    return net != Net::OWN && linux::procfs::is_idle(view, protocol);
+    #[cfg(not(target_os = "linux"))]
+    return false;
 }
 
 fn collect_protocol<C: Collector>(
     protocol: Protocol,
     selection: &Selection,
     chain: &[SourceName],
+    (net, view): (Net, &View),
     deadline: &Deadline,
     collector: &mut C,
 ) -> Result<SourceName, Error> {
     let mut causes = Vec::new();
-    for &source in chain {
-        let mut dump = collector.fresh();
-        match read(source, protocol, selection, deadline, &mut dump) {
+    for &source in chain.iter().filter(|source| reaches(**source, view)) {
+        let mut dump = Within::new(net, collector.fresh());
+        match read(source, protocol, selection, view, deadline, &mut dump) {
             Ok(()) => {
                 debug!("{protocol}: {source} answered");
-                collector.merge(dump);
+                collector.merge(dump.collected());
                 return Ok(source);
             }
             Err(error) if error.is_final() => return Err(error),
@@ -74,10 +120,19 @@ fn collect_protocol<C: Collector>(
     Err(Error::Sources { protocol, causes })
 }
 
+/// Whether a source can be asked of a namespace that is looked at like this.
+fn reaches(source: SourceName, view: &View) -> bool {
+    match view {
+        View::Inside => true,
+        View::Process { .. } => source == SourceName::Procfs,
+    }
+}
+
 fn read<C: Collector>(
     source: SourceName,
     protocol: Protocol,
     selection: &Selection,
+    view: &View,
     deadline: &Deadline,
     dump: &mut C,
 ) -> Result<(), Error> {
@@ -85,23 +140,28 @@ fn read<C: Collector>(
         #[cfg(target_os = "linux")]
         SourceName::Netlink => linux::sock_diag::read(protocol, selection, deadline, dump),
         #[cfg(target_os = "linux")]
-        SourceName::Procfs => linux::procfs::read(protocol, selection, deadline, dump),
+        SourceName::Procfs => linux::procfs::read(protocol, selection, view, deadline, dump),
         #[cfg(any(not(target_os = "linux"), test))]
         SourceName::Netstat2 => netstat2::read(protocol, selection, deadline, dump),
         #[allow(unreachable_patterns)]
-        SourceName::Netlink | SourceName::Procfs | SourceName::Netstat2 => {
+        SourceName::Netlink | SourceName::Procfs | SourceName::Netstat2 | SourceName::Counters => {
             Err(Error::Unsupported("not a source of this system".to_owned()))
         }
     }
 }
 
-/// The ports that this system gives to outgoing connections, where it tells.
-#[must_use]
-pub fn ephemeral_ports() -> Option<Ports> {
-    #[cfg(target_os = "linux")]
-    return linux::procfs::ephemeral_ports();
-    #[cfg(not(target_os = "linux"))]
-    return None;
+/// The ports that each namespace gives to outgoing connections, where it tells.
+pub fn ephemeral_ports(
+    namespaces: &Namespaces,
+    deadline: &Deadline,
+) -> Result<HashMap<Net, Ports>, Error> {
+    let mut ports = HashMap::new();
+    namespaces.visit(true, &|_| true, deadline, &mut |net, view, _| {
+        #[cfg(target_os = "linux")]
+        ports.extend(linux::procfs::ephemeral_ports(view).map(|found| (net, found)));
+        Ok(())
+    })?;
+    Ok(ports)
 }
 
 /// The kernel's own sums of sockets.

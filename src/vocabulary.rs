@@ -190,6 +190,15 @@ impl ConnectionStatus {
     }
 }
 
+/// A network namespace (`network_namespaces(7)`), by its number among those that are looked at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Net(pub u16);
+
+impl Net {
+    /// The one of this very thread.
+    pub const OWN: Self = Self(0);
+}
+
 /// Every type with every state that a connection of it can ever be in, in display order.
 pub fn possible() -> impl Iterator<Item = (ConnectionType, ConnectionStatus)> {
     let types = ConnectionType::VALUES.iter().copied();
@@ -209,6 +218,8 @@ named_enum! {
         Procfs = "procfs",
         /// Windows, macOS and the rest: the netstat2 crate.
         Netstat2 = "netstat2",
+        /// Linux: the kernel's own sums, `/proc/net/{sockstat,sockstat6}` (`proc_net(5)`).
+        Counters = "counters",
     }
 }
 

@@ -84,6 +84,8 @@ class CheckResult:
 _Ports = str | int | Iterable[str | int]
 _Address = str | IPv4Address | IPv4Network | IPv6Address | IPv6Network
 _Addresses = _Address | Iterable[_Address]
+_Namespace = str | int | PathLike[str]
+_Netns = _Namespace | Iterable[_Namespace]
 _Threshold = Range | str | float
 
 def count_connections(
@@ -94,6 +96,7 @@ def count_connections(
     remote_port: _Ports | None = None,
     local_address: _Addresses | None = None,
     remote_address: _Addresses | None = None,
+    netns: _Netns | None = None,
     group_by: str = "type-status",
     zero: bool = False,
     source: str = "auto",
@@ -115,9 +118,12 @@ def count_connections(
         local_address: One or more addresses or networks: ``"192.0.2.7"``, ``"2001:db8::/32"``.
         remote_address: One or more addresses or networks. An IPv4 network has the IPv4-mapped
             peers of IPv6 sockets too.
+        netns: One or more network namespaces to look into instead of the own one: a name below
+            ``/run/netns``, a path as in ``"/proc/1/ns/net"``, the id of a process, or ``"all"`` for
+            every one that can be seen (Linux).
         group_by: ``"type-status"``, ``"type"``, ``"status"``, ``"local-port"``,
-            ``"remote-port"``, ``"local-address"``, ``"remote-address"``, ``"user"``, ``"unit"``
-            or ``"process"``. What nobody owns is ``(kernel)``.
+            ``"remote-port"``, ``"local-address"``, ``"remote-address"``, ``"user"``, ``"unit"``,
+            ``"process"`` or ``"netns"``. What nobody owns is ``(kernel)``.
         zero: Whether selected types and statuses without sockets are there as 0.
         source: ``"auto"`` for the best source that answers completely, or the only one to ask:
             ``"netlink"`` or ``"procfs"`` (Linux), ``"netstat2"`` (other systems).
@@ -145,6 +151,7 @@ def check(
     remote_port: _Ports | None = None,
     local_address: _Addresses | None = None,
     remote_address: _Addresses | None = None,
+    netns: _Netns | None = None,
     group_by: str = "type-status",
     top: int | None = None,
     zero: bool = False,
@@ -201,6 +208,7 @@ class Connection:
         user: str | None = None,
         unit: str | None = None,
         processes: Sequence[tuple[int, str]] | None = None,
+        netns: str | None = None,
     ) -> Connection: ...
     @property
     def type(self) -> str:
@@ -250,6 +258,10 @@ class Connection:
 
         Empty where none has it, or where only its user and root may see it.
         """
+    @property
+    def netns(self) -> str | None:
+        """What people call its network namespace, as ``group_by="netns"`` does; None if not asked for.
+        """
     def __eq__(self, other: object, /) -> bool: ...
     def __ne__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
@@ -264,6 +276,7 @@ def connections(
     remote_port: _Ports | None = None,
     local_address: _Addresses | None = None,
     remote_address: _Addresses | None = None,
+    netns: _Netns | None = None,
     source: str = "auto",
     timeout: float = 8.0,
 ) -> list[Connection]:

@@ -73,6 +73,8 @@ pub enum Value {
     Port,
     /// An address or a network.
     Address,
+    /// A network namespace: its name or path, a process in it, or all.
+    Netns,
     /// A whole number.
     Whole,
     /// A number of seconds.
@@ -275,6 +277,18 @@ pub static OPTIONS: &[Opt] = &[
         keyword: Some(keyword("local_port", Api::Connections)),
         help: "Count only connections from this local port or range of ports, as in 443 or \
                8000-8099.",
+        ..OPT
+    },
+    Opt {
+        long: "--netns",
+        metavar: "NETNS",
+        takes: Takes::Several(Value::Netns, |c, names| {
+            set(&mut c.check.question.netns, values::each(names))
+        }),
+        keyword: Some(keyword("netns", Api::Connections)),
+        help: "Look into this network namespace instead of the own one: a name below /run/netns, a \
+               path as in /proc/1/ns/net, the id of a process in it, or \"all\" for every one that \
+               can be seen. Where it may not be entered, /proc shows what a process in it has.",
         ..OPT
     },
     Opt {

@@ -1,7 +1,8 @@
 //! What is done with the sockets of a dump.
 
 use crate::error::Error;
-use crate::socket::Socket;
+use crate::socket::{Placed, Socket};
+use crate::vocabulary::Net;
 
 /// What is done with the sockets of a dump.
 pub trait Collector: Sized {
@@ -14,6 +15,40 @@ pub trait Collector: Sized {
 
     /// Takes in what a complete dump gave.
     fn merge(&mut self, dump: Self);
+}
+
+/// Collects the sockets of one network namespace.
+#[derive(Debug)]
+pub struct Within<C> {
+    net: Net,
+    collector: C,
+}
+
+impl<C: Collector> Within<C> {
+    /// Nothing collected yet.
+    pub fn new(net: Net, collector: C) -> Self {
+        Self { net, collector }
+    }
+
+    /// What was collected.
+    pub fn collected(self) -> C {
+        self.collector
+    }
+}
+
+impl<C: Collector> Collector for Within<C> {
+    fn fresh(&self) -> Self {
+        Self::new(self.net, self.collector.fresh())
+    }
+
+    #[inline]
+    fn add(&mut self, socket: &impl Socket) -> Result<(), Error> {
+        self.collector.add(&Placed::new(socket, self.net))
+    }
+
+    fn merge(&mut self, dump: Self) {
+        self.collector.merge(dump.collector);
+    }
 }
 
 impl<C: Collector> Collector for Option<C> {

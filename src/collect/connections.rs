@@ -9,7 +9,7 @@ use crate::error::{Error, Known};
 use crate::group::Group;
 use crate::owner::{Names, Processes};
 use crate::socket::Socket;
-use crate::vocabulary::{ConnectionStatus, ConnectionType};
+use crate::vocabulary::{ConnectionStatus, ConnectionType, Net};
 
 /// One connection, as `ss -antup` shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -40,6 +40,10 @@ pub struct Connection {
     pub unit: Option<Arc<str>>,
     /// The processes that have it, where they were asked for.
     pub processes: Option<Processes>,
+    /// What people call its network namespace, where namespaces were asked for.
+    pub netns: Option<Arc<str>>,
+    /// That namespace's number, until it is looked up.
+    pub net: Net,
     /// The id of that unit's cgroup, until it is looked up.
     pub cgroup: Option<u64>,
 }
@@ -69,6 +73,8 @@ impl Collector for Connections {
             user: None,
             unit: None,
             processes: None,
+            netns: None,
+            net: socket.netns(),
             cgroup: socket.cgroup().known()?.flatten(),
         });
         Ok(())
@@ -84,19 +90,20 @@ impl Collector for Connections {
 }
 
 impl Connections {
-    /// The groups of owners and interfaces that the connections belong to, of processes only if they
-    /// are asked for.
-    pub fn owners(&self, processes: bool) -> impl Iterator<Item = Group> {
+    /// The groups of owners and interfaces that the connections belong to, of processes and namespaces
+    /// only if they are asked for.
+    pub fn owners(&self, processes: bool, netns: bool) -> impl Iterator<Item = Group> {
         let owners = self.0.iter().flat_map(move |connection| {
             let process = connection.inode.filter(|_| processes).map(Group::Inode);
             let ends = [Some(connection.local), connection.remote].map(|end| {
-                let address = end.map(Address::of);
+                let address = end.map(|end| Address::within(end, connection.net));
                 address.filter(|address| address.interface().is_some()).map(Group::Address)
             });
             let owners = [
                 Some(Group::User(connection.uid)),
                 Some(Group::Cgroup(connection.cgroup)),
                 process,
+                netns.then_some(Group::Net(connection.net)),
             ];
             owners.into_iter().chain(ends)
         });
@@ -110,9 +117,11 @@ impl Connections {
         for connection in &mut connections {
             connection.user = connection.uid.and_then(|id| names.user(id));
             connection.unit = connection.cgroup.take().and_then(|id| names.unit(id));
-            connection.local_interface = interface(&mut connection.local, names);
+            let net = std::mem::take(&mut connection.net);
+            connection.netns = names.namespace(net);
+            connection.local_interface = interface(&mut connection.local, net, names);
             connection.remote_interface =
-                connection.remote.as_mut().and_then(|end| interface(end, names));
+                connection.remote.as_mut().and_then(|end| interface(end, net, names));
             if processes {
                 connection.processes = connection.inode.map(|inode| names.processes(inode));
             }
@@ -123,9 +132,9 @@ impl Connections {
 
 /// The name of the interface that an end has as its scope, else its number; which is taken away then,
 /// for it tells no more.
-fn interface(end: &mut SocketAddr, names: &Names) -> Option<Arc<str>> {
-    let address = Address::of(*end);
-    let index = address.interface()?;
+fn interface(end: &mut SocketAddr, net: Net, names: &Names) -> Option<Arc<str>> {
+    let address = Address::within(*end, net);
+    let (_, index) = address.interface()?;
     if let SocketAddr::V6(end) = end {
         end.set_scope_id(0);
     }

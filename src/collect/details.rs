@@ -7,7 +7,7 @@ use crate::collect::collector::Collector;
 use crate::error::{Error, Known};
 use crate::group::{Group, GroupBy};
 use crate::socket::Socket;
-use crate::vocabulary::Protocol;
+use crate::vocabulary::{Net, Protocol};
 
 /// The owners of a connection, as far as the source tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -18,10 +18,20 @@ pub struct Owners {
     pub unit: Option<Group>,
     /// The user.
     pub user: Option<Group>,
+    /// The network namespace.
+    pub net: Net,
 }
 
-/// Where connections lead: the remote address, and the remote port where they go out from here.
-pub type Destination = (Address, Option<u16>);
+/// Where connections lead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Destination {
+    /// The remote address.
+    pub address: Address,
+    /// The remote port, where they go out from here.
+    pub port: Option<u16>,
+    /// The network namespace that they are in.
+    pub net: Net,
+}
 
 /// What some groups consist of together.
 #[derive(Clone, Debug, Default)]
@@ -37,7 +47,7 @@ pub struct Parts {
 pub struct Details {
     by: GroupBy,
     // The local ports that somebody listens on; `None` where that cannot be known.
-    listening: Option<HashSet<u16>>,
+    listening: Option<HashSet<(Net, u16)>>,
     owners: HashMap<(Group, Owners), u64>,
     peers: HashMap<(Group, Destination), u64>,
 }
@@ -45,7 +55,7 @@ pub struct Details {
 impl Details {
     /// Nothing collected yet.
     #[must_use]
-    pub fn new(by: GroupBy, listening: Option<HashSet<u16>>) -> Self {
+    pub fn new(by: GroupBy, listening: Option<HashSet<(Net, u16)>>) -> Self {
         Self { by, listening, owners: HashMap::new(), peers: HashMap::new() }
     }
 
@@ -68,8 +78,8 @@ impl Details {
     }
 
     /// Whether a connection was opened from here: nobody listens on its local port.
-    fn is_outgoing(&self, protocol: Protocol, port: u16) -> bool {
-        protocol == Protocol::Tcp && self.listening.as_ref().is_some_and(|l| !l.contains(&port))
+    fn is_outgoing(&self, protocol: Protocol, local: (Net, u16)) -> bool {
+        protocol == Protocol::Tcp && self.listening.as_ref().is_some_and(|l| !l.contains(&local))
     }
 }
 
@@ -84,15 +94,19 @@ impl Collector for Details {
             process: GroupBy::Process.group(socket).known()?,
             unit: GroupBy::Unit.group(socket).known()?,
             user: GroupBy::User.group(socket).known()?,
+            net: socket.netns(),
         };
         *self.owners.entry((group, owners)).or_insert(0) += 1;
         let remote = socket.remote().known()?.filter(|remote| remote.port() != 0);
         if let Some(remote) = remote {
             let protocol = socket.connection_type().protocol();
             let local = socket.local().known()?;
-            let outgoing = local.is_some_and(|local| self.is_outgoing(protocol, local.port()));
+            let net = socket.netns();
+            let outgoing =
+                local.is_some_and(|local| self.is_outgoing(protocol, (net, local.port())));
             let port = outgoing.then_some(remote.port());
-            *self.peers.entry((group, (Address::of(remote), port))).or_insert(0) += 1;
+            let destination = Destination { address: Address::within(remote, net), port, net };
+            *self.peers.entry((group, destination)).or_insert(0) += 1;
         }
         Ok(())
     }

@@ -6,6 +6,7 @@ use crate::format::plugin::message;
 use crate::judge::Judged;
 use crate::judge::state::State;
 use crate::judge::threshold::Thresholds;
+use crate::namespaces::Visited;
 use crate::report::Report;
 
 /// Changes where a field changes its meaning or goes away; new fields do not change it.
@@ -31,9 +32,19 @@ pub fn report(report: &Report) -> String {
             "critical": text(&judgement.critical),
         },
         "source": report.source,
+        "netns": netns(report),
         "duration": report.duration.as_secs_f64(),
     })
     .to_string()
+}
+
+/// How many network namespaces were looked at, where some were asked for.
+fn netns(report: &Report) -> Value {
+    if report.check.question.netns.is_empty() {
+        return Value::Null;
+    }
+    let Visited { seen, unseen, doubtful } = report.visited;
+    json!({"seen": seen, "unseen": unseen, "doubtful": doubtful})
 }
 
 fn group(judged: &Judged) -> Value {

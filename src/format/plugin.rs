@@ -5,6 +5,7 @@ use crate::format::tables::{Namer, tables};
 use crate::judge::Judged;
 use crate::judge::state::State;
 use crate::judge::threshold::TOTAL;
+use crate::namespaces::Visited;
 use crate::printable::{is_invisible, neutralised, shortened};
 use crate::report::Report;
 
@@ -64,10 +65,23 @@ fn first_line(report: &Report, (shown, left_out): (Vec<&Judged>, usize)) -> Stri
         message.push_str("; ");
         message.push_str(unseen);
     }
+    if let Some(unseen) = unseen(report.visited) {
+        message.push_str("; ");
+        message.push_str(&unseen);
+    }
     if report.check.judgement.always_ok {
         message.push_str(" (always ok)");
     }
     neutralised(&message).into_owned()
+}
+
+/// What is said of namespaces that nobody could look into.
+fn unseen(Visited { unseen, doubtful, .. }: Visited) -> Option<String> {
+    let up_to = if doubtful > 0 { "up to " } else { "" };
+    let plural = if unseen == 1 { "" } else { "s" };
+    (unseen > 0).then(|| {
+        format!("{up_to}{unseen} network namespace{plural} not seen (CAP_SYS_ADMIN is needed)")
+    })
 }
 
 /// What shows a label in a message.
@@ -85,7 +99,7 @@ fn nothing(report: &Report) -> String {
         "No connections of type \"{}\" in status \"{}\" found.{}",
         selection.types.label(),
         selection.statuses.label(),
-        mark(report.check.judgement.no_match.0)
+        mark(report.nothing())
     )
 }
 

@@ -30,6 +30,10 @@ pub fn report(report: &Report) -> String {
         gauge(&mut text, "largest", "Sockets in the largest group.", largest);
     }
     gauge(&mut text, "selected", "Sockets selected.", report.total);
+    if !question.netns.is_empty() {
+        let help = "Network namespaces that nobody could look into.";
+        gauge(&mut text, "netns_unseen", help, report.visited.unseen);
+    }
     state(&mut text, report.state());
     head(&mut text, "network_connections_check_source_info", "Who answered.");
     let _ =
@@ -75,6 +79,7 @@ fn labels(group: Group) -> Option<String> {
         | Group::Address(_)
         | Group::User(_)
         | Group::Cgroup(_)
-        | Group::Inode(_) => None,
+        | Group::Inode(_)
+        | Group::Net(_) => None,
     }
 }

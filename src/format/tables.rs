@@ -46,27 +46,42 @@ fn tables_of(detail: &Detail, name: Namer, rows: usize) -> String {
     let mut text = String::new();
     if !detail.owners.is_empty() {
         let owners = detail.owners.iter().map(|owner| {
-            let Owner { count, process, unit, user } = owner;
-            vec![count.to_string(), process.clone(), unit.clone(), user.clone()]
+            let Owner { count, process, unit, user, netns } = owner;
+            let mut row = vec![count.to_string(), process.clone(), unit.clone(), user.clone()];
+            row.extend(netns.clone());
+            row
         });
-        let table = table(&["Connections", "Process", "Unit", "User"], owners, rows);
+        let several = detail.owners.iter().any(|owner| owner.netns.is_some());
+        let header = header(&["Connections", "Process", "Unit", "User"], several);
+        let table = table(&header, owners, rows);
         let _ = write!(text, "\n\n{label}, by owner:\n{table}");
     }
     if !detail.peers.is_empty() {
         let peers = detail.peers.iter().map(|peer| {
             let dash = || "-".to_owned();
-            vec![
+            let mut row = vec![
                 peer.count.to_string(),
                 peer.shown.clone(),
-                peer.port.map_or_else(dash, |port| port.to_string()),
+                peer.destination.port.map_or_else(dash, |port| port.to_string()),
                 peer.ports.map_or_else(dash, |(used, all)| share(used, all)),
-            ]
+            ];
+            row.extend(peer.netns.clone());
+            row
         });
-        let header = ["Connections", "Remote address", "Remote port", "Ephemeral ports in use"];
+        let several = detail.peers.iter().any(|peer| peer.netns.is_some());
+        let header = header(
+            &["Connections", "Remote address", "Remote port", "Ephemeral ports in use"],
+            several,
+        );
         let table = table(&header, peers, rows);
         let _ = write!(text, "\n\n{label}, by peer:\n{table}");
     }
     text
+}
+
+/// The names of columns: where there are several network namespaces, they have one too.
+fn header<'a>(columns: &[&'a str], several: bool) -> Vec<&'a str> {
+    columns.iter().copied().chain(several.then_some("Network namespace")).collect()
 }
 
 /// `812 of 28232 (2.9%)`
@@ -76,18 +91,14 @@ fn share(used: u64, all: u64) -> String {
 }
 
 /// Columns separated by `!`, the header by a line of `-` and `+`, and how many rows are left out.
-fn table<const N: usize>(
-    header: &[&str; N],
-    rows: impl ExactSizeIterator<Item = Vec<String>>,
-    most: usize,
-) -> String {
+fn table(header: &[&str], rows: impl ExactSizeIterator<Item = Vec<String>>, most: usize) -> String {
     let left_out = rows.len().saturating_sub(most);
-    let mut lines = vec![header.map(str::to_owned).to_vec()];
+    let mut lines: Vec<Vec<String>> = vec![header.iter().map(|name| (*name).to_owned()).collect()];
     lines.extend(rows.take(most).map(|row| {
         // Made safe before it is measured.
         row.iter().map(|cell| neutralised(&shortened(cell)).into_owned()).collect()
     }));
-    let widths: Vec<usize> = (0..N)
+    let widths: Vec<usize> = (0..header.len())
         .map(|column| {
             lines.iter().filter_map(|line| line.get(column)).map(|c| c.width()).max().unwrap_or(0)
         })

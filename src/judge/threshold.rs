@@ -222,7 +222,7 @@ impl Key {
             GroupBy::User => user(text, place.user_id)?
                 .ok_or_else(|| refused("the name or id of a user of this host")),
             // What there is changes from minute to minute.
-            GroupBy::Unit | GroupBy::Process => Ok(Self::Owner(text.to_owned())),
+            GroupBy::Unit | GroupBy::Process | GroupBy::Netns => Ok(Self::Owner(text.to_owned())),
         }
     }
 

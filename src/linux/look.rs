@@ -41,6 +41,14 @@ impl<T> Seen<T> {
         }
     }
 
+    /// What is there, if anything.
+    pub fn found(self) -> Option<T> {
+        match self {
+            Self::There(there) => Some(there),
+            Self::Gone(_) | Self::Hidden(_) => None,
+        }
+    }
+
     /// What is there: with this file it is an error that there is nothing.
     pub fn there(self, file: &str) -> Result<T, Error> {
         match self {

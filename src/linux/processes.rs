@@ -83,10 +83,10 @@ fn numbers(path: &str, deadline: &Deadline) -> Result<Seen<Vec<u32>>, Error> {
     Ok(Seen::There(numbers))
 }
 
-/// The name of a process, of which this thread is still there.
-pub fn name(pid: u32, thread: &str, deadline: &Deadline) -> Result<Seen<String>, Error> {
+/// The name of a process by its directory, and by that of one of its threads that is still there.
+pub fn name(process: &str, thread: &str, deadline: &Deadline) -> Result<Seen<String>, Error> {
     let mut room = [0; LONGEST_COMM];
-    let comm = match beginning(&format!("/proc/{pid}/comm"), &mut room, deadline)? {
+    let comm = match beginning(&format!("{process}/comm"), &mut room, deadline)? {
         Seen::There(comm) => comm.strip_suffix(b"\n").unwrap_or(comm),
         Seen::Gone(error) => return Ok(Seen::Gone(error)),
         Seen::Hidden(error) => return Ok(Seen::Hidden(error)),

@@ -3,7 +3,6 @@
 mod cgroups;
 mod interfaces;
 mod processes;
-mod units;
 mod users;
 
 pub use cgroups::names as units;

@@ -33,6 +33,7 @@ pub const fn unseen(by: GroupBy) -> Option<&'static str> {
         | GroupBy::LocalPort
         | GroupBy::RemotePort
         | GroupBy::LocalAddress
-        | GroupBy::RemoteAddress => None,
+        | GroupBy::RemoteAddress
+        | GroupBy::Netns => None,
     }
 }

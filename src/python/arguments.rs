@@ -65,6 +65,9 @@ fn text(value: &Bound<'_, PyAny>) -> PyResult<String> {
     if value.is_instance_of::<PyInt>() && !value.is_instance_of::<PyBool>() {
         return py.get_type::<PyInt>().call1((value,))?.str()?.extract();
     }
+    if value.hasattr("__fspath__")? {
+        return value.call_method0("__fspath__")?.extract();
+    }
     if value.is_instance_of::<PyFloat>() {
         return py.get_type::<PyFloat>().call1((value,))?.str()?.extract();
     }
@@ -77,7 +80,7 @@ fn text(value: &Bound<'_, PyAny>) -> PyResult<String> {
     }
     let kind = value.get_type().name()?;
     Err(PyValueError::new_err(format!(
-        "a value is a str, a number, a Range or an address, not {kind}"
+        "a value is a str, a number, a Range, an address or a path, not {kind}"
     )))
 }
 

@@ -62,6 +62,7 @@ fn kind(value: Value) -> &'static str {
         Value::Range => "range",
         Value::Port => "port",
         Value::Address => "address",
+        Value::Netns => "netns",
         Value::Whole => "whole",
         Value::Seconds => "seconds",
         Value::Fixture => "fixture",

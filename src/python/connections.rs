@@ -15,6 +15,7 @@ use crate::python::arguments;
 use crate::python::fields::{fields, reduced};
 use crate::python::gil::{guarded, released};
 use crate::run;
+use crate::vocabulary::Net;
 
 /// One connection, as `ss -antup` shows it.
 #[pyclass(module = "network_connections", frozen, eq, hash)]
@@ -29,7 +30,7 @@ impl Connection {
     #[pyo3(signature = (
         r#type, status, local_address, local_port, remote_address=None, remote_port=None,
         recv_queue=None, send_queue=None, inode=None, uid=None, user=None, unit=None,
-        processes=None
+        processes=None, netns=None
     ))]
     #[allow(clippy::too_many_arguments)]
     fn new(
@@ -46,6 +47,7 @@ impl Connection {
         user: Option<&str>,
         unit: Option<&str>,
         processes: Option<Processes>,
+        netns: Option<&str>,
     ) -> PyResult<Self> {
         guarded(|| {
             if remote_address.is_some() != remote_port.is_some() {
@@ -75,6 +77,8 @@ impl Connection {
                 user: user.map(Into::into),
                 unit: unit.map(Into::into),
                 processes,
+                netns: netns.map(Into::into),
+                net: Net::OWN,
                 cgroup: None,
             }))
         })
@@ -150,6 +154,11 @@ impl Connection {
         guarded(|| PyTuple::new(py, processes).map(Some))
     }
 
+    #[getter]
+    fn netns(&self) -> Option<&str> {
+        self.0.netns.as_deref()
+    }
+
     fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
         fields(slf.as_any(), "Connection", &FIELDS)
     }
@@ -182,7 +191,7 @@ fn shown(end: SocketAddr, interface: Option<&str>) -> String {
     interface.map_or_else(|| end.ip().to_string(), |name| format!("{}%{name}", end.ip()))
 }
 
-const FIELDS: [&str; 13] = [
+const FIELDS: [&str; 14] = [
     "type",
     "status",
     "local_address",
@@ -196,6 +205,7 @@ const FIELDS: [&str; 13] = [
     "user",
     "unit",
     "processes",
+    "netns",
 ];
 
 /// This host's connections themselves, in the kernel's order.
@@ -206,7 +216,8 @@ const FIELDS: [&str; 13] = [
 #[pyo3(
     signature = (types=None, statuses=None, *, processes=false, **keywords),
     text_signature = "(types=None, statuses=None, *, processes=False, local_port=None, \
-remote_port=None, local_address=None, remote_address=None, source='auto', timeout=8.0)"
+remote_port=None, local_address=None, remote_address=None, netns=None, source='auto', \
+timeout=8.0)"
 )]
 pub fn connections<'py>(
     py: Python<'py>,

@@ -30,8 +30,8 @@ fn dictionary<'py, 'a>(
 #[pyo3(
     signature = (types=None, statuses=None, **keywords),
     text_signature = "(types=None, statuses=None, *, local_port=None, remote_port=None, \
-local_address=None, remote_address=None, group_by='type-status', zero=False, source='auto', \
-timeout=8.0)"
+local_address=None, remote_address=None, netns=None, group_by='type-status', zero=False, \
+source='auto', timeout=8.0)"
 )]
 pub fn count_connections<'py>(
     py: Python<'py>,
@@ -54,7 +54,7 @@ pub fn count_connections<'py>(
     signature = (types=None, statuses=None, **keywords),
     text_signature = "(types=None, statuses=None, *, warning=None, critical=None, \
 always_ok=False, perfdata=True, lengthy=False, local_port=None, remote_port=None, local_address=None, \
-remote_address=None, group_by='type-status', top=None, zero=False, no_match_severity='ok', \
+remote_address=None, netns=None, group_by='type-status', top=None, zero=False, no_match_severity='ok', \
 source='auto', timeout=8.0)"
 )]
 pub fn check<'py>(

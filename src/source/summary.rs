@@ -2,6 +2,7 @@
 //! (`proc_net(5)`): what `ss -s` shows. They are not in a dump, and cost nothing.
 
 use crate::error::Error;
+use crate::vocabulary::Protocol;
 
 /// Hands the names of all sums to a macro.
 macro_rules! sums {
@@ -81,6 +82,22 @@ impl SocketSummary {
     }
 }
 
+/// Whether these texts of `sockstat` and `sockstat6` say that there is no socket of a protocol that a
+/// dump shows; `sockstat6` is empty where the host has no IPv6.
+pub fn has_none(protocol: Protocol, sockstat: &str, sockstat6: &str) -> Result<bool, Error> {
+    let (row, row6) = match protocol {
+        Protocol::Tcp => ("TCP:", "TCP6:"),
+        Protocol::Udp => ("UDP:", "UDP6:"),
+    };
+    let waiting = match protocol {
+        Protocol::Tcp => value(sockstat, row, "tw")?,
+        Protocol::Udp => 0,
+    };
+    let ipv4 = value(sockstat, row, "inuse")?;
+    let ipv6 = if sockstat6.is_empty() { 0 } else { value(sockstat6, row6, "inuse")? };
+    Ok((ipv4, ipv6, waiting) == (0, 0, 0))
+}
+
 /// The number after a word in the row that begins with another: `TCP: inuse 5 orphan 0`.
 fn value(text: &str, row: &str, field: &str) -> Result<u64, Error> {
     let missing = || Error::Garbled(format!("sockstat: no {field} of {row}"));
@@ -120,6 +137,33 @@ mod tests {
         assert_eq!((summary.sockets, summary.tcp, summary.tcp_established), (149, 23, 7));
         assert_eq!((summary.tcp_closed, summary.tcp_orphaned, summary.tcp_time_wait), (6, 1, 3));
         assert_eq!((summary.tcp4, summary.tcp6, summary.udp4, summary.udp6), (12, 5, 4, 2));
+    }
+
+    #[test]
+    fn a_protocol_without_sockets_has_none_of_either_family_and_none_that_wait() {
+        let texts = |(tcp, tw, udp, tcp6, udp6)| {
+            let v4 = format!(
+                "TCP: inuse {tcp} orphan 0 tw {tw} alloc 9 mem 0\nUDP: inuse {udp} mem 0\n"
+            );
+            (v4, format!("TCP6: inuse {tcp6}\nUDP6: inuse {udp6}\n"))
+        };
+        for (numbers, tcp, udp) in [
+            ((0, 0, 0, 0, 0), true, true),
+            ((1, 0, 0, 0, 0), false, true),
+            ((0, 1, 0, 0, 0), false, true),
+            ((0, 0, 1, 0, 0), true, false),
+            ((0, 0, 0, 1, 0), false, true),
+            ((0, 0, 0, 0, 1), true, false),
+        ] {
+            let (v4, v6) = texts(numbers);
+            let none = |protocol| has_none(protocol, &v4, &v6).unwrap_or_else(|e| panic!("{e}"));
+            assert_eq!((none(Protocol::Tcp), none(Protocol::Udp)), (tcp, udp), "{numbers:?}");
+        }
+        let (v4, _) = texts((0, 0, 0, 0, 0));
+        assert!(has_none(Protocol::Tcp, &v4, "").is_ok_and(|none| none));
+        for (v4, v6) in [("", ""), (&*v4, "TCP6: inuse -1\n"), ("TCP: inuse 0 orphan 0\n", "")] {
+            assert!(has_none(Protocol::Tcp, v4, v6).is_err());
+        }
     }
 
     #[test]

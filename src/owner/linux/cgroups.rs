@@ -16,7 +16,7 @@ use crate::linux::file_system::is_of_type;
 use crate::linux::look::{Seen, look, open_directory};
 use crate::linux::mounts::{Mount, mounts};
 use crate::linux::processes::ENTRIES;
-use crate::owner::linux::units::short;
+use crate::linux::units::short;
 use crate::owner::unseen::{GONE, OUTSIDE};
 use crate::printable::printable;
 

@@ -163,7 +163,7 @@ impl Search<'_> {
         if sockets.is_empty() {
             return Ok(());
         }
-        let name = match name(pid, thread, self.deadline)? {
+        let name = match name(&format!("/proc/{pid}"), thread, self.deadline)? {
             Seen::There(name) => name,
             Seen::Gone(_) => return Ok(()),
             Seen::Hidden(_) => {

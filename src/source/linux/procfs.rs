@@ -14,9 +14,10 @@ use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::linux::file_system::is_of_type;
 use crate::name::Named;
+use crate::namespaces::View;
 use crate::selection::{Ports, Selection};
 use crate::source::linux::proc_table::{Lines, Row};
-use crate::source::summary::SocketSummary;
+use crate::source::summary::{SocketSummary, has_none};
 use crate::vocabulary::{ConnectionType, Protocol};
 
 const CHUNK: usize = 64 * 1024;
@@ -25,15 +26,17 @@ const CHUNK: usize = 64 * 1024;
 pub fn read<C: Collector>(
     protocol: Protocol,
     selection: &Selection,
+    view: &View,
     deadline: &Deadline,
     dump: &mut C,
 ) -> Result<(), Error> {
     if selection.linux_mask(protocol) == 0 {
         return Ok(());
     }
-    let directory = NetDirectory::open()?;
+    let directory = NetDirectory::open(view)?;
     for connection_type in selection.types_of(protocol) {
         if let Some(table) = directory.open_table(connection_type)? {
+            directory.is_still_of(view)?;
             let path = directory.path(connection_type.name());
             read_table(&table, connection_type, &path, selection, deadline, dump)?;
         }
@@ -41,15 +44,14 @@ pub fn read<C: Collector>(
     Ok(())
 }
 
-/// The `net` directory of this very thread: `/proc/net` is that of the process's first one, which
-/// may live in another network namespace.
+/// The `net` directory of a process or thread.
 struct NetDirectory {
     descriptor: OwnedFd,
     path: String,
 }
 
 impl NetDirectory {
-    fn open() -> Result<Self, Error> {
+    fn open(view: &View) -> Result<Self, Error> {
         let open = |path: String| {
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
             match open(&path, flags, Mode::empty()) {
@@ -57,10 +59,30 @@ impl NetDirectory {
                 Err(error) => Err(Error::system(path, error)),
             }
         };
-        open("/proc/thread-self/net".to_owned()).or_else(|error| {
-            // Before Linux 3.17 there was no thread-self.
-            open(format!("/proc/self/task/{}/net", rustix::thread::gettid())).map_err(|_| error)
-        })
+        match view {
+            // /proc/net is that of the process's first thread, which may be in another namespace.
+            View::Inside => open("/proc/thread-self/net".to_owned()).or_else(|error| {
+                // Before Linux 3.17 there was no thread-self.
+                open(format!("/proc/self/task/{}/net", rustix::thread::gettid())).map_err(|_| error)
+            }),
+            View::Process { directory, .. } => open(format!("{directory}/net")),
+        }
+    }
+
+    /// Makes sure that a file that was just opened is of the namespace that is looked at: the
+    /// process may have moved to another one before, and the number be somebody else's by now.
+    fn is_still_of(&self, view: &View) -> Result<(), Error> {
+        match view {
+            View::Inside => Ok(()),
+            View::Process { tcp, .. } => {
+                let path = self.path("tcp");
+                match statat(&self.descriptor, "tcp", AtFlags::empty()) {
+                    Ok(stat) if stat.st_ino == *tcp => Ok(()),
+                    Ok(_) => Err(Error::Garbled(format!("{path}: of another namespace by now"))),
+                    Err(error) => Err(Error::system(path, error)),
+                }
+            }
+        }
     }
 
     fn path(&self, name: &str) -> String {
@@ -142,8 +164,28 @@ fn read_table<C: Collector>(
     Ok(())
 }
 
-/// The ports that the kernel gives to outgoing connections (`ip_local_port_range` in `ip(7)`).
-pub fn ephemeral_ports() -> Option<Ports> {
+/// Whether the kernel's counters say that a namespace has no sockets of a protocol. They are sums of
+/// what each processor counts, so that for a moment none may seem to be there: not twice.
+#[must_use]
+pub fn is_idle(view: &View, protocol: Protocol) -> bool {
+    let look = || -> Result<bool, Error> {
+        let directory = NetDirectory::open(view)?;
+        let text = |name| directory.read(name);
+        let sockstat6 = text("sockstat6")?.unwrap_or_default();
+        let sockstat = text("sockstat")?.ok_or_else(|| directory.missing("sockstat"))?;
+        directory.is_still_of(view)?;
+        has_none(protocol, &sockstat, &sockstat6)
+    };
+    // Where they do not tell, the sockets are looked at.
+    (0..2).all(|_| look().unwrap_or(false))
+}
+
+/// The ports that the kernel gives to outgoing connections (`ip_local_port_range` in `ip(7)`). It
+/// shows those of the namespace that this thread is in.
+pub fn ephemeral_ports(view: &View) -> Option<Ports> {
+    if *view != View::Inside {
+        return None;
+    }
     let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").ok()?;
     let mut ports = range.split_ascii_whitespace().map(str::parse);
     match (ports.next()?, ports.next()?) {
@@ -154,7 +196,7 @@ pub fn ephemeral_ports() -> Option<Ports> {
 
 /// The kernel's own sums of sockets.
 pub fn summary() -> Result<SocketSummary, Error> {
-    let directory = NetDirectory::open()?;
+    let directory = NetDirectory::open(&View::Inside)?;
     let text = |name| directory.read(name)?.ok_or_else(|| directory.missing(name));
     let sockstat6 = directory.read("sockstat6")?.unwrap_or_default();
     SocketSummary::parse(&text("sockstat")?, &sockstat6, &text("snmp")?)

@@ -5,18 +5,39 @@ use crate::printable::printable;
 /// The short name of a cgroup's path: of the innermost pod, container or unit, else the path. What a
 /// guest has goes by the guest's name too: it may have the units that its host has.
 pub fn short(path: &str) -> String {
-    let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
-    if let Some(pod) = parts.iter().rev().find_map(|part| pod(part)) {
-        return pod;
+    let parts = parts(path);
+    if let Some(contained) = contained(&parts) {
+        return contained;
     }
+    let (mut names, own) = guests(&parts);
+    names.extend(unit(own));
+    if names.is_empty() { format!("/{}", parts.join("/")) } else { names.join("/") }
+}
+
+/// The innermost pod, container or guest of a cgroup's path.
+pub fn container_of(path: &str) -> Option<String> {
+    let parts = parts(path);
+    contained(&parts).or_else(|| Some(guests(&parts).0.join("/")).filter(|names| !names.is_empty()))
+}
+
+fn parts(path: &str) -> Vec<&str> {
+    path.split('/').filter(|part| !part.is_empty()).collect()
+}
+
+/// The innermost pod, else the innermost container: that may run a systemd of its own.
+fn contained(parts: &[&str]) -> Option<String> {
     let above = |number: usize| number.checked_sub(1).and_then(|above| parts.get(above)).copied();
-    // Before its units: a container may run a systemd of its own.
-    if let Some(container) =
-        parts.iter().enumerate().rev().find_map(|(number, part)| container(part, above(number)))
-    {
-        return container;
-    }
-    let (mut names, mut own) = (Vec::new(), &parts[..]);
+    let mut innermost = parts.iter().enumerate().rev();
+    parts
+        .iter()
+        .rev()
+        .find_map(|part| pod(part))
+        .or_else(|| innermost.find_map(|(number, part)| container(part, above(number))))
+}
+
+/// The guests, one in the other, and what is inside of the innermost.
+fn guests<'a, 'b>(parts: &'a [&'b str]) -> (Vec<String>, &'a [&'b str]) {
+    let (mut names, mut own) = (Vec::new(), parts);
     let mut rest = own;
     while let Some((first, others)) = rest.split_first() {
         rest = others;
@@ -25,8 +46,7 @@ pub fn short(path: &str) -> String {
             (own, rest) = (inside, inside);
         }
     }
-    names.extend(unit(own));
-    if names.is_empty() { format!("/{}", parts.join("/")) } else { names.join("/") }
+    (names, own)
 }
 
 /// The innermost unit; a user's own units are told apart from the system's.
@@ -179,6 +199,21 @@ mod tests {
             ("/podium.service".to_owned(), "podium.service"),
         ] {
             assert_eq!(short(&path), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn what_is_in_no_container_has_none() {
+        let id = "0123456789abcdef".repeat(4);
+        let container = format!("/machine.slice/libpod-{id}.scope/container");
+        for (path, expected) in [
+            (&*container, Some("podman:0123456789ab")),
+            ("/lxc.payload.a/lxc.payload.b/system.slice/nginx.service", Some("lxc:a/lxc:b")),
+            ("/machine.slice/systemd-nspawn@db.service/payload/init.scope", Some("machine:db")),
+            ("/system.slice/nginx.service", None),
+            ("/", None),
+        ] {
+            assert_eq!(container_of(path).as_deref(), expected, "{path}");
         }
     }
 

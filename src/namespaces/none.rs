@@ -1,0 +1,51 @@
+//! Systems without network namespaces.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use crate::deadline::Deadline;
+use crate::error::Error;
+use crate::namespaces::{View, Visit, Visited};
+use crate::netns::Netns;
+use crate::vocabulary::Net;
+
+/// The whole system.
+#[derive(Debug, Default)]
+pub struct Namespaces;
+
+impl Namespaces {
+    /// Those that are asked for.
+    pub fn find(asked: &[Netns], _: &Deadline) -> Result<Self, Error> {
+        if asked.is_empty() {
+            return Ok(Self);
+        }
+        Err(Error::Unsupported("This system has no network namespaces (Linux has them)".to_owned()))
+    }
+
+    /// Whether there may be more than one.
+    #[must_use]
+    pub fn are_several(&self) -> bool {
+        false
+    }
+
+    /// Does something in each.
+    pub fn visit(
+        &self,
+        _: bool,
+        _: &dyn Fn(Net) -> bool,
+        deadline: &Deadline,
+        visit: &mut Visit,
+    ) -> Result<Visited, Error> {
+        visit(Net::OWN, &View::Inside, deadline)?;
+        Ok(Visited { seen: 1, ..Visited::default() })
+    }
+
+    /// What people call them.
+    pub fn names(
+        &self,
+        wanted: &HashSet<Net>,
+        _: &Deadline,
+    ) -> Result<HashMap<Net, Arc<str>>, Error> {
+        Ok(wanted.iter().map(|net| (*net, Arc::from("host"))).collect())
+    }
+}
