@@ -58,6 +58,10 @@ pub enum Error {
     #[error("{0}")]
     Garbled(String),
 
+    /// A process that showed a network namespace is in another one by now.
+    #[error("{0}: of another network namespace by now")]
+    Moved(String),
+
     /// The source cannot answer this at all.
     #[error("{0}")]
     Unsupported(String),
@@ -112,6 +116,17 @@ impl Error {
     /// Whether another source must not be tried: no time is left, or nobody waits for the answer.
     pub(crate) const fn is_final(&self) -> bool {
         matches!(self, Self::Timeout(_) | Self::Interrupted)
+    }
+
+    /// Whether a process has moved to another network namespace, so that nothing else is wrong.
+    pub(crate) fn is_of_another_namespace(&self) -> bool {
+        match self {
+            Self::Moved(_) => true,
+            Self::Sources { causes, .. } => {
+                causes.iter().any(|(_, error)| error.is_of_another_namespace())
+            }
+            _ => false,
+        }
     }
 
     /// The operating system's error number behind this error: that of the first source that has one.

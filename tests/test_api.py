@@ -160,7 +160,7 @@ def test_an_iterable_that_cannot_be_read_says_why() -> None:
 
 @pytest.mark.parametrize("ports", [True, [443, False]], ids=str)
 def test_a_bool_is_no_port(ports: bool | list[int]) -> None:
-    with pytest.raises(ValueError, match="a number, a Range or an address, not bool"):
+    with pytest.raises(ValueError, match="a number, a Range, an address or a path, not bool"):
         count_connections(local_port=ports)
 
 

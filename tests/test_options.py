@@ -20,6 +20,7 @@ TYPES = {
     "range": ("_Threshold", ""),
     "port": ("", "_Ports"),
     "address": ("", "_Addresses"),
+    "netns": ("", "_Netns"),
     "whole": ("int", ""),
     "seconds": ("float", ""),
 }

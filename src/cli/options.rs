@@ -285,6 +285,7 @@ pub static OPTIONS: &[Opt] = &[
         takes: Takes::Several(Value::Netns, |c, names| {
             set(&mut c.check.question.netns, values::each(names))
         }),
+        default: Some(|| "own".to_owned()),
         keyword: Some(keyword("netns", Api::Connections)),
         help: "Look into this network namespace instead of the own one: a name below /run/netns, a \
                path as in /proc/1/ns/net, the id of a process in it, or \"all\" for every one that \

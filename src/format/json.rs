@@ -20,7 +20,7 @@ pub fn report(report: &Report) -> String {
         thresholds.as_ref().map(|thresholds| thresholds.text().to_owned())
     };
     let judgement = &report.check.judgement;
-    json!({
+    let mut object = json!({
         "schema": SCHEMA,
         "state": report.state() as u8,
         "message": message(report),
@@ -32,19 +32,19 @@ pub fn report(report: &Report) -> String {
             "critical": text(&judgement.critical),
         },
         "source": report.source,
-        "netns": netns(report),
         "duration": report.duration.as_secs_f64(),
-    })
-    .to_string()
+    });
+    if let (Some(object), Some(netns)) = (object.as_object_mut(), netns(report)) {
+        object.insert("netns".to_owned(), netns);
+    }
+    object.to_string()
 }
 
 /// How many network namespaces were looked at, where some were asked for.
-fn netns(report: &Report) -> Value {
-    if report.check.question.netns.is_empty() {
-        return Value::Null;
-    }
+fn netns(report: &Report) -> Option<Value> {
     let Visited { seen, unseen, doubtful } = report.visited;
-    json!({"seen": seen, "unseen": unseen, "doubtful": doubtful})
+    let asked = !report.check.question.netns.is_empty();
+    asked.then(|| json!({"seen": seen, "unseen": unseen, "doubtful": doubtful}))
 }
 
 fn group(judged: &Judged) -> Value {

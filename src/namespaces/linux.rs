@@ -25,7 +25,7 @@ use crate::linux::mounts::{Mount, mounts};
 use crate::linux::processes::{name, other_threads, pids, sees_every_process};
 use crate::linux::units::container_of;
 use crate::name::Unknown;
-use crate::namespaces::{View, Visit, Visited};
+use crate::namespaces::view::{View, Visit, Visited};
 use crate::netns::{NAMED, Netns};
 use crate::printable::printable;
 use crate::vocabulary::Net;
@@ -59,8 +59,10 @@ struct Namespace {
     inode: Option<u64>,
     // The inode number of its table of TCP.
     tcp: Option<u64>,
-    // The directory of a process that is in it, or of one of its threads.
+    // The directory of the first process that is in it, or of one of its threads.
     process: Option<String>,
+    // The same of one by which it may be entered, where that is another one.
+    entrance: Option<String>,
     // Where it is mounted.
     mounted: Option<PathBuf>,
     // What it was asked for by.
@@ -294,6 +296,7 @@ impl Namespace {
                     )),
                 }
             }
+            Ok(Seen::Gone(NO_NAMESPACE)) => Err(no_network(&shown)),
             Ok(Seen::Gone(error)) => {
                 Err(Error::system(format!("Network namespace {shown}"), error))
             }
@@ -314,6 +317,7 @@ impl Namespace {
         self.inode = self.inode.or(other.inode);
         self.tcp = self.tcp.or(other.tcp);
         self.process = self.process.take().or(other.process);
+        self.entrance = self.entrance.take().or(other.entrance);
         // What has a name goes by that.
         if self.mounted.as_deref().is_none_or(|path| !is_named(path)) {
             self.mounted = other.mounted.or(self.mounted.take());
@@ -338,30 +342,35 @@ impl Namespace {
             }
         }
         let mut tried = HashSet::new();
-        let mut next = self.process.clone();
+        let mut next = self.entrance.clone().or_else(|| self.process.clone());
         while let Some(process) =
             next.take().map_or_else(|| self.another(&tried, deadline), |n| Ok(Some(n)))?
         {
-            match self.enter(&Path::new(&process).join("ns/net"), deadline)? {
-                Seen::There(()) => return inside(known, deadline, visit),
-                Seen::Gone(_) => {}
-                Seen::Hidden(error) => denied = Some(error),
+            let entered = self.enter(&Path::new(&process).join("ns/net"), deadline)?;
+            if let Seen::There(()) = entered {
+                return inside(known, deadline, visit);
             }
-            if let Some(tcp) = self.seen_by(&process, deadline)?.filter(|_| processes) {
-                if known.contains(&tcp) {
-                    return Ok(Looked::Again);
-                }
-                let view = View::Process { directory: process.clone(), tcp };
-                match visit(&view, deadline) {
-                    Ok(()) => {
-                        known.insert(tcp);
-                        return Ok(Looked::Seen { inside: false });
+            match (self.seen_by(&process, deadline)?, entered) {
+                (Some(tcp), _) if processes => {
+                    if known.contains(&tcp) {
+                        return Ok(Looked::Again);
                     }
-                    Err(error) if error.is_final() => return Err(error),
-                    // It has ended meanwhile, or moved.
-                    Err(_) if self.seen_by(&process, deadline)? != Some(tcp) => {}
-                    Err(error) => return Err(error),
+                    let view = View::Process { directory: process.clone(), tcp };
+                    match visit(&view, deadline) {
+                        Ok(()) => {
+                            known.insert(tcp);
+                            return Ok(Looked::Seen { inside: false });
+                        }
+                        Err(error) if error.is_final() => return Err(error),
+                        // It has ended meanwhile, or moved.
+                        Err(error)
+                            if error.is_of_another_namespace()
+                                || self.seen_by(&process, deadline)? != Some(tcp) => {}
+                        Err(error) => return Err(error),
+                    }
                 }
+                (Some(_), Seen::Hidden(error)) => denied = Some(error),
+                (Some(_) | None, _) => {}
             }
             tried.insert(process);
         }
@@ -484,6 +493,9 @@ fn inside(
     Ok(Looked::Seen { inside: true })
 }
 
+/// What is said of a file that stands for none; before and after it is mounted it is such a file.
+const NO_NAMESPACE: Errno = Errno::INVAL;
+
 /// A file that stands for a namespace, opened so that nothing is done with any other.
 fn file(path: &Path, deadline: &Deadline) -> Result<Seen<OwnedFd>, Error> {
     let shown = printable(path.as_os_str().as_bytes());
@@ -493,7 +505,8 @@ fn file(path: &Path, deadline: &Deadline) -> Result<Seen<OwnedFd>, Error> {
         seen => return Ok(seen),
     };
     let file_system = fstatfs(&file).map_err(|error| Error::system(&*shown, error))?;
-    if is_of_type(&file_system, NSFS) { Ok(Seen::There(file)) } else { Err(no_network(&shown)) }
+    let is_one = is_of_type(&file_system, NSFS);
+    Ok(if is_one { Seen::There(file) } else { Seen::Gone(NO_NAMESPACE) })
 }
 
 fn no_network(shown: &str) -> Error {
@@ -548,10 +561,7 @@ fn of_processes(deadline: &Deadline) -> Result<Vec<Namespace>, Error> {
         {
             if known.inode.is_none() {
                 known.inode = inode(&process, deadline)?;
-                // By this one it may be entered.
-                if known.inode.is_some() {
-                    known.process = Some(process);
-                }
+                known.entrance = known.inode.map(|_| process);
             }
             continue;
         }

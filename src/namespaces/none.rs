@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::deadline::Deadline;
 use crate::error::Error;
-use crate::namespaces::{View, Visit, Visited};
+use crate::namespaces::view::{View, Visit, Visited};
 use crate::netns::Netns;
 use crate::vocabulary::Net;
 

@@ -22,6 +22,7 @@ impl From<Error> for PyErr {
             error @ Error::Internal(_) => PyRuntimeError::new_err(error.to_string()),
             error @ (Error::System { .. }
             | Error::Garbled(_)
+            | Error::Moved(_)
             | Error::Sources { .. }
             | Error::Interrupted) => {
                 PyOSError::new_err((error.errno().unwrap_or(EIO), error.to_string()))

@@ -35,6 +35,7 @@ pub fn read<C: Collector>(
     }
     let directory = NetDirectory::open(view)?;
     for connection_type in selection.types_of(protocol) {
+        directory.is_still_of(view)?;
         if let Some(table) = directory.open_table(connection_type)? {
             directory.is_still_of(view)?;
             let path = directory.path(connection_type.name());
@@ -78,7 +79,7 @@ impl NetDirectory {
                 let path = self.path("tcp");
                 match statat(&self.descriptor, "tcp", AtFlags::empty()) {
                     Ok(stat) if stat.st_ino == *tcp => Ok(()),
-                    Ok(_) => Err(Error::Garbled(format!("{path}: of another namespace by now"))),
+                    Ok(_) => Err(Error::Moved(path)),
                     Err(error) => Err(Error::system(path, error)),
                 }
             }

@@ -1,0 +1,534 @@
+"""Other network namespaces: counted as from inside, told apart, never passed over in silence."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import pickle
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import harness
+import model
+import pytest
+from asking import SOURCES, USERS, WAYS, Asker, asker, one_by_one
+from conftest import Tampered
+from harness import PATIENCE, Command, Done, one_line, says
+from lab import namespaces, owners
+from lab.owners import Host, private
+from lab.states import StateLab
+from model import Question
+
+pytestmark = pytest.mark.skipif(bool(namespaces.missing()), reason=namespaces.missing() or "-")
+
+DOCKER = "0123456789abcdef" * 4
+CONTAINER = "docker:0123456789ab"
+NEEDS = "can be entered with CAP_SYS_ADMIN only, and no process is known that shows it"
+
+# Every state, on its own and with others.
+
+QUESTIONS = [
+    Question(),
+    Question(("tcp",)),
+    Question(("tcp6", "udp6")),
+    Question((), ("listen", "time_wait", "close_wait")),
+    Question(("udp",), ("none",)),
+    Question(("tcp6",), ("fin_wait2", "syn_recv")),
+]
+
+
+@contextlib.contextmanager
+def inhabitant(ns: str | None) -> Iterator[int]:
+    """Let a process be in a namespace that has no socket."""
+    with namespaces.inside(ns):
+        process = subprocess.Popen(["sleep", "infinity"])
+    try:
+        yield process.pid
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture(scope="module", params=USERS)
+def elsewhere(request: pytest.FixtureRequest, nobodys: Mapping[str, Command]) -> Iterator[Asker]:
+    """Return somebody who asks from a namespace without sockets."""
+    with namespaces.pair() as made, asker(made.a, request.param, nobodys) as someone:
+        yield someone
+
+
+@pytest.fixture(scope="module")
+def inside_pid(lab: StateLab) -> Iterator[int]:
+    with inhabitant(lab.ns) as pid:
+        yield pid
+
+
+@pytest.mark.parametrize("source", [*SOURCES, "auto"])
+@pytest.mark.parametrize("way", WAYS)
+def test_every_state_is_counted_as_from_inside(
+    lab: StateLab, inside_pid: int, elsewhere: Asker, way: str, source: str
+) -> None:
+    names = [f"/proc/{inside_pid}/ns/net", str(inside_pid)]
+    if elsewhere.user == "root":
+        names += [lab.ns, f"/run/netns/{lab.ns}"]
+    elif source == "netlink":
+        for name in names:
+            done = elsewhere.run(way, "--source=netlink", f"--netns={name}")
+            assert "CAP_SYS_ADMIN" in one_line(done)
+        return
+    for name in names:
+        questions = [dataclasses.replace(asked, source=source) for asked in QUESTIONS]
+
+        def ask(asked: Question, name: str = name) -> Done:
+            return elsewhere.run(way, *asked.arguments(), f"--netns={name}")
+
+        for asked, sockets, done in one_by_one(lab, elsewhere.user, questions, ask):
+            expected = model.answer(asked, sockets).line
+            assert (done.stdout, done.stderr, done.returncode) == (f"{expected}\n", "", 0), asked
+
+
+# A few namespaces: `a` of a container, `b` with a name only, and the one who asks.
+
+
+@dataclasses.dataclass(frozen=True)
+class Site:
+    """Two namespaces with known sockets, asked from a third one."""
+
+    host: Host
+    ns: str
+    web: int
+    db: int
+
+    def ask(self, *options: str, user: str = "root", before: Sequence[str] = ()) -> Done:
+        """Run the check."""
+        with namespaces.inside(self.ns):
+            done = subprocess.run(
+                [*before, *namespaces.command(None, [], user), *self.host.check, *options],
+                capture_output=True,
+                text=True,
+                timeout=PATIENCE,
+                check=False,
+            )
+        return Done(done.stdout, done.stderr, done.returncode)
+
+    def groups(self, by: str, *options: str, user: str = "root") -> dict[str, int]:
+        """Return the count of each group."""
+        done = self.ask(f"--group-by={by}", "--format=json", *options, user=user)
+        assert (done.stderr, done.returncode) == ("", 0), done
+        return {group["label"]: group["count"] for group in json.loads(done.stdout)["groups"]}
+
+    @property
+    def both(self) -> list[str]:
+        """What asks for both, whoever asks."""
+        return [f"--netns={self.web}", f"--netns={self.db}"]
+
+    def alone(self, script: str = "true") -> list[str]:
+        """Let no other namespace be mounted than these, and /proc have these processes only."""
+        others = "grep ' - nsfs ' /proc/self/mountinfo | cut -d' ' -f5 | grep -vxF"
+        ours = (self.ns, self.host.pair.a, self.host.pair.b)
+        keep = "".join(f" -e /run/netns/{ns}" for ns in ours)
+        return private(f"for mount in $({others}{keep}); do umount $mount; done; {script}")
+
+
+PORT = 7000
+
+
+@pytest.fixture(scope="module")
+def site(nobodys: Mapping[str, Command]) -> Iterator[Site]:
+    if reason := owners.missing():
+        pytest.skip(reason)
+    with owners.host([*nobodys["native"].argv, "--timeout=60"]) as host, namespaces.pair() as third:
+        web = host.start("web", host.cgroup(f"docker-{DOCKER}.scope"), ns=host.pair.a)
+        db = host.start("db", ns=host.pair.b)
+        for actor, count in ((web, 5), (db, 3)):
+            actor.do("listen", "127.0.0.1", PORT)
+            actor.do("connect", "127.0.0.1", PORT, count)
+            actor.do("accept", PORT, count)
+        db.do("udp", "::1", 2)
+        yield Site(host, third.a, web.pid, db.pid)
+
+
+def test_groups_are_containers_names_and_processes(site: Site) -> None:
+    assert site.groups("netns", *site.both) == {CONTAINER: 11, site.host.pair.b: 9}
+    # Who may not read which one has the name goes by the process.
+    assert site.groups("netns", *site.both, user="nobody") == {CONTAINER: 11, f"db ({site.db})": 9}
+    assert site.groups("netns") == {}
+    with namespaces.inside(site.ns):
+        own = namespaces.run(None, [*site.host.check, "--group-by=netns", f"--netns={site.db}"])
+    assert own.stdout.startswith(f"{site.host.pair.b}: 9|")
+
+
+@pytest.mark.parametrize("user", USERS)
+def test_each_is_counted_once_however_often_it_is_named(site: Site, user: str) -> None:
+    again = [f"--netns=/proc/{site.web}/ns/net", f"--netns={site.web}", *site.both]
+    expected = {"tcp_ESTABLISHED": 16, "tcp_LISTEN": 2, "udp6_NONE": 2}
+    assert site.groups("type-status", *again, user=user) == expected
+    if user == "root":
+        again += [f"--netns={site.host.pair.a}", f"--netns=/run/netns/{site.host.pair.b}"]
+        assert site.groups("type-status", *again) == expected
+    everything = site.groups("netns", "--netns=all", *again, user=user)
+    assert everything[CONTAINER] == 11
+
+
+def test_all_are_those_of_processes_and_mounts(site: Site) -> None:
+    found = site.groups("netns", "--netns=all")
+    assert found[CONTAINER] == 11
+    assert found[site.host.pair.b] == 9
+    done = site.ask("--netns=all", "--format=json", before=site.alone())
+    namespace = json.loads(done.stdout)["netns"]
+    assert namespace["unseen"] == namespace["doubtful"] == 0
+    assert namespace["seen"] >= 4  # the host's, too
+
+
+def test_selections_groups_and_thresholds_hold_over_all_of_them(site: Site) -> None:
+    assert site.groups("local-port", *site.both, f"--local-port={PORT}") == {str(PORT): 10}
+    assert site.groups("process", *site.both) == {f"web ({site.web})": 11, f"db ({site.db})": 9}
+    assert site.groups("unit", *site.both)[CONTAINER] == 11
+    assert site.groups("status", *site.both, "--conn-type=udp6", "--zero") == {"NONE": 2}
+    by_netns = ["--group-by=netns", *site.both]
+    for option, state in (
+        (f"{CONTAINER}=10", 2),
+        (f"{CONTAINER}=11", 0),
+        (f"{site.host.pair.b}=10:", 2),
+        ("nowhere=1:", 2),
+        ("nowhere=5", 0),
+        ("total=19", 2),
+        ("total=20:20", 0),
+    ):
+        assert site.ask(*by_netns, f"--critical={option}").returncode == state, option
+    done = site.ask(*by_netns, "--critical=nowhere=1:")
+    assert "nowhere: 0 [CRITICAL]" in done.stdout
+    prometheus = site.ask(*site.both, "--format=prometheus").stdout
+    assert "\nnetwork_connections_netns_unseen 0\n" in prometheus
+
+
+def test_lengthy_tells_them_apart(site: Site) -> None:
+    """Each has ports of its own, and a range of them of its own."""
+    namespaces.sysctl(site.host.pair.a, "net/ipv4/ip_local_reserved_ports", 0)
+    with namespaces.inside(site.host.pair.b):
+        ports = Path("/proc/sys/net/ipv4/ip_local_port_range")
+        ports.write_text("30000 60999", encoding="ascii")
+    done = site.ask("--lengthy", "--no-perfdata", "--conn-status=established", *site.both)
+    rows = [line.split(" ! ") for line in done.stdout.splitlines() if " ! " in line]
+    rows = [[cell.strip() for cell in row] for row in rows]
+    web = ["5", "127.0.0.1", str(PORT), "5 of 28232 (0.0%)", CONTAINER]
+    db = ["3", "127.0.0.1", str(PORT), "3 of 31000 (0.0%)", site.host.pair.b]
+    assert web in rows
+    assert db in rows
+    assert ["10", f"web ({site.web})", CONTAINER, "root", CONTAINER] in rows
+    # Of one alone nobody needs to be told which it is.
+    alone = site.ask("--lengthy", f"--netns={site.web}")
+    assert "Network namespace" not in alone.stdout
+
+
+def test_link_local_peers_are_behind_the_links_of_their_namespace(site: Site) -> None:
+    show = ["-6", "-o", "addr", "show", "dev", "lab", "scope", "link"]
+    shown = namespaces.run(None, ["ip", "-n", site.host.pair.a, *show]).stdout
+    local = shown.split()[3].split("/")[0]
+    with namespaces.inside(site.host.pair.a):
+        code = f"""
+import socket, sys, time
+s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+while True:
+    try:
+        s.bind(("{local}", 0, 0, socket.if_nametoindex("lab")))
+        break
+    except OSError:  # Whether another host has this address is still being found out.
+        time.sleep(0.01)
+print(flush=True)
+sys.stdin.read()
+"""
+        made = subprocess.Popen(
+            [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+    try:
+        assert made.stdout is not None
+        made.stdout.readline()
+        label = f"{local}%lab"
+        assert site.groups("local-address", *site.both, "--conn-type=udp6")[label] == 1
+    finally:
+        made.communicate()
+
+
+def test_who_has_no_right_is_told_which_it_is(site: Site) -> None:
+    name = site.host.pair.b
+    line = one_line(site.ask(f"--netns={name}", user="nobody"))
+    assert line == f"Network namespace {name} {NEEDS}: {says('EPERM')}"
+    without = ["setpriv", "--bounding-set=-sys_admin", "--inh-caps=-sys_admin"]
+    # A process in it that may be looked at shows it all the same.
+    done = site.ask(f"--netns={name}", "--format=json", before=without)
+    report = json.loads(done.stdout)
+    assert (report["total"], report["source"]) == (9, "procfs")
+    line = one_line(site.ask(f"--netns={name}", "--source=netlink", before=without))
+    assert line == f"Network namespace {name} {NEEDS}: {says('EPERM')}"
+
+
+def test_what_was_not_seen_is_said(site: Site) -> None:
+    """The third one has no process, and nobody may not enter it."""
+    before = site.alone()
+    done = site.ask("--netns=all", "--format=json", user="nobody", before=before)
+    report = json.loads(done.stdout)
+    assert done.returncode == 0
+    assert report["netns"]["unseen"] >= 2  # `b` may be one of those that were seen
+    assert "network namespaces not seen (CAP_SYS_ADMIN is needed)" in report["message"]
+    for option, code in (
+        ("--critical=total=1000000", 0),
+        ("--critical=total=1000000:", 3),
+        ("--critical=total=1", 2),
+        ("--critical=tcp_SYN_SENT=1000000:", 3),
+        ("--warning=total=1000000:", 3),
+    ):
+        done = site.ask("--netns=all", option, user="nobody", before=before)
+        assert done.returncode == code, (option, done)
+    nothing = ["--netns=all", "--remote-port=9", "--no-match-severity=crit"]
+    assert site.ask(*nothing, user="nobody", before=before).returncode == 3
+    assert site.ask(*nothing).returncode == 2
+    prometheus = site.ask("--netns=all", "--format=prometheus", user="nobody", before=before)
+    assert "\nnetwork_connections_netns_unseen 0\n" not in prometheus.stdout
+
+
+def test_a_process_whose_first_thread_has_ended_is_in_its_namespace_all_the_same(
+    site: Site,
+) -> None:
+    with owners.actor(site.host.pair.b, "headless") as headless:
+        headless.do("end_first_thread")
+        assert site.groups("netns", f"--netns={headless.pid}", user="nobody") == {
+            f"headless ({headless.pid})": 9
+        }
+
+
+def test_the_api_has_namespaces_too(site: Site) -> None:
+    script = f"""
+import pathlib, pickle, sys, threading
+from network_connections import *
+from network_connections import __version__
+here = pathlib.Path("/proc/thread-self/ns/net").readlink()
+both = [{site.web}, "{site.host.pair.b}"]
+found = connections(netns=both)
+answer = {{
+    "counts": count_connections(netns=both, group_by="netns"),
+    "path": count_connections(netns=pathlib.Path("/run/netns/{site.host.pair.b}")),
+    "one": check(netns={site.web}).counts,
+    "connections": sorted({{(c.netns, c.type) for c in found}}),
+    "pickled": pickle.loads(pickle.dumps(found)) == found,
+    "default": [c.netns for c in connections()],
+    "same": here == pathlib.Path("/proc/thread-self/ns/net").readlink(),
+}}
+# Its thread is gone as soon as the system has cleared it away.
+while len(list(pathlib.Path("/proc/self/task").iterdir())) > 1:
+    pass
+sys.stdout.buffer.write(pickle.dumps(answer))
+"""
+    with namespaces.inside(site.ns):
+        done = subprocess.run(
+            [sys.executable, "-c", script], capture_output=True, timeout=PATIENCE, check=True
+        )
+    answer: dict[str, Any] = pickle.loads(done.stdout)  # noqa: S301
+    b = site.host.pair.b
+    assert answer == {
+        "counts": {CONTAINER: 11, b: 9},
+        "path": {"tcp_ESTABLISHED": 6, "udp6_NONE": 2, "tcp_LISTEN": 1},
+        "one": {"tcp_ESTABLISHED": 10, "tcp_LISTEN": 1},
+        "connections": [(CONTAINER, "tcp"), (b, "tcp"), (b, "udp6")],
+        "pickled": True,
+        "default": [],
+        "same": True,
+    }
+
+
+# What is none.
+
+
+@pytest.fixture
+def paths(directory: Path) -> dict[str, Path]:
+    made = {name: directory / name for name in ("text", "fifo", "link", "terminal", "gone")}
+    made["text"].write_text("x", encoding="ascii")
+    os.mkfifo(made["fifo"])
+    made["link"].symlink_to(made["fifo"])
+    made["terminal"].symlink_to("/dev/tty")
+    made |= {path: Path(path) for path in ("/dev/null", "/proc/self/ns/mnt", "/proc/self/mem", "/")}
+    return made
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["text", "fifo", "link", "terminal", "/dev/null", "/proc/self/ns/mnt", "/proc/self/mem", "/"],
+)
+@pytest.mark.parametrize("user", USERS)
+def test_any_other_file_is_refused_unopened(
+    site: Site, paths: dict[str, Path], user: str, name: str
+) -> None:
+    harness.readable(paths["text"].parent)
+    done = site.ask(f"--netns={paths[name]}", user=user)
+    assert one_line(done) == (
+        f"{paths[name]} is no network namespace (valid: a file as /proc/PID/ns/net or below "
+        "/run/netns)"
+    )
+
+
+def test_no_file_but_a_namespace_is_opened(
+    site: Site, paths: dict[str, Path], tampered: Tampered, directory: Path
+) -> None:
+    log = directory / "log"
+    before = tampered("openat:error=EIO:when=1000+", "open:error=EIO:when=1000+", log=str(log))
+    site.ask(f"--netns={paths['fifo']}", before=before)
+    opened = [line for line in log.read_text(encoding="utf-8").splitlines() if "/fifo" in line]
+    assert opened
+    assert all("O_PATH" in line for line in opened)
+
+
+def test_what_there_is_not(site: Site, paths: dict[str, Path]) -> None:
+    for name, message in (
+        (str(paths["gone"]), f"Network namespace {paths['gone']}: {says('ENOENT')}"),
+        ("4194999", "Network namespace 4194999: no process of this id can be seen"),
+        ("0", "Network namespace 0: no process of this id can be seen"),
+    ):
+        assert one_line(site.ask(f"--netns={name}")) == message
+    line = one_line(site.ask("--netns=nowhere"))
+    assert line.startswith('unknown network namespace "nowhere" (valid: ')
+    assert site.host.pair.b in line
+    line = one_line(site.ask("--netns=nowhere", before=private("mount -t tmpfs none /run/netns")))
+    assert line == (
+        'unknown network namespace "nowhere" (there is none below /run/netns; valid: all, a path, '
+        "a process id)"
+    )
+    for name in ("", "..", "99999999999"):
+        line = one_line(site.ask(f"--netns={name}"))
+        assert line.startswith(f'--netns: "{name}" is no network namespace (valid: all, a name')
+
+
+def test_one_with_a_name_of_digits_is_asked_for_by_its_path(site: Site) -> None:
+    made = Path(f"/run/netns/{site.db}0000")
+    script = f"touch {made} && mount --bind /run/netns/{site.host.pair.b} {made}"
+    with contextlib.ExitStack() as cleanup:
+        cleanup.callback(made.unlink, missing_ok=True)
+        done = site.ask(f"--netns={made}", "--format=json", before=private(script))
+        assert json.loads(done.stdout)["total"] == 9
+
+
+@pytest.mark.parametrize("option", ["hidepid=1", "hidepid=2", "hidepid=4"])
+def test_where_processes_are_hidden_not_all_can_be_seen(site: Site, option: str) -> None:
+    before = private(f"mount -t proc -o {option} proc /proc")
+    line = one_line(site.ask("--netns=all", user="nobody", before=before))
+    assert line.startswith("Not every process can be seen, so that network namespaces could be")
+    # Nothing is hidden from root, unless there are processes with more rights than it has.
+    if option != "hidepid=4":
+        assert site.ask("--netns=all", before=before).returncode == 0
+
+
+# What goes wrong.
+
+
+@pytest.mark.parametrize("code", ["EMFILE", "ENFILE", "ENOMEM", "EIO", "EINVAL"])
+def test_a_namespace_that_cannot_be_entered_for_another_reason_is_unknown(
+    site: Site, tampered: Tampered, code: str
+) -> None:
+    for name in ("all", site.host.pair.b):
+        line = one_line(site.ask(f"--netns={name}", before=tampered(f"setns:error={code}")))
+        assert says(code) in line or "is no network namespace" in line
+
+
+@pytest.mark.parametrize("code", ["EMFILE", "ENFILE", "ENOMEM", "EIO"])
+@pytest.mark.parametrize("call", ["openat", "open", "newfstatat", "statx", "getdents64"])
+def test_no_error_leaves_a_namespace_out(
+    site: Site, tampered: Tampered, call: str, code: str
+) -> None:
+    """Whichever call it is that fails: the right answer or none."""
+    right = site.groups("netns", *site.both)
+    before = site.alone()
+    failed = 0
+    for number in (*range(1, 12), 20, 40, 80):
+        tampering = tampered(f"{call}:error={code}:when={number}")
+        for options in (site.both, ["--netns=all"]):
+            done = site.ask(
+                "--group-by=netns", "--format=json", *options, before=[*before, *tampering]
+            )
+            report = json.loads(done.stdout) if done.stdout.startswith("{") else {}
+            if "groups" in report and done.returncode != 3:
+                found = {group["label"]: group["count"] for group in report["groups"]}
+                labels = {label: found.get(label) for label in right}
+                assert sum(found.values()) >= 20, (number, options, done)
+                assert labels == right or CONTAINER not in found, (number, options, done)
+            else:
+                failed += 1
+    assert failed or call in ("open", "statx")
+
+
+def test_no_thread_no_other_namespace(site: Site) -> None:
+    user = 200_000 + os.getpid()
+    become = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups"]
+    line = one_line(site.ask(f"--netns={site.db}", before=["prlimit", "--nproc=1", *become]))
+    assert line.startswith("starting a thread: ")
+
+
+def test_the_deadline_holds_over_all_of_them(site: Site) -> None:
+    done = site.ask("--netns=all", "--timeout=0.0001")
+    assert one_line(done) == "Timeout: no answer within 0.0001 s"
+
+
+SECONDS = 10
+
+
+@pytest.mark.parametrize("user", USERS)
+def test_while_namespaces_come_and_go_the_others_are_all_counted(site: Site, user: str) -> None:
+    stop = threading.Event()
+
+    def come_and_go() -> None:
+        while not stop.is_set():
+            subprocess.run(["unshare", "--net", "sleep", "0.003"], check=True)
+            name = f"lab-{os.getpid()}-passing"
+            subprocess.run(["ip", "netns", "add", name], check=True)
+            subprocess.run(["ip", "netns", "exec", name, "true"], check=True)
+            subprocess.run(["ip", "netns", "del", name], check=True)
+
+    passing = [threading.Thread(target=come_and_go)]
+    for thread in passing:
+        thread.start()
+    try:
+        end = time.monotonic() + SECONDS
+        while time.monotonic() < end:
+            found = site.groups("netns", "--netns=all", user=user)
+            assert found[CONTAINER] == 11
+            assert found[site.host.pair.b if user == "root" else f"db ({site.db})"] == 9
+    finally:
+        stop.set()
+        for thread in passing:
+            thread.join()
+
+
+def test_a_process_that_moves_is_not_taken_for_its_namespace(site: Site) -> None:
+    """Read by who may not enter: what is counted is the namespace that it was found in, or none."""
+    script = f"""
+import ctypes, os, time
+libc = ctypes.CDLL(None)
+names = ["{site.host.pair.a}", "{site.host.pair.b}"]
+there = [os.open(f"/run/netns/{{name}}", os.O_RDONLY) for name in names]
+libc.setns(there[0], 0x40000000)
+print(flush=True)
+while True:
+    for fd in there:
+        libc.setns(fd, 0x40000000)
+        time.sleep(0.0005)
+"""
+    mover = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE)
+    try:
+        assert mover.stdout is not None
+        mover.stdout.readline()
+        right = 0
+        for _ in range(200):
+            done = site.ask(f"--netns={mover.pid}", "--format=json", user="nobody")
+            report = json.loads(done.stdout)
+            # Who is always on the way is found in neither.
+            gone = report.get("message") == f"The network namespace {mover.pid} is gone"
+            assert gone or report.get("total") in (11, 9), done
+            right += not gone
+        assert right
+    finally:
+        mover.kill()
+        mover.communicate()
