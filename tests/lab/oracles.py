@@ -127,23 +127,34 @@ def read_ss(
     """
     rows = []
     for kind in kinds:
-        shown = run(ns, ["ss", "-Hane", _SS_ASK[kind], *args], user=user).stdout
-        for line in shown.splitlines():
-            state, rx, tx, local, remote, *rest = line.split()
-            # ss leaves out a uid or inode that is 0.
-            extra = dict(word.split(":", 1) for word in rest if ":" in word)
-            rows.append(
-                Row(
-                    type=kind,
-                    status=_status(kind, _SS_STATUS[state]),
-                    local=_ss_address(kind, local),
-                    remote=_ss_address(kind, remote),
-                    uid=int(extra.get("uid", 0)),
-                    inode=int(extra.get("ino", 0)),
-                    rx=int(rx),
-                    tx=int(tx),
-                )
+        rows += parse_ss(kind, run(ns, ss(kind, *args), user=user).stdout)
+    return rows
+
+
+def ss(kind: str, *args: str) -> list[str]:
+    """Return the command line that lists the sockets of one type."""
+    return ["ss", "-Hane", _SS_ASK[kind], *args]
+
+
+def parse_ss(kind: str, text: str) -> list[Row]:
+    """Parse what that command line has printed."""
+    rows = []
+    for line in text.splitlines():
+        state, rx, tx, local, remote, *rest = line.split()
+        # ss leaves out a uid or inode that is 0.
+        extra = dict(word.split(":", 1) for word in rest if ":" in word)
+        rows.append(
+            Row(
+                type=kind,
+                status=_status(kind, _SS_STATUS[state]),
+                local=_ss_address(kind, local),
+                remote=_ss_address(kind, remote),
+                uid=int(extra.get("uid", 0)),
+                inode=int(extra.get("ino", 0)),
+                rx=int(rx),
+                tx=int(tx),
             )
+        )
     return rows
 
 

@@ -140,13 +140,7 @@ def actor(
 ) -> Iterator[Actor]:
     """Start a process of that name inside `ns`; it ends with the block."""
     with inside(ns):
-        process = subprocess.Popen(
-            [sys.executable, "-m", "lab.owners"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=Path(__file__).resolve().parents[1],
-        )
+        process = _start([sys.executable, *ACTOR])
     try:
         made = Actor(process)
         made.do("rename", os.fsencode(name).decode("latin-1"))
@@ -158,6 +152,29 @@ def actor(
     finally:
         process.kill()
         process.communicate()
+
+
+# What an interpreter has to run, in the directory of the tests.
+ACTOR = ("-m", "lab.owners")
+TESTS = Path(__file__).resolve().parents[1]
+
+
+@contextlib.contextmanager
+def acting(argv: Sequence[str]) -> Iterator[Actor]:
+    """Start a command line that starts an actor elsewhere; both end with the block."""
+    process = _start(argv)
+    try:
+        yield Actor(process)
+        # The actor ends with its input, and then what has started it.
+        process.communicate(timeout=_LONG)
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def _start(argv: Sequence[str]) -> subprocess.Popen[str]:
+    pipe = subprocess.PIPE
+    return subprocess.Popen(argv, stdin=pipe, stdout=pipe, text=True, cwd=TESTS)
 
 
 class _Stage:
