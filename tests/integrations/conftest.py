@@ -12,10 +12,10 @@ from pathlib import Path
 
 import harness
 import pytest
-from lab import namespaces
+from lab import namespaces, owners
 from lab.namespaces import Pair
 
-from integrations import where
+from integrations import host, machines, where
 from integrations.daemons import (
     INTEGRATIONS,
     PREFIX,
@@ -24,6 +24,7 @@ from integrations.daemons import (
     require,
     wheel_plugins,
 )
+from integrations.machines import Machine
 
 _rows: dict[str, list[where.Row]] = {}
 _outcomes: defaultdict[str, Counter[str]] = defaultdict(Counter)
@@ -71,6 +72,8 @@ def _present() -> set[str]:
     present = set(_processes())
     present |= {str(path) for path in Path("/var/run/netns").glob(f"lab-{os.getpid()}-*")}
     present |= {str(path) for path in Path(tempfile.gettempdir()).glob(f"{PREFIX}*")}
+    if mount := owners.cgroup2():
+        present |= {str(path) for path in mount.glob(f"lab-{os.getpid()}-*")}
     for place in (INTEGRATIONS, *(Path(place, name) for place in _PLACES for name in _NAMES)):
         present |= {str(entry) for entry in (place, *place.rglob("*")) if entry.exists()}
     return present
@@ -103,3 +106,12 @@ def hosts() -> Iterator[Pair]:
     require()
     with namespaces.pair() as pair:
         yield pair
+
+
+@pytest.fixture(scope="module")
+def machine() -> Iterator[Machine]:
+    """Return a machine with a systemd that was really booted, and the check in it."""
+    if reason := machines.missing():
+        pytest.skip(reason)
+    with host.apart() as apart, machines.booted(apart) as made:
+        yield made

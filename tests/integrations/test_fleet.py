@@ -3,82 +3,77 @@
 from __future__ import annotations
 
 import json
-import platform
 import re
-import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack
-from pathlib import Path
 
 import harness
 import pytest
-from lab.namespaces import Pair
+from harness import Done
 from lib.base import match_range
 from network_connections import _core
 
-from integrations import daemons, restricted, sockets
+from integrations import daemons, machines
+from integrations.machines import Machine
 from integrations.where import Row
 
 WHERE = [
     Row(
-        "Hardened service (systemd's seccomp filter and mounts, without systemd)",
-        lambda: f"Linux {'.'.join(platform.release().split('.')[:2])}",
-        "`RestrictAddressFamilies` without AF_NETLINK, `ProtectProc=invisible` with "
-        "`ProcSubset=pid`, and `PrivateNetwork`",
+        "systemd",
+        lambda: machines.version("systemd"),
+        "the check as a unit with `RestrictAddressFamilies` without AF_NETLINK, with "
+        "`ProtectProc=invisible` and `ProcSubset=pid`, and with `PrivateNetwork`",
     )
 ]
 
 PAGE = harness.ROOT / "docs" / "fleet.md"
 FOLDER = daemons.INTEGRATIONS / "linuxfabrik" / "network-connections"
+USERS = ["root", "nobody"]
 
 
 @pytest.fixture(scope="module")
-def host(hosts: Pair) -> Iterator[str]:
-    """Return a host with 3 listeners, 5 connections and 2 UDP sockets."""
-    with ExitStack() as stack:
-        for port, address in ((7001, "127.0.0.1"), (7002, "127.0.0.1"), (7001, "::1")):
-            stack.enter_context(sockets.listener(hosts.b, port, address))
-        stack.enter_context(sockets.established(hosts.b, hosts.a, hosts.a4, 8080, 5))
-        stack.enter_context(sockets.udp(hosts.b, ["127.0.0.1", "::1"]))
-        yield hosts.b
+def host(machine: Machine) -> Iterator[Machine]:
+    """Return a machine with 3 listeners, both ends of 5 connections and 2 UDP sockets."""
+    with machine.actor("held.service") as held:
+        for address, port in (("127.0.0.1", 7001), ("127.0.0.1", 7002), ("::1", 7003)):
+            held.do("listen", address, port)
+        held.do("connect", "127.0.0.1", 7001, 5)
+        held.do("accept", 7001, 5)
+        held.do("udp", "127.0.0.1", 1)
+        held.do("udp", "::1", 1)
+        yield machine
 
 
-COUNTS = {"tcp_ESTABLISHED": 5, "tcp_LISTEN": 2, "tcp6_LISTEN": 1, "udp_NONE": 1, "udp6_NONE": 1}
-
-Done = subprocess.CompletedProcess
+COUNTS = {"tcp_ESTABLISHED": 10, "tcp_LISTEN": 2, "tcp6_LISTEN": 1, "udp_NONE": 1, "udp6_NONE": 1}
 
 
-@pytest.fixture(params=["native", "wheel"])
-def command(request: pytest.FixtureRequest, plugins: dict[str, Path]) -> str:
-    return str(plugins[request.param] / daemons.CHECK)
+@pytest.fixture(params=machines.COMMANDS)
+def command(request: pytest.FixtureRequest) -> list[str]:
+    return machines.COMMANDS[request.param]
 
 
-def run(host: str, line: list[str], user: str | None = "nobody") -> Done[str]:
-    line = ["nsenter", f"--net=/var/run/netns/{host}", *line]
-    become = list(harness.NOBODY) if user == "nobody" else []
-    done = subprocess.run(
-        [*line[:2], *become, *line[2:]], capture_output=True, text=True, check=False, cwd="/"
-    )
+def run(host: Machine, argv: list[str], *settings: str) -> Done:
+    done = host.run(argv, *settings, check=False)
     assert done.stderr == ""
-    return done
+    return Done(done.stdout, done.stderr, done.returncode)
 
 
-def limited(action: str, line: list[str]) -> list[str]:
-    if platform.machine() not in restricted.ARCHITECTURES:
-        pytest.skip(f"no system call numbers for {platform.machine()}")
-    return [daemons.everybodys_python(), "-I", restricted.__file__, action, *line]
-
-
-# RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6.
-
-
-@pytest.mark.parametrize("user", ["root", "nobody"])
-def test_without_netlink_the_counts_are_the_same(host: str, command: str, user: str) -> None:
-    done = run(host, limited("refuse", [command, "--format=json"]), user)
-    assert done.returncode == 0
+def counts(done: Done) -> tuple[str, dict[str, int]]:
+    """Return the source of a report, and its groups."""
+    assert done.returncode == 0, done
     report = json.loads(done.stdout)
-    assert {group["label"]: group["count"] for group in report["groups"]} == COUNTS
-    assert report["source"] == "procfs"
+    return report["source"], {group["label"]: group["count"] for group in report["groups"]}
+
+
+NO_NETLINK = "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6"
+
+
+@pytest.mark.parametrize("user", USERS)
+def test_without_netlink_the_counts_are_the_same(
+    host: Machine, command: list[str], user: str
+) -> None:
+    line = [*command, "--format=json"]
+    assert counts(run(host, line, f"User={user}")) == ("netlink", COUNTS)
+    assert counts(run(host, line, f"User={user}", NO_NETLINK)) == ("procfs", COUNTS)
 
 
 @pytest.mark.parametrize(
@@ -88,47 +83,44 @@ def test_without_netlink_the_counts_are_the_same(host: str, command: str, user: 
         ("--group-by=unit", "procfs: the cgroups of sockets are not known here"),
     ],
 )
-def test_what_needs_netlink_says_so(host: str, command: str, options: str, cause: str) -> None:
-    done = run(host, limited("refuse", [command, options]))
+def test_what_needs_netlink_says_so(
+    host: Machine, command: list[str], options: str, cause: str
+) -> None:
+    done = run(host, [*command, options], "User=nobody", NO_NETLINK)
     assert done.returncode == 3
     assert cause in done.stdout
 
 
-def test_procfs_asks_for_no_socket(host: str, command: str) -> None:
-    assert run(host, limited("kill", [command])).returncode < 0
-    done = run(host, limited("kill", [command, "--source=procfs"]))
+def test_procfs_asks_for_no_socket(host: Machine, command: list[str]) -> None:
+    # Who asks for one is killed: systemd-run has no exit code of it. Without a home Python itself
+    # looks for its user's.
+    settings = ("SystemCallFilter=~socket", "Environment=HOME=/root")
+    assert run(host, command, *settings) == Done("", "", 255)
+    done = run(host, [*command, "--source=procfs"], *settings)
     assert (done.returncode, done.stdout.count("|")) == (0, 1)
-
-
-# ProtectProc=invisible and ProcSubset=pid, PrivateNetwork=yes.
-
-HIDDEN = 'mount -t proc -o hidepid=invisible,subset=pid proc /proc && exec "$@"'
 
 
 @pytest.mark.parametrize("source", ["netlink", "procfs"])
 def test_with_the_least_of_proc_the_counts_are_the_same(
-    host: str, command: str, source: str
+    host: Machine, command: list[str], source: str
 ) -> None:
-    become = [*harness.NOBODY, command, f"--source={source}", "--format=json"]
-    done = run(host, ["unshare", "--mount", "sh", "-c", HIDDEN, "sh", *become], "root")
-    assert done.returncode == 0, done.stdout
-    groups = json.loads(done.stdout)["groups"]
-    assert {group["label"]: group["count"] for group in groups} == COUNTS
+    settings = ("User=nobody", "ProtectProc=invisible", "ProcSubset=pid")
+    done = run(host, [*command, f"--source={source}", "--format=json"], *settings)
+    assert counts(done) == (source, COUNTS)
 
 
-def test_processes_of_others_need_root(host: str, command: str) -> None:
-    # The files of all processes of this machine are looked through, not only of the host's.
-    line = [command, "--group-by=process", "--timeout=50"]
-    assert run(host, line).stdout.startswith("(other users' processes): 10")
-    assert "(other" not in run(host, line, "root").stdout
+def test_processes_of_others_need_root(host: Machine, command: list[str]) -> None:
+    line = [*command, "--group-by=process"]
+    assert run(host, line, "User=nobody").stdout.startswith("(other users' processes): 15|")
+    assert re.match(r"held \(\d+\): 15\|", run(host, line).stdout)
 
 
-def test_a_private_network_has_no_sockets(host: str, command: str) -> None:
-    done = run(host, ["unshare", "--net", command], "root")
+def test_a_private_network_has_no_sockets(host: Machine, command: list[str]) -> None:
+    done = run(host, command, "PrivateNetwork=yes")
     nothing = 'No connections of type "all" in status "all" found.\n'
     assert (done.returncode, done.stdout) == (0, nothing)
-    line = [command, "--no-match-severity=crit"]
-    assert run(host, ["unshare", "--net", *line], "root").returncode == 2
+    line = [*command, "--no-match-severity=crit"]
+    assert run(host, line, "PrivateNetwork=yes").returncode == 2
 
 
 # Rollback, and volume.
