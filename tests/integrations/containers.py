@@ -57,10 +57,15 @@ class Container:
         return f"podman:{self.id[:12]}"
 
     @property
+    def outer(self) -> int:
+        """The id of its process, as the tests know it."""
+        (pid,) = self.podman.host.processes(f"libpod_parent/libpod-{self.id}")
+        return pid
+
+    @property
     def pid(self) -> int:
         """The id of its process on the host."""
-        (pid,) = self.podman.host.processes(f"libpod_parent/libpod-{self.id}")
-        return host.number(pid)
+        return host.number(self.outer)
 
     def run(self, argv: Sequence[str]) -> subprocess.CompletedProcess[str]:
         """Run `argv` in it to its end."""

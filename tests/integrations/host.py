@@ -10,6 +10,7 @@ import functools
 import json
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from pathlib import Path
 import harness
 from lab import namespaces, oracles, owners
 from lab.names import TYPES
-from lab.owners import TESTS, after
+from lab.owners import ACTOR, TESTS, Actor, acting, after
 
 from integrations import daemons
 
@@ -89,6 +90,15 @@ class Host:
             check=check,
             timeout=harness.PATIENCE,
         )
+
+    @contextlib.contextmanager
+    def actor(self, name: str, *before: str) -> Iterator[Actor]:
+        """Start a process of that name there, which does what it is told."""
+        python = daemons.everybodys_python() or sys.executable
+        line = [*before, "env", f"--chdir={self.tools}", python, *ACTOR]
+        with acting(self.line(line)) as made:
+            made.do("rename", name)
+            yield made
 
     def processes(self, cgroup: str) -> list[int]:
         """Return the ids, as the machine knows them, of the processes of a cgroup."""

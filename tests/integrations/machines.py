@@ -143,10 +143,10 @@ class Machine:
             made.do("rename", name.partition(".")[0])
             yield made
 
-    def process(self, unit: str) -> int:
-        """Return the id on the host of the only process of a unit."""
+    def process(self, unit: str, further: int = 1) -> int:
+        """Return the id of the only process of a unit, on the host or further in."""
         (pid,) = self.host.processes(f"{_cgroup(self.name)}/payload/system.slice/{unit}")
-        return host.number(pid)
+        return host.number(pid, further)
 
 
 def _cgroup(name: str) -> str:
