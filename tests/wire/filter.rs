@@ -303,15 +303,21 @@ proptest! {
 
 #[test]
 fn the_longest_filter_is_sent_and_a_longer_one_is_not() {
-    let selection = |ports: u16| Selection {
+    let selection = |ports: u16, networks: usize| Selection {
         local_ports: (0..ports).map(|port| Ports { first: port, last: port }).collect(),
+        remote_addresses: vec![Network { address: [0; 16].into(), prefix: 0 }; networks],
         ..Selection::default()
     };
-    // 20 bytes each, less the last one's jump.
-    let longest = 32 * 1024 / 20;
-    for (ports, sent) in [(longest, true), (longest + 1, false)] {
-        for request in parsed(Protocol::Tcp, &selection(ports)) {
-            assert_eq!(request.program.is_some(), sent, "{ports}");
+    // 20 bytes for each port and 32 for each network, less the last ones' jumps: exactly 32 KiB.
+    let (ports, networks) = (1634, 3);
+    for (ports, networks, sent) in [
+        (ports, networks, Some(32 * 1024)),
+        (ports + 1, networks, None),
+        (ports, networks + 1, None),
+    ] {
+        for request in parsed(Protocol::Tcp, &selection(ports, networks)) {
+            let length = request.program.map(|program| program.len());
+            assert_eq!(length, sent, "{ports} ports, {networks} networks");
         }
     }
 }
