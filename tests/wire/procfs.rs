@@ -218,3 +218,19 @@ fn a_table_of_nothing_is_an_error_and_one_of_no_rows_is_none() {
         assert_eq!(read(connection_type, [table.as_bytes()]).unwrap(), []);
     }
 }
+
+#[test]
+fn a_hexadecimal_number_has_one_digit_to_eight() {
+    for digits in 0..=9 {
+        let number = &"000000007"[9 - digits..];
+        let expected = (1..=8).contains(&digits).then_some(7);
+        for queues in [format!("{number}:0"), format!("0:{number}")] {
+            let line = format!("0: 0100007F:{number} 00000000:{number} 0A {queues} 0:0 0 0 0 1");
+            let row = Row::new(ConnectionType::Tcp, line.as_bytes()).unwrap();
+            for end in [row.local(), row.remote()] {
+                assert_eq!(end.ok().map(|end| end.port().into()), expected, "{line}");
+            }
+            assert_eq!(row.queues().ok().map(|(rx, tx)| rx + tx), expected, "{line}");
+        }
+    }
+}
