@@ -328,8 +328,9 @@ mod tests {
         let option = OPTIONS.iter().find(|option| option.long == "--top");
         let option = option.unwrap_or_else(|| panic!("no such option"));
         let mut arguments = Arguments::default();
-        assert_eq!(arguments.of(option), None);
+        assert_eq!((arguments.has("--top"), arguments.of(option)), (false, None));
         arguments.set(option, vec!["3".to_owned(), "4".to_owned()]);
         assert_eq!(arguments.of(option), Some(&["3".to_owned(), "4".to_owned()][..]));
+        assert_eq!(["--top", "--zero"].map(|long| arguments.has(long)), [true, false]);
     }
 }
