@@ -155,3 +155,35 @@ impl<T> Known<T> for Result<T, Error> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_number_of_several_sources_is_the_first_that_there_is() {
+        let system = |number| Error::system("call", io::Error::from_raw_os_error(number));
+        let garbled = || Error::Garbled("cut short".to_owned());
+        let sources = |netlink, procfs| Error::Sources {
+            protocol: Protocol::Tcp,
+            causes: vec![(SourceName::Netlink, netlink), (SourceName::Procfs, procfs)],
+        };
+        for (error, expected) in [
+            (system(13), Some(13)),
+            (garbled(), None),
+            (sources(system(13), system(2)), Some(13)),
+            (sources(garbled(), system(2)), Some(2)),
+            (sources(garbled(), garbled()), None),
+        ] {
+            assert_eq!(error.errno(), expected, "{error}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_known_is_no_error_and_all_else_that_is_wrong_stays_one() {
+        let known = |value: Result<u8, Error>| value.known().map_err(|error| error.to_string());
+        assert_eq!(known(Ok(5)), Ok(Some(5)));
+        assert_eq!(known(Err(Error::Unsupported("no uid".to_owned()))), Ok(None));
+        assert_eq!(known(Err(Error::Interrupted)), Err("Interrupted".to_owned()));
+    }
+}

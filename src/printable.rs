@@ -97,5 +97,7 @@ mod tests {
     fn what_is_not_there_to_see_is_seen() {
         assert_eq!(printable(b"a\n\x1b[31mb\xff"), "a??[31mb\u{fffd}");
         assert_eq!(printable("x\u{202e}y\u{200b}z é 漢".as_bytes()), "x?y?z é 漢");
+        let invisible = "\u{ad}\u{61c}\u{200f}\u{2028}\u{2060}\u{206f}\u{feff}\u{fff9}\u{e0041}";
+        assert_eq!(printable(invisible.as_bytes()), "?????????");
     }
 }

@@ -237,6 +237,7 @@ mod tests {
             ("1e999:10", "Start inf must not be greater than end 10"),
             ("0.0001:0.00001", "Start 0.0001 must not be greater than end 1e-05"),
             ("999999.5:1.5", "Start 1e+06 must not be greater than end 1.5"),
+            ("100000:1", "Start 100000 must not be greater than end 1"),
         ] {
             let error = text.parse::<Range>().map(|r| r.to_string());
             assert_eq!(error.map_err(|e| e.to_string()), Err(message.to_owned()));

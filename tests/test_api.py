@@ -98,6 +98,8 @@ def test_every_source_counts_the_same(source: str, counts: dict[str, int]) -> No
             "delete_tcb, all)",
         ),
         ({"statuses": ()}, "no status is given (valid: established,"),
+        ({"local_port": []}, "local_port: no value is given"),
+        ({"remote_address": ()}, "remote_address: no value is given"),
         ({"source": "kernel"}, 'unknown source "kernel" (valid: auto, netlink, procfs'),
         ({"source": "netstat2"}, "netstat2 does not exist on this system (valid: auto, netlink,"),
         ({"timeout": 0}, 'timeout: "0" is not a positive number of seconds'),

@@ -147,7 +147,7 @@ mod tests {
     #[test]
     fn no_text_is_a_request_by_accident() {
         assert_eq!(escaped(".so x"), "\\&.so x");
-        assert_eq!(escaped("'a' \\ -\"~"), "\\(aqa\\(aq \\e \\-\\(dq\\(ti");
+        assert_eq!(escaped("'a' \\ -\"~^`"), "\\(aqa\\(aq \\e \\-\\(dq\\(ti\\(ha\\(ga");
         for line in man("").lines().filter(|line| line.starts_with(['.', '\''])) {
             let request = line.split(' ').next().unwrap_or("");
             let known = r#".TH .\" .nh .ad .SH .B .BI .BR .RB .IR .TP .PP .EX .EE"#;
