@@ -246,6 +246,24 @@ def test_procfs_shows_the_same_without_units(leaky: Host) -> None:
     assert procfs.table("CLOSE WAIT", PEERS) == netlink.table("CLOSE WAIT", PEERS)
 
 
+def test_where_nothing_tells_the_range_of_ports_no_share_is_shown(
+    leaky: Host, tmp_path: Path
+) -> None:
+    options = ["--lengthy", "--group-by=status", "-c", "CLOSE_WAIT=10"]
+    peers = taken_apart(leaky.ask(*options).stdout).table("CLOSE WAIT", PEERS)
+    expected = [[*row, "-"] for *row, _ in peers.rows]
+    setting = tmp_path / "range"
+    before = owners.private(f"mount --bind {setting} /proc/sys/net/ipv4/ip_local_port_range")
+    for text in ("40099 40000", "40000", "some ports"):
+        setting.write_text(text, encoding="ascii")
+        done = leaky.ask(*options, before=before)
+        assert (done.stderr, done.returncode) == ("", 2), text
+        assert taken_apart(done.stdout).table("CLOSE WAIT", PEERS).rows == expected, text
+    done = leaky.ask(*options, before=owners.private("umount --lazy /proc"))
+    assert (done.stderr, done.returncode) == ("", 2)
+    assert taken_apart(done.stdout).table("CLOSE WAIT", PEERS).rows == expected
+
+
 def test_ports_in_time_wait_are_in_use(leaky: Host) -> None:
     app = leaky.start("late")
     peer = leaky.start("late peer", ns=leaky.pair.b)
