@@ -341,6 +341,10 @@ def test_cgroups_outside_a_cgroup_namespace(host: Host) -> None:
     for user in USERS:
         answer = {"(outside)": 12, "/": 2, "in.service": 1}
         assert host_groups(host, "unit", user, before=before) == answer
+    # What is asked for may be one of them.
+    done = host.ask("--group-by=unit", "--critical=out.service=1:", before=before)
+    assert (done.stderr, done.returncode) == ("", 3)
+    assert "; some units cannot be seen (root can, in the host's cgroup namespace)" in done.stdout
 
 
 def test_the_pure_layout_and_any_mount_point(host: Host, directory: Path) -> None:
