@@ -180,6 +180,24 @@ mod names {
         assert_eq!(TcpState::from(13_u32), TcpState::Unknown);
         assert!(matches!(socket(TcpState::Unknown), Err(Error::Garbled(_))));
     }
+
+    #[test]
+    fn what_the_system_said_is_told_where_there_is_a_number() {
+        use netstat2::error::Error::{FailedToGetTcpTable, FailedToGetUdpTable, NotAValidSocket};
+        for error in [FailedToGetTcpTable(5), FailedToGetUdpTable(5)] {
+            assert!(cause(error).ends_with("(os error 5)"));
+        }
+        assert_eq!(cause(NotAValidSocket), "Not a valid socket");
+    }
+
+    #[test]
+    fn what_it_does_not_show_is_not_known() {
+        let row = socket(TcpState::Listen).unwrap_or_else(|e| panic!("{e}"));
+        assert!(matches!(row.queues(), Err(Error::Unsupported(_))));
+        assert!(matches!(row.inode(), Err(Error::Unsupported(_))));
+        assert!(matches!(row.uid(), Err(Error::Unsupported(_))));
+        assert!(matches!(row.cgroup(), Err(Error::Unsupported(_))));
+    }
 }
 
 #[cfg(all(test, target_os = "linux"))]
