@@ -238,7 +238,9 @@ mod tests {
                 self.tcp.push((listener.try_clone()?, client, server));
             }
             let ports = vec![Ports { first: end.port(), last: end.port() }];
-            let of = only(t, address);
+            // What had to do with this port before may still be in TIME_WAIT.
+            let statuses = Choice::of(&[Established, FinWait2, CloseWait, Listen]);
+            let of = Selection { statuses, ..only(t, address) };
             let servers = Selection { local_ports: ports.clone(), ..of.clone() };
             let clients = Selection { remote_ports: ports, ..of };
             let group = |status, count| (Group::TypeStatus(t, status), count);
