@@ -260,8 +260,7 @@ class Connection:
         """
     @property
     def netns(self) -> str | None:
-        """What people call its network namespace, as ``group_by="netns"`` does; None if not asked for.
-        """
+        """Its network namespace, named as by ``group_by="netns"``; None if none was asked for."""
     def __eq__(self, other: object, /) -> bool: ...
     def __ne__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
