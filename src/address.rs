@@ -51,6 +51,37 @@ impl Address {
     }
 }
 
+/// An address with a port, in its network namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Endpoint {
+    /// The address.
+    pub address: Address,
+    /// The port.
+    pub port: u16,
+    /// The namespace.
+    pub net: Net,
+}
+
+impl Endpoint {
+    /// One end of a connection in a network namespace.
+    #[inline]
+    #[must_use]
+    pub fn within(end: SocketAddr, net: Net) -> Self {
+        Self { address: Address::within(end, net), port: end.port(), net }
+    }
+
+    /// `192.0.2.7:443` or `[2001:db8::7]:443`, with the address as it is shown.
+    #[must_use]
+    pub fn shown(self, address: &str) -> String {
+        let Self { port, .. } = self;
+        if self.address.ip.is_ipv4() {
+            format!("{address}:{port}")
+        } else {
+            format!("[{address}]:{port}")
+        }
+    }
+}
+
 /// An address on its own: no interface is told.
 impl From<IpAddr> for Address {
     #[inline]

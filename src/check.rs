@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::group::GroupBy;
 use crate::judge::state::NoMatch;
 use crate::judge::threshold::Thresholds;
+use crate::measure::Measure;
 use crate::netns::Netns;
 use crate::selection::Selection;
 use crate::vocabulary::SourceName;
@@ -28,6 +29,8 @@ pub struct Check {
 pub struct Question {
     /// Which connections are counted.
     pub selection: Selection,
+    /// What is measured.
+    pub measure: Measure,
     /// What they are counted, judged and printed by.
     pub group_by: GroupBy,
     /// Whether expected groups without connections count as 0.
@@ -44,6 +47,7 @@ impl Default for Question {
     fn default() -> Self {
         Self {
             selection: Selection::default(),
+            measure: Measure::default(),
             group_by: GroupBy::default(),
             zero: false,
             netns: Vec::new(),

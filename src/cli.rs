@@ -12,16 +12,19 @@ use std::io::BufReader;
 use std::path::Path;
 
 use crate::cli::fixture::{Fixture, fixture};
-use crate::cli::options::{Command, FORMAT, GROUP_BY, OPTIONS, Takes, ZERO};
+use crate::cli::options::{CONN_TYPE, Command, FORMAT, GROUP_BY, MEASURE, OPTIONS, Takes, ZERO};
 use crate::cli::outcome::{Outcome, guard};
 use crate::cli::pages::help::{help, usage, version};
 use crate::cli::reader::{Arguments, Terminal, read};
 use crate::error::Error;
 use crate::format::Format;
 use crate::group::GroupBy;
+use crate::measure::Measure;
 use crate::name::Named;
 use crate::report::Report;
 use crate::run;
+use crate::selection::Choice;
+use crate::vocabulary::Protocol;
 
 /// Runs the command. `program` is the file that is running, beside which fixtures are looked for;
 /// `arguments` are those after the program's name.
@@ -105,13 +108,35 @@ pub fn command(arguments: &Arguments) -> (Command, Result<(), Error>) {
         };
         read = read.and(set.map_err(|error| error.of_option(option.long)));
     }
-    let read = read.and_then(|()| together(&command));
+    let read = read.and_then(|()| together(&command, arguments));
+    if let Some(meaning) = command.check.question.measure.meaning() {
+        command.check.question.group_by = meaning.group_by;
+        if let Some(status) = meaning.status {
+            command.check.question.selection.statuses = Choice::of(&[status]);
+        }
+    }
     (command, read)
 }
 
 /// Refuses what cannot go together.
-fn together(command: &Command) -> Result<(), Error> {
+fn together(command: &Command, arguments: &Arguments) -> Result<(), Error> {
     let question = &command.check.question;
+    if let Some(meaning) = question.measure.meaning() {
+        let conflict = |option, problem: &str, other, valid: &str| Error::Conflict {
+            option,
+            problem: problem.to_owned(),
+            other,
+            valid: valid.to_owned(),
+        };
+        if let Some(option) = meaning.without.iter().find(|option| arguments.has(option)) {
+            let problem = format!("has no meaning where {} are measured", meaning.groups.1);
+            return Err(conflict(option, &problem, MEASURE, Measure::Connections.name()));
+        }
+        if question.selection.types_of(Protocol::Tcp).next().is_none() {
+            let problem = format!("only TCP has {}", meaning.groups.1);
+            return Err(conflict(CONN_TYPE, &problem, CONN_TYPE, "tcp or tcp6"));
+        }
+    }
     if question.zero && !question.group_by.is_fixed() {
         let fixed: Vec<_> = GroupBy::VALUES.iter().filter(|by| by.is_fixed()).collect();
         let names: Vec<_> = fixed.iter().map(|by| by.name()).collect();

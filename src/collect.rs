@@ -4,6 +4,7 @@ pub mod connections;
 pub mod counts;
 pub mod details;
 pub mod ports;
+pub mod queues;
 
 pub use collector::{Collector, Within};
 

@@ -3,11 +3,13 @@
 use std::cmp::Reverse;
 use std::collections::HashMap;
 
+use crate::address::Endpoint;
 use crate::collect::details::{Destination, Owners, Parts};
+use crate::collect::ports::Ephemeral;
 use crate::group::Group;
+use crate::measure::Share;
 use crate::owner::Names;
-use crate::selection::Ports;
-use crate::vocabulary::Net;
+use crate::vocabulary::{ConnectionStatus, Net};
 
 /// How many rows a table has at most.
 pub const ROWS: usize = 10;
@@ -17,6 +19,8 @@ pub const ROWS: usize = 10;
 pub struct Detail {
     /// The group's label.
     pub label: String,
+    /// What its number is a part of, with that number; where it is one.
+    pub share: Option<(u64, Share)>,
     /// Its owners, those with the most connections first; empty where the source tells none.
     pub owners: Vec<Owner>,
     /// Its peers, those with the most connections first.
@@ -34,6 +38,8 @@ pub struct Owner {
     pub unit: String,
     /// The user.
     pub user: String,
+    /// Their state, where that is told apart.
+    pub status: Option<ConnectionStatus>,
     /// The network namespace, where there are several.
     pub netns: Option<String>,
 }
@@ -57,23 +63,31 @@ pub struct Peer {
 impl Detail {
     /// The details of the group with this label.
     #[must_use]
-    pub fn new(label: String, parts: Parts, names: &Names) -> Self {
-        Self { label, owners: owners(parts.owners, names), peers: peers(parts.peers, names) }
+    pub fn new(label: String, share: Option<(u64, Share)>, parts: Parts, names: &Names) -> Self {
+        let (owners, peers) = (owners(parts.owners, names), peers(parts.peers, names));
+        Self { label, share, owners, peers }
+    }
+
+    /// Whether these are the sockets of a listener.
+    #[must_use]
+    pub fn is_of_listener(&self) -> bool {
+        let listens = |owner: &Owner| owner.status == Some(ConnectionStatus::Listen);
+        self.owners.iter().all(listens)
     }
 
     /// Where the connections lead that go out from here, as far as it is shown.
-    pub fn destinations(&self) -> impl Iterator<Item = Destination> {
-        let shown = self.peers.iter().take(ROWS);
-        shown.map(|peer| peer.destination).filter(|destination| destination.port.is_some())
+    pub fn destinations(&self) -> impl Iterator<Item = Endpoint> {
+        self.peers.iter().take(ROWS).filter_map(|peer| peer.destination.endpoint())
     }
 
     /// Fills in how many ephemeral ports are in use towards each destination, of those that its
     /// network namespace has.
-    pub fn fill_in(&mut self, used: &HashMap<Destination, u64>, all: &HashMap<Net, Ports>) {
+    pub fn fill_in(&mut self, used: &HashMap<Endpoint, u64>, all: &HashMap<Net, Ephemeral>) {
         for peer in self.peers.iter_mut().take(ROWS) {
-            let Destination { port, net, .. } = peer.destination;
-            let used = used.get(&peer.destination).copied().unwrap_or(0);
-            peer.ports = port.and(all.get(&net)).map(|all| (used, all.count()));
+            peer.ports = peer.destination.endpoint().and_then(|destination| {
+                let used = used.get(&destination).copied().unwrap_or(0);
+                Some((used, all.get(&destination.net)?.count()))
+            });
         }
     }
 }
@@ -88,20 +102,24 @@ pub fn groups(parts: &[Parts]) -> impl Iterator<Item = Group> {
     owners.flatten().chain(peers.map(|destination| Group::Address(destination.address)))
 }
 
+/// Process, unit and user, state and network namespace.
+type Row = ([String; 3], Option<ConnectionStatus>, Option<String>);
+
 fn owners(counts: HashMap<Owners, u64>, names: &Names) -> Vec<Owner> {
     let mut rows: HashMap<_, u64> = HashMap::new();
     for (owners, count) in counts {
         if let Some(row) = row(owners, names) {
-            *rows.entry((row, netns(owners.net, names))).or_insert(0) += count;
+            *rows.entry((row, owners.status, netns(owners.net, names))).or_insert(0) += count;
         }
     }
     let mut rows: Vec<_> = rows.into_iter().collect();
     rows.sort_unstable_by(|(a, m), (b, n)| (Reverse(m), a).cmp(&(Reverse(n), b)));
-    let owner = |(([process, unit, user], netns), count): (([String; 3], _), u64)| Owner {
+    let owner = |(([process, unit, user], status, netns), count): (Row, u64)| Owner {
         count,
         process,
         unit,
         user,
+        status,
         netns,
     };
     rows.into_iter().map(owner).collect()
@@ -109,7 +127,7 @@ fn owners(counts: HashMap<Owners, u64>, names: &Names) -> Vec<Owner> {
 
 /// Process, unit and user of an owner; `None` where nothing is known.
 fn row(owners: Owners, names: &Names) -> Option<[String; 3]> {
-    let Owners { process, unit, user, net: _ } = owners;
+    let Owners { process, unit, user, status: _, net: _ } = owners;
     process.or(unit).or(user)?;
     let unit = unit.filter(|unit| names.knows_units() || *unit == Group::Cgroup(None));
     let cell = |group: Option<Group>| group.map_or_else(|| "-".to_owned(), |g| names.label(g));

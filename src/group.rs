@@ -5,7 +5,7 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::net::SocketAddr;
 
-use crate::address::Address;
+use crate::address::{Address, Endpoint};
 use crate::error::Error;
 use crate::name::{Named, named_enum};
 use crate::selection::Selection;
@@ -31,6 +31,10 @@ named_enum! {
         LocalAddress = "local-address",
         /// The remote address, an IPv4-mapped one as its IPv4 address: a peer is one group.
         RemoteAddress = "remote-address",
+        /// The local address and port.
+        LocalEndpoint = "local-endpoint",
+        /// The remote address and port.
+        RemoteEndpoint = "remote-endpoint",
         /// The user who made the socket.
         User = "user",
         /// The systemd unit or container in whose cgroup the socket was made.
@@ -73,6 +77,12 @@ impl End {
         }
     }
 
+    /// Address and port, in the network namespace of the socket.
+    #[inline]
+    pub fn endpoint(self, socket: &impl Socket) -> Result<Endpoint, Error> {
+        Ok(Endpoint::within(self.of(socket)?, socket.netns()))
+    }
+
     /// The address alone.
     #[inline]
     pub fn address(self, socket: &impl Socket) -> Result<Address, Error> {
@@ -92,6 +102,8 @@ impl GroupBy {
             Self::RemotePort => Kind::Port(End::Remote),
             Self::LocalAddress
             | Self::RemoteAddress
+            | Self::LocalEndpoint
+            | Self::RemoteEndpoint
             | Self::User
             | Self::Unit
             | Self::Process
@@ -112,6 +124,8 @@ impl GroupBy {
             Self::RemotePort => port(End::Remote),
             Self::LocalAddress => address(End::Local),
             Self::RemoteAddress => address(End::Remote),
+            Self::LocalEndpoint => Ok(Group::Endpoint(End::Local.endpoint(socket)?)),
+            Self::RemoteEndpoint => Ok(Group::Endpoint(End::Remote.endpoint(socket)?)),
             Self::User => Ok(Group::User(socket.uid()?)),
             Self::Unit => Ok(Group::Cgroup(socket.cgroup()?)),
             Self::Process => Ok(Group::Inode(socket.inode()?)),
@@ -137,7 +151,9 @@ impl GroupBy {
             | Self::LocalPort
             | Self::RemotePort
             | Self::LocalAddress
-            | Self::RemoteAddress => false,
+            | Self::RemoteAddress
+            | Self::LocalEndpoint
+            | Self::RemoteEndpoint => false,
         }
     }
 
@@ -172,6 +188,8 @@ pub enum Group {
     Port(u16),
     /// With one address.
     Address(Address),
+    /// With one address and port.
+    Endpoint(Endpoint),
     /// Of one user id, or of nobody.
     User(Option<u32>),
     /// Of one cgroup id, or of nobody.
@@ -195,6 +213,9 @@ pub enum Id {
     Interface(Address),
     /// A network namespace.
     Net(Net),
+    /// The interface that a link-local address is behind, and the network namespace where there are
+    /// several.
+    Endpoint(Endpoint),
 }
 
 impl Group {
@@ -207,6 +228,7 @@ impl Group {
             Self::Inode(inode @ 1..) => Some(Id::Inode(inode)),
             Self::Address(address) => address.interface().map(|_| Id::Interface(address)),
             Self::Net(net) => Some(Id::Net(net)),
+            Self::Endpoint(endpoint) => Some(Id::Endpoint(endpoint)),
             Self::User(None)
             | Self::Cgroup(None)
             | Self::Inode(0)
@@ -228,6 +250,7 @@ impl Hash for Group {
             Self::Status(status) => status.hash(state),
             Self::Port(port) => state.write_u16(*port),
             Self::Address(address) => address.hash(state),
+            Self::Endpoint(endpoint) => endpoint.hash(state),
             Self::User(id) => id.hash(state),
             Self::Cgroup(id) => id.hash(state),
             Self::Inode(inode) => state.write_u64(*inode),
@@ -246,6 +269,7 @@ impl fmt::Display for Group {
             Self::Status(status) => f.write_str(status.name()),
             Self::Port(port) => port.fmt(f),
             Self::Address(address) => address.fmt(f),
+            Self::Endpoint(endpoint) => f.write_str(&endpoint.shown(&endpoint.address.to_string())),
             Self::User(Some(id)) => id.fmt(f),
             Self::Cgroup(Some(id)) | Self::Inode(id @ 1..) => id.fmt(f),
             Self::User(None) | Self::Cgroup(None) | Self::Inode(0) => f.write_str(KERNEL),
@@ -262,7 +286,7 @@ mod tests {
     use crate::selection::Choice;
     use crate::socket::made::Made;
 
-    const KINDS: [(GroupBy, &str, bool, bool); 11] = [
+    const KINDS: [(GroupBy, &str, bool, bool); 13] = [
         (GroupBy::TypeStatus, "tcp6_CLOSE_WAIT", true, false),
         (GroupBy::Type, "tcp6", true, false),
         (GroupBy::Status, "CLOSE_WAIT", true, false),
@@ -270,6 +294,8 @@ mod tests {
         (GroupBy::RemotePort, "40000", false, false),
         (GroupBy::LocalAddress, "192.0.2.1", false, false),
         (GroupBy::RemoteAddress, "fe80::1%3", false, false),
+        (GroupBy::LocalEndpoint, "192.0.2.1:443", false, false),
+        (GroupBy::RemoteEndpoint, "[fe80::1%3]:40000", false, false),
         (GroupBy::User, "33", false, true),
         (GroupBy::Unit, "7", false, true),
         (GroupBy::Process, "4711", false, true),

@@ -7,6 +7,7 @@ use crate::group::Group;
 use crate::judge::state::State;
 use crate::judge::threshold::{Key, Ranges, Specificity};
 use crate::labelled::Labelled;
+use crate::measure::Share;
 use crate::range::{Range, Verdict};
 
 /// The ranges that hold.
@@ -30,12 +31,20 @@ pub struct Judged {
     pub count: u64,
     /// The most connections that it can have: more than `count` only where some cannot be told.
     pub most: u64,
+    /// What its number is a part of, where it is one.
+    pub share: Option<Share>,
     /// Its own state.
     pub state: State,
 }
 
-/// From how many connections to how many a group has.
-type Between = (u64, u64);
+/// From how much to how much a group has.
+type Between = (f64, f64);
+
+/// Ranges compare 64-bit floats, as the reference and the C plugins do.
+#[allow(clippy::cast_precision_loss)]
+fn numbers(least: u64, most: u64) -> Between {
+    (least as f64, most as f64)
+}
 
 impl Limits {
     /// Judges every group, and what thresholds name and nobody found: that has no connections. Where
@@ -53,17 +62,23 @@ impl Limits {
     fn found(&self, group: Labelled, hidden: u64, more: bool) -> Judged {
         let count = group.count;
         // What is in a namespace that was looked into is known.
-        let more = more && !matches!(group.group, Some(Group::Net(_)));
+        let more = more && !matches!(group.group, Some(Group::Net(_) | Group::Endpoint(_)));
         let state = |between| self.state(between, more, |ranges| ranges.of(&group));
         let most = if self.may_be_more(&group) { count + hidden } else { count };
-        let state = match state((count, most)) {
+        let between = if group.share.is_some() {
+            (group.value(), group.value())
+        } else {
+            numbers(count, most)
+        };
+        let state = match state(between) {
             // Several owners may be behind it, each with a part.
-            State::Ok if group.hidden && state((1.min(count), count)) != State::Ok => {
+            State::Ok if group.hidden && state(numbers(1.min(count), count)) != State::Ok => {
                 State::Unknown
             }
             state => state,
         };
-        Judged { group: group.group, label: group.label, count, most, state }
+        let Labelled { group, label, share, .. } = group;
+        Judged { group, label, count, most, share, state }
     }
 
     /// Whether a key asks for a group that connections of hidden owners may belong to as well. The
@@ -87,7 +102,7 @@ impl Limits {
             let best = groups.iter().filter_map(|group| key.specificity(group)).max();
             let group = key.group();
             let state = |between| match key {
-                Key::Type(_) | Key::Status(_) => {
+                Key::Type(_) | Key::Status(_) | Key::Endpoint(..) => {
                     self.state(between, more, |ranges| ranges.of_key(key))
                 }
                 Key::Total | Key::Group(_) | Key::LinkLocal(_) | Key::User(..) | Key::Owner(_) => {
@@ -96,26 +111,36 @@ impl Limits {
             };
             let hidden = key.untold(groups, hidden);
             let state = match best {
-                None => state((0, hidden)),
+                None => state(numbers(0, hidden)),
                 // There may be more processes of that name.
-                Some(Specificity::Broad) if hidden > 0 && state((1, hidden)) != State::Ok => {
+                Some(Specificity::Broad)
+                    if hidden > 0 && state(numbers(1, hidden)) != State::Ok =>
+                {
                     State::Unknown
                 }
                 Some(Specificity::Broad | Specificity::Exact) => State::Ok,
             };
             if state != State::Ok {
                 let Labelled { group, label, .. } = group;
-                judged.push(Judged { group, label, count: 0, most: hidden, state });
+                judged.push(Judged { group, label, count: 0, most: hidden, share: None, state });
             }
         }
         judged
+    }
+
+    /// The ranges that hold for a group: to be left for WARNING and for CRITICAL.
+    #[must_use]
+    pub fn of(&self, group: &Labelled) -> [Option<String>; 2] {
+        [&self.warning, &self.critical]
+            .map(|ranges| ranges.as_ref()?.of(group).map(ToString::to_string))
     }
 
     /// Judges the sum, where a threshold asks for it.
     #[must_use]
     pub fn judge_total(&self, total: u64, more: bool) -> Option<State> {
         let asked = self.keys().any(|key| *key == Key::Total);
-        asked.then(|| self.state((total, total), more, |ranges| ranges.of_key(&Key::Total)))
+        let total = numbers(total, total);
+        asked.then(|| self.state(total, more, |ranges| ranges.of_key(&Key::Total)))
     }
 
     fn keys(&self) -> impl Iterator<Item = &Key> {
@@ -131,20 +156,14 @@ impl Limits {
         more: bool,
         range: impl Fn(&'a Ranges) -> Option<&'a Range>,
     ) -> State {
-        // Ranges compare 64-bit floats, as the reference and the C plugins do.
-        #[allow(clippy::cast_precision_loss)]
-        let between = (low as f64, high as f64);
         let verdict = |ranges: &'a Option<Ranges>| {
             let range = ranges.as_ref().and_then(&range);
-            range.map_or(Verdict::Fine, |range| {
-                let (low, high) = between;
-                match range.between(low, high) {
-                    Verdict::Left if more => match range.between(low, f64::INFINITY) {
-                        Verdict::Left => Verdict::Left,
-                        Verdict::Fine | Verdict::Unclear => Verdict::Unclear,
-                    },
-                    verdict => verdict,
-                }
+            range.map_or(Verdict::Fine, |range| match range.between(low, high) {
+                Verdict::Left if more => match range.between(low, f64::INFINITY) {
+                    Verdict::Left => Verdict::Left,
+                    Verdict::Fine | Verdict::Unclear => Verdict::Unclear,
+                },
+                verdict => verdict,
             })
         };
         match (verdict(&self.critical), verdict(&self.warning)) {
@@ -163,13 +182,15 @@ mod tests {
     use super::*;
     use crate::group::GroupBy;
     use crate::judge::threshold::{Place, Thresholds};
+    use crate::measure::Measure;
     use crate::selection::Selection;
     use crate::vocabulary::{ConnectionStatus, ConnectionType, Net};
 
     fn limits(by: GroupBy, critical: &str, warning: &str) -> Limits {
         let selection = &Selection::default();
         let user_id = &|name: &str| Result::Ok((name == "webapp").then_some(33));
-        let place = Place { by, selection, live: true, user_id };
+        let measure = Measure::Connections;
+        let place = Place { measure, by, selection, live: true, user_id };
         let ranges = |text: &str| {
             let thresholds = Thresholds::parse("--critical", text)?;
             (!text.is_empty()).then(|| thresholds.resolved(&place)).transpose()

@@ -1,10 +1,10 @@
 //! Groups by the names that people know them by.
 
-use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::group::{Group, GroupBy, Id};
+use crate::measure::Share;
 use crate::owner::{Names, Process, Processes};
 
 /// A group by the name that people know it by.
@@ -17,6 +17,8 @@ pub struct Labelled {
     pub label: String,
     /// Its connections.
     pub count: u64,
+    /// What its number is a part of, where it is one.
+    pub share: Option<Share>,
     /// Whether it stands for owners that cannot be seen.
     pub hidden: bool,
     // All user ids of one name, and all processes of one label.
@@ -31,10 +33,18 @@ impl Labelled {
         match group.id() {
             Some(Id::User(id)) => users.push(id),
             Some(Id::Inode(inode)) => holders.push(names.processes(inode)),
-            Some(Id::Cgroup(_) | Id::Interface(_) | Id::Net(_)) | None => {}
+            Some(Id::Cgroup(_) | Id::Interface(_) | Id::Net(_) | Id::Endpoint(_)) | None => {}
         }
         let (label, hidden) = (names.label(group), names.is_hidden(group));
-        Self { group: Some(group), label, count, hidden, users, holders }
+        Self { group: Some(group), label, count, share: None, hidden, users, holders }
+    }
+
+    /// The number that is judged.
+    #[must_use]
+    pub fn value(&self) -> f64 {
+        // Ranges compare 64-bit floats, as the reference and the C plugins do.
+        #[allow(clippy::cast_precision_loss)]
+        self.share.map_or(self.count as f64, |share| share.percent(self.count))
     }
 
     /// A group that nobody found.
@@ -69,8 +79,15 @@ impl Labelled {
 
 /// Gives groups their labels, and puts those together that are one to a person; the largest first.
 #[must_use]
-pub fn labelled(by: GroupBy, groups: Vec<(Group, u64)>, names: &Names) -> Vec<Labelled> {
-    let groups = groups.into_iter().map(|(group, count)| Labelled::found(group, count, names));
+pub fn labelled(
+    by: GroupBy,
+    groups: Vec<(Group, u64)>,
+    share: &dyn Fn(Group) -> Option<Share>,
+    names: &Names,
+) -> Vec<Labelled> {
+    let found =
+        |(group, count)| Labelled { share: share(group), ..Labelled::found(group, count, names) };
+    let groups = groups.into_iter().map(found);
     let mut labelled: Vec<Labelled> = if by.is_merged() {
         let mut merged: HashMap<String, Labelled> = HashMap::new();
         for group in groups {
@@ -85,7 +102,7 @@ pub fn labelled(by: GroupBy, groups: Vec<(Group, u64)>, names: &Names) -> Vec<La
     } else {
         groups.collect()
     };
-    labelled.sort_by_key(|labelled| Reverse(labelled.count));
+    labelled.sort_by(|a, b| b.value().total_cmp(&a.value()));
     labelled
 }
 
@@ -103,7 +120,8 @@ impl Labelled {
         let process = |(pid, name): &(u32, &str)| Process { pid: *pid, name: (*name).into() };
         let holders = vec![processes.iter().map(process).collect()];
         let users = users.to_vec();
-        Self { group: Some(group), label: label.to_owned(), count, hidden: false, users, holders }
+        let label = label.to_owned();
+        Self { group: Some(group), label, count, users, holders, ..Self::default() }
     }
 }
 
@@ -139,7 +157,7 @@ mod tests {
         let names = Names::default();
         let groups =
             vec![(Group::User(Some(7)), 1), (Group::User(Some(8)), 5), (Group::User(None), 5)];
-        let found: Vec<_> = labelled(GroupBy::User, groups, &names)
+        let found: Vec<_> = labelled(GroupBy::User, groups, &|_| None, &names)
             .into_iter()
             .map(|group| (group.label, group.count))
             .collect();
@@ -147,9 +165,9 @@ mod tests {
         assert_eq!(found, expected.map(|(label, count)| (label.to_owned(), count)));
         // No process can be seen to have these two.
         let groups = vec![(Group::Inode(7), 1), (Group::Inode(8), 2), (Group::Inode(0), 4)];
-        let found = labelled(GroupBy::Process, groups, &names);
+        let found = labelled(GroupBy::Process, groups, &|_| None, &names);
         assert_eq!(found.iter().map(|group| group.count).collect::<Vec<_>>(), [4, 3]);
         let groups = vec![(Group::Port(7), 1), (Group::Port(7), 2)];
-        assert_eq!(labelled(GroupBy::LocalPort, groups, &names).len(), 2);
+        assert_eq!(labelled(GroupBy::LocalPort, groups, &|_| None, &names).len(), 2);
     }
 }

@@ -22,6 +22,7 @@ pub mod judge;
 pub mod labelled;
 #[cfg(target_os = "linux")]
 mod linux;
+pub mod measure;
 pub mod name;
 pub mod namespaces;
 pub mod netns;
@@ -37,7 +38,7 @@ pub mod source;
 pub mod vocabulary;
 mod worker;
 
-pub use address::Address;
+pub use address::{Address, Endpoint};
 pub use check::Check;
 pub use collect::connections::Connection;
 pub use error::Error;

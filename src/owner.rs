@@ -30,6 +30,9 @@ pub use process::{Process, Processes};
 pub use system::user_id;
 pub use unseen::unseen;
 
+/// What stands between an address with a port and its network namespace.
+pub const IN: &str = " in ";
+
 /// The names of owners, looked up once for all that are asked for.
 #[derive(Debug, Default)]
 pub struct Names {
@@ -63,6 +66,10 @@ impl Names {
                 Id::Inode(inode) => drop(inodes.insert(inode)),
                 Id::Interface(address) => interfaces.extend(address.interface()),
                 Id::Net(net) => drop(nets.insert(net)),
+                Id::Endpoint(endpoint) => {
+                    interfaces.extend(endpoint.address.interface());
+                    nets.extend(namespaces.are_several().then_some(endpoint.net));
+                }
             }
         }
         if !users.is_empty() {
@@ -111,6 +118,12 @@ impl Names {
         self.interfaces.get(&address.interface()?).cloned()
     }
 
+    /// An address, a link-local one with the name of its interface where that is known.
+    fn address(&self, address: Address) -> String {
+        self.interface(address)
+            .map_or_else(|| address.to_string(), |name| format!("{}%{name}", address.ip()))
+    }
+
     /// What people call a network namespace.
     #[must_use]
     pub fn namespace(&self, net: Net) -> Option<Arc<str>> {
@@ -130,7 +143,7 @@ impl Names {
             Some(Id::Inode(inode)) => self.hidden && self.processes(inode).is_empty(),
             Some(Id::Cgroup(id)) => self.units.get(&id).is_some_and(|unit| &**unit == OUTSIDE),
             Some(Id::User(id)) => self.unknown.contains(&id),
-            Some(Id::Interface(_) | Id::Net(_)) | None => false,
+            Some(Id::Interface(_) | Id::Net(_) | Id::Endpoint(_)) | None => false,
         }
     }
 
@@ -144,8 +157,11 @@ impl Names {
                 process::label(&self.processes(inode))
                     .unwrap_or_else(|| if self.hidden { OTHERS } else { NONE }.to_owned()),
             ),
-            Some(Id::Interface(address)) => {
-                self.interface(address).map(|name| format!("{}%{name}", address.ip()))
+            Some(Id::Interface(address)) => Some(self.address(address)),
+            Some(Id::Endpoint(endpoint)) => {
+                let shown = endpoint.shown(&self.address(endpoint.address));
+                let netns = self.namespace(endpoint.net);
+                Some(netns.map_or_else(|| shown.clone(), |netns| format!("{shown}{IN}{netns}")))
             }
             Some(Id::Net(net)) => self.namespace(net).map(|name| name.to_string()),
             None => None,

@@ -23,6 +23,9 @@ pub struct Report {
     pub total: u64,
     /// The state of the total, where a threshold asks for one.
     pub total_state: Option<State>,
+    /// The ranges that hold for the first group, where its number is a part of another: to be left
+    /// for WARNING and for CRITICAL.
+    pub limits: [Option<String>; 2],
     /// What the groups in alert state consist of, or the largest one where all is fine; only if it
     /// was asked for.
     pub details: Vec<Detail>,
@@ -44,7 +47,7 @@ impl Report {
         if judgement.always_ok {
             return State::Ok;
         }
-        let nothing = (self.total == 0).then_some(self.nothing());
+        let nothing = self.is_empty().then_some(self.nothing());
         self.groups
             .iter()
             .map(|judged| judged.state)
@@ -52,6 +55,12 @@ impl Report {
             .chain(nothing)
             .max_by_key(|state| state.severity())
             .unwrap_or_default()
+    }
+
+    /// Whether nothing was found: of shares a group may be there, with nothing in use.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.total == 0 && self.groups.iter().all(|judged| judged.share.is_none())
     }
 
     /// The state of nothing, where nothing was found: there may be something that was not seen.
@@ -63,9 +72,9 @@ impl Report {
         }
     }
 
-    /// The groups that have connections.
+    /// The groups that were found: those that have connections, or a share.
     pub fn found(&self) -> impl Iterator<Item = &Judged> {
-        self.groups.iter().filter(|judged| judged.count > 0)
+        self.groups.iter().filter(|judged| judged.count > 0 || judged.share.is_some())
     }
 
     /// The groups that are printed, the largest first, and how many are left out: never one in
@@ -89,15 +98,15 @@ impl Report {
         (places.into_iter().map(|(_, judged)| judged).collect(), self.groups.len() - top)
     }
 
-    /// The labels of the groups that details are given of.
+    /// The groups that details are given of.
     #[must_use]
-    pub fn explained(&self) -> Vec<String> {
+    pub fn explained(&self) -> Vec<&Judged> {
         let (shown, _) = self.shown();
         let mut alerting: Vec<_> =
             shown.into_iter().filter(|judged| judged.state != State::Ok).collect();
         alerting.sort_by_key(|judged| Reverse(judged.state.severity()));
         let largest = self.groups.first().filter(|_| alerting.is_empty());
-        alerting.into_iter().chain(largest).map(|judged| judged.label.clone()).collect()
+        alerting.into_iter().chain(largest).collect()
     }
 }
 
@@ -113,6 +122,7 @@ mod tests {
             label: port.to_string(),
             count: *count,
             most: *count,
+            share: None,
             state: *state,
         });
         let groups: Vec<_> = groups.collect();
@@ -123,6 +133,7 @@ mod tests {
             total: groups.iter().map(|judged| judged.count).sum(),
             groups,
             total_state: None,
+            limits: [None, None],
             details: Vec::new(),
             unseen: None,
             source: "fixture".to_owned(),
@@ -196,8 +207,11 @@ mod tests {
     #[test]
     fn explained_are_those_in_alert_state_or_the_largest() {
         let groups = [(1, 9, Ok), (2, 8, Warning), (3, 7, Ok), (4, 6, Critical), (5, 5, Unknown)];
-        assert_eq!(report(&groups).explained(), ["4", "2", "5"]);
-        assert_eq!(report(&[(1, 9, Ok), (3, 7, Ok)]).explained(), ["1"]);
+        let explained = |groups: &[_]| -> Vec<String> {
+            report(groups).explained().iter().map(|judged| judged.label.clone()).collect()
+        };
+        assert_eq!(explained(&groups), ["4", "2", "5"]);
+        assert_eq!(explained(&[(1, 9, Ok), (3, 7, Ok)]), ["1"]);
         assert!(report(&[]).explained().is_empty());
     }
 }

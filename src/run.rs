@@ -2,22 +2,26 @@
 
 use std::collections::{HashMap, HashSet};
 use std::io::Read;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::address::Endpoint;
 use crate::check::{Check, Question};
 use crate::collect::Collector;
 use crate::collect::connections::{Connection, Connections};
 use crate::collect::counts::{Grid, Map, PortTable, Recorded, Table};
 use crate::collect::details::Details;
-use crate::collect::ports::{LocalPorts, UsedPorts};
+use crate::collect::ports::{Ephemeral, EphemeralPorts, LocalPorts, Outgoing, UsedPorts};
+use crate::collect::queues::{Queue, Queues};
 use crate::deadline::Deadline;
 use crate::details::{self, Detail};
 use crate::error::Error;
 use crate::group::{Group, GroupBy, Kind};
-use crate::judge::Limits;
 use crate::judge::state::State;
 use crate::judge::threshold::{Place, Thresholds};
+use crate::judge::{Judged, Limits};
 use crate::labelled::{Labelled, labelled};
+use crate::measure::{Measure, Share};
 use crate::namespaces::{Namespaces, Visited};
 use crate::owner::{self, Names};
 use crate::report::Report;
@@ -32,12 +36,7 @@ pub fn check(check: Check, interrupted: &dyn Fn() -> bool) -> Result<Report, Err
     let deadline = Deadline::new(check.question.timeout, interrupted);
     let limits = limits(&check, true, &deadline)?;
     let host = Host::of(&check.question, &deadline)?;
-    let details = if check.presentation.lengthy {
-        Some(Details::new(check.question.group_by, Some(host.listening()?)))
-    } else {
-        None
-    };
-    let counted = host.count(&check.question, details)?;
+    let counted = host.measure(&check.question, check.presentation.lengthy)?;
     let mut report = report(check, &limits, counted, &host.namespaces, &deadline)?;
     if report.check.presentation.lengthy {
         host.fill_in_ports(&mut report.details)?;
@@ -59,13 +58,19 @@ pub fn fixture(
     if by == GroupBy::Netns {
         return Err(Error::Fixture("Fixture has no network namespaces".to_owned()));
     }
+    if check.question.measure != Measure::Connections {
+        return Err(Error::Fixture(
+            "Fixture has connections, which are all it can tell".to_owned(),
+        ));
+    }
     let details = check.presentation.lengthy.then(|| Details::new(by, None));
     let mut collected = (Recorded::new(by), details);
     source::fixture::read(text, &check.question.selection, &deadline, &mut collected)?;
     let (table, details) = collected;
     let source = "fixture".to_owned();
     let visited = Visited::default();
-    let counted = Counted { groups: table.groups(), details, source, visited };
+    let groups = table.groups();
+    let counted = Counted { groups, shares: HashMap::new(), details, source, visited };
     let mut report = report(check, &limits, counted, &Namespaces::default(), &deadline)?;
     report.duration = start.elapsed();
     Ok(report)
@@ -78,7 +83,7 @@ pub fn counts(question: &Question, interrupted: &dyn Fn() -> bool) -> Result<Vec
     let counted = host.count(question, None)?;
     let groups = with_zeros(question, counted.groups);
     let names = Names::look_up(keys(&groups), false, &host.namespaces, &deadline)?;
-    Ok(labelled(question.group_by, groups, &names))
+    Ok(labelled(question.group_by, groups, &|_| None, &names))
 }
 
 /// The selected connections themselves, in the kernel's order. `processes` asks for the processes
@@ -98,9 +103,9 @@ pub fn connections(
 
 /// What the thresholds mean here; `live` where it is this system that is asked.
 fn limits(check: &Check, live: bool, deadline: &Deadline) -> Result<Limits, Error> {
-    let Question { group_by: by, selection, .. } = &check.question;
+    let Question { measure, group_by: by, selection, .. } = &check.question;
     let user_id = |name: &str| owner::user_id(name, deadline);
-    let place = Place { by: *by, selection, live, user_id: &user_id };
+    let place = Place { measure: *measure, by: *by, selection, live, user_id: &user_id };
     let resolved = |thresholds: &Option<Thresholds>| {
         thresholds.as_ref().map(|thresholds| thresholds.resolved(&place)).transpose()
     };
@@ -112,9 +117,29 @@ fn limits(check: &Check, live: bool, deadline: &Deadline) -> Result<Limits, Erro
 /// What a dump gave.
 struct Counted {
     groups: Vec<(Group, u64)>,
+    // What the numbers are parts of, where they are.
+    shares: HashMap<Group, Share>,
     details: Option<Details>,
     source: String,
     visited: Visited,
+}
+
+impl Counted {
+    /// What was counted where numbers are parts of others.
+    fn parts(
+        parts: impl Iterator<Item = (Group, u64, Share)>,
+        details: Option<Details>,
+        Answer { sources, visited }: Answer,
+    ) -> Self {
+        let (mut groups, mut shares) = (Vec::new(), HashMap::new());
+        for (group, count, share) in parts {
+            groups.push((group, count));
+            shares.insert(group, share);
+        }
+        // Equal ones in an order of their own, not that of a map.
+        groups.sort_unstable_by_key(|(group, _)| *group);
+        Self { groups, shares, details, source: SourceName::join(&sources), visited }
+    }
 }
 
 /// This host as it is asked: which of its namespaces, and by which source.
@@ -130,6 +155,67 @@ impl<'a> Host<'a> {
         Ok(Self { namespaces, source: question.source, deadline })
     }
 
+    /// Measures what is asked for, with what `--lengthy` tells of it.
+    fn measure(&self, question: &Question, lengthy: bool) -> Result<Counted, Error> {
+        match question.measure {
+            Measure::Connections => {
+                let listening = lengthy.then(|| self.listening()).transpose()?;
+                let details =
+                    listening.map(|listening| Details::new(question.group_by, Some(listening)));
+                self.count(question, details)
+            }
+            Measure::AcceptQueue => {
+                let details = lengthy.then(|| Details::by_status(question.group_by));
+                let ((Queues(queues), details), answer) =
+                    self.collect(question, (Queues::default(), details))?;
+                let queue = |(endpoint, queue): (Endpoint, Queue)| {
+                    (Group::Endpoint(endpoint), queue.waiting, queue.share)
+                };
+                Ok(Counted::parts(queues.into_iter().map(queue), details, answer))
+            }
+            Measure::EphemeralPorts => {
+                let ports = self.ephemeral_ports()?;
+                for net in self.namespaces.numbers() {
+                    if ports.get(&net).is_none_or(|ports| ports.count() == 0) {
+                        return Err(Error::Unsupported(
+                            "The ports for outgoing connections are not told here, or there are \
+                             none (ip_local_port_range, ip_local_reserved_ports)"
+                                .to_owned(),
+                        ));
+                    }
+                }
+                let details = lengthy.then(|| Details::by_status(question.group_by));
+                // What comes in is mostly left out by the kernel.
+                let both = |a: Ports, b: Ports| Ports {
+                    first: a.first.min(b.first),
+                    last: a.last.max(b.last),
+                };
+                let span = ports.values().filter_map(Ephemeral::span).reduce(both);
+                let mut question = question.clone();
+                question.selection.local_ports = span.into_iter().collect();
+                let outgoing = Outgoing::new(ports.clone(), (UsedPorts::default(), details));
+                let (outgoing, answer) = self.collect(&question, outgoing)?;
+                let (used, details) = outgoing.collected();
+                let used = used.by_destination().into_iter().map(|(destination, used)| {
+                    let of = ports.get(&destination.net).map_or(0, Ephemeral::count);
+                    (Group::Endpoint(destination), used, Share { of, drops: None })
+                });
+                Ok(Counted::parts(used, details, answer))
+            }
+        }
+    }
+
+    /// The ports that each namespace can give to outgoing connections, where it tells.
+    fn ephemeral_ports(&self) -> Result<EphemeralPorts, Error> {
+        let listening = self.listening()?;
+        let ranges = source::ephemeral_ports(&self.namespaces, self.deadline)?;
+        let ports = ranges.into_iter().map(|(net, (range, reserved))| {
+            let is_listened_on = |port| listening.contains(&(net, port));
+            (net, Ephemeral::new(range, &reserved, is_listened_on))
+        });
+        Ok(Arc::new(ports.collect()))
+    }
+
     /// Counts the selected connections in the table that suits their groups.
     fn count(&self, question: &Question, details: Option<Details>) -> Result<Counted, Error> {
         fn by<T: Table + Send>(
@@ -141,7 +227,8 @@ impl<'a> Host<'a> {
             let ((table, details), Answer { sources, visited }) =
                 host.collect(question, (table, details))?;
             let source = SourceName::join(&sources);
-            Ok(Counted { groups: table.groups(), details, source, visited })
+            let groups = table.groups();
+            Ok(Counted { groups, shares: HashMap::new(), details, source, visited })
         }
         match question.group_by.kind() {
             Kind::Fixed(group) => by(self, Grid::new(group), question, details),
@@ -162,6 +249,13 @@ impl<'a> Host<'a> {
         {
             return Err(Error::Unsupported(format!(
                 "The source {source} does not tell the units of sockets (valid: auto, netlink)"
+            )));
+        }
+        if let (Measure::AcceptQueue, Some(source @ (SourceName::Procfs | SourceName::Netstat2))) =
+            (question.measure, question.source)
+        {
+            return Err(Error::Unsupported(format!(
+                "The source {source} does not tell the limits of accept queues (valid: auto, netlink)"
             )));
         }
         let answer = self.dump(&question.selection, &mut collector)?;
@@ -197,18 +291,18 @@ impl<'a> Host<'a> {
         if destinations.is_empty() {
             return Ok(());
         }
-        let ranges = source::ephemeral_ports(&self.namespaces, self.deadline)?;
+        let ports = self.ephemeral_ports()?;
         let selection = Selection {
             types: Choice::of(&TCP),
             remote_addresses: destinations.iter().map(|to| Network::of(to.address.ip())).collect(),
-            remote_ports: destinations.iter().filter_map(|to| to.port).map(Ports::of).collect(),
+            remote_ports: destinations.iter().map(|to| Ports::of(to.port)).collect(),
             ..Selection::default()
         };
-        let mut used = UsedPorts::new(ranges.clone());
+        let mut used = Outgoing::new(ports.clone(), UsedPorts::default());
         self.dump(&selection, &mut used)?;
-        let used = used.by_destination();
+        let used = used.collected().by_destination();
         for detail in details {
-            detail.fill_in(&used, &ranges);
+            detail.fill_in(&used, &ports);
         }
         Ok(())
     }
@@ -224,9 +318,16 @@ fn report(
 ) -> Result<Report, Error> {
     let groups = with_zeros(&check.question, counted.groups);
     let names = Names::look_up(keys(&groups), false, namespaces, deadline)?;
-    let labelled = labelled(check.question.group_by, groups, &names);
+    let labelled = labelled(
+        check.question.group_by,
+        groups,
+        &|group| counted.shares.get(&group).copied(),
+        &names,
+    );
     let total = labelled.iter().map(|labelled| labelled.count).sum();
     let more = counted.visited.unseen > 0;
+    let fullest = labelled.first().filter(|labelled| labelled.share.is_some());
+    let holding = fullest.map(|fullest| limits.of(fullest)).unwrap_or_default();
     let groups = limits.judge(labelled, more);
     let unclear = groups.iter().any(|judged| judged.state == State::Unknown);
     let mut report = Report {
@@ -235,13 +336,14 @@ fn report(
         groups,
         total,
         total_state: limits.judge_total(total, more),
+        limits: holding,
         details: Vec::new(),
         source: counted.source,
         visited: counted.visited,
         duration: Duration::ZERO,
     };
     if let Some(details) = counted.details {
-        report.details = explained(report.explained(), details, &names, namespaces, deadline)?;
+        report.details = explained(&report, details, &names, namespaces, deadline)?;
     }
     Ok(report)
 }
@@ -260,24 +362,31 @@ fn keys(groups: &[(Group, u64)]) -> impl Iterator<Item = Group> {
     groups.iter().map(|(group, _)| *group)
 }
 
-/// What the groups with these labels consist of. `names` has the labels of groups.
+/// What the groups that matter consist of. `names` has the labels of groups.
 fn explained(
-    labels: Vec<String>,
+    report: &Report,
     details: Details,
     names: &Names,
     namespaces: &Namespaces,
     deadline: &Deadline,
 ) -> Result<Vec<Detail>, Error> {
-    let places: HashMap<&str, usize> =
-        labels.iter().enumerate().map(|(place, label)| (label.as_str(), place)).collect();
+    let explained = report.explained();
+    let places: HashMap<&str, usize> = explained
+        .iter()
+        .enumerate()
+        .map(|(place, judged)| (judged.label.as_str(), place))
+        .collect();
     let parts =
-        details.parts(labels.len(), |group| places.get(names.label(group).as_str()).copied());
+        details.parts(explained.len(), |group| places.get(names.label(group).as_str()).copied());
     // Where there is one namespace only, nobody asks which.
     let shown = |group: &Group| namespaces.are_several() || !matches!(group, Group::Net(_));
     let groups = details::groups(&parts).filter(shown);
     let names = Names::look_up(groups, true, namespaces, deadline)?;
-    let details = labels.into_iter().zip(parts);
-    Ok(details.map(|(label, parts)| Detail::new(label, parts, &names)).collect())
+    let detail = |(judged, parts): (&Judged, _)| {
+        let share = judged.share.map(|share| (judged.count, share));
+        Detail::new(judged.label.clone(), share, parts, &names)
+    };
+    Ok(explained.into_iter().zip(parts).map(detail).collect())
 }
 
 const TCP: [ConnectionType; 2] = [ConnectionType::Tcp, ConnectionType::Tcp6];

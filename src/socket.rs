@@ -29,6 +29,19 @@ pub trait Socket {
         Err(Error::Unsupported("the queues of sockets are not known here".to_owned()))
     }
 
+    /// Of a listening socket how many connections wait to be accepted, and how many may.
+    fn backlog(&self) -> Result<(u32, u32), Error> {
+        Err(Error::Unsupported(
+            "the limits of accept queues are not known here (only netlink has them)".to_owned(),
+        ))
+    }
+
+    /// How many packets of a socket the kernel has dropped since it was made; of a listening socket
+    /// connections that found no room, and requests for one (`sk_drops` in `include/net/sock.h`).
+    fn drops(&self) -> Result<u32, Error> {
+        Err(Error::Unsupported("the drops of sockets are not known here".to_owned()))
+    }
+
     /// The network namespace that it is in.
     fn netns(&self) -> Net {
         Net::OWN
@@ -99,6 +112,14 @@ impl<S: Socket> Socket for Placed<'_, S> {
     #[inline]
     fn queues(&self) -> Result<(u32, u32), Error> {
         self.socket.queues()
+    }
+
+    fn backlog(&self) -> Result<(u32, u32), Error> {
+        self.socket.backlog()
+    }
+
+    fn drops(&self) -> Result<u32, Error> {
+        self.socket.drops()
     }
 
     #[inline]

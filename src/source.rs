@@ -150,11 +150,12 @@ fn read<C: Collector>(
     }
 }
 
-/// The ports that each namespace gives to outgoing connections, where it tells.
+/// The range of ports that each namespace gives to outgoing connections, and those of them that are
+/// reserved; where it tells.
 pub fn ephemeral_ports(
     namespaces: &Namespaces,
     deadline: &Deadline,
-) -> Result<HashMap<Net, Ports>, Error> {
+) -> Result<HashMap<Net, (Ports, Vec<Ports>)>, Error> {
     let mut ports = HashMap::new();
     namespaces.visit(true, &|_| true, deadline, &mut |net, view, _| {
         #[cfg(target_os = "linux")]

@@ -16,7 +16,7 @@ use self::fields::{Fields, only};
 /// Every kind of request: TCP over both families, and each type alone.
 static REQUESTS: LazyLock<Vec<(Protocol, Request)>> = LazyLock::new(|| {
     let of = |protocol, selection: &Selection| {
-        requests(protocol, selection).into_iter().map(move |request| (protocol, request))
+        requests(protocol, selection, false).into_iter().map(move |request| (protocol, request))
     };
     let both = Protocol::ALL.into_iter().flat_map(|p| of(p, &Selection::default()));
     let alone = ConnectionType::VALUES.iter().copied().flat_map(|t| of(t.protocol(), &only(t)));
@@ -183,7 +183,7 @@ pub fn procfs(data: &[u8]) {
 
     // The other parser reads the same of the same sockets.
     let alone = only(connection_type);
-    let request = &requests(connection_type.protocol(), &alone)[0];
+    let request = &requests(connection_type.protocol(), &alone, false)[0];
     for row in rows.into_iter().flatten() {
         if let Some(message) = row.message(request) {
             assert_eq!(events(request, &message), (vec![row], None));

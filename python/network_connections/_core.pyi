@@ -122,8 +122,8 @@ def count_connections(
             ``/run/netns``, a path as in ``"/proc/1/ns/net"``, the id of a process, or ``"all"`` for
             every one that can be seen (Linux).
         group_by: ``"type-status"``, ``"type"``, ``"status"``, ``"local-port"``,
-            ``"remote-port"``, ``"local-address"``, ``"remote-address"``, ``"user"``, ``"unit"``,
-            ``"process"`` or ``"netns"``. What nobody owns is ``(kernel)``.
+            ``"remote-port"``, ``"local-address"``, ``"remote-address"``, ``"local-endpoint"``,
+            ``"remote-endpoint"``, ``"user"``, ``"unit"``, ``"process"`` or ``"netns"``. What nobody owns is ``(kernel)``.
         zero: Whether selected types and statuses without sockets are there as 0.
         source: ``"auto"`` for the best source that answers completely, or the only one to ask:
             ``"netlink"`` or ``"procfs"`` (Linux), ``"netstat2"`` (other systems).
@@ -152,6 +152,7 @@ def check(
     local_address: _Addresses | None = None,
     remote_address: _Addresses | None = None,
     netns: _Netns | None = None,
+    measure: str = "connections",
     group_by: str = "type-status",
     top: int | None = None,
     zero: bool = False,
@@ -174,6 +175,10 @@ def check(
         perfdata: Whether the result has performance data.
         lengthy: Whether the message goes on with tables of who has the connections of each group
             in alert state, and of their peers. Reads ``/proc/PID/fd``.
+        measure: ``"connections"`` counts them. ``"accept-queue"`` judges the queue of each listener,
+            in percent of its limit, ``"ephemeral-ports"`` the ports in use towards each
+            destination, in percent of those that this host has; then ``counts`` has the waiting
+            connections, or the ports in use.
         top: How many groups the message names at most; by default all types and statuses, and
             10 of other groups.
         no_match_severity: The state where nothing is found: ``"ok"``, ``"warn"``, ``"crit"`` or

@@ -7,6 +7,7 @@ use crate::format::Format;
 use crate::group::GroupBy;
 use crate::judge::state::NoMatch;
 use crate::judge::threshold::Thresholds;
+use crate::measure::Measure;
 use crate::name::{Named, named, names, spelled};
 use crate::selection::{ALL, Choice, choices};
 use crate::vocabulary::{ConnectionStatus, ConnectionType, SourceName};
@@ -141,6 +142,8 @@ const CRITICAL: &str = "--critical";
 const WARNING: &str = "--warning";
 pub(super) const FORMAT: &str = "--format";
 pub(super) const GROUP_BY: &str = "--group-by";
+pub(super) const MEASURE: &str = "--measure";
+pub(super) const CONN_TYPE: &str = "--conn-type";
 pub(super) const ZERO: &str = "--zero";
 
 /// What most options have in common.
@@ -199,7 +202,7 @@ pub static OPTIONS: &[Opt] = &[
         ..OPT
     },
     Opt {
-        long: "--conn-type",
+        long: CONN_TYPE,
         metavar: "CONN_TYPE",
         takes: Takes::Several(Value::Choice(choices_of_types), |c, names| {
             set(&mut c.check.question.selection.types, Choice::parse(names))
@@ -277,6 +280,19 @@ pub static OPTIONS: &[Opt] = &[
         keyword: Some(keyword("local_port", Api::Connections)),
         help: "Count only connections from this local port or range of ports, as in 443 or \
                8000-8099.",
+        ..OPT
+    },
+    Opt {
+        long: MEASURE,
+        metavar: "MEASURE",
+        takes: Takes::Single(Value::Choice(choices_of::<Measure>), |c, name| {
+            set(&mut c.check.question.measure, named(name))
+        }),
+        default: Some(default::<Measure>),
+        keyword: Some(keyword("measure", Api::Check)),
+        help: "What is judged: the number of connections of each group; or what runs out, the accept \
+               queue of each listener, in percent of its limit, or the ephemeral ports towards each \
+               destination, in percent of those there are.",
         ..OPT
     },
     Opt {

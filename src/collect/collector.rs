@@ -6,6 +6,9 @@ use crate::vocabulary::Net;
 
 /// What is done with the sockets of a dump.
 pub trait Collector: Sized {
+    /// Whether it asks sockets for their drops.
+    const DROPS: bool = false;
+
     /// An empty collector of the same kind: a dump that fails half-way is dropped with it.
     #[must_use]
     fn fresh(&self) -> Self;
@@ -37,6 +40,8 @@ impl<C: Collector> Within<C> {
 }
 
 impl<C: Collector> Collector for Within<C> {
+    const DROPS: bool = C::DROPS;
+
     fn fresh(&self) -> Self {
         Self::new(self.net, self.collector.fresh())
     }
@@ -52,6 +57,8 @@ impl<C: Collector> Collector for Within<C> {
 }
 
 impl<C: Collector> Collector for Option<C> {
+    const DROPS: bool = C::DROPS;
+
     fn fresh(&self) -> Self {
         self.as_ref().map(Collector::fresh)
     }
@@ -69,6 +76,8 @@ impl<C: Collector> Collector for Option<C> {
 }
 
 impl<A: Collector, B: Collector> Collector for (A, B) {
+    const DROPS: bool = A::DROPS || B::DROPS;
+
     fn fresh(&self) -> Self {
         (self.0.fresh(), self.1.fresh())
     }

@@ -2,12 +2,12 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::address::Address;
+use crate::address::{Address, Endpoint};
 use crate::collect::collector::Collector;
 use crate::error::{Error, Known};
 use crate::group::{Group, GroupBy};
 use crate::socket::Socket;
-use crate::vocabulary::{Net, Protocol};
+use crate::vocabulary::{ConnectionStatus, Net, Protocol};
 
 /// The owners of a connection, as far as the source tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -18,8 +18,19 @@ pub struct Owners {
     pub unit: Option<Group>,
     /// The user.
     pub user: Option<Group>,
+    /// The state, where that is told apart.
+    pub status: Option<ConnectionStatus>,
     /// The network namespace.
     pub net: Net,
+}
+
+impl Destination {
+    /// The address and the port, where they go out from here.
+    #[must_use]
+    pub fn endpoint(self) -> Option<Endpoint> {
+        let Self { address, port, net } = self;
+        port.map(|port| Endpoint { address, port, net })
+    }
 }
 
 /// Where connections lead.
@@ -46,6 +57,8 @@ pub struct Parts {
 #[derive(Clone, Debug)]
 pub struct Details {
     by: GroupBy,
+    // Whether the states of connections are told apart, instead of where they lead.
+    statuses: bool,
     // The local ports that somebody listens on; `None` where that cannot be known.
     listening: Option<HashSet<(Net, u16)>>,
     owners: HashMap<(Group, Owners), u64>,
@@ -56,7 +69,13 @@ impl Details {
     /// Nothing collected yet.
     #[must_use]
     pub fn new(by: GroupBy, listening: Option<HashSet<(Net, u16)>>) -> Self {
-        Self { by, listening, owners: HashMap::new(), peers: HashMap::new() }
+        Self { by, statuses: false, listening, owners: HashMap::new(), peers: HashMap::new() }
+    }
+
+    /// The same for groups that are where connections lead: their states are told apart.
+    #[must_use]
+    pub fn by_status(by: GroupBy) -> Self {
+        Self { statuses: true, ..Self::new(by, None) }
     }
 
     /// What the groups consist of that `place` gives a place below `places`, those of one place
@@ -85,7 +104,7 @@ impl Details {
 
 impl Collector for Details {
     fn fresh(&self) -> Self {
-        Self::new(self.by, self.listening.clone())
+        Self { statuses: self.statuses, ..Self::new(self.by, self.listening.clone()) }
     }
 
     fn add(&mut self, socket: &impl Socket) -> Result<(), Error> {
@@ -94,9 +113,13 @@ impl Collector for Details {
             process: GroupBy::Process.group(socket).known()?,
             unit: GroupBy::Unit.group(socket).known()?,
             user: GroupBy::User.group(socket).known()?,
+            status: self.statuses.then(|| socket.status()),
             net: socket.netns(),
         };
         *self.owners.entry((group, owners)).or_insert(0) += 1;
+        if self.statuses {
+            return Ok(());
+        }
         let remote = socket.remote().known()?.filter(|remote| remote.port() != 0);
         if let Some(remote) = remote {
             let protocol = socket.connection_type().protocol();

@@ -1,11 +1,13 @@
-//! Ports in use: which are listened on, and how many lead to a destination.
+//! Ports in use: which are listened on, which can be given to outgoing connections, and how many of
+//! these lead to a destination.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
-use crate::address::Address;
+use crate::address::{Address, Endpoint};
 use crate::collect::collector::Collector;
-use crate::collect::details::Destination;
 use crate::error::Error;
+use crate::group::End;
 use crate::selection::Ports;
 use crate::socket::Socket;
 use crate::vocabulary::Net;
@@ -29,26 +31,105 @@ impl Collector for LocalPorts {
     }
 }
 
-/// Counts the connections whose local port is one of the range of their network namespace, by both
-/// addresses and the remote port.
-#[derive(Debug)]
-pub struct UsedPorts {
-    ranges: HashMap<Net, Ports>,
-    counts: HashMap<(Address, Destination), u64>,
+/// The ports that a network namespace can give to outgoing connections.
+#[derive(Clone, Debug)]
+pub struct Ephemeral {
+    given: Vec<bool>,
+    count: u64,
 }
 
-impl UsedPorts {
-    /// None yet.
+impl Ephemeral {
+    /// Those of a range, without those that are reserved and those that somebody listens on: an
+    /// outgoing connection passes both over.
     #[must_use]
-    pub fn new(ranges: HashMap<Net, Ports>) -> Self {
-        Self { ranges, counts: HashMap::new() }
+    pub fn new(range: Ports, reserved: &[Ports], listening: impl Fn(u16) -> bool) -> Self {
+        let is_given = |port| {
+            range.contains(port)
+                && !reserved.iter().any(|ports| ports.contains(port))
+                && !listening(port)
+        };
+        let given: Vec<bool> = (0..=u16::MAX).map(is_given).collect();
+        let count = given.iter().map(|given| u64::from(*given)).sum();
+        Self { given, count }
     }
 
+    /// From the first to the last of them.
+    #[must_use]
+    pub fn span(&self) -> Option<Ports> {
+        let mut ports = (0..=u16::MAX).filter(|port| self.contains(*port));
+        let first = ports.next()?;
+        Some(Ports { first, last: ports.next_back().unwrap_or(first) })
+    }
+
+    /// Whether a port is one of them.
+    #[must_use]
+    pub fn contains(&self, port: u16) -> bool {
+        self.given.get(usize::from(port)).is_some_and(|given| *given)
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+}
+
+/// The ephemeral ports of every network namespace that tells them.
+pub type EphemeralPorts = Arc<HashMap<Net, Ephemeral>>;
+
+/// Collects the connections that go out from here: those whose local port is an ephemeral one.
+#[derive(Debug)]
+pub struct Outgoing<C> {
+    ports: EphemeralPorts,
+    collector: C,
+}
+
+impl<C: Collector> Outgoing<C> {
+    /// Nothing collected yet.
+    pub fn new(ports: EphemeralPorts, collector: C) -> Self {
+        Self { ports, collector }
+    }
+
+    /// What was collected.
+    pub fn collected(self) -> C {
+        self.collector
+    }
+}
+
+impl<C: Collector> Collector for Outgoing<C> {
+    const DROPS: bool = C::DROPS;
+
+    fn fresh(&self) -> Self {
+        Self::new(self.ports.clone(), self.collector.fresh())
+    }
+
+    #[inline]
+    fn add(&mut self, socket: &impl Socket) -> Result<(), Error> {
+        let ports = self.ports.get(&socket.netns());
+        if socket.remote()?.port() != 0
+            && let Some(ports) = ports
+            && ports.contains(socket.local()?.port())
+        {
+            self.collector.add(socket)?;
+        }
+        Ok(())
+    }
+
+    fn merge(&mut self, dump: Self) {
+        self.collector.merge(dump.collector);
+    }
+}
+
+/// Counts connections by local address and destination: each has a local port of its own.
+#[derive(Debug, Default)]
+pub struct UsedPorts(HashMap<(Address, Endpoint), u64>);
+
+impl UsedPorts {
     /// How many ports the local address that uses most has in use, by destination.
     #[must_use]
-    pub fn by_destination(self) -> HashMap<Destination, u64> {
+    pub fn by_destination(self) -> HashMap<Endpoint, u64> {
         let mut most = HashMap::new();
-        for ((_, destination), count) in self.counts {
+        for ((_, destination), count) in self.0 {
             let used = most.entry(destination).or_insert(0);
             *used = count.max(*used);
         }
@@ -58,23 +139,43 @@ impl UsedPorts {
 
 impl Collector for UsedPorts {
     fn fresh(&self) -> Self {
-        Self::new(self.ranges.clone())
+        Self::default()
     }
 
+    #[inline]
     fn add(&mut self, socket: &impl Socket) -> Result<(), Error> {
-        let (local, remote) = (socket.local()?, socket.remote()?);
-        let net = socket.netns();
-        if self.ranges.get(&net).is_some_and(|range| range.contains(local.port())) {
-            let address = Address::within(remote, net);
-            let destination = Destination { address, port: Some(remote.port()), net };
-            *self.counts.entry((Address::within(local, net), destination)).or_insert(0) += 1;
-        }
+        let ends = (End::Local.address(socket)?, End::Remote.endpoint(socket)?);
+        *self.0.entry(ends).or_insert(0) += 1;
         Ok(())
     }
 
     fn merge(&mut self, dump: Self) {
-        for (key, count) in dump.counts {
-            *self.counts.entry(key).or_insert(0) += count;
+        if self.0.is_empty() {
+            self.0 = dump.0;
+            return;
         }
+        for (key, count) in dump.0 {
+            *self.0.entry(key).or_insert(0) += count;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_reserved_or_listened_on_is_not_given() {
+        let range = Ports { first: 10, last: 20 };
+        let reserved = [Ports::of(12), Ports { first: 19, last: 30 }];
+        let ports = Ephemeral::new(range, &reserved, |port| port == 15 || port == 80);
+        let given: Vec<u16> = (0..=u16::MAX).filter(|port| ports.contains(*port)).collect();
+        assert_eq!(given, [10, 11, 13, 14, 16, 17, 18]);
+        assert_eq!(ports.count(), 7);
+        assert_eq!(ports.span(), Some(Ports { first: 10, last: 18 }));
+        let none = Ephemeral::new(Ports::of(1), &[], |_| true);
+        assert_eq!((none.count(), none.span()), (0, None));
+        let one = Ephemeral::new(Ports::of(1), &[], |_| false);
+        assert_eq!((one.count(), one.span()), (1, Some(Ports::of(1))));
     }
 }

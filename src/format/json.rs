@@ -1,11 +1,13 @@
 //! One JSON object; its schema is in docs/usage.md.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::format::plugin::message;
 use crate::judge::Judged;
 use crate::judge::state::State;
 use crate::judge::threshold::Thresholds;
+use crate::measure::Measure;
+use crate::name::Named;
 use crate::namespaces::Visited;
 use crate::report::Report;
 
@@ -34,8 +36,11 @@ pub fn report(report: &Report) -> String {
         "source": report.source,
         "duration": report.duration.as_secs_f64(),
     });
-    if let (Some(object), Some(netns)) = (object.as_object_mut(), netns(report)) {
-        object.insert("netns".to_owned(), netns);
+    if let Some(object) = object.as_object_mut() {
+        object.extend(netns(report).map(|netns| ("netns".to_owned(), netns)));
+        let measure = report.check.question.measure;
+        let measure = (measure != Measure::default()).then(|| measure.name().into());
+        object.extend(measure.map(|measure| ("measure".to_owned(), measure)));
     }
     object.to_string()
 }
@@ -48,13 +53,20 @@ fn netns(report: &Report) -> Option<Value> {
 }
 
 fn group(judged: &Judged) -> Value {
-    let Judged { label, count, most, state, .. } = judged;
-    let state = *state as u8;
+    let Judged { label, count, most, share, state, .. } = judged;
+    let mut object = Map::new();
+    object.insert("label".to_owned(), label.as_str().into());
+    object.insert("count".to_owned(), (*count).into());
     if most > count {
-        json!({"label": label, "count": count, "most": most, "state": state})
-    } else {
-        json!({"label": label, "count": count, "state": state})
+        object.insert("most".to_owned(), (*most).into());
     }
+    if let Some(share) = share {
+        object.insert("of".to_owned(), share.of.into());
+        object.insert("percent".to_owned(), share.percent(*count).into());
+        object.insert("drops".to_owned(), share.drops.into());
+    }
+    object.insert("state".to_owned(), (*state as u8).into());
+    object.into()
 }
 
 /// The object instead of a report: no numbers, so that none can be mistaken.

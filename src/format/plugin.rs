@@ -5,6 +5,7 @@ use crate::format::tables::{Namer, tables};
 use crate::judge::Judged;
 use crate::judge::state::State;
 use crate::judge::threshold::TOTAL;
+use crate::measure::Meaning;
 use crate::namespaces::Visited;
 use crate::printable::{is_invisible, neutralised, shortened};
 use crate::report::Report;
@@ -49,15 +50,14 @@ fn first_line(report: &Report, (shown, left_out): (Vec<&Judged>, usize)) -> Stri
         parts.push(format!("{TOTAL}: {}{}", report.total, mark(state)));
     }
     let name = namer(report);
-    parts.extend(shown.into_iter().map(|Judged { label, count, most, state, .. }| {
-        let number = if most > count { format!("{count} to {most}") } else { count.to_string() };
-        format!("{}: {number}{}", name(label), mark(*state))
+    parts.extend(shown.into_iter().map(|judged| {
+        format!("{}: {}{}", name(&judged.label), number(judged), mark(judged.state))
     }));
     if left_out > 0 {
         parts.push(format!("and {left_out} more"));
     }
     let silent = report.check.judgement.no_match.0 == State::Ok;
-    if report.groups.is_empty() || report.total == 0 && !silent {
+    if report.groups.is_empty() || report.is_empty() && !silent {
         parts.push(nothing(report));
     }
     let mut message = parts.join(", ");
@@ -93,7 +93,26 @@ fn namer(report: &Report) -> Namer {
     }
 }
 
+/// `5`, `2 to 5`, `60% (3 of 5)` or `120% (6 of 5, 12 dropped)`
+fn number(Judged { count, most, share, .. }: &Judged) -> String {
+    let Some(share) = share else {
+        return if most > count { format!("{count} to {most}") } else { count.to_string() };
+    };
+    let dropped = share.drops.filter(|drops| *drops > 0);
+    let dropped = dropped.map_or_else(String::new, |drops| format!(", {drops} dropped"));
+    format!("{}% ({count} of {}{dropped})", percent(share.percent(*count)), share.of)
+}
+
+/// With at most two decimals: `60`, `0.78`.
+fn percent(percent: f64) -> String {
+    let text = format!("{percent:.2}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
 fn nothing(report: &Report) -> String {
+    if let Some(Meaning { groups: (_, groups), .. }) = report.check.question.measure.meaning() {
+        return format!("No {groups} found.{}", mark(report.nothing()));
+    }
     let selection = &report.check.question.selection;
     format!(
         "No connections of type \"{}\" in status \"{}\" found.{}",
@@ -110,6 +129,9 @@ pub fn perfdata(report: &Report) -> String {
     if !report.check.presentation.perfdata {
         return String::new();
     }
+    if let Some(meaning) = report.check.question.measure.meaning() {
+        return perfdata_of_shares(report, &meaning);
+    }
     let fixed = report.check.question.group_by.is_fixed();
     let mut metrics = Vec::new();
     if !fixed {
@@ -124,6 +146,21 @@ pub fn perfdata(report: &Report) -> String {
         let metric = |judged: &Judged| format!("'{}'={}", judged.label, judged.count);
         metrics.extend(report.groups.iter().map(metric));
     }
+    metrics.join(" ")
+}
+
+/// Of the fullest group what its limits are, and of all how many there are.
+fn perfdata_of_shares(report: &Report, meaning: &Meaning) -> String {
+    let fullest = report.found().next();
+    let fullest =
+        fullest.and_then(|judged| Some(judged.share?.percent(judged.count))).unwrap_or_default();
+    let [warning, critical] = report.limits.each_ref().map(|range| range.as_deref().unwrap_or(""));
+    let mut metrics = vec![
+        format!("'fullest'={}%;{warning};{critical};0;100", percent(fullest)),
+        format!("'{}'={}", meaning.groups.1, report.found().count()),
+    ];
+    let drops = report.found().filter_map(|judged| judged.share?.drops).reduce(u64::saturating_add);
+    metrics.extend(drops.map(|drops| format!("'drops'={drops}c")));
     metrics.join(" ")
 }
 

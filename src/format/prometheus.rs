@@ -5,6 +5,7 @@ use std::fmt::{self, Write};
 
 use crate::group::Group;
 use crate::judge::state::State;
+use crate::measure::Measure;
 use crate::name::Named;
 use crate::report::Report;
 
@@ -13,7 +14,15 @@ use crate::report::Report;
 pub fn report(report: &Report) -> String {
     let mut text = String::new();
     let question = &report.check.question;
-    if question.group_by.is_fixed() {
+    if question.measure == Measure::AcceptQueue {
+        queues(&mut text, report);
+    } else if question.measure == Measure::EphemeralPorts {
+        let used = report.found().next().and_then(|j| Some(j.share?.percent(j.count) / 100.0));
+        let help = "Ports in use towards the fullest destination, as a part of those there are.";
+        gauge(&mut text, "ephemeral_ports_used_ratio", help, used.unwrap_or_default());
+        let help = "Destinations of outgoing connections.";
+        gauge(&mut text, "ephemeral_ports_destinations", help, report.found().count());
+    } else if question.group_by.is_fixed() {
         let expected = question.group_by.expected(&question.selection);
         let mut series: BTreeMap<_, _> = expected.into_iter().map(|group| (group, 0)).collect();
         let found = report.groups.iter().filter_map(|judged| Some((judged.group?, judged.count)));
@@ -42,6 +51,29 @@ pub fn report(report: &Report) -> String {
     gauge(&mut text, "check_duration_seconds", "How long the check took.", seconds);
     text.truncate(text.trim_end().len());
     text
+}
+
+/// A series for every listener: they are few, and stay.
+fn queues(text: &mut String, report: &Report) {
+    let listeners = || report.groups.iter().filter_map(|j| Some((&*j.label, j.count, j.share?)));
+    let mut series = |name: &str, kind: &str, help: &str, values: Vec<(&str, u64)>| {
+        let metric = format!("network_connections_accept_queue_{name}");
+        let _ = writeln!(text, "# HELP {metric} {help}\n# TYPE {metric} {kind}");
+        for (label, value) in values {
+            let _ = writeln!(text, "{metric}{{listener=\"{}\"}} {value}", escaped(label));
+        }
+    };
+    let waiting = listeners().map(|(label, count, _)| (label, count)).collect();
+    series("connections", "gauge", "Connections that wait to be accepted.", waiting);
+    let limits = listeners().map(|(label, _, share)| (label, share.of)).collect();
+    series("limit", "gauge", "Connections that may wait to be accepted.", limits);
+    let drops = listeners().filter_map(|(label, _, share)| Some((label, share.drops?))).collect();
+    series("drops_total", "counter", "Connections and requests for one that were dropped.", drops);
+}
+
+/// The value of a label.
+fn escaped(text: &str) -> String {
+    text.replace('\\', r"\\").replace('"', r#"\""#).replace('\n', r"\n")
 }
 
 /// What is printed instead of a report: the reason as a comment, and the state.
@@ -77,6 +109,7 @@ fn labels(group: Group) -> Option<String> {
         Group::Status(status) => Some(format!("state=\"{}\"", status.name())),
         Group::Port(_)
         | Group::Address(_)
+        | Group::Endpoint(_)
         | Group::User(_)
         | Group::Cgroup(_)
         | Group::Inode(_)

@@ -1,13 +1,14 @@
 //! Which range holds for which group.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
 use crate::error::Error;
 use crate::group::{Group, GroupBy, KERNEL};
 use crate::labelled::Labelled;
+use crate::measure::Measure;
 use crate::name::Named;
-use crate::owner::Process;
+use crate::owner::{IN, Process};
 use crate::range::Range;
 use crate::selection::{Network, Ports, Selection};
 use crate::vocabulary::{ConnectionStatus, ConnectionType};
@@ -91,6 +92,8 @@ impl Thresholds {
 
 /// Where keys mean something.
 pub struct Place<'a> {
+    /// What is measured.
+    pub measure: Measure,
     /// What is counted by.
     pub by: GroupBy,
     /// What is selected.
@@ -153,6 +156,8 @@ pub enum Key {
     Status(ConnectionStatus),
     /// A link-local address: with this interface, or with any.
     LinkLocal(String),
+    /// This port, of this address or of any, in the network namespace of this name or in any.
+    Endpoint(Option<IpAddr>, u16, Option<String>),
     /// The user of this id, called like this.
     User(u32, String),
     /// The unit, or the processes, called like this.
@@ -171,12 +176,14 @@ pub enum Specificity {
 impl Key {
     fn parse(text: &str, place: &Place) -> Result<Self, Error> {
         let selection = place.selection;
-        if text.eq_ignore_ascii_case(TOTAL) {
+        let summable = place.measure == Measure::Connections;
+        if summable && text.eq_ignore_ascii_case(TOTAL) {
             return Ok(Self::Total);
         }
         let refused = |valid: &str| {
+            let total = if summable { "total, " } else { "" };
             Error::Argument(format!(
-                "{text:?} is the key of no group that can be selected here (valid: {TOTAL}, {valid})"
+                "{text:?} is the key of no group that can be selected here (valid: {total}{valid})"
             ))
         };
         match place.by {
@@ -219,6 +226,14 @@ impl Key {
                 .ok_or_else(|| refused("a selected local address")),
             GroupBy::RemoteAddress => address(text, &selection.remote_addresses, selection)
                 .ok_or_else(|| refused("a selected remote address")),
+            GroupBy::LocalEndpoint => {
+                endpoint(text, &selection.local_ports, &selection.local_addresses)
+                    .ok_or_else(|| refused("a selected local port, or address and port"))
+            }
+            GroupBy::RemoteEndpoint => {
+                endpoint(text, &selection.remote_ports, &selection.remote_addresses)
+                    .ok_or_else(|| refused("a selected remote port, or address and port"))
+            }
             GroupBy::User => user(text, place.user_id)?
                 .ok_or_else(|| refused("the name or id of a user of this host")),
             // What there is changes from minute to minute.
@@ -249,6 +264,19 @@ impl Key {
                     Some(Exact)
                 } else {
                     is(address).then_some(Broad)
+                }
+            }
+            Self::Endpoint(ip, port, netns) => {
+                let Some(Group::Endpoint(found)) = found else {
+                    return None;
+                };
+                let in_it = netns.as_ref().is_none_or(|netns| {
+                    group.label.rsplit_once(IN).is_some_and(|(_, name)| name == netns)
+                });
+                let met = *port == found.port && in_it;
+                match ip {
+                    Some(ip) => (met && *ip == found.address.ip()).then_some(Exact),
+                    None => met.then_some(Broad),
                 }
             }
             Self::User(id, name) => {
@@ -289,7 +317,9 @@ impl Key {
                 let same = groups.iter().filter(|group| address == Some(&*group.label));
                 same.map(|group| group.count).sum()
             }
-            Self::Total | Self::Group(_) | Self::Type(_) | Self::Status(_) => 0,
+            Self::Total | Self::Group(_) | Self::Type(_) | Self::Status(_) | Self::Endpoint(..) => {
+                0
+            }
         }
     }
 
@@ -299,9 +329,12 @@ impl Key {
         match self {
             Self::Owner(_) => true,
             Self::User(_, name) => name.parse::<u32>().is_err(),
-            Self::Total | Self::Group(_) | Self::Type(_) | Self::Status(_) | Self::LinkLocal(_) => {
-                false
-            }
+            Self::Total
+            | Self::Group(_)
+            | Self::Type(_)
+            | Self::Status(_)
+            | Self::LinkLocal(_)
+            | Self::Endpoint(..) => false,
         }
     }
 
@@ -315,6 +348,11 @@ impl Key {
             Self::Status(status) => (None, status.name().to_owned()),
             Self::User(id, name) => (Some(Group::User(Some(*id))), name.clone()),
             Self::LinkLocal(name) | Self::Owner(name) => (None, name.clone()),
+            Self::Endpoint(ip, port, netns) => {
+                let end = ip.map(|ip| SocketAddr::new(ip, *port).to_string());
+                let end = end.unwrap_or_else(|| port.to_string());
+                (None, netns.as_ref().map_or_else(|| end.clone(), |n| format!("{end}{IN}{n}")))
+            }
         };
         Labelled::named(group, label)
     }
@@ -363,6 +401,30 @@ fn address(text: &str, selected: &[Network], selection: &Selection) -> Option<Ke
     fits.then_some(key)
 }
 
+/// A port, or an address with a port, each in a network namespace or in any.
+fn endpoint(text: &str, ports: &[Ports], addresses: &[Network]) -> Option<Key> {
+    let (end, netns) = match text.split_once(IN) {
+        Some((end, netns)) => (end.trim(), Some(netns.trim().to_owned())),
+        None => (text, None),
+    };
+    let (ip, port) = match end.parse::<SocketAddr>() {
+        Ok(end) => (Some(end.ip().to_canonical()), end.port()),
+        Err(_) => match end.parse().ok()? {
+            Ports { first, last } if first == last => (None, first),
+            Ports { .. } => return None,
+        },
+    };
+    let port_fits = ports.is_empty() || ports.iter().any(|ports| ports.contains(port));
+    let fits = |ip: IpAddr| match ip {
+        IpAddr::V4(v4) => [ip, v4.to_ipv6_mapped().into()]
+            .iter()
+            .any(|ip| addresses.iter().any(|network| network.contains(*ip))),
+        IpAddr::V6(_) => addresses.iter().any(|network| network.contains(ip)),
+    };
+    let ip_fits = addresses.is_empty() || ip.is_none_or(fits);
+    (port_fits && ip_fits).then_some(Key::Endpoint(ip, port, netns))
+}
+
 fn user(
     text: &str,
     user_id: &dyn Fn(&str) -> Result<Option<u32>, Error>,
@@ -385,7 +447,13 @@ mod tests {
         Thresholds::parse("--critical", text)
             .and_then(|thresholds| {
                 let selection = &Selection::default();
-                thresholds.resolved(&Place { by, selection, live: true, user_id: &|_| Ok(None) })
+                thresholds.resolved(&Place {
+                    measure: Measure::Connections,
+                    by,
+                    selection,
+                    live: true,
+                    user_id: &|_| Ok(None),
+                })
             })
             .map_err(|e| e.to_string())
     }
@@ -492,7 +560,8 @@ mod tests {
             ("tcp_IDLE=5", GroupBy::TypeStatus),
         ] {
             let parse = |live| {
-                let place = Place { by, selection, live, user_id: &|_| Ok(None) };
+                let measure = Measure::Connections;
+                let place = Place { measure, by, selection, live, user_id: &|_| Ok(None) };
                 Thresholds::parse("--critical", text)?.resolved(&place)
             };
             assert!(parse(true).is_err(), "{text}");
@@ -510,7 +579,13 @@ mod tests {
             ..Selection::default()
         };
         let parse = |text: &str, by| {
-            let place = Place { by, selection, live: true, user_id: &|_| Ok(None) };
+            let place = Place {
+                measure: Measure::Connections,
+                by,
+                selection,
+                live: true,
+                user_id: &|_| Ok(None),
+            };
             Thresholds::parse("--critical", text).and_then(|t| t.resolved(&place))
         };
         for (text, by, fits) in [

@@ -124,6 +124,12 @@ impl Namespaces {
         self.others().count() + usize::from(!self.abroad) > 1
     }
 
+    /// The numbers of all.
+    pub fn numbers(&self) -> impl Iterator<Item = Net> {
+        let own = (!self.abroad).then_some(Net::OWN);
+        own.into_iter().chain(self.others().map(|(net, _)| net))
+    }
+
     fn others(&self) -> impl Iterator<Item = (Net, &Namespace)> {
         (0..).map(Net).zip(&self.all).skip(1)
     }

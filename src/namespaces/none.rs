@@ -28,6 +28,11 @@ impl Namespaces {
         false
     }
 
+    /// The numbers of all.
+    pub fn numbers(&self) -> impl Iterator<Item = Net> {
+        std::iter::once(Net::OWN)
+    }
+
     /// Does something in each.
     pub fn visit(
         &self,

@@ -34,6 +34,8 @@ pub const fn unseen(by: GroupBy) -> Option<&'static str> {
         | GroupBy::RemotePort
         | GroupBy::LocalAddress
         | GroupBy::RemoteAddress
+        | GroupBy::LocalEndpoint
+        | GroupBy::RemoteEndpoint
         | GroupBy::Netns => None,
     }
 }

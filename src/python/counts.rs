@@ -54,8 +54,8 @@ pub fn count_connections<'py>(
     signature = (types=None, statuses=None, **keywords),
     text_signature = "(types=None, statuses=None, *, warning=None, critical=None, \
 always_ok=False, perfdata=True, lengthy=False, local_port=None, remote_port=None, local_address=None, \
-remote_address=None, netns=None, group_by='type-status', top=None, zero=False, no_match_severity='ok', \
-source='auto', timeout=8.0)"
+remote_address=None, netns=None, measure='connections', group_by='type-status', top=None, \
+zero=False, no_match_severity='ok', source='auto', timeout=8.0)"
 )]
 pub fn check<'py>(
     py: Python<'py>,

@@ -54,6 +54,7 @@ object Host "master" {
   vars.network_connections_peers["database"] = { address = "127.0.0.1", port = 5432 }
   vars.network_connections_listeners["here"] = 7001
   vars.network_connections_listeners["gone"] = 7002
+  vars.network_connections_containers = true
 }
 
 object Host "agent" {

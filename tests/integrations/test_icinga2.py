@@ -192,6 +192,8 @@ def test_options_arrive_as_set(fleet: Fleet) -> None:
         "lengthy": False,
         "local_address": ["127.0.0.1", "::1", "192.0.2.0/24"],
         "local_port": [7001, "7003-7009"],
+        "measure": "connections",
+        "netns": ["all", 4711, "/run/netns/blue"],
         "no_match_severity": "crit",
         "no_perfdata": 1,
         "remote_address": "0.0.0.0/8",
@@ -332,6 +334,7 @@ def test_hosts_get_the_services_of_their_rules(fleet: Fleet) -> None:
         "agent!network-connections-close-wait",
         "master!network-connections",
         "master!network-connections-close-wait",
+        "master!network-connections-containers",
         "master!network-connections-listen-gone",
         "master!network-connections-listen-here",
         "master!network-connections-peer-database",
@@ -375,6 +378,15 @@ def test_a_leak_by_process(fleet: Fleet) -> None:
     # Where the command is a link, too.
     result = fleet.master.check("master!network-connections-close-wait")
     assert (result.state, result.perfdata[0]) == (0, "groups=0")
+
+
+def test_containers_are_looked_into(fleet: Fleet) -> None:
+    service = "master!network-connections-containers"
+    fleet.master.change(service, {"vars.network_connections_timeout": 50})
+    with sockets.leaking(fleet.hosts.b, fleet.hosts.a, fleet.hosts.a4, 7080, 60):
+        result = fleet.master.check(service)
+    assert result.state == 1
+    assert f"{fleet.hosts.b}: 60 [WARNING]" in result.first or ": 60 [WARNING]" in result.first
 
 
 def test_exhaustion_towards_a_peer(fleet: Fleet) -> None:

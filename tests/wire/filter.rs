@@ -231,7 +231,7 @@ fn any_selection() -> impl Strategy<Value = Selection> {
 /// The requests of a selection, taken apart; their programs are what the kernel accepts.
 fn parsed(protocol: Protocol, selection: &Selection) -> Vec<Parsed> {
     (1..)
-        .zip(requests(protocol, selection))
+        .zip(requests(protocol, selection, false))
         .map(|(sequence, request)| {
             let request = parse(request.bytes(), sequence);
             assert_eq!(request.protocol, protocol);

@@ -104,7 +104,7 @@ fn expected(sockets: &[Socket]) -> Vec<Fields> {
 
 /// Every request there is: TCP over both families, and each type alone.
 fn every_request(protocol: Protocol) -> Vec<Request> {
-    let of = |selection: &Selection| requests(protocol, selection);
+    let of = |selection: &Selection| requests(protocol, selection, false);
     let mut every = of(&Selection::default());
     every.extend(ConnectionType::VALUES.iter().copied().flat_map(|t| of(&only(t))));
     every

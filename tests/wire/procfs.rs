@@ -33,7 +33,7 @@ fn read<'a>(
 
 /// What the netlink parser says of the same socket.
 fn by_netlink(socket: &Socket) -> Fields {
-    let request = &requests(socket.protocol, &only(socket.connection_type()))[0];
+    let request = &requests(socket.protocol, &only(socket.connection_type()), false)[0];
     let payload = socket.inet_diag_msg();
     let mut message = u32::try_from(16 + payload.len()).unwrap().to_ne_bytes().to_vec();
     message.extend(&request.bytes()[4..6]);

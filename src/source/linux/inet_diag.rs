@@ -27,6 +27,9 @@ const AF_INET6: u8 = 10;
 const IPPROTO_TCP: u8 = 6;
 const IPPROTO_UDP: u8 = 17;
 
+/// `INET_DIAG_SKMEMINFO`, and where `SK_MEMINFO_DROPS` stands in it (`linux/sock_diag.h`)
+const SKMEMINFO: u16 = 7;
+const DROPS: usize = 8 * 4;
 /// `INET_DIAG_SHUTDOWN`
 const SHUTDOWN: u16 = 8;
 /// `INET_DIAG_CGROUP_ID`
@@ -85,17 +88,20 @@ impl Request {
 /// the selected states.
 ///
 /// A dump answers one family. TCP over both is asked for by the older `TCPDIAG_GETSOCK`, which
-/// walks the kernel's tables once for both families; UDP has no such request.
+/// walks the kernel's tables once for both families; UDP has no such request. With `drops` it is
+/// asked for these, too.
 #[must_use]
-pub fn requests(protocol: Protocol, selection: &Selection) -> Vec<Request> {
+pub fn requests(protocol: Protocol, selection: &Selection, drops: bool) -> Vec<Request> {
     let states = selection.linux_mask(protocol);
     if states == 0 {
         return Vec::new();
     }
     let types: Vec<_> = selection.types_of(protocol).collect();
+    let more = if drops { 1 << (SKMEMINFO - 1) } else { 0 };
+    let one = |t: &ConnectionType| (SOCK_DIAG_BY_FAMILY, one_family(*t, states, more));
     let payloads = match (protocol, types.as_slice()) {
-        (Protocol::Tcp, [_, _]) => vec![(TCPDIAG_GETSOCK, both_families(states))],
-        (_, types) => types.iter().map(|t| (SOCK_DIAG_BY_FAMILY, one_family(*t, states))).collect(),
+        (Protocol::Tcp, [_, _]) => vec![(TCPDIAG_GETSOCK, both_families(states, more))],
+        (_, types) => types.iter().map(one).collect(),
     };
     let filter = filter(selection);
     (1..)
@@ -229,22 +235,22 @@ fn program(clauses: &[Vec<Vec<Condition>>]) -> Vec<u8> {
     program
 }
 
-/// `struct inet_diag_req_v2`
-fn one_family(connection_type: ConnectionType, states: u32) -> Vec<u8> {
+/// `struct inet_diag_req_v2`; `more` are the attributes that are asked for, a bit each.
+fn one_family(connection_type: ConnectionType, states: u32, more: u8) -> Vec<u8> {
     let family = if connection_type.is_ipv6() { AF_INET6 } else { AF_INET };
     let protocol = match connection_type.protocol() {
         Protocol::Tcp => IPPROTO_TCP,
         Protocol::Udp => IPPROTO_UDP,
     };
-    let mut payload = vec![family, protocol, 0, 0];
+    let mut payload = vec![family, protocol, more, 0];
     payload.extend(states.to_ne_bytes());
     payload.extend([0; SOCKID]);
     payload
 }
 
 /// `struct inet_diag_req`: the kernel ignores its family and answers both.
-fn both_families(states: u32) -> Vec<u8> {
-    let mut payload = vec![AF_INET, 0, 0, 0];
+fn both_families(states: u32, more: u8) -> Vec<u8> {
+    let mut payload = vec![AF_INET, 0, 0, more];
     payload.extend([0; SOCKID]);
     payload.extend(states.to_ne_bytes());
     payload.extend(0_u32.to_ne_bytes());
@@ -458,6 +464,21 @@ impl Socket for Message<'_> {
     fn queues(&self) -> Result<(u32, u32), Error> {
         let queue = |field| self.bytes(field).map(u32::from_ne_bytes);
         Ok((queue(field::IDIAG_RQUEUE)?, queue(field::IDIAG_WQUEUE)?))
+    }
+
+    fn backlog(&self) -> Result<(u32, u32), Error> {
+        self.queues()
+    }
+
+    fn drops(&self) -> Result<u32, Error> {
+        let memory = self.attribute(SKMEMINFO)?;
+        let drops = memory.and_then(|memory| memory.get(DROPS..)?.first_chunk());
+        drops.map(|drops| u32::from_ne_bytes(*drops)).ok_or_else(|| {
+            Error::Unsupported(
+                "this kernel does not tell the drops of sockets (Linux 4.7 and newer do)"
+                    .to_owned(),
+            )
+        })
     }
 
     #[inline]

@@ -181,16 +181,24 @@ pub fn is_idle(view: &View, protocol: Protocol) -> bool {
     (0..2).all(|_| look().unwrap_or(false))
 }
 
-/// The ports that the kernel gives to outgoing connections (`ip_local_port_range` in `ip(7)`). It
-/// shows those of the namespace that this thread is in.
-pub fn ephemeral_ports(view: &View) -> Option<Ports> {
+/// The range of ports that the kernel gives to outgoing connections, and those of them that are kept
+/// out of it (`ip_local_port_range` in `ip(7)`, `ip_local_reserved_ports`). It shows those of the
+/// namespace that this thread is in.
+#[must_use]
+pub fn ephemeral_ports(view: &View) -> Option<(Ports, Vec<Ports>)> {
     if *view != View::Inside {
         return None;
     }
     let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").ok()?;
     let mut ports = range.split_ascii_whitespace().map(str::parse);
     match (ports.next()?, ports.next()?) {
-        (Ok(first), Ok(last)) if first <= last => Some(Ports { first, last }),
+        (Ok(first), Ok(last)) if first <= last => {
+            let reserved = "/proc/sys/net/ipv4/ip_local_reserved_ports";
+            let reserved = std::fs::read_to_string(reserved).unwrap_or_default();
+            let reserved = reserved.trim().split(',').filter(|ports| !ports.is_empty());
+            let reserved: Result<_, _> = reserved.map(str::parse).collect();
+            Some((Ports { first, last }, reserved.ok()?))
+        }
         _ => None,
     }
 }

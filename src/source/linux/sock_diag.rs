@@ -32,7 +32,7 @@ pub fn read<C: Collector>(
     deadline: &Deadline,
     dump: &mut C,
 ) -> Result<(), Error> {
-    let requests = inet_diag::requests(protocol, selection);
+    let requests = inet_diag::requests(protocol, selection, C::DROPS);
     if requests.is_empty() {
         return Ok(());
     }

@@ -1,0 +1,82 @@
+//! The accept queues of listeners.
+
+use std::collections::HashMap;
+
+use crate::address::Endpoint;
+use crate::collect::collector::Collector;
+use crate::error::{Error, Known};
+use crate::group::End;
+use crate::measure::Share;
+use crate::socket::Socket;
+
+/// The accept queue of one listener.
+#[derive(Clone, Copy, Debug)]
+pub struct Queue {
+    /// How many connections wait.
+    pub waiting: u64,
+    /// How many may, and how many found no room.
+    pub share: Share,
+}
+
+/// Collects the accept queues of listening sockets. Of several with one address and port it is the
+/// fullest: which of them a connection goes to is not its own choice.
+#[derive(Debug, Default)]
+pub struct Queues(pub HashMap<Endpoint, Queue>);
+
+impl Queues {
+    fn take_in(&mut self, endpoint: Endpoint, queue: Queue) {
+        self.0
+            .entry(endpoint)
+            .and_modify(|known| {
+                let drops = [known.share.drops, queue.share.drops].into_iter().flatten();
+                let drops = drops.reduce(u64::saturating_add);
+                let percent = |queue: &Queue| queue.share.percent(queue.waiting);
+                if percent(&queue) > percent(known) {
+                    *known = queue;
+                }
+                known.share.drops = drops;
+            })
+            .or_insert(queue);
+    }
+}
+
+impl Collector for Queues {
+    const DROPS: bool = true;
+
+    fn fresh(&self) -> Self {
+        Self::default()
+    }
+
+    fn add(&mut self, socket: &impl Socket) -> Result<(), Error> {
+        let (waiting, limit) = socket.backlog()?;
+        let share = Share { of: limit.into(), drops: socket.drops().known()?.map(u64::from) };
+        self.take_in(End::Local.endpoint(socket)?, Queue { waiting: waiting.into(), share });
+        Ok(())
+    }
+
+    fn merge(&mut self, dump: Self) {
+        for (endpoint, queue) in dump.0 {
+            self.take_in(endpoint, queue);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vocabulary::Net;
+
+    #[test]
+    fn the_fullest_queue_counts_and_every_drop() {
+        let end = "[::]:443".parse().unwrap_or_else(|e| panic!("{e}"));
+        let endpoint = Endpoint::within(end, Net::OWN);
+        let mut queues = Queues::default();
+        for (waiting, of, drops) in
+            [(2, 5, Some(1)), (1, 100, None), (3, 5, Some(0)), (2, 5, Some(7)), (3, 5, None)]
+        {
+            queues.take_in(endpoint, Queue { waiting, share: Share { of, drops } });
+        }
+        let queue = queues.0.get(&endpoint).map(|queue| (queue.waiting, queue.share));
+        assert_eq!(queue, Some((3, Share { of: 5, drops: Some(8) })));
+    }
+}

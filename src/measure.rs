@@ -1,0 +1,94 @@
+//! What is measured: what the groups are, and what number each of them has.
+
+use crate::group::GroupBy;
+use crate::name::named_enum;
+use crate::vocabulary::ConnectionStatus;
+
+named_enum! {
+    /// What is measured.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub enum Measure("measure") {
+        /// How many connections a group has.
+        #[default]
+        Connections = "connections",
+        /// How much of the accept queue of a listener is in use, in percent of its limit.
+        AcceptQueue = "accept-queue",
+        /// How many of the ports that this host can give to new connections towards a destination are
+        /// in use, in percent.
+        EphemeralPorts = "ephemeral-ports",
+    }
+}
+
+/// What a measure makes of a question.
+#[derive(Clone, Copy, Debug)]
+pub struct Meaning {
+    /// What its groups are.
+    pub group_by: GroupBy,
+    /// The only state that it is about; `None` where it is about all.
+    pub status: Option<ConnectionStatus>,
+    /// Options that have no meaning with it, by their long names.
+    pub without: &'static [&'static str],
+    /// What its groups are called: of one, and of several.
+    pub groups: (&'static str, &'static str),
+}
+
+impl Measure {
+    /// What it makes of a question; `None` where that is as it is asked.
+    #[must_use]
+    pub const fn meaning(self) -> Option<Meaning> {
+        match self {
+            Self::Connections => None,
+            Self::AcceptQueue => Some(Meaning {
+                group_by: GroupBy::LocalEndpoint,
+                status: Some(ConnectionStatus::Listen),
+                without: &[
+                    "--group-by",
+                    "--zero",
+                    "--conn-status",
+                    "--remote-address",
+                    "--remote-port",
+                ],
+                groups: ("listener", "listeners"),
+            }),
+            Self::EphemeralPorts => Some(Meaning {
+                group_by: GroupBy::RemoteEndpoint,
+                status: None,
+                without: &["--group-by", "--zero", "--conn-status", "--local-port"],
+                groups: ("destination", "destinations"),
+            }),
+        }
+    }
+}
+
+/// What a number is a part of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Share {
+    /// How many there can be.
+    pub of: u64,
+    /// How many of a listener's connections were dropped since it was made, where that is told.
+    pub drops: Option<u64>,
+}
+
+impl Share {
+    /// How many percent so many are. Where there can be none, each is a hundred.
+    #[must_use]
+    #[allow(clippy::cast_precision_loss)]
+    pub fn percent(self, count: u64) -> f64 {
+        100.0 * count as f64 / self.of.max(1) as f64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_of_nothing_is_a_hundred_percent_each() {
+        let percent = |count, of| Share { of, drops: None }.percent(count);
+        for (count, of, expected) in
+            [(3, 5, 60.0), (0, 5, 0.0), (6, 5, 120.0), (0, 0, 0.0), (1, 0, 100.0), (1, 1, 100.0)]
+        {
+            assert!((percent(count, of) - expected).abs() < 1e-9, "{count} of {of}");
+        }
+    }
+}
