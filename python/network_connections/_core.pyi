@@ -123,7 +123,8 @@ def count_connections(
             every one that can be seen (Linux).
         group_by: ``"type-status"``, ``"type"``, ``"status"``, ``"local-port"``,
             ``"remote-port"``, ``"local-address"``, ``"remote-address"``, ``"local-endpoint"``,
-            ``"remote-endpoint"``, ``"user"``, ``"unit"``, ``"process"`` or ``"netns"``. What nobody owns is ``(kernel)``.
+            ``"remote-endpoint"``, ``"user"``, ``"unit"``, ``"process"`` or ``"netns"``. What nobody
+            owns is ``(kernel)``.
         zero: Whether selected types and statuses without sockets are there as 0.
         source: ``"auto"`` for the best source that answers completely, or the only one to ask:
             ``"netlink"`` or ``"procfs"`` (Linux), ``"netstat2"`` (other systems).
@@ -175,8 +176,8 @@ def check(
         perfdata: Whether the result has performance data.
         lengthy: Whether the message goes on with tables of who has the connections of each group
             in alert state, and of their peers. Reads ``/proc/PID/fd``.
-        measure: ``"connections"`` counts them. ``"accept-queue"`` judges the queue of each listener,
-            in percent of its limit, ``"ephemeral-ports"`` the ports in use towards each
+        measure: ``"connections"`` counts them. ``"accept-queue"`` judges the queue of each
+            listener, in percent of its limit, ``"ephemeral-ports"`` the ports in use towards each
             destination, in percent of those that this host has; then ``counts`` has the waiting
             connections, or the ports in use.
         top: How many groups the message names at most; by default all types and statuses, and
