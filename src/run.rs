@@ -1,5 +1,6 @@
 //! The way of a check, from top to bottom. Only here are sources and owners asked.
 
+use std::cell::OnceCell;
 use std::collections::{HashMap, HashSet};
 use std::io::Read;
 use std::sync::Arc;
@@ -35,7 +36,7 @@ pub fn check(check: Check, interrupted: &dyn Fn() -> bool) -> Result<Report, Err
     let start = Instant::now();
     let deadline = Deadline::new(check.question.timeout, interrupted);
     let limits = limits(&check, true, &deadline)?;
-    let host = Host::of(&check.question, &deadline)?;
+    let host = Host::of(&check.question, check.presentation.lengthy, &deadline)?;
     let counted = host.measure(&check.question, check.presentation.lengthy)?;
     let mut report = report(check, &limits, counted, &host.namespaces, &deadline)?;
     if report.check.presentation.lengthy {
@@ -79,7 +80,7 @@ pub fn fixture(
 /// Counts this host's connections per group, the largest first.
 pub fn counts(question: &Question, interrupted: &dyn Fn() -> bool) -> Result<Vec<Labelled>, Error> {
     let deadline = Deadline::new(question.timeout, interrupted);
-    let host = Host::of(question, &deadline)?;
+    let host = Host::of(question, false, &deadline)?;
     let counted = host.count(question, None)?;
     let groups = with_zeros(question, counted.groups);
     let names = Names::look_up(keys(&groups), false, &host.namespaces, &deadline)?;
@@ -94,7 +95,7 @@ pub fn connections(
     interrupted: &dyn Fn() -> bool,
 ) -> Result<Vec<Connection>, Error> {
     let deadline = Deadline::new(question.timeout, interrupted);
-    let host = Host::of(question, &deadline)?;
+    let host = Host::of(question, true, &deadline)?;
     let (connections, _) = host.collect(question, Connections::default())?;
     let owners = connections.owners(processes, !question.netns.is_empty());
     let names = Names::look_up(owners, true, &host.namespaces, &deadline)?;
@@ -142,24 +143,58 @@ impl Counted {
     }
 }
 
+/// What is asked for and a source never tells, and which ones do.
+fn untold(
+    question: &Question,
+    details: bool,
+    source: SourceName,
+) -> Option<(&'static str, &'static str)> {
+    let Question { measure, group_by, selection, .. } = question;
+    match source {
+        SourceName::Procfs | SourceName::Netstat2 if *group_by == GroupBy::Unit => {
+            Some(("the units", "auto, netlink"))
+        }
+        SourceName::Procfs | SourceName::Netstat2 if *measure == Measure::AcceptQueue => {
+            Some(("the queue limits", "auto, netlink"))
+        }
+        SourceName::Netlink | SourceName::Procfs | SourceName::Netstat2 => None,
+        SourceName::Counters => {
+            let counted = group_by.is_fixed() || *group_by == GroupBy::Netns;
+            let more = details || !counted || selection.is_of_ends();
+            more.then_some(("ports, addresses and owners", "auto, netlink, procfs"))
+        }
+    }
+}
+
 /// This host as it is asked: which of its namespaces, and by which source.
 struct Host<'a> {
     namespaces: Namespaces,
     source: Option<SourceName>,
     deadline: &'a Deadline<'a>,
+    // The local ports that somebody listens on, once they were asked for.
+    listening: OnceCell<HashSet<(Net, u16)>>,
 }
 
 impl<'a> Host<'a> {
-    fn of(question: &Question, deadline: &'a Deadline<'a>) -> Result<Self, Error> {
+    /// `details` are what no group tells: who has connections, and where they lead.
+    fn of(question: &Question, details: bool, deadline: &'a Deadline<'a>) -> Result<Self, Error> {
+        // Also where no connection is there to show it.
+        if let Some(source) = question.source
+            && let Some((what, valid)) = untold(question, details, source)
+        {
+            return Err(Error::Unsupported(format!(
+                "The source {source} does not tell {what} of sockets (valid: {valid})"
+            )));
+        }
         let namespaces = Namespaces::find(&question.netns, deadline)?;
-        Ok(Self { namespaces, source: question.source, deadline })
+        Ok(Self { namespaces, source: question.source, deadline, listening: OnceCell::new() })
     }
 
     /// Measures what is asked for, with what `--lengthy` tells of it.
     fn measure(&self, question: &Question, lengthy: bool) -> Result<Counted, Error> {
         match question.measure {
             Measure::Connections => {
-                let listening = lengthy.then(|| self.listening()).transpose()?;
+                let listening = lengthy.then(|| self.listening()).transpose()?.cloned();
                 let details =
                     listening.map(|listening| Details::new(question.group_by, Some(listening)));
                 self.count(question, details)
@@ -243,21 +278,6 @@ impl<'a> Host<'a> {
         question: &Question,
         mut collector: C,
     ) -> Result<(C, Answer), Error> {
-        // Also where no connection is there to show it.
-        if let (GroupBy::Unit, Some(source @ (SourceName::Procfs | SourceName::Netstat2))) =
-            (question.group_by, question.source)
-        {
-            return Err(Error::Unsupported(format!(
-                "The source {source} does not tell the units of sockets (valid: auto, netlink)"
-            )));
-        }
-        if let (Measure::AcceptQueue, Some(source @ (SourceName::Procfs | SourceName::Netstat2))) =
-            (question.measure, question.source)
-        {
-            return Err(Error::Unsupported(format!(
-                "The source {source} does not tell the limits of accept queues (valid: auto, netlink)"
-            )));
-        }
         let answer = self.dump(&question.selection, &mut collector)?;
         Ok((collector, answer))
     }
@@ -271,7 +291,10 @@ impl<'a> Host<'a> {
     }
 
     /// The local ports that somebody listens on.
-    fn listening(&self) -> Result<HashSet<(Net, u16)>, Error> {
+    fn listening(&self) -> Result<&HashSet<(Net, u16)>, Error> {
+        if let Some(listening) = self.listening.get() {
+            return Ok(listening);
+        }
         let selection = Selection {
             types: Choice::of(&TCP),
             statuses: Choice::of(&[ConnectionStatus::Listen]),
@@ -279,7 +302,7 @@ impl<'a> Host<'a> {
         };
         let mut ports = LocalPorts::default();
         self.dump(&selection, &mut ports)?;
-        Ok(ports.0)
+        Ok(self.listening.get_or_init(|| ports.0))
     }
 
     /// Fills in how much of the ephemeral port range is in use towards the peers that are shown.

@@ -44,6 +44,15 @@ impl Selection {
             && holds(&self.remote_ports, &self.remote_addresses, || socket.remote())?)
     }
 
+    /// Whether ports or addresses are selected by.
+    #[must_use]
+    pub fn is_of_ends(&self) -> bool {
+        !(self.local_ports.is_empty()
+            && self.remote_ports.is_empty()
+            && self.local_addresses.is_empty()
+            && self.remote_addresses.is_empty())
+    }
+
     /// The selected types with the selected states that a connection of them can ever be in.
     pub fn pairs(&self) -> impl Iterator<Item = (ConnectionType, ConnectionStatus)> {
         possible().filter(|(t, status)| self.types.contains(*t) && self.statuses.contains(*status))

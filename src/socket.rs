@@ -52,6 +52,12 @@ pub trait Socket {
         Err(Error::Unsupported("the processes of sockets are not known here".to_owned()))
     }
 
+    /// Whether it is a full socket: neither what is left of one, in `TIME_WAIT` or `FIN_WAIT2`, nor a
+    /// request for one, in `SYN_RECV`.
+    fn is_full(&self) -> Result<bool, Error> {
+        Err(Error::Unsupported("what is left of sockets is not known here".to_owned()))
+    }
+
     /// The user id that made the socket; `None` where nobody owns it: what is no full socket any
     /// more, or not yet, has no user.
     fn uid(&self) -> Result<Option<u32>, Error> {
@@ -125,6 +131,11 @@ impl<S: Socket> Socket for Placed<'_, S> {
     #[inline]
     fn inode(&self) -> Result<u64, Error> {
         self.socket.inode()
+    }
+
+    #[inline]
+    fn is_full(&self) -> Result<bool, Error> {
+        self.socket.is_full()
     }
 
     #[inline]

@@ -41,11 +41,11 @@ pub fn collect<C: Collector + Send>(
 ) -> Result<Answer, Error> {
     let chain = match &choice {
         None => SourceName::AVAILABLE,
-        Some(source) if SourceName::AVAILABLE.contains(source) => std::slice::from_ref(source),
+        Some(source) if SourceName::CHOICES.contains(source) => std::slice::from_ref(source),
         Some(source) => {
             return Err(Error::Unsupported(format!(
                 "The source {source} does not exist on this system (valid: auto, {})",
-                SourceName::join(SourceName::AVAILABLE)
+                SourceName::join(SourceName::CHOICES)
             )));
         }
     };
@@ -141,6 +141,8 @@ fn read<C: Collector>(
         SourceName::Netlink => linux::sock_diag::read(protocol, selection, deadline, dump),
         #[cfg(target_os = "linux")]
         SourceName::Procfs => linux::procfs::read(protocol, selection, view, deadline, dump),
+        #[cfg(target_os = "linux")]
+        SourceName::Counters => linux::counters::read(protocol, selection, deadline, dump),
         #[cfg(any(not(target_os = "linux"), test))]
         SourceName::Netstat2 => netstat2::read(protocol, selection, deadline, dump),
         #[allow(unreachable_patterns)]

@@ -224,12 +224,19 @@ named_enum! {
 }
 
 impl SourceName {
-    /// The sources of this system, the better one first.
+    /// The sources of this system that are tried, the better one first.
     #[cfg(target_os = "linux")]
     pub const AVAILABLE: &'static [Self] = &[Self::Netlink, Self::Procfs];
-    /// The sources of this system, the better one first.
+    /// The sources of this system that are tried, the better one first.
     #[cfg(not(target_os = "linux"))]
     pub const AVAILABLE: &'static [Self] = &[Self::Netstat2];
+
+    /// The sources of this system that can be chosen.
+    #[cfg(target_os = "linux")]
+    pub const CHOICES: &'static [Self] = &[Self::Netlink, Self::Procfs, Self::Counters];
+    /// The sources of this system that can be chosen.
+    #[cfg(not(target_os = "linux"))]
+    pub const CHOICES: &'static [Self] = Self::AVAILABLE;
 
     /// Source names, comma-separated.
     #[must_use]
@@ -248,8 +255,13 @@ impl fmt::Display for SourceName {
 ///
 /// A source of other systems is a valid name here, and an error where it is used.
 impl Named for Option<SourceName> {
-    const VALUES: &'static [Self] =
-        &[None, Some(SourceName::Netlink), Some(SourceName::Procfs), Some(SourceName::Netstat2)];
+    const VALUES: &'static [Self] = &[
+        None,
+        Some(SourceName::Netlink),
+        Some(SourceName::Procfs),
+        Some(SourceName::Counters),
+        Some(SourceName::Netstat2),
+    ];
     const WHAT: &'static str = SourceName::WHAT;
 
     fn name(self) -> &'static str {

@@ -42,7 +42,7 @@ def someone(
         yield made
 
 
-@pytest.mark.parametrize("source", [*SOURCES, "auto"])
+@pytest.mark.parametrize("source", [*SOURCES, "auto", "counters"])
 def test_the_api_counts_what_the_oracles_show(lab: StateLab, someone: Asker, source: str) -> None:
     questions = [dataclasses.replace(asked, source=source) for asked in QUESTIONS]
 
@@ -55,7 +55,7 @@ def test_the_api_counts_what_the_oracles_show(lab: StateLab, someone: Asker, sou
         assert list(counts.items()) == list(expected.items()), asked
 
 
-@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize("source", [*SOURCES, "counters"])
 @pytest.mark.parametrize("way", WAYS)
 def test_the_command_counts_what_the_oracles_show(
     lab: StateLab, someone: Asker, way: str, source: str
@@ -71,7 +71,7 @@ def test_the_command_counts_what_the_oracles_show(
 
 
 @pytest.mark.skipif(importlib.util.find_spec("psutil") is None, reason="psutil is not installed")
-@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize("source", [*SOURCES, "counters"])
 def test_the_api_counts_what_psutil_shows_root(
     lab: StateLab, nobodys: Mapping[str, Command], source: str
 ) -> None:

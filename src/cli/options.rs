@@ -360,7 +360,8 @@ pub static OPTIONS: &[Opt] = &[
         default: Some(default::<Option<SourceName>>),
         keyword: Some(keyword("source", Api::Connections)),
         help: "Where the connections are read from. \"auto\" takes the best source that answers \
-               completely; a source named here is the only one asked.",
+               completely; a source named here is the only one asked. \"counters\" is quicker where \
+               most connections are established: it asks the kernel only for the others.",
         ..OPT
     },
     Opt {
@@ -468,6 +469,6 @@ fn statuses() -> Vec<String> {
 }
 
 fn sources() -> Vec<String> {
-    let available = SourceName::AVAILABLE.iter().copied().map(Some);
-    [None].into_iter().chain(available).map(|source| source.name().to_owned()).collect()
+    let choices = SourceName::CHOICES.iter().copied().map(Some);
+    [None].into_iter().chain(choices).map(|source| source.name().to_owned()).collect()
 }

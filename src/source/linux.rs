@@ -1,5 +1,6 @@
 //! Linux: `sock_diag(7)` and, where that does not answer, `/proc/net`.
 
+pub mod counters;
 pub mod inet_diag;
 pub mod proc_table;
 pub mod procfs;

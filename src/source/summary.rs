@@ -2,7 +2,7 @@
 //! (`proc_net(5)`): what `ss -s` shows. They are not in a dump, and cost nothing.
 
 use crate::error::Error;
-use crate::vocabulary::Protocol;
+use crate::vocabulary::{ConnectionType, Protocol};
 
 /// Hands the names of all sums to a macro.
 macro_rules! sums {
@@ -82,20 +82,40 @@ impl SocketSummary {
     }
 }
 
-/// Whether these texts of `sockstat` and `sockstat6` say that there is no socket of a protocol that a
-/// dump shows; `sockstat6` is empty where the host has no IPv6.
-pub fn has_none(protocol: Protocol, sockstat: &str, sockstat6: &str) -> Result<bool, Error> {
-    let (row, row6) = match protocol {
-        Protocol::Tcp => ("TCP:", "TCP6:"),
-        Protocol::Udp => ("UDP:", "UDP6:"),
-    };
-    let waiting = match protocol {
-        Protocol::Tcp => value(sockstat, row, "tw")?,
-        Protocol::Udp => 0,
-    };
-    let ipv4 = value(sockstat, row, "inuse")?;
-    let ipv6 = if sockstat6.is_empty() { 0 } else { value(sockstat6, row6, "inuse")? };
-    Ok((ipv4, ipv6, waiting) == (0, 0, 0))
+/// The texts of `sockstat` and `sockstat6`; the latter is empty where the host has no IPv6.
+#[derive(Clone, Debug, Default)]
+pub struct Sockstat {
+    /// Of IPv4, and of both.
+    pub ipv4: String,
+    /// Of IPv6.
+    pub ipv6: String,
+}
+
+impl Sockstat {
+    /// How many full sockets of a type there are.
+    pub fn in_use(&self, connection_type: ConnectionType) -> Result<u64, Error> {
+        let row = match connection_type {
+            ConnectionType::Tcp => "TCP:",
+            ConnectionType::Tcp6 => "TCP6:",
+            ConnectionType::Udp => "UDP:",
+            ConnectionType::Udp6 => "UDP6:",
+        };
+        match connection_type.is_ipv6() {
+            true if self.ipv6.is_empty() => Ok(0),
+            true => value(&self.ipv6, row, "inuse"),
+            false => value(&self.ipv4, row, "inuse"),
+        }
+    }
+
+    /// Whether there is no socket of a protocol that a dump shows.
+    pub fn has_none(&self, protocol: Protocol) -> Result<bool, Error> {
+        let waiting = match protocol {
+            Protocol::Tcp => value(&self.ipv4, "TCP:", "tw")?,
+            Protocol::Udp => 0,
+        };
+        let in_use = |ipv6| self.in_use(ConnectionType::new(protocol, ipv6));
+        Ok((in_use(false)?, in_use(true)?, waiting) == (0, 0, 0))
+    }
 }
 
 /// The number after a word in the row that begins with another: `TCP: inuse 5 orphan 0`.
@@ -123,6 +143,7 @@ fn words<'a>(text: &'a str, row: &str) -> Option<std::str::SplitWhitespace<'a>> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::name::Named;
 
     const SOCKSTAT: &str = "sockets: used 149\nTCP: inuse 12 orphan 1 tw 3 alloc 20 mem 2\n\
                             UDP: inuse 4 mem 0\nUDPLITE: inuse 0\nRAW: inuse 1\nFRAG: inuse 0 memory 0\n";
@@ -145,7 +166,7 @@ mod tests {
             let v4 = format!(
                 "TCP: inuse {tcp} orphan 0 tw {tw} alloc 9 mem 0\nUDP: inuse {udp} mem 0\n"
             );
-            (v4, format!("TCP6: inuse {tcp6}\nUDP6: inuse {udp6}\n"))
+            Sockstat { ipv4: v4, ipv6: format!("TCP6: inuse {tcp6}\nUDP6: inuse {udp6}\n") }
         };
         for (numbers, tcp, udp) in [
             ((0, 0, 0, 0, 0), true, true),
@@ -155,14 +176,20 @@ mod tests {
             ((0, 0, 0, 1, 0), false, true),
             ((0, 0, 0, 0, 1), true, false),
         ] {
-            let (v4, v6) = texts(numbers);
-            let none = |protocol| has_none(protocol, &v4, &v6).unwrap_or_else(|e| panic!("{e}"));
+            let sockstat = texts(numbers);
+            let none = |protocol| sockstat.has_none(protocol).unwrap_or_else(|e| panic!("{e}"));
             assert_eq!((none(Protocol::Tcp), none(Protocol::Udp)), (tcp, udp), "{numbers:?}");
         }
-        let (v4, _) = texts((0, 0, 0, 0, 0));
-        assert!(has_none(Protocol::Tcp, &v4, "").is_ok_and(|none| none));
-        for (v4, v6) in [("", ""), (&*v4, "TCP6: inuse -1\n"), ("TCP: inuse 0 orphan 0\n", "")] {
-            assert!(has_none(Protocol::Tcp, v4, v6).is_err());
+        let sockstat = texts((3, 0, 4, 5, 6));
+        let in_use = |t: &ConnectionType| sockstat.in_use(*t).unwrap_or_else(|e| panic!("{e}"));
+        assert_eq!(ConnectionType::VALUES.iter().map(in_use).collect::<Vec<_>>(), [3, 5, 4, 6]);
+        let none = |ipv4: &str, ipv6: &str| {
+            Sockstat { ipv4: ipv4.to_owned(), ipv6: ipv6.to_owned() }.has_none(Protocol::Tcp)
+        };
+        let Sockstat { ipv4, .. } = texts((0, 0, 0, 0, 0));
+        assert!(none(&ipv4, "").is_ok_and(|none| none));
+        for (ipv4, ipv6) in [("", ""), (&*ipv4, "TCP6: inuse -1\n"), ("TCP: inuse 0\n", "")] {
+            assert!(none(ipv4, ipv6).is_err());
         }
     }
 

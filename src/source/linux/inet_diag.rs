@@ -428,12 +428,6 @@ impl<'a> Message<'a> {
         Ok(None)
     }
 
-    /// Whether this is a full socket: neither what is left of one, in `TIME_WAIT` or `FIN_WAIT2`, nor
-    /// a request for one. Of these the kernel shows no user, no inode number and fewer attributes.
-    fn is_full(&self) -> Result<bool, Error> {
-        Ok(self.inode()? != 0 || self.attribute(SHUTDOWN)?.is_some())
-    }
-
     #[inline]
     fn bytes<const N: usize>(&self, offset: usize) -> Result<[u8; N], Error> {
         self.fixed.get(offset..).and_then(|rest| rest.first_chunk()).copied().ok_or_else(cut_short)
@@ -484,6 +478,11 @@ impl Socket for Message<'_> {
     #[inline]
     fn inode(&self) -> Result<u64, Error> {
         self.bytes(field::IDIAG_INODE).map(u32::from_ne_bytes).map(u64::from)
+    }
+
+    /// Of what is no full socket the kernel shows no user, no inode number and fewer attributes.
+    fn is_full(&self) -> Result<bool, Error> {
+        Ok(self.inode()? != 0 || self.attribute(SHUTDOWN)?.is_some())
     }
 
     #[inline]

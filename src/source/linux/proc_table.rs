@@ -181,8 +181,12 @@ impl Socket for Row<'_> {
         decimal(self.inode)
     }
 
+    fn is_full(&self) -> Result<bool, Error> {
+        Ok(self.full || self.inode()? != 0)
+    }
+
     fn uid(&self) -> Result<Option<u32>, Error> {
         let uid = decimal(self.uid)?;
-        Ok((self.full || self.inode()? != 0).then_some(uid))
+        Ok(self.is_full()?.then_some(uid))
     }
 }

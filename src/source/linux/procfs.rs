@@ -16,8 +16,9 @@ use crate::linux::file_system::is_of_type;
 use crate::name::Named;
 use crate::namespaces::View;
 use crate::selection::{Ports, Selection};
+use crate::socket::Socket;
 use crate::source::linux::proc_table::{Lines, Row};
-use crate::source::summary::{SocketSummary, has_none};
+use crate::source::summary::{SocketSummary, Sockstat};
 use crate::vocabulary::{ConnectionType, Protocol};
 
 const CHUNK: usize = 64 * 1024;
@@ -35,14 +36,36 @@ pub fn read<C: Collector>(
     }
     let directory = NetDirectory::open(view)?;
     for connection_type in selection.types_of(protocol) {
-        directory.is_still_of(view)?;
-        if let Some(table) = directory.open_table(connection_type)? {
+        let counted = || sockstat(view).and_then(|counters| counters.in_use(connection_type)).ok();
+        for attempt in 1..=ATTEMPTS {
+            let before = counted();
+            directory.is_still_of(view)?;
+            let Some(table) = directory.open_table(connection_type)? else {
+                break;
+            };
             directory.is_still_of(view)?;
             let path = directory.path(connection_type.name());
-            read_table(&table, connection_type, &path, selection, deadline, dump)?;
+            let mut part = dump.fresh();
+            let full = read_table(&table, connection_type, &path, selection, deadline, &mut part)?;
+            if attempt == ATTEMPTS || is_likely(full, before, counted()) {
+                dump.merge(part);
+                break;
+            }
+            debug!("{path}: {full} sockets, which the kernel's counters do not confirm");
         }
     }
     Ok(())
+}
+
+/// How often a table is read until its rows and the kernel's counters agree. Both are a little off
+/// while connections come and go.
+const ATTEMPTS: u32 = 3;
+
+/// Whether the kernel counted so many before and after, or the one more and the other less.
+fn is_likely(full: u64, before: Option<u64>, after: Option<u64>) -> bool {
+    before
+        .zip(after)
+        .is_none_or(|(before, after)| (before.min(after)..=before.max(after)).contains(&full))
 }
 
 /// The `net` directory of a process or thread.
@@ -133,6 +156,7 @@ impl NetDirectory {
     }
 }
 
+/// Hands every selected row to `dump`; returns how many full sockets there are, selected or not.
 fn read_table<C: Collector>(
     table: &OwnedFd,
     connection_type: ConnectionType,
@@ -140,7 +164,8 @@ fn read_table<C: Collector>(
     selection: &Selection,
     deadline: &Deadline,
     dump: &mut C,
-) -> Result<(), Error> {
+) -> Result<u64, Error> {
+    let mut full = 0;
     let mut buffer = vec![0; CHUNK];
     let mut lines = Lines::default();
     loop {
@@ -154,6 +179,7 @@ fn read_table<C: Collector>(
         lines.feed(chunk, |line| {
             let row = Row::new(connection_type, line)
                 .map_err(|error| Error::Garbled(format!("{path}: {error}")))?;
+            full += u64::from(row.is_full()?);
             if selection.matches(&row)? {
                 dump.add(&row)?;
             }
@@ -162,23 +188,25 @@ fn read_table<C: Collector>(
     }
     let rows = lines.finish().map_err(|error| Error::Garbled(format!("{path}: {error}")))?;
     debug!("{connection_type}: {rows} rows in {path}", connection_type = connection_type.name());
-    Ok(())
+    Ok(full)
 }
 
 /// Whether the kernel's counters say that a namespace has no sockets of a protocol. They are sums of
 /// what each processor counts, so that for a moment none may seem to be there: not twice.
 #[must_use]
 pub fn is_idle(view: &View, protocol: Protocol) -> bool {
-    let look = || -> Result<bool, Error> {
-        let directory = NetDirectory::open(view)?;
-        let text = |name| directory.read(name);
-        let sockstat6 = text("sockstat6")?.unwrap_or_default();
-        let sockstat = text("sockstat")?.ok_or_else(|| directory.missing("sockstat"))?;
-        directory.is_still_of(view)?;
-        has_none(protocol, &sockstat, &sockstat6)
-    };
+    let look = || sockstat(view)?.has_none(protocol);
     // Where they do not tell, the sockets are looked at.
     (0..2).all(|_| look().unwrap_or(false))
+}
+
+/// The kernel's counters of sockets.
+pub fn sockstat(view: &View) -> Result<Sockstat, Error> {
+    let directory = NetDirectory::open(view)?;
+    let ipv6 = directory.read("sockstat6")?.unwrap_or_default();
+    let ipv4 = directory.read("sockstat")?.ok_or_else(|| directory.missing("sockstat"))?;
+    directory.is_still_of(view)?;
+    Ok(Sockstat { ipv4, ipv6 })
 }
 
 /// The range of ports that the kernel gives to outgoing connections, and those of them that are kept
@@ -209,4 +237,26 @@ pub fn summary() -> Result<SocketSummary, Error> {
     let text = |name| directory.read(name)?.ok_or_else(|| directory.missing(name));
     let sockstat6 = directory.read("sockstat6")?.unwrap_or_default();
     SocketSummary::parse(&text("sockstat")?, &sockstat6, &text("snmp")?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_is_likely_that_was_counted_or_lies_between() {
+        for (full, before, after, likely) in [
+            (5, Some(5), Some(5), true),
+            (4, Some(5), Some(5), false),
+            (6, Some(5), Some(5), false),
+            (6, Some(5), Some(7), true),
+            (6, Some(7), Some(5), true),
+            (8, Some(7), Some(5), false),
+            // Who does not count confirms whatever there is.
+            (4, None, Some(5), true),
+            (4, Some(5), None, true),
+        ] {
+            assert_eq!(is_likely(full, before, after), likely, "{full} {before:?} {after:?}");
+        }
+    }
 }

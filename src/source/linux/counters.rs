@@ -1,0 +1,118 @@
+//! Linux: TCP connections in `ESTABLISHED`, and UDP sockets, by what the kernel's counters leave
+//! (`/proc/net/{sockstat,sockstat6}`, `proc_net(5)`).
+//!
+//! Most sockets of a busy host are in `ESTABLISHED`. They need not be dumped to be counted: of the full
+//! sockets that a counter has, all others are.
+
+use std::net::SocketAddr;
+
+use crate::collect::Collector;
+use crate::deadline::Deadline;
+use crate::error::Error;
+use crate::name::Named;
+use crate::namespaces::View;
+use crate::selection::{Choice, Selection};
+use crate::socket::Socket;
+use crate::source::linux::{procfs, sock_diag};
+use crate::vocabulary::{ConnectionStatus, ConnectionType, Protocol};
+
+/// How often the deadline is looked at, in sockets.
+const PACE: u64 = 1 << 16;
+
+/// Hands every selected connection of one protocol to `dump`. What was not dumped has neither ports nor
+/// addresses nor owners.
+pub fn read<C: Collector>(
+    protocol: Protocol,
+    selection: &Selection,
+    deadline: &Deadline,
+    dump: &mut C,
+) -> Result<(), Error> {
+    let status = match protocol {
+        Protocol::Tcp => ConnectionStatus::Established,
+        Protocol::Udp => ConnectionStatus::None,
+    };
+    if !selection.statuses.contains(status) {
+        return sock_diag::read(protocol, selection, deadline, dump);
+    }
+    let types: Vec<_> = selection.types_of(protocol).collect();
+    let mut others = Others { selection: selection.clone(), full: [0; TYPES], dump: dump.fresh() };
+    if protocol == Protocol::Tcp {
+        let mut statuses = ConnectionStatus::VALUES.to_vec();
+        statuses.retain(|other| *other != status);
+        let statuses = Choice::of(&statuses);
+        let selection = Selection { types: Choice::of(&types), statuses, ..Selection::default() };
+        sock_diag::read(protocol, &selection, deadline, &mut others)?;
+    }
+    // After the dump, so that what was there all the time is in both.
+    let sockstat = procfs::sockstat(&View::Inside)?;
+    for connection_type in types {
+        let in_use = sockstat.in_use(connection_type)?;
+        let full = others.full.get(connection_type as usize).copied().unwrap_or(0);
+        let rest = in_use.checked_sub(full).ok_or_else(|| {
+            let name = connection_type.name();
+            Error::Garbled(format!("{in_use} {name} sockets are counted and {full} others shown"))
+        })?;
+        for number in 0..rest {
+            if number % PACE == 0 {
+                deadline.check()?;
+            }
+            others.dump.add(&Counted { connection_type, status })?;
+        }
+    }
+    dump.merge(others.dump);
+    Ok(())
+}
+
+const TYPES: usize = ConnectionType::VALUES.len();
+
+/// Collects what is selected of the sockets that are dumped, and counts the full ones: the counters have
+/// no others.
+struct Others<C> {
+    selection: Selection,
+    full: [u64; TYPES],
+    dump: C,
+}
+
+impl<C: Collector> Collector for Others<C> {
+    fn fresh(&self) -> Self {
+        Self { selection: self.selection.clone(), full: [0; TYPES], dump: self.dump.fresh() }
+    }
+
+    fn add(&mut self, socket: &impl Socket) -> Result<(), Error> {
+        if let Some(full) = self.full.get_mut(socket.connection_type() as usize) {
+            *full += u64::from(socket.is_full()?);
+        }
+        if self.selection.matches(socket)? { self.dump.add(socket) } else { Ok(()) }
+    }
+
+    fn merge(&mut self, dump: Self) {
+        for (sum, count) in self.full.iter_mut().zip(dump.full) {
+            *sum += count;
+        }
+        self.dump.merge(dump.dump);
+    }
+}
+
+/// A socket that was not looked at.
+struct Counted {
+    connection_type: ConnectionType,
+    status: ConnectionStatus,
+}
+
+impl Socket for Counted {
+    fn connection_type(&self) -> ConnectionType {
+        self.connection_type
+    }
+
+    fn status(&self) -> ConnectionStatus {
+        self.status
+    }
+
+    fn local(&self) -> Result<SocketAddr, Error> {
+        Err(Error::Unsupported("the counters tell no addresses".to_owned()))
+    }
+
+    fn remote(&self) -> Result<SocketAddr, Error> {
+        self.local()
+    }
+}
