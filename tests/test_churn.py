@@ -84,6 +84,37 @@ def test_what_stays_is_counted_while_others_come_and_go(
     )
 
 
+def test_what_the_counters_leave_while_others_come_and_go(
+    nobodys: Mapping[str, Command],
+) -> None:
+    """They have no ports: what comes and goes is always among what stays."""
+    fewer: dict[str, list[int]] = collections.defaultdict(list)
+    with namespaces.pair() as made, churn(made.a, SECONDS) as going:
+        stable = dict(going.stable)
+        with asker(made.a, "root", nobodys) as root:
+            while going.running():
+                (counts,) = root.api([("count_connections", {"source": "counters"})])
+                assert "error" not in counts, counts
+                for label, number in stable.items():
+                    fewer[label].append(max(0, number - counts.get(label, 0)))
+        opened = going.stop()
+    for label, off in fewer.items():
+        assert max(off) <= MOST * stable[label]
+    rows = [
+        [label, f"{stable[label]:,}", f"{len(off):,}", str(sum(map(bool, off))), str(max(off))]
+        for label, off in fewer.items()
+    ]
+    rate = round(opened / SECONDS, -2)
+    rows_table = page.table(
+        ("group", "sockets that stay", "readings", "too few", "by at most"), rows
+    )
+    page.keep(
+        "churn, counters",
+        f"\n{rate:,.0f} connections were opened and closed per second:\n\n{rows_table}\n",
+        page.without_figures,
+    )
+
+
 def _staying(ns: str, going: Churn) -> list[oracles.Row]:
     """Find the sockets that stay: those that ss shows twice, others live for milliseconds."""
 

@@ -179,7 +179,7 @@ def _what(name: str, arguments: str, tables: set[str]) -> str | None:
         "recvfrom": "MSG_TRUNC|MSG_DONTWAIT" in arguments,
         "poll": "POLLIN" in arguments,
         "ppoll": "POLLIN" in arguments,
-        "fstatfs": True,
+        "fstatfs": arguments.split(",")[0] in tables,
         "read": arguments.split(",")[0] in tables,
     }
     return f"`{name.replace('ppoll', 'poll')}`" if ours.get(name) else None

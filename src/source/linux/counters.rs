@@ -48,11 +48,7 @@ pub fn read<C: Collector>(
     for connection_type in types {
         let in_use = sockstat.in_use(connection_type)?;
         let full = others.full.get(connection_type as usize).copied().unwrap_or(0);
-        let rest = in_use.checked_sub(full).ok_or_else(|| {
-            let name = connection_type.name();
-            Error::Garbled(format!("{in_use} {name} sockets are counted and {full} others shown"))
-        })?;
-        for number in 0..rest {
+        for number in 0..rest(connection_type, in_use, full)? {
             if number % PACE == 0 {
                 deadline.check()?;
             }
@@ -61,6 +57,14 @@ pub fn read<C: Collector>(
     }
     dump.merge(others.dump);
     Ok(())
+}
+
+/// How many of the full sockets of a type are left, besides those that were shown.
+fn rest(connection_type: ConnectionType, in_use: u64, shown: u64) -> Result<u64, Error> {
+    in_use.checked_sub(shown).ok_or_else(|| {
+        let name = connection_type.name();
+        Error::Garbled(format!("{in_use} {name} sockets are counted and {shown} others shown"))
+    })
 }
 
 const TYPES: usize = ConnectionType::VALUES.len();
@@ -114,5 +118,19 @@ impl Socket for Counted {
 
     fn remote(&self) -> Result<SocketAddr, Error> {
         self.local()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fewer_than_are_shown_are_no_answer() {
+        let rest = |in_use, shown| rest(ConnectionType::Tcp6, in_use, shown);
+        assert!(matches!(rest(5, 5), Ok(0)));
+        assert!(matches!(rest(5, 2), Ok(3)));
+        let error = rest(4, 5).err().map(|error| error.to_string());
+        assert_eq!(error.as_deref(), Some("4 tcp6 sockets are counted and 5 others shown"));
     }
 }
