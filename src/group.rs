@@ -54,6 +54,8 @@ pub enum Kind {
     Fixed(fn(ConnectionType, ConnectionStatus) -> Group),
     /// From a port: there are not so many that counting them needs a map.
     Port(End),
+    /// From the socket itself: what is one to a person is not known before it is looked up.
+    Socket,
     /// From what there is without end.
     Open,
 }
@@ -106,8 +108,8 @@ impl GroupBy {
             | Self::RemoteEndpoint
             | Self::User
             | Self::Unit
-            | Self::Process
             | Self::Netns => Kind::Open,
+            Self::Process => Kind::Socket,
         }
     }
 

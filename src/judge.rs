@@ -128,6 +128,12 @@ impl Limits {
         judged
     }
 
+    /// Whether a key asks for an owner by name, so that whoever has a socket must be known.
+    #[must_use]
+    pub fn ask_for_owners(&self) -> bool {
+        self.keys().any(Key::is_of_name)
+    }
+
     /// The ranges that hold for a group: to be left for WARNING and for CRITICAL.
     #[must_use]
     pub fn of(&self, group: &Labelled) -> [Option<String>; 2] {

@@ -1,6 +1,7 @@
 //! Who has a connection: the names behind user ids, cgroup ids and inode numbers, and those of the
 //! interfaces that link-local addresses are behind.
 
+mod holders;
 #[cfg(target_os = "linux")]
 mod linux;
 pub mod process;
@@ -18,6 +19,7 @@ use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::group::{Group, Id};
 use crate::namespaces::{Namespaces, View};
+use crate::owner::holders::Holders;
 use crate::owner::unseen::{NONE, OTHERS, OUTSIDE};
 use crate::vocabulary::Net;
 
@@ -33,6 +35,15 @@ pub use unseen::unseen;
 /// What stands between an address with a port and its network namespace.
 pub const IN: &str = " in ";
 
+/// What must be known of owners.
+#[derive(Clone, Copy, Debug)]
+pub struct Need {
+    /// The units: where they cannot be known there is no answer.
+    pub units: bool,
+    /// Everybody who has a socket, not only who most likely has it.
+    pub every_holder: bool,
+}
+
 /// The names of owners, looked up once for all that are asked for.
 #[derive(Debug, Default)]
 pub struct Names {
@@ -40,7 +51,7 @@ pub struct Names {
     // The ids of which nobody can tell whose they are.
     unknown: HashSet<u32>,
     units: HashMap<u64, Arc<str>>,
-    processes: HashMap<u64, Processes>,
+    holders: Arc<Holders>,
     interfaces: HashMap<(Net, u32), Arc<str>>,
     namespaces: HashMap<Net, Arc<str>>,
     // Whether there are processes whose sockets cannot be seen.
@@ -48,22 +59,48 @@ pub struct Names {
 }
 
 impl Names {
-    /// Looks up the owners that groups stand for. Where they only add to an answer, `lenient`, units
-    /// that cannot be known are left out.
+    /// Looks up who has the sockets of these inode numbers. Those made in `cgroups` are most likely
+    /// theirs who are in them; empty where everybody is to be looked at.
+    pub fn of_processes(
+        inodes: Vec<u64>,
+        cgroups: HashSet<u64>,
+        deadline: &Deadline,
+    ) -> Result<Self, Error> {
+        let mut names = Self::default();
+        if !inodes.is_empty() {
+            let likely = match system::members(cgroups, deadline) {
+                Err(error) if error.is_final() => return Err(error),
+                likely => likely.unwrap_or_default(),
+            };
+            let (holders, hidden) = system::processes(inodes, &likely, deadline)?;
+            (names.holders, names.hidden) = (Arc::new(holders), hidden);
+        }
+        Ok(names)
+    }
+
+    /// Groups of sockets with the same holders, of these inode numbers, which are in order.
+    #[must_use]
+    pub fn by_process(&self, inodes: &[u64]) -> Vec<(Group, u64)> {
+        let groups = self.holders.count_lists(inodes).into_iter();
+        groups.map(|(inode, count)| (Group::Inode(inode), count)).collect()
+    }
+
+    /// Looks up the owners that groups stand for, besides the processes that are `known`.
     pub fn look_up(
         groups: impl Iterator<Item = Group>,
-        lenient: bool,
+        need: Need,
+        known: Option<&Self>,
         namespaces: &Namespaces,
         deadline: &Deadline,
     ) -> Result<Self, Error> {
         let mut names = Self::default();
-        let (mut users, mut units, mut inodes) = (HashSet::new(), HashSet::new(), HashSet::new());
+        let (mut users, mut units, mut inodes) = (HashSet::new(), HashSet::new(), Vec::new());
         let (mut interfaces, mut nets) = (HashSet::new(), HashSet::new());
         for id in groups.filter_map(Group::id) {
             match id {
                 Id::User(id) => drop(users.insert(id)),
                 Id::Cgroup(id) => drop(units.insert(id)),
-                Id::Inode(inode) => drop(inodes.insert(inode)),
+                Id::Inode(inode) => inodes.push(inode),
                 Id::Interface(address) => interfaces.extend(address.interface()),
                 Id::Net(net) => drop(nets.insert(net)),
                 Id::Endpoint(endpoint) => {
@@ -75,10 +112,18 @@ impl Names {
         if !users.is_empty() {
             (names.users, names.unknown) = system::users(users, deadline)?;
         }
+        let known = known.filter(|known| inodes.iter().all(|inode| known.holders.covers(*inode)));
+        if let Some(Self { holders, hidden, .. }) = known {
+            (names.holders, names.hidden) = (Arc::clone(holders), *hidden);
+        } else {
+            let cgroups = if need.every_holder { HashSet::new() } else { units.clone() };
+            let Self { holders, hidden, .. } = Self::of_processes(inodes, cgroups, deadline)?;
+            (names.holders, names.hidden) = (holders, hidden);
+        }
         if !units.is_empty() {
             match system::units(units, deadline) {
                 Ok(units) => names.units = units,
-                Err(error) if lenient && !error.is_final() => warn!("no units: {error}"),
+                Err(error) if !need.units && !error.is_final() => warn!("no units: {error}"),
                 Err(error) => return Err(error),
             }
         }
@@ -87,9 +132,6 @@ impl Names {
         }
         if !nets.is_empty() {
             names.namespaces = namespaces.names(&nets, deadline)?;
-        }
-        if !inodes.is_empty() {
-            (names.processes, names.hidden) = system::processes(&inodes, deadline)?;
         }
         Ok(names)
     }
@@ -133,7 +175,7 @@ impl Names {
     /// The processes that have the socket of an inode number; empty where none can be seen.
     #[must_use]
     pub fn processes(&self, inode: u64) -> Processes {
-        self.processes.get(&inode).cloned().unwrap_or_default()
+        self.holders.processes(inode)
     }
 
     /// Whether a group stands for owners that cannot be seen.

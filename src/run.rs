@@ -10,7 +10,7 @@ use crate::address::Endpoint;
 use crate::check::{Check, Question};
 use crate::collect::Collector;
 use crate::collect::connections::{Connection, Connections};
-use crate::collect::counts::{Grid, Map, PortTable, Recorded, Table};
+use crate::collect::counts::{Grid, Inodes, Map, PortTable, Recorded, Table};
 use crate::collect::details::Details;
 use crate::collect::ports::{Ephemeral, EphemeralPorts, LocalPorts, Outgoing, UsedPorts};
 use crate::collect::queues::{Queue, Queues};
@@ -24,7 +24,7 @@ use crate::judge::{Judged, Limits};
 use crate::labelled::{Labelled, labelled};
 use crate::measure::{Measure, Share};
 use crate::namespaces::{Namespaces, Visited};
-use crate::owner::{self, Names};
+use crate::owner::{self, Names, Need};
 use crate::report::Report;
 use crate::selection::{Choice, Network, Ports, Selection};
 use crate::source::{self, Answer};
@@ -37,7 +37,8 @@ pub fn check(check: Check, interrupted: &dyn Fn() -> bool) -> Result<Report, Err
     let deadline = Deadline::new(check.question.timeout, interrupted);
     let limits = limits(&check, true, &deadline)?;
     let host = Host::of(&check.question, check.presentation.lengthy, &deadline)?;
-    let counted = host.measure(&check.question, check.presentation.lengthy)?;
+    let every_holder = limits.ask_for_owners();
+    let counted = host.measure(&check.question, check.presentation.lengthy, every_holder)?;
     let mut report = report(check, &limits, counted, &host.namespaces, &deadline)?;
     if report.check.presentation.lengthy {
         host.fill_in_ports(&mut report.details)?;
@@ -71,7 +72,8 @@ pub fn fixture(
     let source = "fixture".to_owned();
     let visited = Visited::default();
     let groups = table.groups();
-    let counted = Counted { groups, shares: HashMap::new(), details, source, visited };
+    let (shares, names) = (HashMap::new(), Names::default());
+    let counted = Counted { groups, shares, details, names, source, visited };
     let mut report = report(check, &limits, counted, &Namespaces::default(), &deadline)?;
     report.duration = start.elapsed();
     Ok(report)
@@ -81,9 +83,11 @@ pub fn fixture(
 pub fn counts(question: &Question, interrupted: &dyn Fn() -> bool) -> Result<Vec<Labelled>, Error> {
     let deadline = Deadline::new(question.timeout, interrupted);
     let host = Host::of(question, false, &deadline)?;
-    let counted = host.count(question, None)?;
+    let counted = host.count(question, None, false)?;
     let groups = with_zeros(question, counted.groups);
-    let names = Names::look_up(keys(&groups), false, &host.namespaces, &deadline)?;
+    let need = Need { units: true, every_holder: true };
+    let known = Some(&counted.names);
+    let names = Names::look_up(keys(&groups), need, known, &host.namespaces, &deadline)?;
     Ok(labelled(question.group_by, groups, &|_| None, &names))
 }
 
@@ -98,7 +102,8 @@ pub fn connections(
     let host = Host::of(question, true, &deadline)?;
     let (connections, _) = host.collect(question, Connections::default())?;
     let owners = connections.owners(processes, !question.netns.is_empty());
-    let names = Names::look_up(owners, true, &host.namespaces, &deadline)?;
+    let need = Need { units: false, every_holder: true };
+    let names = Names::look_up(owners, need, None, &host.namespaces, &deadline)?;
     Ok(connections.named(processes, &names))
 }
 
@@ -121,11 +126,24 @@ struct Counted {
     // What the numbers are parts of, where they are.
     shares: HashMap<Group, Share>,
     details: Option<Details>,
+    // Of owners that had to be known to count by them.
+    names: Names,
     source: String,
     visited: Visited,
 }
 
 impl Counted {
+    /// What was counted where numbers are just that.
+    fn whole(
+        groups: Vec<(Group, u64)>,
+        names: Names,
+        details: Option<Details>,
+        Answer { sources, visited }: Answer,
+    ) -> Self {
+        let (shares, source) = (HashMap::new(), SourceName::join(&sources));
+        Self { groups, shares, details, names, source, visited }
+    }
+
     /// What was counted where numbers are parts of others.
     fn parts(
         parts: impl Iterator<Item = (Group, u64, Share)>,
@@ -139,7 +157,8 @@ impl Counted {
         }
         // Equal ones in an order of their own, not that of a map.
         groups.sort_unstable_by_key(|(group, _)| *group);
-        Self { groups, shares, details, source: SourceName::join(&sources), visited }
+        let (names, source) = (Names::default(), SourceName::join(&sources));
+        Self { groups, shares, details, names, source, visited }
     }
 }
 
@@ -191,13 +210,18 @@ impl<'a> Host<'a> {
     }
 
     /// Measures what is asked for, with what `--lengthy` tells of it.
-    fn measure(&self, question: &Question, lengthy: bool) -> Result<Counted, Error> {
+    fn measure(
+        &self,
+        question: &Question,
+        lengthy: bool,
+        every_holder: bool,
+    ) -> Result<Counted, Error> {
         match question.measure {
             Measure::Connections => {
                 let listening = lengthy.then(|| self.listening()).transpose()?.cloned();
                 let details =
                     listening.map(|listening| Details::new(question.group_by, Some(listening)));
-                self.count(question, details)
+                self.count(question, details, every_holder)
             }
             Measure::AcceptQueue => {
                 let details = lengthy.then(|| Details::by_status(question.group_by));
@@ -252,23 +276,36 @@ impl<'a> Host<'a> {
     }
 
     /// Counts the selected connections in the table that suits their groups.
-    fn count(&self, question: &Question, details: Option<Details>) -> Result<Counted, Error> {
+    fn count(
+        &self,
+        question: &Question,
+        details: Option<Details>,
+        every_holder: bool,
+    ) -> Result<Counted, Error> {
         fn by<T: Table + Send>(
             host: &Host,
             table: T,
             question: &Question,
             details: Option<Details>,
         ) -> Result<Counted, Error> {
-            let ((table, details), Answer { sources, visited }) =
-                host.collect(question, (table, details))?;
-            let source = SourceName::join(&sources);
-            let groups = table.groups();
-            Ok(Counted { groups, shares: HashMap::new(), details, source, visited })
+            let ((table, details), answer) = host.collect(question, (table, details))?;
+            Ok(Counted::whole(table.groups(), Names::default(), details, answer))
         }
         match question.group_by.kind() {
             Kind::Fixed(group) => by(self, Grid::new(group), question, details),
             Kind::Port(end) => by(self, PortTable::new(end), question, details),
             Kind::Open => by(self, Map::new(question.group_by), question, details),
+            Kind::Socket => {
+                let ((table, details), answer) =
+                    self.collect(question, (Inodes::default(), details))?;
+                let Inodes { mut inodes, without, cgroups, .. } = table;
+                inodes.sort_unstable();
+                let cgroups = if every_holder { HashSet::new() } else { cgroups };
+                let names = Names::of_processes(inodes.clone(), cgroups, self.deadline)?;
+                let mut groups = names.by_process(&inodes);
+                groups.extend((without > 0).then_some((Group::Inode(0), without)));
+                Ok(Counted::whole(groups, names, details, answer))
+            }
         }
     }
 
@@ -340,7 +377,9 @@ fn report(
     deadline: &Deadline,
 ) -> Result<Report, Error> {
     let groups = with_zeros(&check.question, counted.groups);
-    let names = Names::look_up(keys(&groups), false, namespaces, deadline)?;
+    let need = Need { units: true, every_holder: true };
+    let known = Some(&counted.names);
+    let names = Names::look_up(keys(&groups), need, known, namespaces, deadline)?;
     let labelled = labelled(
         check.question.group_by,
         groups,
@@ -404,7 +443,8 @@ fn explained(
     // Where there is one namespace only, nobody asks which.
     let shown = |group: &Group| namespaces.are_several() || !matches!(group, Group::Net(_));
     let groups = details::groups(&parts).filter(shown);
-    let names = Names::look_up(groups, true, namespaces, deadline)?;
+    let need = Need { units: false, every_holder: false };
+    let names = Names::look_up(groups, need, Some(names), namespaces, deadline)?;
     let detail = |(judged, parts): (&Judged, _)| {
         let share = judged.share.map(|share| (judged.count, share));
         Detail::new(judged.label.clone(), share, parts, &names)

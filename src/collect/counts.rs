@@ -1,10 +1,10 @@
 //! Connections per group: the only thing that grows, and only with the number of groups. Each kind of
 //! groups has the table that suits it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::collect::collector::Collector;
-use crate::error::Error;
+use crate::error::{Error, Known};
 use crate::group::{End, Group, GroupBy};
 use crate::name::Named;
 use crate::socket::Socket;
@@ -204,6 +204,55 @@ impl Table for Recorded {
     }
 }
 
+/// Collects whose process is asked for: inode numbers, and the cgroups that sockets were made in.
+#[derive(Clone, Debug, Default)]
+pub struct Inodes {
+    /// The inode numbers, one for each socket that has one.
+    pub inodes: Vec<u64>,
+    /// How many sockets have none.
+    pub without: u64,
+    /// The ids of cgroups, as far as they are told.
+    pub cgroups: HashSet<u64>,
+    last: Option<u64>,
+    untold: bool,
+}
+
+impl Collector for Inodes {
+    fn fresh(&self) -> Self {
+        Self::default()
+    }
+
+    #[inline]
+    fn add(&mut self, socket: &impl Socket) -> Result<(), Error> {
+        match socket.inode()? {
+            0 => self.without += 1,
+            inode => {
+                self.inodes.push(inode);
+                // What is not told of one is told of none, and what is mostly is that of the last one.
+                if !self.untold {
+                    let cgroup = socket.cgroup().known()?;
+                    self.untold = cgroup.is_none();
+                    if self.last != cgroup.flatten() {
+                        self.last = cgroup.flatten();
+                        self.cgroups.extend(self.last);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn merge(&mut self, dump: Self) {
+        if self.inodes.is_empty() {
+            self.inodes = dump.inodes;
+        } else {
+            self.inodes.extend(dump.inodes);
+        }
+        self.without += dump.without;
+        self.cgroups.extend(dump.cgroups);
+    }
+}
+
 fn canonical(counts: HashMap<Group, u64>) -> Vec<(Group, u64)> {
     let mut groups: Vec<_> = counts.into_iter().collect();
     groups.sort_unstable_by_key(|(group, _)| *group);
@@ -240,7 +289,7 @@ mod tests {
     fn grid(by: GroupBy) -> Grid {
         match by.kind() {
             Kind::Fixed(group) => Grid::new(group),
-            Kind::Port(_) | Kind::Open => panic!("{by:?} has no grid"),
+            Kind::Port(_) | Kind::Socket | Kind::Open => panic!("{by:?} has no grid"),
         }
     }
 

@@ -5,7 +5,7 @@ mod interfaces;
 mod processes;
 mod users;
 
-pub use cgroups::names as units;
+pub use cgroups::{members, names as units};
 pub use interfaces::names as interfaces;
 pub use processes::holders as processes;
 pub use users::{id as user_id, names as users};

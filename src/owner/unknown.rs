@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::deadline::Deadline;
 use crate::error::Error;
-use crate::owner::process::Processes;
+use crate::owner::holders::Holders;
 
 pub fn users(
     _: HashSet<u32>,
@@ -22,8 +22,12 @@ pub fn interfaces(_: HashSet<u32>) -> HashMap<u32, Arc<str>> {
     HashMap::new()
 }
 
-pub fn processes(_: &HashSet<u64>, _: &Deadline) -> Result<(HashMap<u64, Processes>, bool), Error> {
-    Ok((HashMap::new(), true))
+pub fn members(_: HashSet<u64>, _: &Deadline) -> Result<Vec<u32>, Error> {
+    Ok(Vec::new())
+}
+
+pub fn processes(_: Vec<u64>, _: &[u32], _: &Deadline) -> Result<(Holders, bool), Error> {
+    Ok((Holders::default(), true))
 }
 
 /// The id of a user name, `None` where there is no such user.

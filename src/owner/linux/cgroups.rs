@@ -27,13 +27,43 @@ const ROOT: u64 = 1;
 const CGROUP2: rustix::fs::FsWord = 0x6367_7270;
 
 /// The names of these ids.
-pub fn names(
-    mut wanted: HashSet<u64>,
-    deadline: &Deadline,
-) -> Result<HashMap<u64, Arc<str>>, Error> {
-    let mount = mount(deadline)?;
-    let mut names = HashMap::new();
+pub fn names(wanted: HashSet<u64>, deadline: &Deadline) -> Result<HashMap<u64, Arc<str>>, Error> {
+    let Found { mount, paths, wanted, partial } = find(wanted, deadline)?;
+    let name = |path: &PathBuf| if *path == mount { "/".to_owned() } else { unit(path, &mount) };
+    let mut names: HashMap<u64, Arc<str>> =
+        paths.iter().map(|(id, path)| (*id, Arc::from(name(path)))).collect();
+    let missing: Arc<str> = Arc::from(if partial { OUTSIDE } else { GONE });
+    names.extend(wanted.into_iter().map(|id| (id, missing.clone())));
+    Ok(names)
+}
+
+/// The processes that are in the cgroups of these ids; of what cannot be seen none.
+pub fn members(wanted: HashSet<u64>, deadline: &Deadline) -> Result<Vec<u32>, Error> {
+    let mut members = Vec::new();
+    for path in find(wanted, deadline)?.paths.into_values() {
+        let file = path.join("cgroup.procs");
+        let text = std::fs::read_to_string(file).unwrap_or_default();
+        members.extend(text.lines().filter_map(|line| line.parse::<u32>().ok()));
+        deadline.check()?;
+    }
+    members.sort_unstable();
+    members.dedup();
+    Ok(members)
+}
+
+/// Where cgroups are.
+struct Found {
+    mount: PathBuf,
+    paths: HashMap<u64, PathBuf>,
+    // Those that were not found.
+    wanted: HashSet<u64>,
     // Some part may be closed to us, and a cgroup namespace shows only its own part.
+    partial: bool,
+}
+
+fn find(mut wanted: HashSet<u64>, deadline: &Deadline) -> Result<Found, Error> {
+    let mount = mount(deadline)?;
+    let mut found = HashMap::new();
     let mut partial = false;
     let mut space = Vec::with_capacity(ENTRIES);
     let mut paths = vec![mount.clone()];
@@ -52,7 +82,7 @@ pub fn names(
             let top = look(&file, deadline, || fstat(&directory))?.there(&file)?.st_ino;
             partial = top != ROOT;
             if wanted.remove(&top) {
-                names.insert(top, Arc::from("/"));
+                found.insert(top, mount.clone());
             }
         }
         let mut entries = RawDir::new(&directory, space.spare_capacity_mut());
@@ -76,14 +106,12 @@ pub fn names(
             }
             let path = path.join(std::ffi::OsStr::from_bytes(name));
             if wanted.remove(&entry.ino()) {
-                names.insert(entry.ino(), Arc::from(unit(&path, &mount)));
+                found.insert(entry.ino(), path.clone());
             }
             paths.push(path);
         }
     }
-    let missing: Arc<str> = Arc::from(if partial { OUTSIDE } else { GONE });
-    names.extend(wanted.into_iter().map(|id| (id, missing.clone())));
-    Ok(names)
+    Ok(Found { mount, paths: found, wanted, partial })
 }
 
 /// Where the cgroup2 hierarchy is mounted: `/sys/fs/cgroup`, or `unified` below it in the hybrid

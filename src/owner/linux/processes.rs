@@ -1,7 +1,5 @@
 //! The processes that have sockets, by inode number, from `/proc/PID/fd` (`proc_pid_fd(5)`).
 
-use std::collections::hash_map::Entry;
-use std::collections::{HashMap, HashSet};
 use std::mem::MaybeUninit;
 use std::sync::Arc;
 
@@ -13,7 +11,8 @@ use crate::error::Error;
 use crate::linux::look::{Seen, look, open_directory};
 use crate::linux::proc_text::inode;
 use crate::linux::processes::{ENTRIES, name, other_threads, pids, sees_every_process};
-use crate::owner::process::{Process, Processes};
+use crate::owner::holders::Holders;
+use crate::owner::process::Process;
 
 /// How many file descriptors of threads are looked at that are most likely their process's: by 500
 /// threads with 10,000 each it would take seconds to find nothing.
@@ -21,30 +20,47 @@ const LIKELY_KNOWN: usize = 20_000;
 
 /// Who has the sockets of these inode numbers, and whether there is somebody we cannot see.
 ///
-/// Every process is looked at, also once each socket has a holder: it may have more, and the
-/// number of them is part of the answer.
+/// Those who are `likely` to have them are looked at first, and then all others for what nobody of
+/// them has. Without, every process is looked at, also once each socket has a holder: it may have
+/// more, and the number of them is part of the answer.
 pub fn holders(
-    wanted: &HashSet<u64>,
+    inodes: Vec<u64>,
+    likely: &[u32],
     deadline: &Deadline,
-) -> Result<(HashMap<u64, Processes>, bool), Error> {
+) -> Result<(Holders, bool), Error> {
     // With hidepid, or in a namespace of processes, there is more than we are shown.
     let hidden = !rustix::process::geteuid().is_root() || !sees_every_process(deadline)?;
-    let mut search = Search { deadline, found: HashMap::new(), hidden };
+    let mut search = Search { deadline, found: Holders::new(inodes), hidden };
     let mut known = Vec::new();
-    for pid in pids(deadline)? {
-        let table = search.process(pid, wanted)?;
-        known.push((pid, table));
+    for pid in likely {
+        known.push((*pid, search.process(*pid, Wanted::All)?));
     }
-    let mut missing: HashSet<u64> =
-        wanted.iter().copied().filter(|inode| !search.found.contains_key(inode)).collect();
+    let wanted = if likely.is_empty() { Wanted::All } else { Wanted::Open };
+    if search.lacks(wanted) {
+        for pid in pids(deadline)? {
+            if !likely.contains(&pid) {
+                known.push((pid, search.process(pid, wanted)?));
+            }
+        }
+    }
     let mut left = LIKELY_KNOWN;
     for (pid, table) in known {
-        if missing.is_empty() {
+        if !search.lacks(Wanted::Missing) {
             break;
         }
-        search.other_threads(pid, &table, &mut missing, &mut left)?;
+        search.other_threads(pid, &table, &mut left)?;
     }
     Ok((search.found, search.hidden))
+}
+
+/// Which sockets are looked for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    All,
+    /// Those that nobody has yet, or the first process alone.
+    Open,
+    /// Those that nobody has yet.
+    Missing,
 }
 
 /// A table of file descriptors: the thread that it was read of, and how many it had.
@@ -55,16 +71,29 @@ struct Table {
 
 struct Search<'a> {
     deadline: &'a Deadline<'a>,
-    found: HashMap<u64, Processes>,
+    found: Holders,
     hidden: bool,
 }
 
 impl Search<'_> {
+    /// Whether there is anything that is wanted.
+    fn lacks(&self, wanted: Wanted) -> bool {
+        self.found.places().any(|place| self.wants(wanted, place))
+    }
+
+    fn wants(&self, wanted: Wanted, place: usize) -> bool {
+        match wanted {
+            Wanted::All => true,
+            Wanted::Open => self.found.is_open(place),
+            Wanted::Missing => self.found.is_missing(place),
+        }
+    }
+
     /// Finds the sockets of a process in the table of its first thread, which nearly always is that
     /// of all. Once that thread has ended it has none, though others may go on with what was its.
-    fn process(&mut self, pid: u32, wanted: &HashSet<u64>) -> Result<Table, Error> {
+    fn process(&mut self, pid: u32, wanted: Wanted) -> Result<Table, Error> {
         let mut table = Table { thread: format!("/proc/{pid}"), size: 0 };
-        let mut sockets = HashSet::new();
+        let mut sockets = Vec::new();
         let seen = self.table(&table.thread, wanted, &mut sockets)?;
         table.size = seen.unwrap_or(0);
         if seen == Some(0) {
@@ -82,15 +111,9 @@ impl Search<'_> {
 
     /// Finds what is missing in tables that other threads of a process may have for themselves
     /// (`CLONE_FILES` in `unshare(2)`).
-    fn other_threads(
-        &mut self,
-        pid: u32,
-        known: &Table,
-        missing: &mut HashSet<u64>,
-        left: &mut usize,
-    ) -> Result<(), Error> {
+    fn other_threads(&mut self, pid: u32, known: &Table, left: &mut usize) -> Result<(), Error> {
         for thread in self.threads(pid)? {
-            if missing.is_empty() {
+            if !self.lacks(Wanted::Missing) {
                 break;
             }
             if thread == known.thread {
@@ -102,9 +125,8 @@ impl Search<'_> {
                     None => continue,
                 }
             }
-            let mut sockets = HashSet::new();
-            let seen = self.table(&thread, missing, &mut sockets)?;
-            missing.retain(|inode| !sockets.contains(inode));
+            let mut sockets = Vec::new();
+            let seen = self.table(&thread, Wanted::Missing, &mut sockets)?;
             self.add(pid, &thread, sockets)?;
             if seen.is_none() {
                 break;
@@ -140,15 +162,15 @@ impl Search<'_> {
         }
     }
 
-    /// Puts the wanted sockets of a thread into `sockets`, and says how many file descriptors there
-    /// are; `None` where they are not for us to see.
+    /// Puts the places of a thread's wanted sockets into `sockets`, and says how many file descriptors
+    /// there are; `None` where they are not for us to see.
     fn table(
         &mut self,
         thread: &str,
-        wanted: &HashSet<u64>,
-        sockets: &mut HashSet<u64>,
+        wanted: Wanted,
+        sockets: &mut Vec<usize>,
     ) -> Result<Option<usize>, Error> {
-        match look_at(&format!("{thread}/fd"), wanted, sockets, self.deadline)? {
+        match self.look_at(&format!("{thread}/fd"), wanted, sockets)? {
             Seen::There(size) => Ok(Some(size)),
             Seen::Gone(_) => Ok(Some(0)),
             Seen::Hidden(_) => {
@@ -159,7 +181,7 @@ impl Search<'_> {
     }
 
     /// Makes a process one of the holders of sockets that one of its threads has.
-    fn add(&mut self, pid: u32, thread: &str, sockets: HashSet<u64>) -> Result<(), Error> {
+    fn add(&mut self, pid: u32, thread: &str, sockets: Vec<usize>) -> Result<(), Error> {
         if sockets.is_empty() {
             return Ok(());
         }
@@ -171,73 +193,64 @@ impl Search<'_> {
                 return Ok(());
             }
         };
-        let process = Process { pid, name: Arc::from(name) };
-        // Sockets with the same holders share one list of them: there may be a million.
-        let alone: Processes = Arc::from([process.clone()]);
-        let mut joined: HashMap<Processes, Processes> = HashMap::new();
-        for inode in sockets {
-            match self.found.entry(inode) {
-                Entry::Vacant(entry) => drop(entry.insert(alone.clone())),
-                Entry::Occupied(mut entry) => {
-                    let before = entry.get().clone();
-                    let all = joined.entry(before).or_insert_with_key(|before| {
-                        before.iter().cloned().chain([process.clone()]).collect()
-                    });
-                    entry.insert(all.clone());
-                }
-            }
-        }
+        self.found.add(&Process { pid, name: Arc::from(name) }, sockets);
         Ok(())
     }
-}
 
-/// Puts the wanted sockets in a table of file descriptors into `sockets`, and says how many
-/// descriptors there are.
-///
-/// Below the directory's own descriptor: a path from the root costs twice as much, and there may
-/// be a million.
-fn look_at(
-    table: &str,
-    wanted: &HashSet<u64>,
-    sockets: &mut HashSet<u64>,
-    deadline: &Deadline,
-) -> Result<Seen<usize>, Error> {
-    let directory = match open_directory(table, table, deadline)? {
-        Seen::There(directory) => directory,
-        Seen::Gone(error) => return Ok(Seen::Gone(error)),
-        Seen::Hidden(error) => return Ok(Seen::Hidden(error)),
-    };
-    let mut space = Vec::with_capacity(ENTRIES);
-    let mut entries = RawDir::new(&directory, space.spare_capacity_mut());
-    let mut target = [MaybeUninit::uninit(); 64];
-    let mut size = 0;
-    while let Some(entry) = entries.next() {
-        let entry = match entry {
-            Err(Errno::INTR) => {
-                deadline.check()?;
+    /// Puts the places of the wanted sockets in a table of file descriptors into `sockets`, and says how
+    /// many descriptors there are.
+    ///
+    /// Below the directory's own descriptor: a path from the root costs twice as much, and there may
+    /// be a million.
+    fn look_at(
+        &self,
+        table: &str,
+        wanted: Wanted,
+        sockets: &mut Vec<usize>,
+    ) -> Result<Seen<usize>, Error> {
+        let deadline = self.deadline;
+        let directory = match open_directory(table, table, deadline)? {
+            Seen::There(directory) => directory,
+            Seen::Gone(error) => return Ok(Seen::Gone(error)),
+            Seen::Hidden(error) => return Ok(Seen::Hidden(error)),
+        };
+        let mut space = Vec::with_capacity(ENTRIES);
+        let mut entries = RawDir::new(&directory, space.spare_capacity_mut());
+        let mut target = [MaybeUninit::uninit(); 64];
+        let (mut size, mut last) = (0, 0);
+        while let Some(entry) = entries.next() {
+            let entry = match entry {
+                Err(Errno::INTR) => {
+                    deadline.check()?;
+                    continue;
+                }
+                entry => match Seen::of(table, entry)? {
+                    Seen::There(entry) => entry,
+                    Seen::Gone(error) => return Ok(Seen::Gone(error)),
+                    Seen::Hidden(error) => return Ok(Seen::Hidden(error)),
+                },
+            };
+            let name = entry.file_name();
+            // The directory itself and the one above it are no links.
+            if name.to_bytes().starts_with(b".") {
                 continue;
             }
-            entry => match Seen::of(table, entry)? {
-                Seen::There(entry) => entry,
-                Seen::Gone(error) => return Ok(Seen::Gone(error)),
+            size += 1;
+            let link = look(table, deadline, || {
+                readlinkat_raw(&directory, name, &mut target).map(|(target, _)| inode(target))
+            })?;
+            match link {
+                Seen::There(inode) => {
+                    if let Some(place) = inode.and_then(|inode| self.found.place(inode, last)) {
+                        last = place;
+                        sockets.extend(self.wants(wanted, place).then_some(place));
+                    }
+                }
+                // Closed meanwhile.
+                Seen::Gone(_) => {}
                 Seen::Hidden(error) => return Ok(Seen::Hidden(error)),
-            },
-        };
-        let name = entry.file_name();
-        // The directory itself and the one above it are no links.
-        if name.to_bytes().starts_with(b".") {
-            continue;
+            }
         }
-        size += 1;
-        let link = look(table, deadline, || {
-            readlinkat_raw(&directory, name, &mut target).map(|(target, _)| inode(target))
-        })?;
-        match link {
-            Seen::There(inode) => sockets.extend(inode.filter(|inode| wanted.contains(inode))),
-            // Closed meanwhile.
-            Seen::Gone(_) => {}
-            Seen::Hidden(error) => return Ok(Seen::Hidden(error)),
-        }
+        Ok(Seen::There(size))
     }
-    Ok(Seen::There(size))
 }
