@@ -18,7 +18,7 @@ import harness
 import pytest
 from asking import USERS, WAYS, Asker, asker, steady
 from conftest import Tampered
-from harness import NO_SOCKETS, Command, Done, one_line
+from harness import NO_SOCKETS, Command, Done, one_line, python
 from lab import namespaces, owners
 from lab.names import TYPES
 from lab.owners import NAMELESS, Answer, Host, Owned, OwnedLab, actor, after, private
@@ -512,6 +512,39 @@ while True:
         os._exit(0)
     os.wait()
 """
+
+
+def test_who_is_in_the_cgroup_of_a_socket_is_looked_at_first(host: Host) -> None:
+    here, elsewhere = host.cgroup("here.service"), host.cgroup("elsewhere.service")
+    web = host.start("web", here)
+    web.do("udp", "127.0.0.1", 7)
+    (child,) = web.do("fork", 1)
+    shared, alone = {f"web ({web.pid}) +1": 7}, {f"web ({web.pid})": 7}
+    assert host_groups(host, "process") == shared
+    (elsewhere / "cgroup.procs").write_text(str(child), encoding="ascii")
+    assert host_groups(host, "process") == alone
+    # Where a key asks for an owner, everybody is looked at.
+    line = ["--group-by=process", "--format=json"]
+    for key, code in (("nobody=0:", 0), (f"web ({child})=6", 2), (f"web ({child})=7", 0)):
+        done = host.ask(*line, f"--critical={key}")
+        assert done.returncode == code, key
+        labels = {group["label"]: group["count"] for group in json.loads(done.stdout)["groups"]}
+        assert labels == shared, key
+    # What nobody there has is somebody else's.
+    (elsewhere / "cgroup.procs").write_text(str(web.pid), encoding="ascii")
+    assert host_groups(host, "process") == shared
+
+
+def test_the_api_names_everybody_who_has_a_connection(host: Host) -> None:
+    here, elsewhere = host.cgroup("here.service"), host.cgroup("elsewhere.service")
+    web = host.start("web", here)
+    web.do("udp", "127.0.0.1", 1)
+    (child,) = web.do("fork", 1)
+    (elsewhere / "cgroup.procs").write_text(str(child), encoding="ascii")
+    script = "from network_connections import *; print(connections(processes=True)[0].processes)"
+    with namespaces.inside(host.ns):
+        done = python(script)
+    assert done.stdout == f"{((web.pid, 'web'), (child, 'web'))}\n", done
 
 
 def test_holders_that_go_away_while_they_are_looked_up(host: Host) -> None:
