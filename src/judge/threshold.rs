@@ -271,7 +271,7 @@ impl Key {
                     return None;
                 };
                 let in_it = netns.as_ref().is_none_or(|netns| {
-                    group.label.rsplit_once(IN).is_some_and(|(_, name)| name == netns)
+                    group.label.split_once(IN).is_some_and(|(_, name)| name == netns)
                 });
                 let met = *port == found.port && in_it;
                 match ip {
@@ -442,6 +442,8 @@ fn user(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::address::Endpoint;
+    use crate::vocabulary::Net;
 
     fn parse(text: &str, by: GroupBy) -> Result<Ranges, String> {
         Thresholds::parse("--critical", text)
@@ -635,6 +637,61 @@ mod tests {
             ("fe80::2", named(3, "fe80::1%eth0"), None),
         ] {
             assert_eq!(Key::LinkLocal(key.to_owned()).specificity(&group), means, "{key}");
+        }
+    }
+
+    #[test]
+    fn the_key_of_an_endpoint_is_a_port_with_or_without_address_and_namespace() {
+        use Specificity::{Broad, Exact};
+        let group = |end: &str, netns: &str| {
+            let end = end.parse().unwrap_or_else(|e| panic!("{end}: {e}"));
+            let group = Group::Endpoint(Endpoint::within(end, Net(1)));
+            Labelled::named(Some(group), format!("{group}{netns}"))
+        };
+        let key = |text: &str| {
+            let ranges = parse(&format!("{text}=5"), GroupBy::LocalEndpoint);
+            let ranges = ranges.unwrap_or_else(|e| panic!("{text}: {e}"));
+            ranges.keys().next().cloned().unwrap_or(Key::Total)
+        };
+        let (web, other) = (group("[::ffff:192.0.2.1]:443", " in web in 1"), group("[::]:443", ""));
+        for (text, of_web, of_other) in [
+            ("443", Some(Broad), Some(Broad)),
+            ("192.0.2.1:443", Some(Exact), None),
+            ("[::ffff:192.0.2.1]:443", Some(Exact), None),
+            ("[::]:443", None, Some(Exact)),
+            ("443 in web in 1", Some(Broad), None),
+            ("192.0.2.1:443 in web in 1", Some(Exact), None),
+            ("192.0.2.1:443 in 1", None, None),
+            ("80", None, None),
+        ] {
+            let found = (key(text).specificity(&web), key(text).specificity(&other));
+            assert_eq!(found, (of_web, of_other), "{text}");
+            assert_eq!(key(text).group().label, text.replace("[::ffff:192.0.2.1]", "192.0.2.1"));
+        }
+        for text in ["443-444", "192.0.2.1", "web", "0x1:443", "[::1]"] {
+            assert!(parse(&format!("{text}=5"), GroupBy::LocalEndpoint).is_err(), "{text}");
+        }
+        // What was not selected has no key.
+        let selection = Selection {
+            remote_ports: vec![Ports::of(443)],
+            remote_addresses: vec![Network::of(IpAddr::from([192, 0, 2, 1]))],
+            ..Selection::default()
+        };
+        for (text, valid) in [
+            ("443", true),
+            ("80", false),
+            ("192.0.2.1:443", true),
+            ("192.0.2.2:443", false),
+            ("192.0.2.1:80", false),
+            ("[2001:db8::1]:443", false),
+        ] {
+            let by = GroupBy::RemoteEndpoint;
+            let measure = Measure::EphemeralPorts;
+            let place =
+                Place { measure, by, selection: &selection, live: true, user_id: &|_| Ok(None) };
+            let thresholds = Thresholds::parse("--critical", &format!("{text}=5"));
+            let resolved = thresholds.and_then(|thresholds| thresholds.resolved(&place));
+            assert_eq!(resolved.is_ok(), valid, "{text}");
         }
     }
 }
