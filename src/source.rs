@@ -53,12 +53,13 @@ pub fn collect<C: Collector + Send>(
     let processes = chain.contains(&SourceName::Procfs);
     let visited =
         namespaces.visit(processes, &|_| true, deadline, &mut |net, view, deadline| {
+            let idle = if choice.is_none() { idle(net, view) } else { Vec::new() };
             let mut whole = |collector: &mut C| {
                 for protocol in Protocol::ALL {
                     if selection.types_of(protocol).next().is_none() {
                         continue;
                     }
-                    let source = if choice.is_none() && is_idle(net, view, protocol) {
+                    let source = if idle.contains(&protocol) {
                         SourceName::Counters
                     } else {
                         let place = (net, view);
@@ -84,13 +85,15 @@ pub fn collect<C: Collector + Send>(
     Ok(Answer { sources, visited })
 }
 
-/// Whether the kernel's counters say that another namespace has no sockets of a protocol: most have
+/// The protocols of which the kernel's counters say that another namespace has no sockets: most have
 /// none.
-fn is_idle(net: Net, view: &View, protocol: Protocol) -> bool {
+fn idle(net: Net, view: &View) -> Vec<Protocol> {
     #[cfg(target_os = "linux")]
-    return net != Net::OWN && linux::procfs::is_idle(view, protocol);
-    #[cfg(not(target_os = "linux"))]
-    return false;
+    if net != Net::OWN {
+        return linux::procfs::idle(view);
+    }
+    let _ = (net, view);
+    Vec::new()
 }
 
 fn collect_protocol<C: Collector>(

@@ -2,10 +2,10 @@
 //!
 //! The lesser source: under churn the kernel itself may skip a row of `/proc/net/tcp`.
 
-use std::io::Read;
 use std::os::fd::OwnedFd;
 
 use log::debug;
+use rustix::buffer::spare_capacity;
 use rustix::fs::{AtFlags, Mode, OFlags, fstatfs, open, openat, statat};
 use rustix::io::{Errno, read as read_file};
 
@@ -22,6 +22,9 @@ use crate::source::summary::{SocketSummary, Sockstat};
 use crate::vocabulary::{ConnectionType, Protocol};
 
 const CHUNK: usize = 64 * 1024;
+
+/// Longer than the kernel's own sums.
+const TEXT: usize = 4 * 1024;
 
 /// Hands every selected connection of one protocol to `dump`.
 pub fn read<C: Collector>(
@@ -145,9 +148,19 @@ impl NetDirectory {
         let Some(file) = self.open_file(name)? else {
             return Ok(None);
         };
-        let mut text = String::new();
-        let read = std::fs::File::from(file).read_to_string(&mut text);
-        read.map(|_| Some(text)).map_err(|error| Error::system(self.path(name), error))
+        // Not as std does, which first asks how long the file is: of a text in /proc nobody knows.
+        let mut text = Vec::new();
+        loop {
+            text.reserve(TEXT);
+            match read_file(&file, spare_capacity(&mut text)) {
+                Ok(0) => break,
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(error) => return Err(Error::system(self.path(name), error)),
+            }
+        }
+        String::from_utf8(text)
+            .map(Some)
+            .map_err(|error| Error::Garbled(format!("{}: {error}", self.path(name))))
     }
 
     /// What is said of a file that must be there.
@@ -191,13 +204,19 @@ fn read_table<C: Collector>(
     Ok(full)
 }
 
-/// Whether the kernel's counters say that a namespace has no sockets of a protocol. They are sums of
+/// The protocols of which the kernel's counters say that a namespace has no sockets. They are sums of
 /// what each processor counts, so that for a moment none may seem to be there: not twice.
 #[must_use]
-pub fn is_idle(view: &View, protocol: Protocol) -> bool {
-    let look = || sockstat(view)?.has_none(protocol);
-    // Where they do not tell, the sockets are looked at.
-    (0..2).all(|_| look().unwrap_or(false))
+pub fn idle(view: &View) -> Vec<Protocol> {
+    let mut idle = Protocol::ALL.to_vec();
+    for _ in 0..2 {
+        if !idle.is_empty() {
+            // Where they do not tell, the sockets are looked at.
+            let counters = sockstat(view).unwrap_or_default();
+            idle.retain(|protocol| counters.has_none(*protocol).unwrap_or(false));
+        }
+    }
+    idle
 }
 
 /// The kernel's counters of sockets.
