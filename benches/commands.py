@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from measure import EMPTY, Command, Results, Scenario
+from measure import EMPTY, NETNS, SUM, Command, Results, Scenario
 
 # Where options that look closer are measured.
 _SOME = (10_000, 100_000, 1_000_000)
@@ -30,6 +30,27 @@ def _with(*options: str, name: str, over: str = "wheel", each: bool = True) -> C
         ours=True,
         kinds=("established",),
         sizes=_SOME,
+    )
+
+
+_NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
+_IN_EACH = "cd /run/netns && for name in *; do ip netns exec $name ss -Htuan; done"
+
+
+def _netns(
+    name: str, what: str, *argv: str, over: str = "", ours: bool = False, shows: str = ""
+) -> Command:
+    """Return a row of what looks into other network namespaces."""
+    return Command(
+        name,
+        what,
+        argv,
+        over=(over,) if over else (),
+        shows=SUM if ours else shows,
+        each=False,
+        chart=False,
+        ours=ours,
+        kinds=(NETNS,),
     )
 
 
@@ -183,12 +204,52 @@ COMMANDS = (
         over=("wheel",),
         harm=True,
     ),
+    _netns(
+        "netns floor",
+        "the loop in C in every namespace below `/run/netns`",
+        *("{built}/floor", "/run/netns"),
+        shows="{number}",
+    ),
+    _netns(
+        "netns",
+        "`network-connections --netns=all`, without Python",
+        *("{native}", "--netns=all", *_PATIENT),
+        over="netns floor",
+        ours=True,
+    ),
+    _netns(
+        "netns wheel",
+        "`network-connections --netns=all`, as the wheel installs it",
+        *("{wheel}", "--netns=all", *_PATIENT),
+        over="netns floor",
+        ours=True,
+    ),
+    _netns(
+        "netns ss",
+        "`ip netns exec NAME ss -Htuan` for every name",
+        *("sh", "-c", _IN_EACH),
+        over="netns",
+    ),
+    _netns(
+        "nobody",
+        "`network-connections --netns=all` of the user nobody, without Python",
+        *(*_NOBODY, "{everybodys}", "--netns=all", *_PATIENT),
+        over="nobody cat",
+        ours=True,
+    ),
+    _netns(
+        "nobody cat",
+        "`cat /proc/PID/net/{tcp,tcp6,udp,udp6}` of a process in every namespace, as nobody",
+        *(*_NOBODY, "sh", "-c", "exec cat {tables}"),
+    ),
 )
 
 Value = Callable[[Results], "float | None"]
 
 _MANY = Scenario("established", 1_000_000)
 _FEW = Scenario("established", 10_000)
+_NAMESPACES = Scenario(NETNS, 50)
+_EMPTY_NAMESPACES = Scenario(NETNS, 0)
 
 
 def cpu(name: str, over: str, at: Scenario = _MANY, minus: str = "") -> Value:
@@ -306,4 +367,12 @@ TARGETS = (
     Target("static at 0, CPU over static floor", cpu("static", "static floor", at=EMPTY), 1.5),
     Target("psutil at 0, CPU over static", cpu("psutil", over="static", at=EMPTY), 60, least=True),
     Target("static, peak memory from 0 to 1M, MiB", most("static"), 4),
+    Target("netns, CPU over netns floor", cpu("netns", "netns floor", at=_NAMESPACES), 1.3),
+    Target(
+        "netns, all empty, CPU over netns floor",
+        cpu("netns", "netns floor", at=_EMPTY_NAMESPACES),
+        1.3,
+    ),
+    Target("netns ss, CPU over netns", cpu("netns ss", "netns", at=_NAMESPACES), 2, least=True),
+    Target("nobody, CPU over nobody cat", cpu("nobody", "nobody cat", at=_NAMESPACES), 1.3),
 )

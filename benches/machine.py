@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from measure import BENCHES, BUILT, ROOT
@@ -29,35 +30,43 @@ PLACES = {
 """What the placeholders in command lines stand for."""
 
 _PEERS = BENCHES / "peers"
-_BUILDS = (PLACES["wheel"], PLACES["native"], PLACES["static"])
-_PROGRAMS = ("cc", "cargo", "ip", "netstat", "ss", "wc", str(_ZIG), *_BUILDS)
+_PROGRAMS = ("cc", "cargo", "ip", "netstat", "setpriv", "ss", "unshare", "wc")
+_BUILDS = (PLACES["wheel"], PLACES["native"])
+# What namespaces alone need not.
+_STATIC = (str(_ZIG), PLACES["static"])
 _PACKAGES = ("matplotlib", "network_connections", "psutil")
 
 
-def missing() -> str:
+def missing(*, static: bool) -> str:
     """Say what keeps the benchmarks from running; nothing if they can."""
     if os.geteuid() != 0:
         return "the benchmarks need root, for network namespaces"
-    absent = [program for program in _PROGRAMS if shutil.which(program) is None]
+    programs = (*_PROGRAMS, *_BUILDS, *(_STATIC if static else ()))
+    absent = [program for program in programs if shutil.which(program) is None]
     absent += [name for name in _PACKAGES if importlib.util.find_spec(name) is None]
     return f"not installed: {', '.join(absent)}" if absent else ""
 
 
-def build() -> None:
-    """Build what is measured beside the check."""
+def build_floor() -> None:
+    """Build what every scenario needs."""
     BUILT.mkdir(parents=True, exist_ok=True)
+    for name in ("floor", "launch"):
+        _compile(["cc"], name, f"{name}.c")
+
+
+def build_peers() -> None:
+    """Build what else is measured beside the check."""
     zig = (str(_ZIG), "-m", "ziglang", "cc", "-target", "x86_64-linux-musl", "-static", "-s")
-    for name, source, *compiler in (
-        ("floor", "floor.c", "cc"),
-        ("launch", "launch.c", "cc"),
-        ("static-floor", "floor.c", *zig),
-    ):
-        line = [*compiler, "-O2", "-o", str(BUILT / name), str(BENCHES / source)]
-        subprocess.run(line, check=True)
+    _compile(zig, "static-floor", "floor.c")
     # Not --locked: the crate's own dependencies may have changed since.
     cargo = ["cargo", "build", "--quiet", "--release"]
     places = ["--manifest-path", str(_PEERS / "Cargo.toml"), "--target-dir", str(BUILT)]
     subprocess.run([*cargo, *places], check=True, env=_with_libclang())
+
+
+def _compile(compiler: Sequence[str], name: str, source: str) -> None:
+    line = [*compiler, "-O2", "-o", str(BUILT / name), str(BENCHES / source)]
+    subprocess.run(line, check=True)
 
 
 def _with_libclang() -> dict[str, str]:

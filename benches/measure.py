@@ -11,13 +11,21 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import sockets
 
 BENCHES = Path(__file__).resolve().parent
 ROOT = BENCHES.parent
 BUILT = ROOT / "target" / "bench"
+
+NETNS = "netns"
+"""The kind of scenario that has its sockets in other network namespaces."""
+NAMESPACES = 200
+"""So many of them."""
+
+SUM = "sum"
+"""What is shown where the numbers of all groups together must be that of the sockets."""
 
 NOTHING = "nothing"
 """What runs besides others where nothing does."""
@@ -28,15 +36,22 @@ _SLOW = 3.0
 
 
 class Scenario(NamedTuple):
-    """So many sockets of one kind."""
+    """So many sockets of one kind; of the kind `NETNS` in each namespace."""
 
     kind: str
     number: int
 
     def __str__(self) -> str:
         """Return it as people write it: "10,000 TIME_WAIT"."""
+        if self.kind == NETNS:
+            return f"{NAMESPACES} namespaces with {self.number or 'no'} sockets each"
         kind = "UDP" if self.kind == "udp" else self.kind.upper()
         return f"{self.number:,} {kind}"
+
+    @property
+    def total(self) -> int:
+        """All sockets."""
+        return self.number * (NAMESPACES if self.kind == NETNS else 1)
 
 
 EMPTY = Scenario("established", 0)
@@ -77,7 +92,8 @@ class Command:
     over: tuple[str, ...] = ()
     """Names of the commands that its CPU time is compared with."""
     shows: str = "{number}"
-    """A number that its output must have; empty where it prints rows, which nobody reads."""
+    """A number that its output must have, or `SUM`; empty where it prints rows, which nobody
+    reads."""
     each: bool = True
     """Whether it looks at every socket."""
     chart: bool = True
@@ -133,6 +149,11 @@ class Results:
         """Return what was measured at `scenario`, if it was."""
         return next((one for one in self.measured if one.scenario == scenario), None)
 
+    def put(self, measured: Measured) -> None:
+        """Take in what was measured at a scenario, in place of what was measured there before."""
+        self.measured = [one for one in self.measured if one.scenario != measured.scenario]
+        self.measured.append(measured)
+
     def median(self, name: str, scenario: Scenario) -> Run | None:
         """Return what a command took at `scenario`, if it ran there."""
         measured = self.at(scenario)
@@ -166,6 +187,16 @@ class Results:
             harm_at=Scenario(*raw["harm_at"]) if raw["harm_at"] else None,
             harm={name: Latency(*latency) for name, latency in raw["harm"].items()},
         )
+
+
+class Made(Protocol):
+    """The sockets of a scenario, while they are there."""
+
+    kind: str
+    number: int
+
+    def refresh(self) -> None:
+        """Replace what would soon be gone by itself."""
 
 
 class Runner:
@@ -212,8 +243,10 @@ class Runner:
 
 
 def _check(command: Command, scenario: Scenario, output: str) -> None:
-    number = scenario.number
-    expected = command.shows.format(number=number, lines=number + 1)
+    number = scenario.total
+    if command.shows == SUM:
+        output = str(sum(map(int, re.findall(r"'=(\d+)", output))))
+    expected = command.shows.replace(SUM, "{number}").format(number=number, lines=number + 1)
     # With no sockets there are no groups, so no number.
     if number and not re.search(rf"\b{expected}\b", output):
         raise RuntimeError(f"{command.name}: {expected} expected, but it says: {output}")
@@ -222,7 +255,7 @@ def _check(command: Command, scenario: Scenario, output: str) -> None:
 def rounds(
     runner: Runner,
     commands: Sequence[Command],
-    made: sockets.Sockets,
+    made: Made,
     often: tuple[int, int],
     progress: Callable[[int, Command], None],
 ) -> Measured:

@@ -2,7 +2,7 @@
 
 Needs root, the installed wheel and the native command, a C compiler, Rust, ss and netstat. Goes up
 to a million sockets, which takes about a quarter of an hour and 5 GB of memory. Only a run with all
-sizes writes to docs/ unless told so.
+sizes writes to docs/ unless told so; one of a part by --only puts that part in there.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from pathlib import Path
 import charts
 import machine
 import measure
+import netns
 import render
 from commands import COMMANDS
-from measure import BUILT, ROOT, Command, Latency, Measured, Results, Runner, Scenario
+from measure import BUILT, NETNS, ROOT, Command, Latency, Measured, Results, Runner, Scenario
 from sockets import Namespace, Sockets, fits
 
 SIZES = (0, 1_000, 10_000, 100_000, 1_000_000)
@@ -34,6 +35,9 @@ HARM_SECONDS = 4.0
 QUICK_HARM_SECONDS = 2.0
 HARM_LIMIT = 20.0
 MICRO_REPEATS = 200
+
+# So many sockets in each of many namespaces.
+NETNS_SCENARIOS = (Scenario(NETNS, 0), Scenario(NETNS, 50))
 
 
 class Progress:
@@ -69,14 +73,22 @@ def main() -> int:
         results = Results.from_json(options.report.read_text(encoding="utf-8"))
         _write(results, options.output or options.report.parent)
         return 0
-    if missing := machine.missing():
+    whole = options.only is None
+    if missing := machine.missing(static=whole):
         print(missing, file=sys.stderr)
         return 1
     progress = Progress()
     progress("building")
-    machine.build()
-    results = _measure(options.sizes, options.quick, progress)
-    _write(results, options.output or _directory(options.sizes))
+    machine.build_floor()
+    if whole:
+        machine.build_peers()
+        results = _measure(options.sizes, options.quick, progress)
+        directory = options.output or _directory({*SIZES} <= {*options.sizes})
+    else:
+        results = _measured_before()
+        directory = options.output or _directory(bool(results.measured))
+    _measure_namespaces(results, progress)
+    _write(results, directory)
     return 0
 
 
@@ -84,6 +96,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="stop at 10k sockets")
     parser.add_argument("--sizes", nargs="+", type=_size, metavar="N", help="such as 0 1k 10k 1M")
+    parser.add_argument("--only", choices=[NETNS], help="measure this; the rest stays as it is")
     parser.add_argument("--output", type=Path, metavar="DIR", help="where to write")
     parser.add_argument("--report", type=Path, metavar="JSON", help="only write the page again")
     options = parser.parse_args()
@@ -99,9 +112,9 @@ def _size(text: str) -> int:
     return int(found[1]) * {"": 1, "k": 1_000, "M": 1_000_000}[found[2]]
 
 
-def _directory(sizes: Sequence[int]) -> Path:
-    """Return docs/ for a whole run, a new directory for others."""
-    return ROOT / "docs" if {*SIZES} <= {*sizes} else Path(tempfile.mkdtemp(prefix="bench-"))
+def _directory(whole: bool) -> Path:
+    """Return docs/ for what has everything, a new directory for the rest."""
+    return ROOT / "docs" if whole else Path(tempfile.mkdtemp(prefix="bench-"))
 
 
 def _scenarios(sizes: Sequence[int]) -> list[Scenario]:
@@ -110,6 +123,21 @@ def _scenarios(sizes: Sequence[int]) -> list[Scenario]:
     size = min(OTHER_KINDS_SIZE, established[-1].number)
     others = [Scenario(kind, size) for kind in ("udp", "time_wait") if size]
     return [*established[:-1], *others, established[-1]]
+
+
+def _measured_before() -> Results:
+    """Return what docs/ has of this machine; nothing if it is of another one."""
+    results = Results.from_json((ROOT / "docs/benchmarks.json").read_text(encoding="utf-8"))
+    found = machine.describe()
+    return results if results.machine == found else Results(found)
+
+
+def _measure_namespaces(results: Results, progress: Progress) -> None:
+    for scenario in NETNS_SCENARIOS:
+        progress(f"{scenario}")
+        measured = netns.measured(scenario)
+        results.put(measured)
+        progress.keep(f"\n{render.terminal(measured)}")
 
 
 def _measure(sizes: Sequence[int], quick: bool, progress: Progress) -> Results:
