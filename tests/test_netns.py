@@ -293,6 +293,22 @@ def test_what_was_not_seen_is_said(site: Site) -> None:
     assert "\nnetwork_connections_netns_unseen 0\n" not in prometheus.stdout
 
 
+def test_processes_are_not_looked_at_for_each_that_may_not_be_entered(
+    site: Site, tampered: Tampered, directory: Path
+) -> None:
+    log = directory / "log"
+    looks = []
+    for more in (0, 20):
+        files = " ".join(str(directory / str(number)) for number in range(more))
+        script = f"for file in {files}; do touch $file; unshare --net=$file true; done"
+        strace = tampered("getdents64:error=EIO:when=1000+", log=str(log), only="/proc")
+        before = [*site.alone(script), *strace]
+        done = site.ask("--netns=all", "--format=json", user="nobody", before=before)
+        assert json.loads(done.stdout)["netns"]["unseen"] >= more
+        looks.append(log.read_text(encoding="utf-8").splitlines())
+    assert len(looks[0]) == len(looks[1]) > 0
+
+
 def test_a_process_whose_first_thread_has_ended_is_in_its_namespace_all_the_same(
     site: Site,
 ) -> None:

@@ -67,6 +67,8 @@ struct Namespace {
     mounted: Option<PathBuf>,
     // What it was asked for by.
     asked: Option<String>,
+    // Whether every process was looked at, and none known to be in it.
+    searched: bool,
 }
 
 /// What came of looking at a namespace.
@@ -344,6 +346,10 @@ impl Namespace {
             match self.enter(mounted, deadline)? {
                 Seen::There(()) => return inside(known, deadline, visit),
                 Seen::Gone(_) => {}
+                // Looking again for each would take the square of their number.
+                Seen::Hidden(error) if self.searched && self.process.is_none() => {
+                    return Ok(Looked::Denied(self.denied(error)));
+                }
                 Seen::Hidden(error) => denied = Some(error),
             }
         }
@@ -618,7 +624,7 @@ fn everything(deadline: &Deadline) -> Result<Vec<Namespace>, Error> {
         let known = namespace.inode.and_then(|inode| numbers.get(&inode));
         match known.and_then(|number| found.get_mut(*number)) {
             Some(known) => known.learn(namespace),
-            None => found.push(namespace),
+            None => found.push(Namespace { searched: true, ..namespace }),
         }
     }
     Ok(found)
