@@ -50,7 +50,7 @@ def missing(*, static: bool) -> str:
 def build_floor() -> None:
     """Build what every scenario needs."""
     BUILT.mkdir(parents=True, exist_ok=True)
-    for name in ("floor", "launch"):
+    for name in ("floor", "launch", "links"):
         _compile(["cc"], name, f"{name}.c")
 
 
