@@ -119,6 +119,7 @@ impl Error {
     }
 
     /// Whether a process has moved to another network namespace, so that nothing else is wrong.
+    #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
     pub(crate) fn is_of_another_namespace(&self) -> bool {
         match self {
             Self::Moved(_) => true,

@@ -6,6 +6,8 @@ pub mod linux;
 #[cfg(any(not(target_os = "linux"), test))]
 mod netstat2;
 pub mod summary;
+#[cfg(not(target_os = "linux"))]
+mod untold;
 
 use std::collections::HashMap;
 
@@ -18,6 +20,11 @@ use crate::namespaces::{Namespaces, View, Visited};
 use crate::selection::{Ports, Selection};
 use crate::source::summary::SocketSummary;
 use crate::vocabulary::{Net, Protocol, SourceName};
+
+#[cfg(target_os = "linux")]
+use linux::procfs as system;
+#[cfg(not(target_os = "linux"))]
+use untold as system;
 
 /// Who answered.
 #[derive(Clone, Debug, Default)]
@@ -53,7 +60,9 @@ pub fn collect<C: Collector + Send>(
     let processes = chain.contains(&SourceName::Procfs);
     let visited =
         namespaces.visit(processes, &|_| true, deadline, &mut |net, view, deadline| {
-            let idle = if choice.is_none() { idle(net, view) } else { Vec::new() };
+            // Most other namespaces have none of one or the other.
+            let counted = choice.is_none() && net != Net::OWN;
+            let idle = if counted { system::idle(view) } else { Vec::new() };
             let mut whole = |collector: &mut C| {
                 for protocol in Protocol::ALL {
                     if selection.types_of(protocol).next().is_none() {
@@ -83,17 +92,6 @@ pub fn collect<C: Collector + Send>(
             }
         })?;
     Ok(Answer { sources, visited })
-}
-
-/// The protocols of which the kernel's counters say that another namespace has no sockets: most have
-/// none.
-fn idle(net: Net, view: &View) -> Vec<Protocol> {
-    #[cfg(target_os = "linux")]
-    if net != Net::OWN {
-        return linux::procfs::idle(view);
-    }
-    let _ = (net, view);
-    Vec::new()
 }
 
 fn collect_protocol<C: Collector>(
@@ -150,6 +148,7 @@ fn read<C: Collector>(
         SourceName::Netstat2 => netstat2::read(protocol, selection, deadline, dump),
         #[allow(unreachable_patterns)]
         SourceName::Netlink | SourceName::Procfs | SourceName::Netstat2 | SourceName::Counters => {
+            let _ = view;
             Err(Error::Unsupported("not a source of this system".to_owned()))
         }
     }
@@ -163,8 +162,7 @@ pub fn ephemeral_ports(
 ) -> Result<HashMap<Net, (Ports, Vec<Ports>)>, Error> {
     let mut ports = HashMap::new();
     namespaces.visit(true, &|_| true, deadline, &mut |net, view, _| {
-        #[cfg(target_os = "linux")]
-        ports.extend(linux::procfs::ephemeral_ports(view).map(|found| (net, found)));
+        ports.extend(system::ephemeral_ports(view).map(|found| (net, found)));
         Ok(())
     })?;
     Ok(ports)

@@ -22,6 +22,7 @@ const MOMENT: Duration = Duration::from_millis(1);
 
 /// Does `work` in a thread that ends with it, and waits for that: what it changes of its thread, as
 /// the namespaces that it is in, is nobody else's. It must look at its deadline.
+#[cfg_attr(not(target_os = "linux"), allow(dead_code))]
 pub(crate) fn apart<T: Send>(
     deadline: &Deadline,
     work: impl FnOnce(&Deadline) -> Result<T, Error> + Send,
