@@ -15,7 +15,8 @@ from conftest import Tampered
 from harness import Command, Done, one_line, says
 from lab import namespaces, oracles
 
-pytestmark = pytest.mark.skipif(bool(namespaces.missing()), reason=namespaces.missing() or "-")
+# A place is in Linux.
+pytestmark = pytest.mark.usefixtures("place")
 
 # Makes sockets that are special in some way, says what the kernel lacks, and holds them.
 SPECIAL = r"""
