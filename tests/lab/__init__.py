@@ -4,6 +4,7 @@ namespaces  a pair of network namespaces joined by a veth, and ways to work insi
 states      a lab that holds sockets in every state Linux shows, with known counts
 oracles     /proc/net, ss and psutil, read without any code of the thing under test
 names       of types and statuses, for all of these and for what the tests expect
+servers     servers that do not accept, and clients until there is no room or no port left
 churn       connections opened and closed as fast as possible next to known stable ones
 tools       that all of this needs, and the packages that have them
 

@@ -245,11 +245,11 @@ class _Stage:
         """Let further sockets be of this user."""
         self.owner = uid
 
-    def listen(self, host: str, port: int) -> None:
+    def listen(self, host: str, port: int, backlog: int = 4096) -> None:
         made = self._socket(host)
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         made.bind((host, port))
-        made.listen(4096)
+        made.listen(backlog)
         self.listeners[port] = made
 
     def accept(self, port: int, count: int) -> None:

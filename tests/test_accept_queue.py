@@ -1,0 +1,718 @@
+"""`--measure=accept-queue`: how full the queues of listeners are, and what they have dropped."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import socket
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import harness
+import pytest
+from asking import USERS, WAYS, Asker, asker
+from conftest import Tampered
+from harness import Command, Done, one_line, says
+from lab import namespaces, oracles, owners, servers
+from lab.namespaces import Pair
+from lab.servers import MPTCP, Queue, Sockets, wait_for
+from lab.tools import lacking
+from model import canonical
+
+pytestmark = pytest.mark.skipif(bool(namespaces.missing()), reason=namespaces.missing() or "-")
+
+MEASURE = "--measure=accept-queue"
+NO_LIMITS = "The source procfs does not tell the queue limits of sockets (valid: auto, netlink)"
+
+
+def ask(native: Command, ns: str, *options: str, before: Sequence[str] = ()) -> Done:
+    with namespaces.inside(ns):
+        return native.run(MEASURE, *options, before=before)
+
+
+def groups(done: Done) -> dict[str, dict[str, Any]]:
+    """Return the groups of a JSON report by their labels."""
+    assert done.stderr == ""
+    return {group["label"]: group for group in json.loads(done.stdout)["groups"]}
+
+
+def found(done: Done) -> dict[str, Queue]:
+    """Return the queues of a JSON report, by listener."""
+    queues = {}
+    for label, group in groups(done).items():
+        queue = Queue(group["count"], group["of"], group["drops"])
+        assert group["percent"] == pytest.approx(queue.percent)
+        queues[label] = queue
+    return queues
+
+
+def shown(label: str, queue: Queue) -> str:
+    """Return what the message says of a listener that is fine."""
+    dropped = f", {queue.drops} dropped" if queue.drops else ""
+    percent = f"{queue.percent:.2f}".rstrip("0").rstrip(".")
+    return f"{label}: {percent}% ({queue.waiting} of {queue.of}{dropped})"
+
+
+def settle(ns: str, label: str, waiting: int) -> list[Queue]:
+    """Wait until so many connections are in a queue, and return what `ss` shows."""
+    wait_for(lambda: sum(queue.waiting for queue in servers.queues(ns)[label]) == waiting)
+    return servers.queues(ns)[label]
+
+
+# Each kind of listener, from empty to beyond full.
+
+
+@pytest.fixture(scope="module")
+def pair() -> Iterator[Pair]:
+    with namespaces.pair() as made:
+        yield made
+
+
+KINDS = {
+    # Where it listens, and where its clients connect to.
+    "IPv4": (Pair.a4, Pair.a4, 0),
+    "any IPv4": ("0.0.0.0", Pair.a4, 0),  # noqa: S104 - in a namespace of its own
+    "IPv6": (Pair.a6, Pair.a6, 0),
+    "dual-stack, IPv6": ("::", Pair.a6, 0),
+    "dual-stack, IPv4": ("::", Pair.a4, 0),
+    "IPv4-mapped": (f"::ffff:{Pair.a4}", Pair.a4, 0),
+    "MPTCP, IPv4": (Pair.a4, Pair.a4, MPTCP),
+    "MPTCP, IPv6": (Pair.a6, Pair.a6, MPTCP),
+}
+PORT = 8000
+LABELS = {
+    "0.0.0.0": f"0.0.0.0:{PORT}",  # noqa: S104
+    "::": f"[::]:{PORT}",
+    Pair.a4: f"{Pair.a4}:{PORT}",
+    f"::ffff:{Pair.a4}": f"{Pair.a4}:{PORT}",
+    Pair.a6: f"[{Pair.a6}]:{PORT}",
+}
+
+
+@pytest.fixture(params=[1, 2], ids=["where they are needed", "always"])
+def cookies(request: pytest.FixtureRequest, pair: Pair) -> Iterator[None]:
+    """Let SYN cookies be sent."""
+    namespaces.sysctl(pair.a, "net/ipv4/tcp_syncookies", request.param)
+    yield
+    namespaces.sysctl(pair.a, "net/ipv4/tcp_syncookies", 1)
+
+
+@pytest.mark.usefixtures("cookies")
+@pytest.mark.parametrize("backlog", [0, 1, 5, 128])
+@pytest.mark.parametrize("kind", KINDS)
+def test_queue_limit_and_drops_are_those_of_ss(
+    pair: Pair, native: Command, kind: str, backlog: int
+) -> None:
+    """The kernel lets one more wait than the limit says, and drops further requests."""
+    host, reached, protocol = KINDS[kind]
+    label = LABELS[host]
+    with servers.sockets() as made:
+        try:
+            server = made.listen(pair.a, host, PORT, backlog, protocol=protocol)
+        except OSError as error:
+            assert protocol == MPTCP
+            pytest.skip(f"no MPTCP: {error}")
+        before = servers.listen_drops(pair.a)
+
+        def check(waiting: int) -> Queue:
+            (expected,) = settle(pair.a, label, waiting)
+            dropped = servers.listen_drops(pair.a)
+            assert found(ask(native, pair.a, "--format=json")) == {label: expected}
+            assert ask(native, pair.a, "--no-perfdata").stdout == f"{shown(label, expected)}\n"
+            # One listener alone drops, and nothing but requests.
+            assert expected.drops == dropped.drops - before.drops
+            assert expected.drops == dropped.overflows - before.overflows
+            return expected
+
+        assert check(0) == Queue(0, backlog, 0)
+        half = (backlog + 1) // 2
+        clients = made.crowd(pair.b, pair.a, (reached, PORT), half)
+        assert (len(clients), check(half)) == (half, Queue(half, backlog, 0))
+        clients += made.crowd(pair.b, pair.a, (reached, PORT), backlog + 1 - half)
+        full = check(backlog + 1)
+        assert full == Queue(backlog + 1, backlog, 0)
+        assert full.percent >= 100
+        assert made.crowd(pair.b, pair.a, (reached, PORT), 3) == []
+        beyond = check(backlog + 1)
+        assert beyond.drops >= 3
+        # With room again the drops stay.
+        server.accept()[0].close()
+        assert check(backlog).drops == beyond.drops
+        # The limit is what was last asked for.
+        server.listen(backlog + 7)
+        assert check(backlog).of == backlog + 7
+
+
+def test_what_sends_nothing_does_not_wait_where_accepting_is_deferred(
+    pair: Pair, native: Command
+) -> None:
+    """And what its handshake ends with is dropped, which the kernel counts."""
+    defer = (socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, 30)
+    label = f"{pair.a4}:{PORT}"
+    with servers.sockets() as made:
+        made.listen(pair.a, pair.a4, PORT, 5, options=[defer])
+        before = servers.listen_drops(pair.a)
+        clients = [made.connect(pair.b, (pair.a4, PORT)) for _ in range(4)]
+        wait_for(lambda: servers.queues(pair.a)[label][0].drops >= 4)
+        rows = servers.queues(pair.a)[label]
+        assert found(ask(native, pair.a, "--format=json")) == {label: rows[0]}
+        assert rows[0] == Queue(0, 5, 4)
+        # Nothing is lost, and so the host's own counters say.
+        assert servers.listen_drops(pair.a) == before
+        for client in clients[:3]:
+            client.sendall(b"x")
+        (row,) = settle(pair.a, label, 3)
+        assert found(ask(native, pair.a, "--format=json")) == {label: row}
+
+
+# Requests whose answers are lost, as an input chain of the client's host.
+LOSING = """
+table inet losing {
+  chain losing { type filter hook input priority 0; tcp sport %d drop; }
+}
+"""
+
+
+@pytest.mark.skipif(bool(lacking("nft")), reason=lacking("nft") or "-")
+def test_a_request_that_comes_again_is_a_drop(pair: Pair, native: Command) -> None:
+    """As docs/usage.md says of what drops count."""
+    label = f"{pair.a4}:{PORT}"
+    namespaces.run(pair.b, ["nft", "-f", "-"], stdin=LOSING % PORT)
+    try:
+        with servers.sockets() as made:
+            made.listen(pair.a, pair.a4, PORT, 5)
+            before = servers.listen_drops(pair.a)
+            client = made.make(pair.b, pair.a4)
+            client.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                client.connect((pair.a4, PORT))
+            wait_for(lambda: servers.queues(pair.a)[label][0].drops > 0)
+            assert servers.listen_drops(pair.a) == before
+            client.close()
+            expected = servers.queues(pair.a)[label][0]
+            assert found(ask(native, pair.a, "--format=json")) == {label: expected}
+    finally:
+        namespaces.run(pair.b, ["nft", "delete", "table", "inet", "losing"])
+
+
+REUSE = (socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+
+
+def test_of_several_sockets_the_fullest_counts_and_every_drop(pair: Pair, native: Command) -> None:
+    label = f"{pair.a4}:{PORT}"
+    with servers.sockets() as made:
+        for backlog in (1, 5, 9):
+            made.listen(pair.a, pair.a4, PORT, backlog, options=[REUSE])
+        before = servers.listen_drops(pair.a).drops
+        # Their ports say which of the sockets is meant.
+        clients = made.crowd(pair.b, pair.a, (pair.a4, PORT), 40)
+        rows = settle(pair.a, label, len(clients))
+        assert len(rows) == 3
+        expected = servers.fullest(rows)
+        assert expected.drops == servers.listen_drops(pair.a).drops - before
+        assert expected.drops > 0
+        assert found(ask(native, pair.a, "--format=json")) == {label: expected}
+        done = ask(native, pair.a)
+        perfdata = f"'fullest'={expected.percent:g}%;;;0;100 'listeners'=1 "
+        assert done.stdout == (f"{shown(label, expected)}|{perfdata}'drops'={expected.drops}c\n")
+
+
+def test_both_families_on_one_port_are_two_listeners(pair: Pair, native: Command) -> None:
+    with servers.sockets() as made:
+        made.listen(pair.a, pair.a4, PORT, 3)
+        made.listen(pair.a, pair.a6, PORT, 3)
+        made.crowd(pair.b, pair.a, (pair.a4, PORT), 2)
+        made.crowd(pair.b, pair.a, (pair.a6, PORT), 1)
+        four, six = LABELS[pair.a4], LABELS[pair.a6]
+        expected = {four: Queue(2, 3, 0), six: Queue(1, 3, 0)}
+        settle(pair.a, four, 2)
+        settle(pair.a, six, 1)
+        assert found(ask(native, pair.a, "--format=json")) == expected
+        for kind, label in (("tcp", four), ("tcp6", six)):
+            done = ask(native, pair.a, "--format=json", f"--conn-type={kind}")
+            assert found(done) == {label: expected[label]}
+        done = ask(native, pair.a, "--format=json", f"--local-address={pair.a6}")
+        assert found(done) == {six: expected[six]}
+        assert ask(native, pair.a, f"--local-port={PORT + 1}").stdout == (
+            "No listeners found.|'fullest'=0%;;;0;100 'listeners'=0\n"
+        )
+
+
+# A few listeners, asked by everybody in every way.
+
+LISTENERS = {
+    f"{Pair.a4}:8005": Queue(3, 5, 0),
+    f"[{Pair.a6}]:8005": Queue(6, 5, 3),
+    "0.0.0.0:8000": Queue(0, 0, 0),
+    f"{Pair.a4}:8001": Queue(1, 0, 2),
+    "[::]:8128": Queue(1, 128, 0),
+}
+# The fullest first.
+MESSAGE = (
+    "[2001:db8::1]:8005: 120% (6 of 5, 3 dropped), 192.0.2.1:8001: 100% (1 of 0, 2 dropped), "
+    "192.0.2.1:8005: 60% (3 of 5), [::]:8128: 0.78% (1 of 128), 0.0.0.0:8000: 0% (0 of 0)"
+)
+PERFDATA = "'fullest'=120%;;;0;100 'listeners'=5 'drops'=5c"
+
+
+def fill(made: Sockets, pair: Pair, listeners: Mapping[str, Queue]) -> None:
+    """Listen on these addresses of `pair.a`, with clients in `pair.b`."""
+    for label, queue in listeners.items():
+        host, _, port = label.rpartition(":")
+        host = host.strip("[]")
+        made.listen(pair.a, host, int(port), queue.of)
+        to = pair.a4 if host in ("0.0.0.0", "::") else host  # noqa: S104
+        made.crowd(pair.b, pair.a, (to, int(port)), queue.waiting + queue.drops)
+        settle(pair.a, label, queue.waiting)
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[Pair]:
+    """Return two namespaces: in `a` are the listeners, and connections of none."""
+    with namespaces.pair() as made, servers.sockets() as held:
+        fill(held, made, LISTENERS)
+        queues = servers.queues(made.a)
+        # Requests may have come twice before they were given up.
+        assert {label: row[0][:2] for label, row in queues.items()} == {
+            label: queue[:2] for label, queue in LISTENERS.items()
+        }
+        if {label: row[0] for label, row in queues.items()} != LISTENERS:
+            pytest.fail("the machine is so slow that requests were sent again")
+        yield made
+
+
+@pytest.fixture(scope="module", params=USERS)
+def someone(
+    request: pytest.FixtureRequest, site: Pair, nobodys: Mapping[str, Command]
+) -> Iterator[Asker]:
+    with asker(site.a, request.param, nobodys) as made:
+        yield made
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_everybody_sees_them_in_every_format(someone: Asker, way: str) -> None:
+    for source in ((), ("--source=netlink",)):
+        done = someone.run(way, MEASURE, *source)
+        assert done == Done(f"{MESSAGE}|{PERFDATA}\n", "", 0)
+    done = someone.run(way, MEASURE, "--format=json", "-w=60", "-c=8001=99")
+    assert (done.stderr, done.returncode) == ("", 2)
+    report = json.loads(done.stdout)
+    assert found(done) == LISTENERS
+    assert report["measure"] == "accept-queue"
+    assert report["source"] == "netlink"
+    assert report["total"] == 11
+    states = {group["label"]: group["state"] for group in report["groups"]}
+    assert states.pop(f"[{Pair.a6}]:8005") == 1
+    assert states.pop(f"{Pair.a4}:8001") == 2
+    assert set(states.values()) == {0}
+    assert [group["percent"] for group in report["groups"]] == sorted(
+        (group["percent"] for group in report["groups"]), reverse=True
+    )
+
+
+def test_the_api_has_it_too(someone: Asker) -> None:
+    calls: list[tuple[str, dict[str, Any]]] = [
+        ("check", {"measure": "accept-queue"}),
+        ("check", {"measure": "accept-queue", "warning": "60", "critical": "8001=99"}),
+        ("check", {"measure": "accept-queue", "group_by": "type"}),
+        ("check", {"measure": "accept-queue", "statuses": "listen"}),
+        ("check", {"measure": "accept-queue", "zero": True}),
+        ("check", {"measure": "accept-queue", "types": "udp"}),
+        ("check", {"measure": "queue"}),
+        ("check", {"measure": "accept-queue", "source": "procfs"}),
+        ("count_connections", {"measure": "accept-queue"}),
+    ]
+    plain, judged, *wrong = someone.api(calls)
+    assert (plain["state"], plain["message"], plain["perfdata"]) == (0, MESSAGE, PERFDATA)
+    assert plain["counts"] == {label: queue.waiting for label, queue in LISTENERS.items()}
+    assert plain["text"] == f"{MESSAGE}|{PERFDATA}"
+    assert judged["state"] == 2
+    assert json.loads(judged["json"])["measure"] == "accept-queue"
+    assert [answer["error"] for answer in wrong[:5]] == ["ValueError"] * 5, wrong
+    assert wrong[5]["text"] == NO_LIMITS
+    assert wrong[6]["error"] == "TypeError"
+
+
+SAMPLE = re.compile(r'^(network_connections_accept_queue_\w+)\{listener="([^"]*)"\} (\d+)$', re.M)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_prometheus_has_series_of_every_listener(someone: Asker, way: str) -> None:
+    done = someone.run(way, MEASURE, "--format=prometheus", "--top=1", "-w60")
+    assert (done.stderr, done.returncode) == ("", 1)
+    samples = {(name, label): int(value) for name, label, value in SAMPLE.findall(done.stdout)}
+    prefix = "network_connections_accept_queue"
+    assert samples == {
+        (f"{prefix}_{name}", label): value
+        for label, queue in LISTENERS.items()
+        for name, value in zip(("connections", "limit", "drops_total"), queue)
+    }
+    assert f"# TYPE {prefix}_drops_total counter\n" in done.stdout
+    assert f"# TYPE {prefix}_limit gauge\n" in done.stdout
+    assert "\nnetwork_connections_check_state 1\n" in done.stdout
+
+
+@pytest.mark.skipif(bool(lacking("promtool")), reason=lacking("promtool") or "-")
+@pytest.mark.parametrize("options", [(), ("--local-port=9",), ("-c=9=1:",)], ids=" ".join)
+def test_promtool_finds_no_fault(site: Pair, native: Command, options: tuple[str, ...]) -> None:
+    done = ask(native, site.a, "--format=prometheus", *options)
+    checked = subprocess.run(
+        ["promtool", "check", "metrics"],
+        input=done.stdout,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")
+
+
+FULL, WAITING = f"[{Pair.a6}]:8005", f"{Pair.a4}:8005"
+
+
+@pytest.mark.parametrize(
+    ("options", "state", "alerts", "limits"),
+    [
+        (["-w=120"], 0, {}, "120;"),
+        (["-w=119.9"], 1, {FULL: "WARNING"}, "119.9;"),
+        (
+            ["-w=50", "-c=100"],
+            2,
+            {FULL: "CRITICAL", WAITING: "WARNING", f"{Pair.a4}:8001": "WARNING"},
+            "50;100",
+        ),
+        # By a port, whatever its address; an address with it is closer.
+        (["-w=8005=50"], 1, {FULL: "WARNING", WAITING: "WARNING"}, "50;"),
+        ([f"-w=8005=50,{FULL}=200"], 1, {WAITING: "WARNING"}, "200;"),
+        ([f"-c={WAITING}=59.99,8005=200"], 2, {WAITING: "CRITICAL"}, ";200"),
+        ([f"-c={WAITING}=60"], 0, {}, ";"),
+        (["-w=0,8005=200,8001=100"], 1, {"[::]:8128": "WARNING"}, "200;"),
+        ([f"-w=[::FFFF:{Pair.a4}]:8005=59"], 1, {WAITING: "WARNING"}, ";"),
+        (["-w=@59:61"], 1, {WAITING: "WARNING"}, "@59:61;"),
+        # Somebody must listen there, and have no connection waiting.
+        (["-c=8000=0:"], 0, {}, ";"),
+        (["-c=9=1:"], 2, {"9": "CRITICAL"}, ";"),
+        ([f"-c={Pair.a4}:8000=1:"], 2, {f"{Pair.a4}:8000": "CRITICAL"}, ";"),
+        (["-c=9=50"], 0, {}, ";"),
+        (
+            ["-c=50", "--always-ok"],
+            0,
+            {FULL: "CRITICAL", WAITING: "CRITICAL", f"{Pair.a4}:8001": "CRITICAL"},
+            ";50",
+        ),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_thresholds(
+    site: Pair,
+    native: Command,
+    options: list[str],
+    state: int,
+    alerts: dict[str, str],
+    limits: str,
+) -> None:
+    done = ask(native, site.a, *options)
+    assert (done.stderr, done.returncode) == ("", state)
+    message, _, perfdata = done.stdout[:-1].partition("|")
+    assert dict(re.findall(r"(?:^|, )(\S+:\d+|\d+): [^,(]*(?:\([^)]*\))? ?\[(\w+)\]", message)) == (
+        alerts
+    ), message
+    if ";" not in limits:
+        limits += ";"
+    assert perfdata == f"'fullest'=120%;{limits};0;100 'listeners'=5 'drops'=5c"
+
+
+def test_the_messages_of_the_documentation(site: Pair, native: Command) -> None:
+    done = ask(native, site.a, "-w=50", "-c=100,8001=200", "--top=3")
+    assert done.stdout == (
+        f"[{Pair.a6}]:8005: 120% (6 of 5, 3 dropped) [CRITICAL], "
+        f"{Pair.a4}:8001: 100% (1 of 0, 2 dropped) [WARNING], "
+        f"{Pair.a4}:8005: 60% (3 of 5) [WARNING], and 2 more"
+        "|'fullest'=120%;50;100;0;100 'listeners'=5 'drops'=5c\n"
+    )
+
+
+def test_top_prints_the_worst_and_then_the_fullest(site: Pair, native: Command) -> None:
+    for options, labels, left_out in (
+        (["--top=1"], [FULL], 4),
+        (["--top=2", f"-c={WAITING}=50"], [FULL, WAITING], 3),
+        (["--top=1", f"-c={WAITING}=50"], [WAITING], 4),
+        (["--top=5"], [FULL, f"{Pair.a4}:8001", WAITING, "[::]:8128", "0.0.0.0:8000"], 0),
+    ):
+        done = ask(native, site.a, "--no-perfdata", *options)
+        parts = re.findall(r"(?:^|, )(\S+:\d+): ", done.stdout)
+        assert parts == labels
+        assert done.stdout.endswith(f", and {left_out} more\n") == bool(left_out)
+
+
+def test_no_perfdata(site: Pair, native: Command) -> None:
+    assert ask(native, site.a, "--no-perfdata").stdout == f"{MESSAGE}\n"
+
+
+# Bad input.
+
+NO_MEANING = "has no meaning where listeners are measured (valid: --measure=connections)"
+KEY = "is the key of no group that can be selected here (valid: a selected local port, or address"
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        (["--group-by=local-port"], f"--group-by: {NO_MEANING}"),
+        (["--group-by=type-status"], f"--group-by: {NO_MEANING}"),
+        (["--zero"], f"--zero: {NO_MEANING}"),
+        (["--conn-status=listen"], f"--conn-status: {NO_MEANING}"),
+        (["--remote-port=443"], f"--remote-port: {NO_MEANING}"),
+        (["--remote-address=::1"], f"--remote-address: {NO_MEANING}"),
+        (
+            ["--conn-type=udp", "--conn-type=udp6"],
+            "--conn-type: only TCP has listeners (valid: --conn-type=tcp or tcp6)",
+        ),
+        (["--source=procfs"], NO_LIMITS),
+        (["-c=total=5"], f'--critical: "total" {KEY} and port)'),
+        (["-c=TOTAL=5"], f'--critical: "TOTAL" {KEY} and port)'),
+        (["-w=LISTEN=5"], f'--warning: "LISTEN" {KEY} and port)'),
+        (["-w=0.0.0.0=5"], f'--warning: "0.0.0.0" {KEY} and port)'),
+        (["-w=*:80=5"], f'--warning: "*:80" {KEY} and port)'),
+        (["-w=::1:80=5"], f'--warning: "::1:80" {KEY} and port)'),
+        (["-w=80-90=5"], f'--warning: "80-90" {KEY} and port)'),
+        (["-w=65536=5"], f'--warning: "65536" {KEY} and port)'),
+        (["-w=81=5", "--local-port=80"], f'--warning: "81" {KEY} and port)'),
+        (
+            ["-w=127.0.0.1:80=5", "--local-address=::1"],
+            f'--warning: "127.0.0.1:80" {KEY} and port)',
+        ),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+@pytest.mark.parametrize("way", WAYS)
+def test_what_has_no_meaning_is_one_line(
+    someone: Asker, way: str, options: list[str], line: str
+) -> None:
+    assert one_line(someone.run(way, MEASURE, *options)) == line
+    answer = json.loads(someone.run(way, MEASURE, "--format=json", *options).stdout)
+    assert answer == {"schema": 1, "state": 3, "message": line}
+
+
+def test_an_unknown_measure_and_a_fixture(native: Command) -> None:
+    done = native.run("--measure=queues")
+    assert (done.stdout.split("\n")[0], done.returncode) == (
+        '--measure: invalid value "queues" (choose from connections, accept-queue, '
+        "ephemeral-ports)",
+        3,
+    )
+    fixture = native.fixture(harness.connections({"tcp_LISTEN": 1}))
+    line = one_line(native.run(MEASURE, fixture))
+    assert line == "Fixture has connections, which are all it can tell"
+
+
+def test_nothing_found_has_its_state(native: Command, pair: Pair) -> None:
+    done = ask(native, pair.b, "--no-match-severity=crit")
+    assert (done.stdout, done.returncode) == (
+        "No listeners found. [CRITICAL]|'fullest'=0%;;;0;100 'listeners'=0\n",
+        2,
+    )
+
+
+# Who has them.
+
+
+def rows(done: Done, group: str) -> list[list[str]]:
+    """Return the rows of a group's table, the header first."""
+    _, _, rest = done.stdout.partition("|")[0].partition(f"\n\n{group}, by owner:\n")
+    table = [line.split(" ! ") for line in rest.split("\n\n")[0].splitlines() if " ! " in line]
+    return [[cell.strip() for cell in row] for row in table]
+
+
+HEADER = ["Listener", "Process", "Unit", "User", "Queue", "Limit", "Drops"]
+
+
+@pytest.mark.skipif(bool(owners.missing()), reason=owners.missing() or "-")
+def test_lengthy_says_whose_listeners_they_are(nobodys: Mapping[str, Command]) -> None:
+    check = [*nobodys["native"].argv, "--timeout=60", MEASURE]
+    with owners.host(check) as host, servers.sockets() as made:
+        pair = host.pair
+        web = host.start("web", host.cgroup("web.service"), 1)
+        web.do("listen", pair.a4, 8005, 5)
+        web.do("fork", 2)
+        api = host.start("api", host.cgroup("api.service"))
+        api.do("listen", "::", 8006, 0)
+        made.crowd(pair.b, pair.a, (pair.a4, 8005), 9)
+        made.crowd(pair.b, pair.a, (pair.a4, 8006), 1)
+        settle(pair.a, f"{pair.a4}:8005", 6)
+        settle(pair.a, "[::]:8006", 1)
+        drops = str(servers.queues(pair.a)[f"{pair.a4}:8005"][0].drops)
+        for user, holders in (
+            ("root", (f"web ({web.pid}) +2", f"api ({api.pid})")),
+            ("nobody", ("(other users' processes)",) * 2),
+        ):
+            done = Done(*host.ask("--lengthy", "-w50", user=user))
+            assert (done.stderr, done.returncode) == ("", 1)
+            of_web = [f"{pair.a4}:8005", holders[0], "web.service", "daemon", "6", "5", drops]
+            assert rows(done, f"{pair.a4}:8005") == [HEADER, of_web]
+            of_api = ["[::]:8006", holders[1], "api.service", "root", "1", "0", "0"]
+            assert rows(done, "[::]:8006") == [HEADER, of_api]
+            # Where all is fine it is the fullest.
+            done = Done(*host.ask("--lengthy", user=user))
+            assert done.stdout.count("by owner:") == 1
+            assert rows(done, f"{pair.a4}:8005") == [HEADER, of_web]
+
+
+# Other network namespaces.
+
+
+def test_listeners_are_told_apart_by_their_namespace(native: Command) -> None:
+    with namespaces.pair() as made, servers.sockets() as held:
+        other = Pair(a=made.b, b=made.a, a4=made.b4, b4=made.a4, a6=made.b6, b6=made.a6)
+        fill(held, made, {"0.0.0.0:8080": Queue(3, 5, 0), f"[{made.a6}]:443": Queue(0, 5, 0)})
+        fill(held, other, {"0.0.0.0:8080": Queue(1, 0, 2)})
+        both = [f"--netns={made.a}", f"--netns={made.b}"]
+        ours, theirs = (f"0.0.0.0:8080 in {ns}" for ns in (made.a, made.b))
+
+        def run(*options: str) -> Done:
+            return ask(native, made.a, *both, *options)
+
+        assert found(run("--format=json")) == {
+            theirs: Queue(1, 0, 2),
+            ours: Queue(3, 5, 0),
+            f"[{made.a6}]:443 in {made.a}": Queue(0, 5, 0),
+        }
+        report = json.loads(run("--format=json").stdout)
+        assert report["netns"] == {"seen": 2, "unseen": 0, "doubtful": 0}
+        assert f"{theirs}: 100% (1 of 0, 2 dropped), {ours}: 60% (3 of 5)" in run().stdout
+        samples = {
+            label: value
+            for name, label, value in SAMPLE.findall(run("--format=prometheus").stdout)
+            if name.endswith("_connections")
+        }
+        assert samples == {theirs: "1", ours: "3", f"[{made.a6}]:443 in {made.a}": "0"}
+        for option, state in (
+            ("8080=50", 2),
+            (f"8080 in {made.a}=60", 0),
+            (f"8080 in {made.a}=59", 2),
+            (f"8080 in {made.b}=99", 2),
+            (f"8080=60,8080 in {made.b}=100", 0),
+            (f"0.0.0.0:8080 in {made.a}=59,8080=100", 2),
+            (f"443 in {made.a}=0", 0),
+            (f"443 in {made.b}=1:", 2),
+        ):
+            assert run(f"--critical={option}").returncode == state, option
+        table = rows(run("--lengthy", "-w50"), theirs)
+        assert table[0] == [*HEADER, "Network namespace"]
+        assert table[1][0] == theirs
+        assert table[1][-4:] == ["1", "0", "2", made.b]
+        # Of one alone nobody needs to be told which it is.
+        done = ask(native, made.a, f"--netns={made.b}")
+        assert done.stdout.startswith("0.0.0.0:8080: 100% (1 of 0, 2 dropped)|")
+
+
+@pytest.mark.xfail(strict=True, reason="the label has no namespace where there is only one")
+def test_a_key_with_the_namespace_holds_where_it_is_the_only_one(
+    native: Command, site: Pair
+) -> None:
+    done = ask(native, site.b, f"--netns={site.a}", f"-c=8005 in {site.a}=50")
+    assert done.returncode == 2
+
+
+@pytest.mark.xfail(strict=True, reason="no namespace is asked for, and the key passes in silence")
+def test_a_key_with_a_namespace_that_is_not_asked_for_is_refused(
+    native: Command, site: Pair
+) -> None:
+    done = ask(native, site.a, f"-c=8005 in {site.b}=50")
+    assert done.returncode == 3
+
+
+@pytest.mark.xfail(strict=True, reason="the last one wins, as if they were equally specific")
+def test_a_port_in_a_namespace_is_closer_than_the_port(native: Command, site: Pair) -> None:
+    both = [f"--netns={site.a}", f"--netns={site.b}"]
+    assert ask(native, site.a, *both, f"-c=8005 in {site.a}=120,8005=50").returncode == 0
+
+
+@pytest.mark.xfail(strict=True, reason="only addresses have interfaces in keys")
+def test_a_listener_on_a_link_has_its_label_as_key(native: Command) -> None:
+    with namespaces.pair() as made, servers.sockets() as held:
+        show = ["ip", "-6", "-o", "addr", "show", "dev", "lab", "scope", "link"]
+        local = namespaces.run(made.a, show).stdout.split()[3].split("/")[0]
+        server = held.make(made.a, "::")
+        with namespaces.inside(made.a):
+            index = socket.if_nametoindex("lab")
+
+        def bound() -> bool:
+            # Whether another host has this address is still being found out.
+            with contextlib.suppress(OSError):
+                server.bind((local, PORT, 0, index))
+                return True
+            return False
+
+        wait_for(bound)
+        server.listen(5)
+        label = f"[{local}%lab]:{PORT}"
+        assert found(ask(native, made.a, "--format=json")) == {label: Queue(0, 5, 0)}
+        assert ask(native, made.a, f"-c={label}=1:").returncode == 2
+
+
+# What goes wrong.
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_without_netlink_there_is_no_answer(someone: Asker, tampered: Tampered, way: str) -> None:
+    """/proc has the same sockets, but not how many may wait."""
+    before = tampered(harness.NO_SOCKETS)
+    line = one_line(someone.run(way, MEASURE, before=before))
+    assert says("EPERM") in line
+    assert line.endswith(
+        "procfs: the limits of accept queues are not known here (only netlink has them)"
+    )
+    done = someone.run(way, MEASURE, "--source=netlink", before=before)
+    assert says("EPERM") in one_line(done)
+
+
+@pytest.mark.parametrize("code", ["EMFILE", "ENOMEM", "EACCES"])
+@pytest.mark.parametrize("call", ["socket", "sendto", "recvfrom", "recvmsg"])
+def test_no_error_gives_other_numbers(
+    site: Pair, native: Command, tampered: Tampered, call: str, code: str
+) -> None:
+    for number in (1, 2, 3):
+        before = tampered(f"{call}:error={code}:when={number}")
+        done = ask(native, site.a, before=before)
+        if done.returncode != 3:
+            assert done == Done(f"{MESSAGE}|{PERFDATA}\n", "", 0), number
+        else:
+            one_line(done)
+
+
+def test_the_deadline_holds(native: Command, site: Pair, tampered: Tampered) -> None:
+    start = time.monotonic()
+    done = ask(native, site.a, "--timeout=0.5", before=tampered(harness.SILENT))
+    assert one_line(done).startswith("Timeout: no answer within 0.5 s")
+    assert time.monotonic() - start < harness.PATIENCE
+
+
+# The groups by which listeners are told apart, for connections.
+
+
+def test_groups_by_endpoints_are_those_of_ss(native: Command, site: Pair) -> None:
+    def label(end: tuple[str, int]) -> str:
+        host = canonical(end[0])
+        return f"[{host}]:{end[1]}" if ":" in host else f"{host}:{end[1]}"
+
+    listed = oracles.read_ss(site.a)
+    for by in ("local", "remote"):
+        expected: dict[str, int] = {}
+        for row in listed:
+            end = label(row.local if by == "local" else row.remote)
+            expected[end] = expected.get(end, 0) + 1
+        with namespaces.inside(site.a):
+            for source in ("netlink", "procfs"):
+                done = native.run(
+                    f"--group-by={by}-endpoint", "--format=json", f"--source={source}"
+                )
+                assert {name: group["count"] for name, group in groups(done).items()} == expected
+                options = [f"--group-by={by}-endpoint", f"--source={source}"]
+                (name, most) = max(expected.items(), key=lambda item: item[1])
+                assert native.run(*options, f"-c={name}={most}").returncode == 0
+                assert native.run(*options, f"-c={name}={most - 1}").returncode == 2
+                line = one_line(native.run(*options, "-c=TIME_WAIT=5"))
+                assert f"valid: total, a selected {by} port, or address and port" in line
