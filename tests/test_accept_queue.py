@@ -7,6 +7,7 @@ import json
 import re
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -560,6 +561,35 @@ def test_lengthy_says_whose_listeners_they_are(nobodys: Mapping[str, Command]) -
             assert rows(done, f"{pair.a4}:8005") == [HEADER, of_web]
 
 
+@pytest.mark.xfail(strict=True, reason="each row has the numbers of the whole group")
+def test_lengthy_tells_the_queues_of_one_port_apart(native: Command, pair: Pair) -> None:
+    """Workers with SO_REUSEPORT have a queue each, and one of them may be stuck."""
+    script = """
+import socket, sys
+made = socket.socket()
+made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+made.bind((sys.argv[1], int(sys.argv[2])))
+made.listen(int(sys.argv[3]))
+print(flush=True)
+sys.stdin.read()
+"""
+    with contextlib.ExitStack() as workers, servers.sockets() as made:
+        for backlog in (1, 5):
+            with namespaces.inside(pair.a):
+                line = [sys.executable, "-c", script, pair.a4, str(PORT + 1), str(backlog)]
+                pipe = subprocess.PIPE
+                worker = subprocess.Popen(line, stdin=pipe, stdout=pipe)
+            workers.enter_context(worker)
+            workers.callback(worker.kill)
+            assert worker.stdout is not None
+            worker.stdout.readline()
+        label = f"{pair.a4}:{PORT + 1}"
+        made.crowd(pair.b, pair.a, (pair.a4, PORT + 1), 12)
+        done = ask(native, pair.a, "--lengthy", "--timeout=60", f"--local-port={PORT + 1}")
+        found = [[int(cell) for cell in row[-3:]] for row in rows(done, label)[1:]]
+        assert sorted(found) == sorted(map(list, servers.queues(pair.a)[label]))
+
+
 # Other network namespaces.
 
 
@@ -695,7 +725,7 @@ def test_the_deadline_holds(native: Command, site: Pair, tampered: Tampered) -> 
 
 def test_groups_by_endpoints_are_those_of_ss(native: Command, site: Pair) -> None:
     def label(end: tuple[str, int]) -> str:
-        host = canonical(end[0])
+        host = str(canonical(end[0]))
         return f"[{host}]:{end[1]}" if ":" in host else f"{host}:{end[1]}"
 
     listed = oracles.read_ss(site.a)
