@@ -154,7 +154,7 @@ def test_what_sends_nothing_does_not_wait_where_accepting_is_deferred(
     defer = (socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, 30)
     label = f"{pair.a4}:{PORT}"
     with servers.sockets() as made:
-        made.listen(pair.a, pair.a4, PORT, 5, options=[defer])
+        server = made.listen(pair.a, pair.a4, PORT, 5, options=[defer])
         before = servers.listen_drops(pair.a)
         clients = [made.connect(pair.b, (pair.a4, PORT)) for _ in range(4)]
         wait_for(lambda: servers.queues(pair.a)[label][0].drops >= 4)
@@ -163,10 +163,21 @@ def test_what_sends_nothing_does_not_wait_where_accepting_is_deferred(
         assert rows[0] == Queue(0, 5, 4)
         # Nothing is lost, and so the host's own counters say.
         assert servers.listen_drops(pair.a) == before
-        for client in clients[:3]:
+        for client in clients[:2]:
             client.sendall(b"x")
-        (row,) = settle(pair.a, label, 3)
+        (row,) = settle(pair.a, label, 2)
+        assert row == Queue(2, 5, 4)
         assert found(ask(native, pair.a, "--format=json")) == {label: row}
+        # What ends a handshake and finds no room is dropped twice: as a connection and as a packet.
+        server.listen(1)
+        clients[2].sendall(b"x")
+
+        def overflown() -> bool:
+            overflows = servers.listen_drops(pair.a).overflows - before.overflows
+            drops = servers.queues(pair.a)[label][0].drops
+            return overflows > 0 and drops == 4 + 2 * overflows
+
+        wait_for(overflown)
 
 
 # Requests whose answers are lost, as an input chain of the client's host.

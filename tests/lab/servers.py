@@ -106,11 +106,10 @@ class Sockets:
                 client.connect(to)
 
             def settled(client: socket.socket = client, before: int = before) -> bool:
-                _, connected, _ = select.select([], [client], [], 0)
-                return bool(connected) or listen_drops(there).overflows > before
+                return _is_connected(client) or listen_drops(there).overflows > before
 
             wait_for(settled)
-            if select.select([], [client], [], 0)[1]:
+            if _is_connected(client):
                 made.append(client)
             else:
                 client.close()
@@ -122,6 +121,13 @@ def sockets() -> Iterator[Sockets]:
     """Close all sockets in the end."""
     with contextlib.ExitStack() as held:
         yield Sockets(held)
+
+
+def _is_connected(client: socket.socket) -> bool:
+    # Also of more descriptors than select() can tell.
+    poll = select.poll()
+    poll.register(client, select.POLLOUT)
+    return bool(poll.poll(0))
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
