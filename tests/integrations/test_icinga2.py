@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from lab import servers
 from lab.namespaces import Pair
 from network_connections import _core
 
@@ -99,7 +100,7 @@ def validate(hosts: Pair, plugins: dict[str, Path]) -> Iterator[Validate]:
 def test_the_configuration_validates(validate: Validate) -> None:
     done = validate("")
     assert done.returncode == 0, done.stdout
-    assert "Instantiated 8 Services." in done.stdout
+    assert "Instantiated 10 Services." in done.stdout
     assert "warning" not in done.stdout.replace("/warning", "")
 
 
@@ -333,8 +334,10 @@ def test_hosts_get_the_services_of_their_rules(fleet: Fleet) -> None:
     services = fleet.master.ask("GET", "/v1/objects/services?attrs=name")["results"]
     assert {service["name"] for service in services if "!test-" not in service["name"]} == {
         "agent!network-connections",
+        "agent!network-connections-accept-queue",
         "agent!network-connections-close-wait",
         "master!network-connections",
+        "master!network-connections-accept-queue",
         "master!network-connections-close-wait",
         "master!network-connections-containers",
         "master!network-connections-listen-gone",
@@ -393,11 +396,49 @@ def test_containers_are_looked_into(fleet: Fleet) -> None:
 
 def test_exhaustion_towards_a_peer(fleet: Fleet) -> None:
     ns = fleet.hosts.a
-    with sockets.established(ns, ns, "127.0.0.1", 5432, 8):
-        result = fleet.master.check("master!network-connections-peer-database")
-    assert (result.state, result.first) == (0, "127.0.0.1: 8")
-    assert " ! 5432        ! 8 of " in result.output
-    assert result.perfdata == ["groups=1", "largest=8", "total=8"]
+    service = "master!network-connections-peer-database"
+    servers.ports(ns, 40000, 40099)
+    try:
+        for number, state, mark in ((8, 0, ""), (71, 1, " [WARNING]"), (91, 2, " [CRITICAL]")):
+            with servers.sockets() as held:
+                held.listen(ns, "127.0.0.1", 5432, 100)
+                for _ in range(number):
+                    held.connect(ns, ("127.0.0.1", 5432))
+                result = fleet.master.check(service)
+            first = f"127.0.0.1:5432: {number}% ({number} of 100){mark}"
+            assert (result.state, result.first) == (state, first)
+            assert f"\n{number} " in result.output
+            assert " ! ESTABLISHED" in result.output
+            assert result.perfdata == [f"fullest={number}%;70;90;0;100", "destinations=1"]
+    finally:
+        servers.ports(ns, 32768, 60999)
+
+
+@pytest.mark.parametrize("host", ["master", "agent"])
+def test_a_queue_that_nobody_empties(fleet: Fleet, host: str) -> None:
+    hosts = fleet.hosts
+    here, there = (hosts.a, hosts.b) if host == "master" else (hosts.b, hosts.a)
+    address = hosts.a4 if host == "master" else hosts.b4
+    service = f"{host}!network-connections-accept-queue"
+    with servers.sockets() as held:
+        held.listen(here, address, 7085, 5)
+        result = fleet.master.check(service)
+        assert (result.state, result.source) == (0, host)
+        # On the master's host Icinga and 3 others listen.
+        others = 4 if host == "master" else 2
+        assert result.perfdata == ["fullest=0%;50;100;0;100", f"listeners={others + 1}", "drops=0c"]
+        for number, state, shown in (
+            (3, 1, "60% (3 of 5) [WARNING]"),
+            (3, 2, "120% (6 of 5) [CRITICAL]"),
+            (1, 2, "120% (6 of 5, 1 dropped) [CRITICAL]"),
+        ):
+            held.crowd(there, here, (address, 7085), number)
+            result = fleet.master.check(service)
+            assert result.state == state
+            assert result.first.startswith(f"{address}:7085: {shown}, ")
+        assert re.search(rf"^{address}:7085 .* ! 6 +! 5 +! 1$", result.output, re.M)
+        assert result.perfdata[0] == "fullest=120%;50;100;0;100"
+        assert result.perfdata[2] == "drops=1c"
 
 
 # The agent.

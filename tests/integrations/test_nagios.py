@@ -152,7 +152,7 @@ def test_the_objects_are_accepted(hosts: Pair, plugins: dict[str, Path]) -> None
     with daemons.directory() as path:
         done = verified(hosts, configured(path, hosts, plugins["native"], ""))
     assert done.returncode == 0, done.stdout
-    assert "Checked 6 services." in done.stdout
+    assert "Checked 8 services." in done.stdout
     assert "Total Errors:   0" in done.stdout
     assert "Total Warnings: 0" in done.stdout
 
@@ -275,11 +275,13 @@ def test_the_shipped_services(status: Status) -> None:
     shipped = {key: of(status, key[1], key[0]) for key in status if "network" in key[1]}
     assert {key: found[0] for key, found in shipped.items()} == {
         ("server", "network-connections"): 0,
+        ("server", "network-connections-accept-queue"): 0,
         ("server", "network-connections-close-wait"): 0,
         ("server", "network-connections-database"): 0,
         # Nothing listens there.
         ("server", "network-connections-https"): 2,
         ("web1", "network-connections"): 0,
+        ("web1", "network-connections-accept-queue"): 0,
         ("web1", "network-connections-close-wait"): 0,
     }
     assert shipped["server", "network-connections-https"][1:] == (

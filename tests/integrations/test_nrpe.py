@@ -11,7 +11,7 @@ from pathlib import Path
 
 import harness
 import pytest
-from lab import namespaces
+from lab import namespaces, servers
 from lab.namespaces import Pair
 
 from integrations import daemons, nrpe, sockets
@@ -185,7 +185,7 @@ def commented() -> dict[str, str]:
 
 
 def test_what_is_active_takes_no_arguments() -> None:
-    assert len(shipped()) == 5
+    assert len(shipped()) == 6
     assert not [line for line in shipped().values() if "$" in line]
     with_arguments = {name for name, line in commented().items() if "$ARG1$" in line}
     assert with_arguments == {
@@ -215,6 +215,45 @@ def test_shipped_commands(server: Nrpe, plugins: dict[str, Path], name: str) -> 
     else:
         assert answer == expected
         assert answer.code == (2 if name.endswith("https") else 0)
+
+
+def test_a_queue_that_nobody_empties(server: Nrpe) -> None:
+    hosts = server.hosts
+    with servers.sockets() as held:
+        held.listen(hosts.b, hosts.b4, 9005, 5)
+        for number, code, shown in (
+            (0, 0, b"0% (0 of 5)"),
+            (3, 1, b"60% (3 of 5) [WARNING]"),
+            (4, 2, b"120% (6 of 5, 1 dropped) [CRITICAL]"),
+        ):
+            held.crowd(hosts.a, hosts.b, (hosts.b4, 9005), number)
+            answer = server.ask("check_network_connections_accept_queue")
+            assert answer.code == code
+            assert b"%s:9005: %s" % (hosts.b4.encode(), shown) in answer.output
+    assert b"|'fullest'=120%;50;100;0;100 'listeners'=" in answer.output
+
+
+def test_ports_that_run_out(server: Nrpe) -> None:
+    hosts = server.hosts
+    database = ["addr", "add", "192.0.2.20/24", "dev", "lab"]
+    namespaces.run(None, ["ip", "-n", hosts.a, *database])
+    servers.ports(hosts.b, 40000, 40099)
+    try:
+        with servers.sockets() as held:
+            held.listen(hosts.a, "192.0.2.20", 5432, 100)
+            total = 0
+            for more, code, mark in ((50, 0, ""), (25, 1, " [WARNING]"), (25, 2, " [CRITICAL]")):
+                for _ in range(more):
+                    held.connect(hosts.b, ("192.0.2.20", 5432))
+                total += more
+                shown = f"192.0.2.20:5432: {total}% ({total} of 100){mark}\n"
+                answer = server.ask("check_network_connections_database")
+                assert answer.code == code
+                assert answer.output.startswith(shown.encode())
+        assert b"|'fullest'=100%;70;90;0;100 'destinations'=1\n" in answer.output
+    finally:
+        servers.ports(hosts.b, 32768, 60999)
+        namespaces.run(None, ["ip", "-n", hosts.a, "addr", "del", *database[2:]])
 
 
 @pytest.mark.usefixtures("connections")
