@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab import namespaces
+from lab import namespaces, servers
 
 CLIENTS = {"192.0.2.50": 40, "192.0.2.51": 25, "192.0.2.52": 12}
 LEAKED = 37
@@ -18,9 +18,13 @@ DATABASE = 60
 
 @dataclass(frozen=True)
 class Site:
-    """The host whose connections are counted lives in the namespace `ns`."""
+    """The host whose connections are counted lives in the namespace `ns`.
+
+    Another one, `stuck`, has an application that has ceased to accept connections.
+    """
 
     ns: str
+    stuck: str
 
 
 @contextlib.contextmanager
@@ -86,4 +90,18 @@ def site() -> Iterator[Site]:
             if family == socket.AF_INET6:
                 resolver.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             resolver.bind((address, 53))
-        yield Site(pair.a)
+        yield Site(pair.a, held.enter_context(_stuck()))
+
+
+@contextlib.contextmanager
+def _stuck() -> Iterator[str]:
+    """Let connections wait that nobody accepts, some in vain."""
+    with namespaces.pair() as pair, servers.sockets() as held:
+        for host, port, limit, clients in (
+            ("0.0.0.0", 22, 128, 0),  # noqa: S104 - in a namespace of its own
+            ("::", 443, 511, 12),
+            (pair.a4, 8080, 5, 9),
+        ):
+            held.listen(pair.a, host, port, limit)
+            held.crowd(pair.b, pair.a, (pair.a4, port), clients)
+        yield pair.a
