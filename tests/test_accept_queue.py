@@ -665,12 +665,6 @@ def test_a_key_with_a_namespace_that_is_not_asked_for_is_refused(
     assert done.returncode == 3
 
 
-@pytest.mark.xfail(strict=True, reason="the last one wins, as if they were equally specific")
-def test_a_port_in_a_namespace_is_closer_than_the_port(native: Command, site: Pair) -> None:
-    both = [f"--netns={site.a}", f"--netns={site.b}"]
-    assert ask(native, site.a, *both, f"-c=8005 in {site.a}=120,8005=50").returncode == 0
-
-
 @pytest.mark.xfail(strict=True, reason="only addresses have interfaces in keys")
 def test_a_listener_on_a_link_has_its_label_as_key(native: Command) -> None:
     with namespaces.pair() as made, servers.sockets() as held:
@@ -692,6 +686,31 @@ def test_a_listener_on_a_link_has_its_label_as_key(native: Command) -> None:
         label = f"[{local}%lab]:{PORT}"
         assert found(ask(native, made.a, "--format=json")) == {label: Queue(0, 5, 0)}
         assert ask(native, made.a, f"-c={label}=1:").returncode == 2
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_what_may_not_be_entered_has_no_answer(someone: Asker, site: Pair, way: str) -> None:
+    """What /proc shows of it is not enough."""
+    with namespaces.inside(site.b):
+        inhabitant = subprocess.Popen(["sleep", "infinity"])
+    asked = [MEASURE, f"--netns={inhabitant.pid}"]
+    try:
+        # It is enough to know that nobody listens.
+        done = someone.run(way, *asked)
+        assert (done.stdout.split("|")[0], done.returncode) == ("No listeners found.", 0)
+        with servers.sockets() as held:
+            held.listen(site.b, "::", PORT, 5)
+            done = someone.run(way, *asked)
+    finally:
+        inhabitant.kill()
+        inhabitant.wait()
+    if someone.user == "root":
+        assert done.stdout.startswith(f"[::]:{PORT}: 0% (0 of 5)|")
+        return
+    assert one_line(done) == (
+        "Cannot count TCP connections: procfs: the limits of accept queues are not known here "
+        "(only netlink has them)"
+    )
 
 
 # What goes wrong.

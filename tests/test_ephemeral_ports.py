@@ -521,6 +521,24 @@ def test_each_namespace_has_ports_of_its_own(native: Command, pair: Pair, held: 
     assert measured(native, pair.a) == {LABELS[FOUR]: (50, 100)}
 
 
+@pytest.mark.parametrize("way", WAYS)
+def test_what_may_not_be_entered_has_no_answer(someone: Asker, site: Pair, way: str) -> None:
+    """What /proc shows of it is not enough."""
+    with namespaces.inside(site.b):
+        inhabitant = subprocess.Popen(["sleep", "infinity"])
+    try:
+        done = someone.run(way, MEASURE, f"--netns={inhabitant.pid}")
+    finally:
+        inhabitant.kill()
+        inhabitant.wait()
+    if someone.user == "root":
+        assert (done.stderr, done.returncode) == ("", 0)
+        assert done.stdout.startswith("No ")
+        return
+    line = one_line(done)
+    assert line == NOT_TOLD
+
+
 # What goes wrong.
 
 
