@@ -110,6 +110,8 @@ pub fn command(arguments: &Arguments) -> (Command, Result<(), Error>) {
     }
     let read = read.and_then(|()| together(&command, arguments));
     if let Some(meaning) = command.check.question.measure.meaning() {
+        let selection = &mut command.check.question.selection;
+        selection.types = Choice::of(&selection.types_of(Protocol::Tcp).collect::<Vec<_>>());
         command.check.question.group_by = meaning.group_by;
         if let Some(status) = meaning.status {
             command.check.question.selection.statuses = Choice::of(&[status]);

@@ -19,8 +19,6 @@ pub const ROWS: usize = 10;
 pub struct Detail {
     /// The group's label.
     pub label: String,
-    /// What its number is a part of, with that number; where it is one.
-    pub share: Option<(u64, Share)>,
     /// Its owners, those with the most connections first; empty where the source tells none.
     pub owners: Vec<Owner>,
     /// Its peers, those with the most connections first.
@@ -40,6 +38,8 @@ pub struct Owner {
     pub user: String,
     /// Their state, where that is told apart.
     pub status: Option<ConnectionStatus>,
+    /// The accept queue of each, where that is measured.
+    pub queue: Option<(u64, Share)>,
     /// The network namespace, where there are several.
     pub netns: Option<String>,
 }
@@ -63,16 +63,8 @@ pub struct Peer {
 impl Detail {
     /// The details of the group with this label.
     #[must_use]
-    pub fn new(label: String, share: Option<(u64, Share)>, parts: Parts, names: &Names) -> Self {
-        let (owners, peers) = (owners(parts.owners, names), peers(parts.peers, names));
-        Self { label, share, owners, peers }
-    }
-
-    /// Whether these are the sockets of a listener.
-    #[must_use]
-    pub fn is_of_listener(&self) -> bool {
-        let listens = |owner: &Owner| owner.status == Some(ConnectionStatus::Listen);
-        self.owners.iter().all(listens)
+    pub fn new(label: String, parts: Parts, names: &Names) -> Self {
+        Self { label, owners: owners(parts.owners, names), peers: peers(parts.peers, names) }
     }
 
     /// Where the connections lead that go out from here, as far as it is shown.
@@ -102,24 +94,26 @@ pub fn groups(parts: &[Parts]) -> impl Iterator<Item = Group> {
     owners.flatten().chain(peers.map(|destination| Group::Address(destination.address)))
 }
 
-/// Process, unit and user, state and network namespace.
-type Row = ([String; 3], Option<ConnectionStatus>, Option<String>);
+/// Process, unit and user, state, queue and network namespace.
+type Row = ([String; 3], Option<ConnectionStatus>, Option<(u64, Share)>, Option<String>);
 
 fn owners(counts: HashMap<Owners, u64>, names: &Names) -> Vec<Owner> {
     let mut rows: HashMap<_, u64> = HashMap::new();
     for (owners, count) in counts {
         if let Some(row) = row(owners, names) {
-            *rows.entry((row, owners.status, netns(owners.net, names))).or_insert(0) += count;
+            let Owners { status, queue, net, .. } = owners;
+            *rows.entry((row, status, queue, netns(net, names))).or_insert(0) += count;
         }
     }
     let mut rows: Vec<_> = rows.into_iter().collect();
     rows.sort_unstable_by(|(a, m), (b, n)| (Reverse(m), a).cmp(&(Reverse(n), b)));
-    let owner = |(([process, unit, user], status, netns), count): (Row, u64)| Owner {
+    let owner = |(([process, unit, user], status, queue, netns), count): (Row, u64)| Owner {
         count,
         process,
         unit,
         user,
         status,
+        queue,
         netns,
     };
     rows.into_iter().map(owner).collect()
@@ -127,7 +121,7 @@ fn owners(counts: HashMap<Owners, u64>, names: &Names) -> Vec<Owner> {
 
 /// Process, unit and user of an owner; `None` where nothing is known.
 fn row(owners: Owners, names: &Names) -> Option<[String; 3]> {
-    let Owners { process, unit, user, status: _, net: _ } = owners;
+    let Owners { process, unit, user, .. } = owners;
     process.or(unit).or(user)?;
     let unit = unit.filter(|unit| names.knows_units() || *unit == Group::Cgroup(None));
     let cell = |group: Option<Group>| group.map_or_else(|| "-".to_owned(), |g| names.label(g));

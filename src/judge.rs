@@ -196,7 +196,7 @@ mod tests {
         let selection = &Selection::default();
         let user_id = &|name: &str| Result::Ok((name == "webapp").then_some(33));
         let measure = Measure::Connections;
-        let place = Place { measure, by, selection, live: true, user_id };
+        let place = Place { measure, netns: false, by, selection, live: true, user_id };
         let ranges = |text: &str| {
             let thresholds = Thresholds::parse("--critical", text)?;
             (!text.is_empty()).then(|| thresholds.resolved(&place)).transpose()

@@ -61,7 +61,7 @@ impl Measure {
 }
 
 /// What a number is a part of.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Share {
     /// How many there can be.
     pub of: u64,

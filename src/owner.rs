@@ -107,7 +107,7 @@ impl Names {
                 Id::Net(net) => drop(nets.insert(net)),
                 Id::Endpoint(endpoint) => {
                     interfaces.extend(endpoint.address.interface());
-                    nets.extend(namespaces.are_several().then_some(endpoint.net));
+                    nets.extend(namespaces.are_asked_for().then_some(endpoint.net));
                 }
             }
         }

@@ -109,9 +109,10 @@ pub fn connections(
 
 /// What the thresholds mean here; `live` where it is this system that is asked.
 fn limits(check: &Check, live: bool, deadline: &Deadline) -> Result<Limits, Error> {
-    let Question { measure, group_by: by, selection, .. } = &check.question;
+    let Question { measure, group_by: by, selection, netns, .. } = &check.question;
     let user_id = |name: &str| owner::user_id(name, deadline);
-    let place = Place { measure: *measure, by: *by, selection, live, user_id: &user_id };
+    let netns = !netns.is_empty();
+    let place = Place { measure: *measure, netns, by: *by, selection, live, user_id: &user_id };
     let resolved = |thresholds: &Option<Thresholds>| {
         thresholds.as_ref().map(|thresholds| thresholds.resolved(&place)).transpose()
     };
@@ -224,7 +225,7 @@ impl<'a> Host<'a> {
                 self.count(question, details, every_holder)
             }
             Measure::AcceptQueue => {
-                let details = lengthy.then(|| Details::by_status(question.group_by));
+                let details = lengthy.then(|| Details::by_queue(question.group_by));
                 let ((Queues(queues), details), answer) =
                     self.collect(question, (Queues::default(), details))?;
                 let queue = |(endpoint, queue): (Endpoint, Queue)| {
@@ -445,10 +446,7 @@ fn explained(
     let groups = details::groups(&parts).filter(shown);
     let need = Need { units: false, every_holder: false };
     let names = Names::look_up(groups, need, Some(names), namespaces, deadline)?;
-    let detail = |(judged, parts): (&Judged, _)| {
-        let share = judged.share.map(|share| (judged.count, share));
-        Detail::new(judged.label.clone(), share, parts, &names)
-    };
+    let detail = |(judged, parts): (&Judged, _)| Detail::new(judged.label.clone(), parts, &names);
     Ok(explained.into_iter().zip(parts).map(detail).collect())
 }
 

@@ -4,8 +4,10 @@ use std::collections::{HashMap, HashSet};
 
 use crate::address::{Address, Endpoint};
 use crate::collect::collector::Collector;
+use crate::collect::queues::Queue;
 use crate::error::{Error, Known};
 use crate::group::{Group, GroupBy};
+use crate::measure::Share;
 use crate::socket::Socket;
 use crate::vocabulary::{ConnectionStatus, Net, Protocol};
 
@@ -20,6 +22,8 @@ pub struct Owners {
     pub user: Option<Group>,
     /// The state, where that is told apart.
     pub status: Option<ConnectionStatus>,
+    /// The accept queue of a listening socket, where that is measured.
+    pub queue: Option<(u64, Share)>,
     /// The network namespace.
     pub net: Net,
 }
@@ -59,6 +63,8 @@ pub struct Details {
     by: GroupBy,
     // Whether the states of connections are told apart, instead of where they lead.
     statuses: bool,
+    // Whether the queues of listening sockets are told apart.
+    queues: bool,
     // The local ports that somebody listens on; `None` where that cannot be known.
     listening: Option<HashSet<(Net, u16)>>,
     owners: HashMap<(Group, Owners), u64>,
@@ -69,7 +75,14 @@ impl Details {
     /// Nothing collected yet.
     #[must_use]
     pub fn new(by: GroupBy, listening: Option<HashSet<(Net, u16)>>) -> Self {
-        Self { by, statuses: false, listening, owners: HashMap::new(), peers: HashMap::new() }
+        let (owners, peers) = (HashMap::new(), HashMap::new());
+        Self { by, statuses: false, queues: false, listening, owners, peers }
+    }
+
+    /// The same for listening sockets: each has a queue of its own.
+    #[must_use]
+    pub fn by_queue(by: GroupBy) -> Self {
+        Self { queues: true, ..Self::by_status(by) }
     }
 
     /// The same for groups that are where connections lead: their states are told apart.
@@ -104,7 +117,8 @@ impl Details {
 
 impl Collector for Details {
     fn fresh(&self) -> Self {
-        Self { statuses: self.statuses, ..Self::new(self.by, self.listening.clone()) }
+        let Self { by, statuses, queues, listening, .. } = self;
+        Self { statuses: *statuses, queues: *queues, ..Self::new(*by, listening.clone()) }
     }
 
     fn add(&mut self, socket: &impl Socket) -> Result<(), Error> {
@@ -114,6 +128,8 @@ impl Collector for Details {
             unit: GroupBy::Unit.group(socket).known()?,
             user: GroupBy::User.group(socket).known()?,
             status: self.statuses.then(|| socket.status()),
+            queue: if self.queues { Some(Queue::of(socket)?) } else { None }
+                .map(|queue| (queue.waiting, queue.share)),
             net: socket.netns(),
         };
         *self.owners.entry((group, owners)).or_insert(0) += 1;

@@ -18,6 +18,15 @@ pub struct Queue {
     pub share: Share,
 }
 
+impl Queue {
+    /// That of a listening socket.
+    pub fn of(socket: &impl Socket) -> Result<Self, Error> {
+        let (waiting, limit) = socket.backlog()?;
+        let share = Share { of: limit.into(), drops: socket.drops().known()?.map(u64::from) };
+        Ok(Self { waiting: waiting.into(), share })
+    }
+}
+
 /// Collects the accept queues of listening sockets. Of several with one address and port it is the
 /// fullest: which of them a connection goes to is not its own choice.
 #[derive(Debug, Default)]
@@ -48,9 +57,7 @@ impl Collector for Queues {
     }
 
     fn add(&mut self, socket: &impl Socket) -> Result<(), Error> {
-        let (waiting, limit) = socket.backlog()?;
-        let share = Share { of: limit.into(), drops: socket.drops().known()?.map(u64::from) };
-        self.take_in(End::Local.endpoint(socket)?, Queue { waiting: waiting.into(), share });
+        self.take_in(End::Local.endpoint(socket)?, Queue::of(socket)?);
         Ok(())
     }
 

@@ -103,9 +103,10 @@ fn number(Judged { count, most, share, .. }: &Judged) -> String {
     format!("{}% ({count} of {}{dropped})", percent(share.percent(*count)), share.of)
 }
 
-/// With at most two decimals: `60`, `0.78`.
+/// With at most two decimals, and more below a hundredth: `60`, `0.78`, `0.0035`.
 fn percent(percent: f64) -> String {
-    let text = format!("{percent:.2}");
+    let decimals = if percent > 0.0 && percent < 0.01 { 4 } else { 2 };
+    let text = format!("{percent:.decimals$}");
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
@@ -154,7 +155,10 @@ fn perfdata_of_shares(report: &Report, meaning: &Meaning) -> String {
     let fullest = report.found().next();
     let fullest =
         fullest.and_then(|judged| Some(judged.share?.percent(judged.count))).unwrap_or_default();
-    let [warning, critical] = report.limits.each_ref().map(|range| range.as_deref().unwrap_or(""));
+    let [warning, critical] = report.limits.each_ref().map(|range| {
+        // The unit is said once, behind the value.
+        range.as_deref().unwrap_or("").replace('%', "")
+    });
     let mut metrics = vec![
         format!("'fullest'={}%;{warning};{critical};0;100", percent(fullest)),
         format!("'{}'={}", meaning.groups.1, report.found().count()),

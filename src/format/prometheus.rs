@@ -68,7 +68,12 @@ fn queues(text: &mut String, report: &Report) {
     let limits = listeners().map(|(label, _, share)| (label, share.of)).collect();
     series("limit", "gauge", "Connections that may wait to be accepted.", limits);
     let drops = listeners().filter_map(|(label, _, share)| Some((label, share.drops?))).collect();
-    series("drops_total", "counter", "Connections and requests for one that were dropped.", drops);
+    series(
+        "drops_total",
+        "counter",
+        "Packets dropped for a listener, most of them requests and connections without room.",
+        drops,
+    );
 }
 
 /// The value of a label.

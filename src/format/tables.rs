@@ -44,15 +44,13 @@ pub fn tables(details: &[Detail], name: Namer, left: usize) -> String {
 
 fn tables_of(detail: &Detail, name: Namer, rows: usize) -> String {
     let label = neutralised(&name(&detail.label)).into_owned();
-    // Of what is listened on: ports have states instead.
-    let queue = detail.share.filter(|_| detail.is_of_listener());
     let mut text = String::new();
     if !detail.owners.is_empty() {
         let owners = detail.owners.iter().map(|owner| {
-            let Owner { count, process, unit, user, status, netns } = owner;
+            let Owner { count, process, unit, user, status, queue, netns } = owner;
             let owners = [process.clone(), unit.clone(), user.clone()];
             let number = |number: Option<u64>| number.map_or("-".to_owned(), |n| n.to_string());
-            let (before, after) = match (&queue, status) {
+            let (before, after) = match (queue, status) {
                 (Some((waiting, share)), _) => {
                     let numbers = [Some(*waiting), Some(share.of), share.drops].map(number);
                     (detail.label.clone(), numbers.to_vec())
@@ -62,12 +60,13 @@ fn tables_of(detail: &Detail, name: Namer, rows: usize) -> String {
             };
             [before].into_iter().chain(owners).chain(after).chain(netns.clone()).collect()
         });
-        let first = if queue.is_some() { "Listener" } else { "Connections" };
-        let more: &[&str] = match (&queue, detail.owners.first().and_then(|owner| owner.status)) {
-            (Some(_), _) => &["Queue", "Limit", "Drops"],
-            (None, Some(_)) => &["State"],
-            (None, None) => &[],
-        };
+        let first = detail.owners.first();
+        let (first, more): (_, &[&str]) =
+            match first.map_or((None, None), |owner| (owner.queue, owner.status)) {
+                (Some(_), _) => ("Listener", &["Queue", "Limit", "Drops"]),
+                (None, Some(_)) => ("Connections", &["State"]),
+                (None, None) => ("Connections", &[]),
+            };
         let several = detail.owners.iter().any(|owner| owner.netns.is_some());
         let header = header(&[&[first, "Process", "Unit", "User"], more].concat(), several);
         let table = table(&header, owners, rows);

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
+use crate::address::Endpoint;
 use crate::error::Error;
 use crate::group::{Group, GroupBy, KERNEL};
 use crate::labelled::Labelled;
@@ -94,6 +95,8 @@ impl Thresholds {
 pub struct Place<'a> {
     /// What is measured.
     pub measure: Measure,
+    /// Whether network namespaces are asked for, so that labels have them.
+    pub netns: bool,
     /// What is counted by.
     pub by: GroupBy,
     /// What is selected.
@@ -156,12 +159,51 @@ pub enum Key {
     Status(ConnectionStatus),
     /// A link-local address: with this interface, or with any.
     LinkLocal(String),
-    /// This port, of this address or of any, in the network namespace of this name or in any.
-    Endpoint(Option<IpAddr>, u16, Option<String>),
+    /// A port, of an address or of any.
+    Endpoint(EndpointKey),
     /// The user of this id, called like this.
     User(u32, String),
     /// The unit, or the processes, called like this.
     Owner(String),
+}
+
+/// A port, of this address or of any, in the network namespace of this name or in any.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndpointKey {
+    ip: Option<IpAddr>,
+    // Of a link-local address: the interface by its name or number, or any.
+    interface: Option<String>,
+    port: u16,
+    netns: Option<String>,
+}
+
+impl EndpointKey {
+    /// As a label has it.
+    fn shown(&self) -> String {
+        let Self { ip, interface, port, netns } = self;
+        let end = match (ip, interface) {
+            (None, _) => port.to_string(),
+            (Some(ip), None) => SocketAddr::new(*ip, *port).to_string(),
+            (Some(ip), Some(interface)) => format!("[{ip}%{interface}]:{port}"),
+        };
+        netns.as_ref().map_or_else(|| end.clone(), |netns| format!("{end}{IN}{netns}"))
+    }
+
+    fn specificity(&self, found: Endpoint, label: &str) -> Option<Specificity> {
+        let Self { ip, interface, port, netns } = self;
+        let (end, place) = label.split_once(IN).unwrap_or((label, ""));
+        let in_it = netns.as_ref().is_none_or(|netns| netns == place);
+        // By its name, as the label has it, or by its number.
+        let is_behind = |interface: &String| {
+            let number = found.address.interface().map(|(_, index)| index.to_string());
+            end.contains(&format!("%{interface}]")) || number.as_ref() == Some(interface)
+        };
+        let met = *port == found.port && in_it && interface.as_ref().is_none_or(is_behind);
+        match ip {
+            Some(ip) => (met && *ip == found.address.ip()).then_some(Specificity::Exact),
+            None => met.then_some(Specificity::Broad),
+        }
+    }
 }
 
 /// How closely a key means a group.
@@ -227,11 +269,11 @@ impl Key {
             GroupBy::RemoteAddress => address(text, &selection.remote_addresses, selection)
                 .ok_or_else(|| refused("a selected remote address")),
             GroupBy::LocalEndpoint => {
-                endpoint(text, &selection.local_ports, &selection.local_addresses)
+                endpoint(text, &selection.local_ports, &selection.local_addresses, place.netns)
                     .ok_or_else(|| refused("a selected local port, or address and port"))
             }
             GroupBy::RemoteEndpoint => {
-                endpoint(text, &selection.remote_ports, &selection.remote_addresses)
+                endpoint(text, &selection.remote_ports, &selection.remote_addresses, place.netns)
                     .ok_or_else(|| refused("a selected remote port, or address and port"))
             }
             GroupBy::User => user(text, place.user_id)?
@@ -266,19 +308,10 @@ impl Key {
                     is(address).then_some(Broad)
                 }
             }
-            Self::Endpoint(ip, port, netns) => {
-                let Some(Group::Endpoint(found)) = found else {
-                    return None;
-                };
-                let in_it = netns.as_ref().is_none_or(|netns| {
-                    group.label.split_once(IN).is_some_and(|(_, name)| name == netns)
-                });
-                let met = *port == found.port && in_it;
-                match ip {
-                    Some(ip) => (met && *ip == found.address.ip()).then_some(Exact),
-                    None => met.then_some(Broad),
-                }
-            }
+            Self::Endpoint(key) => match found {
+                Some(Group::Endpoint(found)) => key.specificity(found, &group.label),
+                Some(_) | None => None,
+            },
             Self::User(id, name) => {
                 (group.is_of_user(*id) || group.label == *name).then_some(Exact)
             }
@@ -348,11 +381,7 @@ impl Key {
             Self::Status(status) => (None, status.name().to_owned()),
             Self::User(id, name) => (Some(Group::User(Some(*id))), name.clone()),
             Self::LinkLocal(name) | Self::Owner(name) => (None, name.clone()),
-            Self::Endpoint(ip, port, netns) => {
-                let end = ip.map(|ip| SocketAddr::new(ip, *port).to_string());
-                let end = end.unwrap_or_else(|| port.to_string());
-                (None, netns.as_ref().map_or_else(|| end.clone(), |n| format!("{end}{IN}{n}")))
-            }
+            Self::Endpoint(key) => (None, key.shown()),
         };
         Labelled::named(group, label)
     }
@@ -402,10 +431,26 @@ fn address(text: &str, selected: &[Network], selection: &Selection) -> Option<Ke
 }
 
 /// A port, or an address with a port, each in a network namespace or in any.
-fn endpoint(text: &str, ports: &[Ports], addresses: &[Network]) -> Option<Key> {
+fn endpoint(
+    text: &str,
+    ports: &[Ports],
+    addresses: &[Network],
+    netns_are_asked_for: bool,
+) -> Option<Key> {
     let (end, netns) = match text.split_once(IN) {
         Some((end, netns)) => (end.trim(), Some(netns.trim().to_owned())),
         None => (text, None),
+    };
+    if netns.is_some() && !netns_are_asked_for {
+        return None;
+    }
+    // `[fe80::1%eth0]:443`
+    let (end, interface) = match end.split_once('%') {
+        Some((ip, rest)) => {
+            let (interface, port) = rest.split_once(']')?;
+            (format!("{ip}]{port}"), Some(interface.to_owned()))
+        }
+        None => (end.to_owned(), None),
     };
     let (ip, port) = match end.parse::<SocketAddr>() {
         Ok(end) => (Some(end.ip().to_canonical()), end.port()),
@@ -422,7 +467,10 @@ fn endpoint(text: &str, ports: &[Ports], addresses: &[Network]) -> Option<Key> {
         IpAddr::V6(_) => addresses.iter().any(|network| network.contains(ip)),
     };
     let ip_fits = addresses.is_empty() || ip.is_none_or(fits);
-    (port_fits && ip_fits).then_some(Key::Endpoint(ip, port, netns))
+    let key = EndpointKey { ip, interface, port, netns };
+    let link_local = matches!(key.ip, Some(IpAddr::V6(ip)) if ip.is_unicast_link_local());
+    let interface_fits = key.interface.as_ref().is_none_or(|name| !name.is_empty() && link_local);
+    (port_fits && ip_fits && interface_fits).then_some(Key::Endpoint(key))
 }
 
 fn user(
@@ -442,7 +490,6 @@ fn user(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::address::Endpoint;
     use crate::vocabulary::Net;
 
     fn parse(text: &str, by: GroupBy) -> Result<Ranges, String> {
@@ -451,6 +498,7 @@ mod tests {
                 let selection = &Selection::default();
                 thresholds.resolved(&Place {
                     measure: Measure::Connections,
+                    netns: true,
                     by,
                     selection,
                     live: true,
@@ -563,7 +611,8 @@ mod tests {
         ] {
             let parse = |live| {
                 let measure = Measure::Connections;
-                let place = Place { measure, by, selection, live, user_id: &|_| Ok(None) };
+                let place =
+                    Place { measure, netns: false, by, selection, live, user_id: &|_| Ok(None) };
                 Thresholds::parse("--critical", text)?.resolved(&place)
             };
             assert!(parse(true).is_err(), "{text}");
@@ -583,6 +632,7 @@ mod tests {
         let parse = |text: &str, by| {
             let place = Place {
                 measure: Measure::Connections,
+                netns: true,
                 by,
                 selection,
                 live: true,
@@ -662,6 +712,7 @@ mod tests {
             ("443 in web in 1", Some(Broad), None),
             ("192.0.2.1:443 in web in 1", Some(Exact), None),
             ("192.0.2.1:443 in 1", None, None),
+            ("[fe80::1%eth0]:443", None, None),
             ("80", None, None),
         ] {
             let found = (key(text).specificity(&web), key(text).specificity(&other));
@@ -687,8 +738,14 @@ mod tests {
         ] {
             let by = GroupBy::RemoteEndpoint;
             let measure = Measure::EphemeralPorts;
-            let place =
-                Place { measure, by, selection: &selection, live: true, user_id: &|_| Ok(None) };
+            let place = Place {
+                measure,
+                netns: false,
+                by,
+                selection: &selection,
+                live: true,
+                user_id: &|_| Ok(None),
+            };
             let thresholds = Thresholds::parse("--critical", &format!("{text}=5"));
             let resolved = thresholds.and_then(|thresholds| thresholds.resolved(&place));
             assert_eq!(resolved.is_ok(), valid, "{text}");

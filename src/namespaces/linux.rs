@@ -120,6 +120,12 @@ impl Namespaces {
         Ok(())
     }
 
+    /// Whether any were named.
+    #[must_use]
+    pub fn are_asked_for(&self) -> bool {
+        !self.all.is_empty()
+    }
+
     /// Whether there may be more than one.
     #[must_use]
     pub fn are_several(&self) -> bool {

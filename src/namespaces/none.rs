@@ -22,6 +22,12 @@ impl Namespaces {
         Err(Error::Unsupported("This system has no network namespaces (Linux has them)".to_owned()))
     }
 
+    /// Whether any were named.
+    #[must_use]
+    pub fn are_asked_for(&self) -> bool {
+        false
+    }
+
     /// Whether there may be more than one.
     #[must_use]
     pub fn are_several(&self) -> bool {
