@@ -12,12 +12,13 @@ use std::io::BufReader;
 use std::path::Path;
 
 use crate::cli::fixture::{Fixture, fixture};
-use crate::cli::options::{CONN_TYPE, Command, FORMAT, GROUP_BY, MEASURE, OPTIONS, Takes, ZERO};
+use crate::cli::options::{
+    CONN_TYPE, Command, FORMAT, GROUP_BY, MEASURE, NAME, OPTIONS, Takes, ZERO,
+};
 use crate::cli::outcome::{Outcome, guard};
 use crate::cli::pages::help::{help, usage, version};
 use crate::cli::reader::{Arguments, Terminal, read};
 use crate::error::Error;
-use crate::format::Format;
 use crate::group::GroupBy;
 use crate::measure::Measure;
 use crate::name::Named;
@@ -34,7 +35,7 @@ pub fn run(program: &Path, arguments: &[OsString], interrupted: &dyn Fn() -> boo
         let arguments: Vec<_> = arguments.iter().map(|a| a.to_string_lossy()).collect();
         let arguments = match read(&arguments) {
             Ok(arguments) => arguments,
-            Err(usage) => return usage_error(asked_format(&arguments), &usage.to_string()),
+            Err(usage) => return usage_error(&asked(&arguments), &usage.to_string()),
         };
         match arguments.terminal {
             Some(Terminal::Help) => return Outcome::unknown(&help()),
@@ -45,35 +46,38 @@ pub fn run(program: &Path, arguments: &[OsString], interrupted: &dyn Fn() -> boo
         if let (true, Some(stray)) = (command.strict, arguments.strays.first()) {
             let what = if stray.starts_with('-') { "option" } else { "word" };
             let message = format!("Unknown {what} {stray:?} (see --help for what there is)");
-            return usage_error(command.format, &message);
+            return usage_error(&command, &message);
         }
-        let format = command.format;
+        let (format, name) = (command.format, command.name.clone());
         match read.and_then(|()| execute(program, command, interrupted)) {
             Ok(report) => Outcome {
-                stdout: format!("{}\n", format.report(&report)),
+                stdout: format!("{}\n", format.report(&report, &name)),
                 stderr: String::new(),
                 code: report.state() as u8,
             },
-            Err(error) => Outcome::unknown(&format.failure(&error)),
+            Err(error) => Outcome::unknown(&format.failure(&error, &name)),
         }
     })
 }
 
-fn usage_error(format: Format, message: &str) -> Outcome {
-    let failure = format.failure(&Error::Argument(message.to_owned()));
+fn usage_error(asked: &Command, message: &str) -> Outcome {
+    let failure = asked.format.failure(&Error::Argument(message.to_owned()), &asked.name);
     Outcome { stderr: usage(), ..Outcome::unknown(&failure) }
 }
 
-/// The format that is asked for among arguments that cannot be read as a whole.
-fn asked_format<S: AsRef<str>>(arguments: &[S]) -> Format {
+/// How an answer is asked for among arguments that cannot be read as a whole.
+fn asked<S: AsRef<str>>(arguments: &[S]) -> Command {
     let end = arguments.iter().position(|argument| argument.as_ref() == "--");
     let arguments = arguments.get(..end.unwrap_or(arguments.len())).unwrap_or(arguments);
-    let given = (0..arguments.len()).rev().find_map(|start| {
-        // The option alone, or with the word after it.
-        let one = |words| arguments.get(start..start + words).and_then(|words| read(words).ok());
-        one(1).or_else(|| one(2)).filter(|arguments| arguments.has(FORMAT))
-    });
-    given.map_or_else(Format::default, |arguments| command(&arguments).0.format)
+    let given = |option| {
+        let given = (0..arguments.len()).rev().find_map(|start| {
+            // The option alone, or with the word after it.
+            let one = |words| arguments.get(start..start + words).and_then(|w| read(w).ok());
+            one(1).or_else(|| one(2)).filter(|arguments| arguments.has(option))
+        });
+        given.map_or_else(Command::default, |arguments| command(&arguments).0)
+    };
+    Command { format: given(FORMAT).format, name: given(NAME).name, ..Command::default() }
 }
 
 fn execute(

@@ -25,24 +25,24 @@ named_enum! {
 }
 
 impl Format {
-    /// A report in this format, without its last line end.
+    /// A report in this format, without its last line end. `name` is the check's among others.
     #[must_use]
-    pub fn report(self, report: &Report) -> String {
+    pub fn report(self, report: &Report, name: &str) -> String {
         match self {
             Self::Plugin => plugin::report(report),
             Self::Json => json::report(report),
-            Self::Prometheus => prometheus::report(report),
+            Self::Prometheus => prometheus::report(report, name),
         }
     }
 
     /// What is printed instead of a report, without its last line end.
     #[must_use]
-    pub fn failure(self, error: &Error) -> String {
+    pub fn failure(self, error: &Error, name: &str) -> String {
         let message = plugin::failure(error);
         match self {
             Self::Plugin => message,
             Self::Json => json::failure(&message),
-            Self::Prometheus => prometheus::failure(&message),
+            Self::Prometheus => prometheus::failure(&message, name),
         }
     }
 }

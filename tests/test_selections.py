@@ -391,8 +391,29 @@ def test_what_cannot_be_counted_is_unknown_in_both_formats(anywhere: Asker, way:
     assert "1 must not be greater than end 0" in done.stdout
 
 
+@pytest.mark.parametrize("way", WAYS)
+def test_every_series_has_the_name(anywhere: Asker, way: str) -> None:
+    for args in (["--group-by=status"], ["--group-by=user"], ["-w=1:0"]):
+        named = anywhere.run(way, "--format=prometheus", '--name=web "1"\\\n', *args).stdout
+        unnamed = anywhere.run(way, "--format=prometheus", *args).stdout
+        names = [
+            tuple(label for label in labels if not label.startswith("check="))
+            for labels in _samples(named)
+            if 'check=web "1"\\?' in labels
+        ]
+        assert names == list(_samples(unnamed)), named
+        # Who sees the end has seen it all.
+        assert named.splitlines()[-1].startswith("network_connections_check_state{")
+
+
+MEASURES = (["--measure=accept-queue"], ["--measure=ephemeral-ports"])
+
+
 @pytest.mark.skipif(bool(lacking("promtool")), reason=lacking("promtool") or "-")
-@pytest.mark.parametrize("args", [["-c5"], ["-w=1:0"], *([f"--group-by={g}"] for g in GROUPS)])
+@pytest.mark.parametrize(
+    "args",
+    [["-c5"], ["-w=1:0"], ["--name=web"], *([f"--group-by={g}"] for g in GROUPS), *MEASURES],
+)
 def test_promtool_finds_no_fault(root: Asker, args: list[str]) -> None:
     done = root.run("native", "--format=prometheus", *args)
     checked = subprocess.run(

@@ -267,6 +267,10 @@ def test_usage_errors_keep_the_format(native: Command, way: str, wrong: str) -> 
         assert done.stderr.startswith("usage: ")
     done = native.run("--format=prometheus", *wrong.split())
     assert "network_connections_check_state 3\n" in done.stdout
+    # So does the name, wherever it stands.
+    for args in (["--name=web", *wrong.split()], [*wrong.split(), "--name=web"]):
+        done = native.run("--format=prometheus", *args)
+        assert 'network_connections_check_state{check="web"} 3\n' in done.stdout
     # The last one counts, as elsewhere.
     done = native.run("--format=json", "--format=plugin", *wrong.split())
     assert not done.stdout.startswith("{")

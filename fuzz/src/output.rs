@@ -2,17 +2,20 @@
 
 use network_connections::{Error, Format, Named, Report};
 
+/// What a check may be called.
+const NAME: &str = "a \"check\"\\\n\u{202e}";
+
 /// A report in every format.
 pub fn report(report: &Report) {
     for format in Format::VALUES {
-        of(*format, &format.report(report));
+        of(*format, &format.report(report, NAME));
     }
 }
 
 /// An error in every format.
 pub fn failure(error: &Error) {
     for format in Format::VALUES {
-        let text = format.failure(error);
+        let text = format.failure(error, NAME);
         of(*format, &text);
         assert!(*format != Format::Plugin || !text.contains(['\n', '|']), "{text:?}");
     }
@@ -71,7 +74,8 @@ fn prometheus(text: &str) {
         let sample = line.rsplit_once(' ').is_some_and(|(_, value)| value.parse::<f64>().is_ok());
         assert!(comment || sample, "{line:?}");
     }
-    assert!(text.contains("\nnetwork_connections_check_state "), "{text:?}");
+    let last = text.lines().next_back().unwrap();
+    assert!(last.starts_with("network_connections_check_state"), "{text:?}");
 }
 
 /// No control characters but line ends, and nothing else that moves or hides what is shown.

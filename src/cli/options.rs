@@ -19,6 +19,8 @@ pub struct Command {
     pub check: Check,
     /// What its report is printed as.
     pub format: Format,
+    /// What its series are told from those of other checks by.
+    pub name: String,
     /// Whether unknown options and stray words are refused.
     pub strict: bool,
     /// The fixture whose connections are counted instead of this host's.
@@ -76,6 +78,8 @@ pub enum Value {
     Address,
     /// A network namespace: its name or path, a process in it, or all.
     Netns,
+    /// Any text.
+    Text,
     /// A whole number.
     Whole,
     /// A number of seconds.
@@ -143,6 +147,7 @@ const WARNING: &str = "--warning";
 pub(super) const FORMAT: &str = "--format";
 pub(super) const GROUP_BY: &str = "--group-by";
 pub(super) const MEASURE: &str = "--measure";
+pub(super) const NAME: &str = "--name";
 pub(super) const CONN_TYPE: &str = "--conn-type";
 pub(super) const ZERO: &str = "--zero";
 
@@ -293,6 +298,17 @@ pub static OPTIONS: &[Opt] = &[
         help: "What is judged: the number of connections of each group; or what runs out, the accept \
                queue of each listener, in percent of its limit, or the ephemeral ports towards each \
                destination, in percent of those there are.",
+        ..OPT
+    },
+    Opt {
+        long: NAME,
+        metavar: "NAME",
+        takes: Takes::Single(Value::Text, |c, text| {
+            text.clone_into(&mut c.name);
+            Ok(())
+        }),
+        help: "What this check is called among others of a host: in Prometheus' text exposition \
+               format every series has it as the label \"check\".",
         ..OPT
     },
     Opt {

@@ -26,7 +26,7 @@ impl Outcome {
 /// Turns a panic into one line and exit code 3: whatever happens, the monitoring system gets an
 /// answer it understands.
 pub fn guard(run: impl FnOnce() -> Outcome) -> Outcome {
-    caught(run).unwrap_or_else(|error| Outcome::unknown(&Format::Plugin.failure(&error)))
+    caught(run).unwrap_or_else(|error| Outcome::unknown(&Format::Plugin.failure(&error, "")))
 }
 
 #[cfg(test)]

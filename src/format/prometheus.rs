@@ -7,60 +7,63 @@ use crate::group::Group;
 use crate::judge::state::State;
 use crate::measure::Measure;
 use crate::name::Named;
+use crate::printable::is_invisible;
 use crate::report::Report;
 
+const PREFIX: &str = "network_connections";
+
 /// A report as gauges. Every series that the selection can have is there: a gap is not a zero.
+///
+/// `name` tells the series of one check from those of others. The check's state comes last: who
+/// sees it has seen the others.
 #[must_use]
-pub fn report(report: &Report) -> String {
-    let mut text = String::new();
+pub fn report(report: &Report, name: &str) -> String {
+    let mut page = Page::new(name);
     let question = &report.check.question;
     if question.measure == Measure::AcceptQueue {
-        queues(&mut text, report);
+        queues(&mut page, report);
     } else if question.measure == Measure::EphemeralPorts {
         let used = report.found().next().and_then(|j| Some(j.share?.percent(j.count) / 100.0));
         let help = "Ports in use towards the fullest destination, as a part of those there are.";
-        gauge(&mut text, "ephemeral_ports_used_ratio", help, used.unwrap_or_default());
+        page.gauge("_ephemeral_ports_used_ratio", help, used.unwrap_or_default());
         let help = "Destinations of outgoing connections.";
-        gauge(&mut text, "ephemeral_ports_destinations", help, report.found().count());
+        page.gauge("_ephemeral_ports_destinations", help, report.found().count());
     } else if question.group_by.is_fixed() {
         let expected = question.group_by.expected(&question.selection);
         let mut series: BTreeMap<_, _> = expected.into_iter().map(|group| (group, 0)).collect();
         let found = report.groups.iter().filter_map(|judged| Some((judged.group?, judged.count)));
         series.extend(found);
-        head(&mut text, "network_connections", "Sockets.");
+        page.head("", "gauge", "Sockets.");
         for (group, count) in series {
             if let Some(labels) = labels(group) {
-                let _ = writeln!(text, "network_connections{{{labels}}} {count}");
+                page.sample("", &labels, count);
             }
         }
     } else {
         let largest = report.groups.first().map_or(0, |judged| judged.count);
-        gauge(&mut text, "groups", "Groups of sockets.", report.found().count());
-        gauge(&mut text, "largest", "Sockets in the largest group.", largest);
+        page.gauge("_groups", "Groups of sockets.", report.found().count());
+        page.gauge("_largest", "Sockets in the largest group.", largest);
     }
-    gauge(&mut text, "selected", "Sockets selected.", report.total);
+    page.gauge("_selected", "Sockets selected.", report.total);
     if !question.netns.is_empty() {
         let help = "Network namespaces that nobody could look into.";
-        gauge(&mut text, "netns_unseen", help, report.visited.unseen);
+        page.gauge("_netns_unseen", help, report.visited.unseen);
     }
-    state(&mut text, report.state());
-    head(&mut text, "network_connections_check_source_info", "Who answered.");
-    let _ =
-        writeln!(text, "network_connections_check_source_info{{source=\"{}\"}} 1", report.source);
+    page.head("_check_source_info", "gauge", "Who answered.");
+    page.sample("_check_source_info", &[("source", &report.source.to_string())], 1);
     let seconds = report.duration.as_secs_f64();
-    gauge(&mut text, "check_duration_seconds", "How long the check took.", seconds);
-    text.truncate(text.trim_end().len());
-    text
+    page.gauge("_check_duration_seconds", "How long the check took.", seconds);
+    page.end(report.state())
 }
 
 /// A series for every listener: they are few, and stay.
-fn queues(text: &mut String, report: &Report) {
+fn queues(page: &mut Page, report: &Report) {
     let listeners = || report.groups.iter().filter_map(|j| Some((&*j.label, j.count, j.share?)));
     let mut series = |name: &str, kind: &str, help: &str, values: Vec<(&str, u64)>| {
-        let metric = format!("network_connections_accept_queue_{name}");
-        let _ = writeln!(text, "# HELP {metric} {help}\n# TYPE {metric} {kind}");
+        let metric = format!("_accept_queue_{name}");
+        page.head(&metric, kind, help);
         for (label, value) in values {
-            let _ = writeln!(text, "{metric}{{listener=\"{}\"}} {value}", escaped(label));
+            page.sample(&metric, &[("listener", label)], value);
         }
     };
     let waiting = listeners().map(|(label, count, _)| (label, count)).collect();
@@ -76,42 +79,66 @@ fn queues(text: &mut String, report: &Report) {
     );
 }
 
-/// The value of a label.
-fn escaped(text: &str) -> String {
-    text.replace('\\', r"\\").replace('"', r#"\""#).replace('\n', r"\n")
-}
-
 /// What is printed instead of a report: the reason as a comment, and the state.
 #[must_use]
-pub fn failure(message: &str) -> String {
-    let mut text = format!("# {message}\n");
-    state(&mut text, State::Unknown);
-    text.truncate(text.trim_end().len());
-    text
+pub fn failure(message: &str, name: &str) -> String {
+    let mut page = Page::new(name);
+    let _ = writeln!(page.text, "# {message}");
+    page.end(State::Unknown)
 }
 
-fn state(text: &mut String, state: State) {
-    let help = "State of the check: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN.";
-    gauge(text, "check_state", help, state as u8);
+/// What is printed, and the name of the check that all its series have.
+struct Page<'a> {
+    text: String,
+    name: &'a str,
 }
 
-fn gauge(text: &mut String, name: &str, help: &str, value: impl fmt::Display) {
-    head(text, &format!("network_connections_{name}"), help);
-    let _ = writeln!(text, "network_connections_{name} {value}");
+impl<'a> Page<'a> {
+    const fn new(name: &'a str) -> Self {
+        Self { text: String::new(), name }
+    }
+
+    /// A metric without labels of its own; what it is called after the prefix of all.
+    fn gauge(&mut self, metric: &str, help: &str, value: impl fmt::Display) {
+        self.head(metric, "gauge", help);
+        self.sample(metric, &[], value);
+    }
+
+    fn head(&mut self, metric: &str, kind: &str, help: &str) {
+        let _ =
+            writeln!(self.text, "# HELP {PREFIX}{metric} {help}\n# TYPE {PREFIX}{metric} {kind}");
+    }
+
+    fn sample(&mut self, metric: &str, labels: &[(&str, &str)], value: impl fmt::Display) {
+        let name = Some(("check", self.name)).filter(|(_, name)| !name.is_empty());
+        let labels: Vec<_> = name.iter().chain(labels).map(label).collect();
+        let _ = match &*labels.join(",") {
+            "" => writeln!(self.text, "{PREFIX}{metric} {value}"),
+            labels => writeln!(self.text, "{PREFIX}{metric}{{{labels}}} {value}"),
+        };
+    }
+
+    /// All of it, without its last line end.
+    fn end(mut self, state: State) -> String {
+        let help = "State of the check: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN.";
+        self.gauge("_check_state", help, state as u8);
+        self.text.truncate(self.text.trim_end().len());
+        self.text
+    }
 }
 
-fn head(text: &mut String, metric: &str, help: &str) {
-    let _ = writeln!(text, "# HELP {metric} {help}\n# TYPE {metric} gauge");
+fn label((name, value): &(&str, &str)) -> String {
+    let shown = |c| if is_invisible(c) { '?' } else { c };
+    let value: String = value.chars().map(shown).collect();
+    format!("{name}=\"{}\"", value.replace('\\', r"\\").replace('"', r#"\""#))
 }
 
 /// The labels of a series; none for groups of which there are too many.
-fn labels(group: Group) -> Option<String> {
+fn labels(group: Group) -> Option<Vec<(&'static str, &'static str)>> {
     match group {
-        Group::TypeStatus(t, status) => {
-            Some(format!("type=\"{}\",state=\"{}\"", t.name(), status.name()))
-        }
-        Group::Type(t) => Some(format!("type=\"{}\"", t.name())),
-        Group::Status(status) => Some(format!("state=\"{}\"", status.name())),
+        Group::TypeStatus(t, status) => Some(vec![("type", t.name()), ("state", status.name())]),
+        Group::Type(t) => Some(vec![("type", t.name())]),
+        Group::Status(status) => Some(vec![("state", status.name())]),
         Group::Port(_)
         | Group::Address(_)
         | Group::Endpoint(_)

@@ -63,6 +63,7 @@ fn kind(value: Value) -> &'static str {
         Value::Port => "port",
         Value::Address => "address",
         Value::Netns => "netns",
+        Value::Text => "text",
         Value::Whole => "whole",
         Value::Seconds => "seconds",
         Value::Fixture => "fixture",

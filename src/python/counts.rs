@@ -74,7 +74,7 @@ pub fn check<'py>(
                 perfdata: plugin::perfdata(&report),
                 counts: report.groups.iter().map(|j| (j.label.clone(), j.count)).collect(),
                 json: json::report(&report),
-                prometheus: prometheus::report(&report),
+                prometheus: prometheus::report(&report, ""),
             })
         })
     })

@@ -194,6 +194,7 @@ def test_options_arrive_as_set(fleet: Fleet) -> None:
         "local_address": ["127.0.0.1", "::1", "192.0.2.0/24"],
         "local_port": [7001, "7003-7009"],
         "measure": "connections",
+        "name": 'web "1"',
         "netns": ["/proc/self/ns/net", "/proc/thread-self/ns/net"],
         "no_match_severity": "crit",
         "no_perfdata": 1,
@@ -209,7 +210,7 @@ def test_options_arrive_as_set(fleet: Fleet) -> None:
     line = "--strict --always-ok --conn-status listen --conn-status time_wait --conn-type tcp"
     line += " --critical ~:9999999 --format plugin --group-by status --local-address 127.0.0.1"
     line += " --local-address ::1 --local-address 192.0.2.0/24 --local-port 7001 --local-port"
-    line += " 7003-7009 --measure connections --netns /proc/self/ns/net"
+    line += ' 7003-7009 --measure connections --name web "1" --netns /proc/self/ns/net'
     line += " --netns /proc/thread-self/ns/net"
     line += " --no-match-severity crit --no-perfdata --remote-address 0.0.0.0/8"
     line += " --remote-port 0 --source procfs --timeout 2.500000 --top 3 --warning @10:20 --zero"
