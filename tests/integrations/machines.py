@@ -31,9 +31,9 @@ COMMANDS = {
 }
 
 
-def missing() -> str:
-    """Why no machine can be booted here; empty if one can."""
-    return lacking("mmdebstrap", "systemd-nspawn") or host.missing() or _no_root()
+def missing(packages: tuple[str, ...] = PACKAGES) -> str:
+    """Why no machine with these packages can be booted here; empty if one can."""
+    return lacking("mmdebstrap", "systemd-nspawn") or host.missing() or _no_root(packages)
 
 
 @functools.cache
@@ -42,12 +42,12 @@ def _release() -> dict[str, str]:
     return {name: text.strip('"') for name, _, text in (line.partition("=") for line in lines)}
 
 
-def _no_root() -> str:
+def _no_root(packages: tuple[str, ...]) -> str:
     # Of another release it might lack the C library that the native command was built for.
     if _release().get("ID") != "debian" or not _sources():
         return "apt has no sources of a Debian that runs here"
     try:
-        root()
+        root(packages)
     except subprocess.CalledProcessError as error:
         return f"mmdebstrap: {error.stderr.strip()}"
     return ""
@@ -66,20 +66,20 @@ def _sources() -> list[Path]:
 
 
 @functools.cache
-def root() -> Path:
-    """Return the root directory of a Debian such as runs here: never write to it.
+def root(packages: tuple[str, ...] = PACKAGES) -> Path:
+    """Return the root directory of a Debian such as runs here, with `packages`: never write to it.
 
     It is made once, in the user's cache.
     """
     release = _release()["VERSION_CODENAME"]
-    key = hashlib.sha256(" ".join(PACKAGES).encode()).hexdigest()[:12]
+    key = hashlib.sha256(" ".join(packages).encode()).hexdigest()[:12]
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "network-connections")
     path = cache / "machines" / f"{release}-{os.uname().machine}-{key}"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent) as name:
             made = Path(name, "root")
-            line = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(PACKAGES)}"]
+            line = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(packages)}"]
             line += [release, str(made), *map(str, _sources())]
             subprocess.run(line, capture_output=True, text=True, check=True)
             # Somebody else may have been faster.
@@ -88,11 +88,11 @@ def root() -> Path:
     return path
 
 
-def version(package: str) -> str:
+def version(package: str, packages: tuple[str, ...] = PACKAGES) -> str:
     """Return the version of a package of that Debian, empty if there is none."""
-    if missing():
+    if missing(packages):
         return ""
-    database = f"--admindir={root()}/var/lib/dpkg"
+    database = f"--admindir={root(packages)}/var/lib/dpkg"
     line = ["dpkg-query", database, "-W", "-f", "${Version}", package]
     return subprocess.run(line, capture_output=True, text=True, check=True).stdout
 
@@ -154,12 +154,12 @@ def _cgroup(name: str) -> str:
 
 
 @contextlib.contextmanager
-def booted(on: Host, name: str = "bed") -> Iterator[Machine]:
+def booted(on: Host, name: str = "bed", packages: tuple[str, ...] = PACKAGES) -> Iterator[Machine]:
     """Boot a machine on a host; what is written in it never reaches the disk."""
     # In a place of its own: systemd-nspawn lets nobody else boot from the one that it is given.
     place = f"/run/machines/{name}"
     line = [
-        *after(f"mkdir -p {place}; mount --bind -o ro {root()} {place}"),
+        *after(f"mkdir -p {place}; mount --bind -o ro {root(packages)} {place}"),
         *("systemd-nspawn", "--quiet", "--boot", "--console=pipe", "--volatile=overlay"),
         # As systemd-nspawn@.service has it: nobody here keeps a register.
         *("--keep-unit", "--register=no", "--link-journal=no", "--private-network"),
