@@ -15,7 +15,7 @@ import pytest
 from lab import namespaces, owners
 from lab.namespaces import Pair
 
-from integrations import host, machines, where
+from integrations import host, machines, prometheus, where
 from integrations.daemons import (
     INTEGRATIONS,
     PREFIX,
@@ -106,6 +106,13 @@ def hosts() -> Iterator[Pair]:
     require()
     with namespaces.pair() as pair:
         yield pair
+
+
+@pytest.fixture(scope="module")
+def monitored() -> Iterator[Machine]:
+    """Return a machine with Debian's Prometheus, its exporter and the check's units."""
+    with prometheus.monitored() as made:
+        yield made
 
 
 @pytest.fixture(scope="module")

@@ -127,6 +127,19 @@ class Machine:
             timeout=harness.PATIENCE,
         )
 
+    def do(self, script: str, text: str = "", *, check: bool = True) -> str:
+        """Run a script of the shell, apart from units, with `text` to read: what it prints."""
+        line = self.line(["sh", "-c" if not check else "-ec", script])
+        done = subprocess.run(
+            line, input=text, capture_output=True, text=True, check=False, timeout=harness.PATIENCE
+        )
+        assert done.returncode == 0 or not check, (script, done)
+        return done.stdout
+
+    def write(self, path: str, text: str) -> None:
+        """Write a file, and the directory that it is in."""
+        self.do(f"mkdir -p '{Path(path).parent}'; cat > '{path}'", text)
+
     def unit(self, argv: Sequence[str], *settings: str, name: str = "") -> list[str]:
         """Return the command line that runs `argv` as a unit with these settings."""
         options = [f"--property={setting}" for setting in settings]
