@@ -1,4 +1,4 @@
-"""Writes the dashboards of integrations/grafana, or those of another directory given as argument."""
+"""Writes the dashboards of integrations/grafana, or into the directory given as argument."""
 
 from __future__ import annotations
 
@@ -42,7 +42,8 @@ STATES = ValueMap(
         "3": ValueMappingResult(text="UNKNOWN", color="purple"),
     }
 )
-HOST = 'job="$job", instance="$instance", check=~"$check"'
+ONE = 'job="$job", instance="$instance"'
+HOST = f'{ONE}, check=~"$check"'
 FLEET = 'job=~"$job", instance=~"$instance"'
 FILES = 'file=~".*/network_connections(_.*)?[.]prom"'
 
@@ -234,7 +235,7 @@ def host() -> Dashboard:
                 "Age of what is shown",
                 "Time since a check has published.",
                 (
-                    f'time() - node_textfile_mtime_seconds{{job="$job", instance="$instance", {FILES}}}',
+                    f"time() - node_textfile_mtime_seconds{{{ONE}, {FILES}}}",
                     "{{file}}",
                 ),
                 unit="s",

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import json
+import queue
 import subprocess
-from collections.abc import Callable, Iterator, Sequence
+import threading
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+import harness
 import pytest
 from lab.owners import ACTOR, Actor, acting
 from prometheus_client.parser import text_string_to_metric_families
@@ -142,7 +145,7 @@ def actor(machine: Machine) -> Iterator[Actor]:
 
 
 _HOOK = """
-import http.server, sys
+import http.server, sys, threading
 
 class Hook(http.server.BaseHTTPRequestHandler):
     def do_POST(self):
@@ -154,44 +157,47 @@ class Hook(http.server.BaseHTTPRequestHandler):
     def log_message(self, *_):
         pass
 
-server = http.server.ThreadingHTTPServer(("localhost", int(sys.argv[1])), Hook)
-print("ready", flush=True)
-server.serve_forever()
+server = http.server.HTTPServer(("localhost", int(sys.argv[1])), Hook)
+threading.Thread(target=server.serve_forever, daemon=True).start()
+sys.stdin.read()
 """
 
 
 class Hook:
     """What Alertmanager tells a webhook, alert by alert."""
 
-    def __init__(self, ask: Callable[[], str]) -> None:
-        """Read what arrives by `ask`, line by line."""
-        self._ask = ask
+    def __init__(self, lines: Iterable[str]) -> None:
+        """Read what arrives, line by line, until there is no more."""
+        self._lines: queue.Queue[str] = queue.Queue()
+        self._told: list[dict[str, Any]] = []
 
-    def wait(self, alert: str, status: str) -> dict[str, Any]:
-        """Return the next alert of that name and status."""
+        def read() -> None:
+            for line in lines:
+                self._lines.put(line)
+
+        threading.Thread(target=read, daemon=True).start()
+
+    def wait(self, alert: str, status: str, **labels: str) -> dict[str, Any]:
+        """Return, once, what it tells of an alert: they come in any order."""
+        wanted = {"alertname": alert, **labels}.items()
         while True:
-            line = self._ask()
-            assert line, f"the hook has ended before {alert}"
-            for told in json.loads(line)["alerts"]:
-                if (told["labels"]["alertname"], told["status"]) == (alert, status):
-                    assert isinstance(told, dict)
+            for told in self._told:
+                if told["status"] == status and wanted <= told["labels"].items():
+                    self._told.remove(told)
                     return told
+            self._told += json.loads(self._lines.get(timeout=harness.PATIENCE))["alerts"]
 
 
 @contextlib.contextmanager
 def hook(machine: Machine, port: int) -> Iterator[Hook]:
     """Listen in the machine to what Alertmanager tells."""
-    # A test that waits for what never comes ends with it.
-    line = machine.line(["timeout", "--signal=KILL", "120", PYTHON, "-c", _HOOK, str(port)])
-    with subprocess.Popen(
-        line, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        try:
-            assert process.stdout.readline() == "ready\n"
-            yield Hook(process.stdout.readline)
-        finally:
-            process.kill()
+    line = machine.line([PYTHON, "-c", _HOOK, str(port)])
+    with subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as made:
+        assert made.stdin is not None
+        assert made.stdout is not None
+        yield Hook(made.stdout)
+        # It ends with its input.
+        made.stdin.close()
 
 
 def units(names: Sequence[str], unit: str = SERVICE) -> str:
