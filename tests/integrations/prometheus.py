@@ -22,6 +22,8 @@ from integrations.machines import INSIDE, PYTHON, Machine
 PACKAGES = (
     *machines.PACKAGES,
     *("prometheus", "prometheus-alertmanager", "prometheus-node-exporter", "zabbix-agent"),
+    # It has zabbix_get.
+    "zabbix-proxy-sqlite3",
 )
 PLACE = INTEGRATIONS / "prometheus"
 RULES = PLACE / "rules" / "network-connections.yml"
