@@ -33,7 +33,7 @@ test: $(VENV)/.dev $(VENV)/.installed $(NATIVE) ## Run all tests
 	$(BIN)/python -m pytest --ignore=tests/integrations
 
 .PHONY: test-integrations
-test-integrations: $(VENV)/.dev $(VENV)/.installed $(NATIVE) ## Run the tests against real Icinga, NRPE and Nagios
+test-integrations: $(VENV)/.dev $(VENV)/.installed $(NATIVE) ## Run the tests against real Icinga, Nagios, Prometheus ...
 	$(BIN)/python -m pytest tests/integrations
 
 .PHONY: bench

@@ -50,7 +50,7 @@ pub fn report(report: &Report, name: &str) -> String {
         page.gauge("_netns_unseen", help, report.visited.unseen);
     }
     page.head("_check_source_info", "gauge", "Who answered.");
-    page.sample("_check_source_info", &[("source", &report.source.to_string())], 1);
+    page.sample("_check_source_info", &[("source", &report.source)], 1);
     let seconds = report.duration.as_secs_f64();
     page.gauge("_check_duration_seconds", "How long the check took.", seconds);
     page.end(report.state())

@@ -135,6 +135,14 @@ def volumes() -> dict[str, tuple[int, int]]:
     return {options: (int(metrics), int(size)) for options, metrics, size in rows}
 
 
+def test_the_number_of_series_is_as_documented(host: Machine, command: list[str]) -> None:
+    rows = re.findall(r"^\| `.*? (--name.*?)`.*? \| (\d+) \|$", PAGE.read_text("utf-8"), re.M)
+    assert len(rows) == 5
+    for options, number in rows:
+        done = run(host, [*command, "--format=prometheus", *options.split()])
+        assert len(re.findall(r"^[^#]", done.stdout, re.M)) == int(number), options
+
+
 def test_the_longest_ordinary_line() -> None:
     program = FOLDER / "network-connections"
     output, _, _ = _core.run(program, ["--zero", "--test=stdout/web-server,,0"])
