@@ -139,7 +139,7 @@ impl Namespaces {
     }
 
     fn others(&self) -> impl Iterator<Item = (Net, &Namespace)> {
-        (0..).map(Net).zip(&self.all).skip(1)
+        (0..=u16::MAX).map(Net).zip(&self.all).skip(1)
     }
 
     /// Does something in each that is `wanted`: where it may be entered, inside of it, in a thread of
@@ -210,7 +210,7 @@ impl Namespaces {
     ) -> Result<HashMap<Net, Arc<str>>, Error> {
         let own = [Namespace::own(deadline)?];
         let all = if self.all.is_empty() { &own[..] } else { &self.all };
-        let mut wanted: HashMap<Net, Namespace> = (0..)
+        let mut wanted: HashMap<Net, Namespace> = (0..=u16::MAX)
             .map(Net)
             .zip(all.iter().cloned())
             .filter(|(net, _)| wanted.contains(net))
