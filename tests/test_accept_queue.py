@@ -23,7 +23,11 @@ from lab.servers import MPTCP, Queue, Sockets, wait_for
 from lab.tools import lacking
 from model import canonical
 
-pytestmark = pytest.mark.skipif(bool(namespaces.missing()), reason=namespaces.missing() or "-")
+pytestmark = [
+    pytest.mark.skipif(bool(namespaces.missing()), reason=namespaces.missing() or "-"),
+    # A place is in Linux.
+    pytest.mark.usefixtures("place"),
+]
 
 MEASURE = "--measure=accept-queue"
 NO_LIMITS = "The source procfs does not tell the queue limits of sockets (valid: auto, netlink)"

@@ -21,7 +21,11 @@ from lab.namespaces import Pair
 from lab.servers import Sockets, wait_for
 from lab.tools import lacking
 
-pytestmark = pytest.mark.skipif(bool(namespaces.missing()), reason=namespaces.missing() or "-")
+pytestmark = [
+    pytest.mark.skipif(bool(namespaces.missing()), reason=namespaces.missing() or "-"),
+    # A place is in Linux.
+    pytest.mark.usefixtures("place"),
+]
 
 MEASURE = "--measure=ephemeral-ports"
 FIRST, LAST, PORTS = 40000, 40099, 100
