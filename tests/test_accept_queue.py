@@ -76,6 +76,8 @@ def pair() -> Iterator[Pair]:
         yield made
 
 
+PROTOCOL = MPTCP if servers.has_mptcp() else 0
+MPTCP_OR_TCP = "MPTCP" if PROTOCOL else "TCP in place of MPTCP"
 KINDS = {
     # Where it listens, and where its clients connect to.
     "IPv4": (Pair.a4, Pair.a4, 0),
@@ -84,8 +86,9 @@ KINDS = {
     "dual-stack, IPv6": ("::", Pair.a6, 0),
     "dual-stack, IPv4": ("::", Pair.a4, 0),
     "IPv4-mapped": (f"::ffff:{Pair.a4}", Pair.a4, 0),
-    "MPTCP, IPv4": (Pair.a4, Pair.a4, MPTCP),
-    "MPTCP, IPv6": (Pair.a6, Pair.a6, MPTCP),
+    # Where the kernel has none, what it does to a server that asks for it and makes do with TCP.
+    f"{MPTCP_OR_TCP}, IPv4": (Pair.a4, Pair.a4, PROTOCOL),
+    f"{MPTCP_OR_TCP}, IPv6": (Pair.a6, Pair.a6, PROTOCOL),
 }
 PORT = 8000
 LABELS = {
@@ -115,11 +118,7 @@ def test_queue_limit_and_drops_are_those_of_ss(
     host, reached, protocol = KINDS[kind]
     label = LABELS[host]
     with servers.sockets() as made:
-        try:
-            server = made.listen(pair.a, host, PORT, backlog, protocol=protocol)
-        except OSError as error:
-            assert protocol == MPTCP
-            pytest.skip(f"no MPTCP: {error}")
+        server = made.listen(pair.a, host, PORT, backlog, protocol=protocol)
         before = servers.listen_drops(pair.a)
 
         def check(waiting: int) -> Queue:
@@ -149,6 +148,44 @@ def test_queue_limit_and_drops_are_those_of_ss(
         # The limit is what was last asked for.
         server.listen(backlog + 7)
         assert check(backlog).of == backlog + 7
+
+
+def test_the_limit_is_what_the_host_allows_when_a_server_begins_to_listen(
+    pair: Pair, native: Command
+) -> None:
+    """As docs/usage.md says: the smaller of the backlog and net.core.somaxconn."""
+    label = f"{pair.a4}:{PORT}"
+    before = namespaces.run(pair.a, ["cat", "/proc/sys/net/core/somaxconn"]).stdout
+    namespaces.sysctl(pair.a, "net/core/somaxconn", 3)
+    try:
+        with servers.sockets() as made:
+            server = made.listen(pair.a, pair.a4, PORT, 128)
+            assert found(ask(native, pair.a, "--format=json")) == {label: Queue(0, 3, 0)}
+            assert len(made.crowd(pair.b, pair.a, (pair.a4, PORT), 5)) == 4
+            (expected,) = settle(pair.a, label, 4)
+            assert expected[:2] == (4, 3)
+            assert found(ask(native, pair.a, "--format=json")) == {label: expected}
+            # What is allowed later on is for who listens later on.
+            namespaces.sysctl(pair.a, "net/core/somaxconn", 64)
+            assert found(ask(native, pair.a, "--format=json")) == {label: expected}
+            server.listen(128)
+            assert found(ask(native, pair.a, "--format=json")) == {label: expected._replace(of=64)}
+    finally:
+        namespaces.sysctl(pair.a, "net/core/somaxconn", int(before))
+
+
+def test_of_sockets_on_several_interfaces_the_fullest_counts(pair: Pair, native: Command) -> None:
+    """They have one address and port, though each has clients of its own."""
+    label = f"0.0.0.0:{PORT}"
+    with servers.sockets() as made:
+        for link, backlog in ((b"lo", 9), (b"lab", 1)):
+            option = (socket.SOL_SOCKET, socket.SO_BINDTODEVICE, link)
+            made.listen(pair.a, "0.0.0.0", PORT, backlog, options=[option])  # noqa: S104
+        made.crowd(pair.b, pair.a, (pair.a4, PORT), 4)
+        made.crowd(pair.a, pair.a, ("127.0.0.1", PORT), 5)
+        rows = [queue for queues in servers.queues(pair.a).values() for queue in queues]
+        assert sorted(queue[:2] for queue in rows) == [(2, 1), (5, 9)]
+        assert found(ask(native, pair.a, "--format=json")) == {label: servers.fullest(rows)}
 
 
 def test_what_sends_nothing_does_not_wait_where_accepting_is_deferred(

@@ -6,6 +6,7 @@ import errno
 import json
 import re
 import socket
+import struct
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -18,7 +19,7 @@ from conftest import Tampered
 from harness import Command, Done, one_line, says
 from lab import namespaces, owners, servers
 from lab.namespaces import Pair
-from lab.servers import Sockets, wait_for
+from lab.servers import Option, Sockets, wait_for
 from lab.tools import lacking
 
 pytestmark = [
@@ -84,7 +85,7 @@ def exhaust(
     ns: str,
     to: tuple[str, int],
     source: str = "",
-    options: Sequence[tuple[int, int, int]] = (),
+    options: Sequence[Option] = (),
 ) -> list[socket.socket]:
     """Connect until the kernel has no port left."""
     made: list[socket.socket] = []
@@ -147,6 +148,10 @@ def test_sockets_of_both_families_share_the_ports_towards_an_ipv4_address(
         held.connect(pair.a, (f"::ffff:{pair.b4}", 5432))
     assert len(exhaust(held, pair.a, FOUR)) == 60
     assert measured(native, pair.a) == {LABELS[FOUR]: (100, 100)}
+    # As docs/usage.md says, of one type alone it is less than what is in use.
+    for kind, count in (("tcp", 60), ("tcp6", 40)):
+        found = measured(native, pair.a, f"--conn-type={kind}")
+        assert found == {LABELS[FOUR]: (count, 100)}
 
 
 def test_reserved_ports_and_those_of_listeners_are_not_given(
@@ -168,6 +173,71 @@ def test_reserved_ports_and_those_of_listeners_are_not_given(
     # What lies outside of the range is in use, but of no port that can be given.
     servers.ports(pair.a, FIRST, FIRST + 49)
     assert measured(native, pair.a) == {LABELS[FOUR]: (50, 50)}
+
+
+def test_a_destination_that_does_not_answer_takes_ports_too(
+    pair: Pair, held: Sockets, native: Command
+) -> None:
+    """Clients that try again and again, as of a server that has gone."""
+    to = (pair.b4, 5433)
+    label = f"{pair.b4}:5433"
+    held.listen(pair.b, *to, 0)
+    held.crowd(pair.a, pair.b, to, 1)
+    for number in range(1, PORTS):
+        client = held.make(pair.a, pair.b4)
+        client.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            client.connect(to)
+        assert number < PORTS // 2 or measured(native, pair.a) == {label: (number + 1, PORTS)}
+    assert _lines(pair.a, ["ss", "-Htan", "state", "syn-sent"]) == PORTS - 1
+    assert not _connects(held, pair.a, to)
+    done = ask(native, pair.a, "--lengthy", "--timeout=60")
+    assert done.stdout.startswith(f"{label}: 100% (100 of 100)\n")
+    counts = {row[-1]: row[0] for row in rows(done, label)[1:]}
+    assert counts == {"SYN SENT": "99", "ESTABLISHED": "1"}
+
+
+@pytest.mark.parametrize("size", [1, 2, 50, 64])
+def test_a_range_of_any_size_is_exhausted_at_a_hundred_percent(
+    pair: Pair, held: Sockets, native: Command, size: int
+) -> None:
+    servers.ports(pair.a, FIRST, FIRST + size - 1)
+    assert len(exhaust(held, pair.a, FOUR)) == size
+    assert measured(native, pair.a) == {LABELS[FOUR]: (size, size)}
+
+
+def test_of_an_odd_number_of_ports_the_kernel_may_keep_one(
+    pair: Pair, held: Sockets, native: Command
+) -> None:
+    """As docs/usage.md says: it looks at every second port first, as many as make pairs."""
+    servers.ports(pair.a, FIRST, FIRST + 2)
+    made = len(exhaust(held, pair.a, FOUR))
+    assert made in (2, 3)
+    assert measured(native, pair.a) == {LABELS[FOUR]: (made, 3)}
+
+
+def test_a_socket_may_have_a_part_of_the_range_for_itself(
+    pair: Pair, held: Sockets, native: Command
+) -> None:
+    """As docs/usage.md says of IP_LOCAL_PORT_RANGE: it fails when that part is used up."""
+
+    def part(first: int, last: int) -> list[Option]:
+        value = struct.pack("=I", last << 16 | first)
+        return [(socket.IPPROTO_IP, servers.IP_LOCAL_PORT_RANGE, value)]
+
+    try:
+        held.make(pair.a, pair.a4).setsockopt(*part(FIRST, LAST)[0])
+    except OSError as error:
+        # Linux 6.3 has it; before, all sockets have all of the range.
+        assert error.errno == errno.ENOPROTOOPT
+        assert len(exhaust(held, pair.a, FOUR)) == PORTS
+        return
+    assert len(exhaust(held, pair.a, FOUR, options=part(FIRST + 10, FIRST + 19))) == 10
+    assert measured(native, pair.a) == {LABELS[FOUR]: (10, PORTS)}
+    # Others still find the rest, as does who asks for what lies outside of the range.
+    outside = part(LAST + 1, LAST + 10)
+    assert len(exhaust(held, pair.a, FOUR, options=outside)) == PORTS - 10
+    assert measured(native, pair.a) == {LABELS[FOUR]: (PORTS, PORTS)}
 
 
 def test_the_local_address_that_uses_most_counts(
@@ -553,6 +623,16 @@ def test_without_netlink_proc_tells_the_same(someone: Asker, tampered: Tampered,
     assert json.loads(done.stdout)["source"] == "procfs"
     done = someone.run(way, MEASURE, "--source=netlink", before=before)
     assert says("EPERM") in one_line(done)
+
+
+@pytest.mark.parametrize("call", ["openat", "read"])
+def test_a_range_that_cannot_be_read_is_no_answer(
+    site: Pair, native: Command, tampered: Tampered, call: str
+) -> None:
+    only = "/proc/sys/net/ipv4/ip_local_port_range"
+    for code in ("EMFILE", "EACCES", "EIO", "ENOENT"):
+        before = tampered(f"{call}:error={code}", only=only)
+        assert one_line(ask(native, site.a, before=before)) == NOT_TOLD
 
 
 @pytest.mark.parametrize("setting", ["ip_local_port_range", "ip_local_reserved_ports"])

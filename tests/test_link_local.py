@@ -198,6 +198,37 @@ def test_where_the_interface_is_not_told_its_key_is_unclear(host: Host) -> None:
     assert judged(host, "--source=procfs", "-c", "fe80::1=4") == ("fe80::1: 5 [CRITICAL]", 2)
 
 
+# Endpoints, and the measure that has them as groups.
+
+ENDPOINTS = ("--group-by=remote-endpoint", "--measure=ephemeral-ports")
+LAB, LAB2 = (f"[{PEER}%{link}]:{PORT}" for link in LINKS)
+
+
+def endpoints(host: Host, asked: str, *options: str) -> tuple[dict[str, str], int]:
+    """Return the state of each group towards a link-local address, and that of all."""
+    done = host.ask(asked, TCP, "--remote-address=fe80::/10", "--format=json", *options)
+    assert done.stderr == ""
+    names = ("OK", "WARNING", "CRITICAL", "UNKNOWN")
+    report = json.loads(done.stdout)
+    return {g["label"]: names[g["state"]] for g in report["groups"]}, done.returncode
+
+
+@pytest.mark.parametrize("asked", ENDPOINTS)
+def test_endpoints_are_told_apart_by_their_link(host: Host, asked: str) -> None:
+    fine = {LAB: "OK", LAB2: "OK"}
+    assert endpoints(host, asked) == (fine, 0)
+    for key in (LAB, f"[FE80:0::1%lab]:{PORT}", f"[fe80::1%{host.index('lab')}]:{PORT}"):
+        assert endpoints(host, asked, "-c", f"{key}=0") == ({**fine, LAB: "CRITICAL"}, 2), key
+    both = dict.fromkeys((LAB, LAB2), "CRITICAL")
+    for key in (f"[fe80::1]:{PORT}", str(PORT)):
+        assert endpoints(host, asked, "-c", f"{key}=0") == (both, 2), key
+    assert endpoints(host, asked, "-c", f"{PORT}=0,{LAB}=100") == ({LAB: "OK", LAB2: "CRITICAL"}, 2)
+    # Of a link without connections it is not silent.
+    missing = f"[fe80::1%lo]:{PORT}"
+    found = endpoints(host, asked, "-c", f"{missing}=1:")
+    assert found == ({**fine, missing: "CRITICAL"}, 2)
+
+
 @pytest.mark.parametrize("key", ["fe80::1%", "2001:db8::2%lab", "192.0.2.2%lab", "%lab"])
 def test_what_is_no_key(key: str, host: Host) -> None:
     done = host.ask("--group-by=remote-address", "-c", f"{key}=5")

@@ -9,15 +9,27 @@ import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Union
 
 from .namespaces import inside, run
 
 MPTCP = 262
-# linux/in.h; Python has no name for it.
+# linux/in.h; Python has no name for them.
 IP_BIND_ADDRESS_NO_PORT = 24
+IP_LOCAL_PORT_RANGE = 51
+
+Option = tuple[int, int, Union[int, bytes]]
 
 _PATIENCE = 20.0
+
+
+def has_mptcp() -> bool:
+    """Whether the kernel has MPTCP."""
+    try:
+        socket.socket(socket.AF_INET, socket.SOCK_STREAM, MPTCP).close()
+    except OSError:
+        return False
+    return True
 
 
 class Queue(NamedTuple):
@@ -58,7 +70,7 @@ class Sockets:
         backlog: int,
         *,
         protocol: int = 0,
-        options: Sequence[tuple[int, int, int]] = (),
+        options: Sequence[Option] = (),
     ) -> socket.socket:
         """Return a server, of both families where its address allows for it."""
         made = self.make(ns, host, protocol)
@@ -77,7 +89,7 @@ class Sockets:
         ns: str,
         to: tuple[str, int],
         source: str = "",
-        options: Sequence[tuple[int, int, int]] = (),
+        options: Sequence[Option] = (),
     ) -> socket.socket:
         """Return a connection."""
         made = self.make(ns, to[0])
