@@ -504,6 +504,28 @@ def test_no_perfdata(site: Pair, native: Command) -> None:
     assert ask(native, site.a, "--no-perfdata").stdout == f"{MESSAGE}\n"
 
 
+@pytest.mark.xfail(strict=True, reason="keys of addresses that no selected type has are taken")
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--conn-type=tcp", "-c=[::1]:80=5"),
+        ("--conn-type=tcp", f"-w=[{Pair.a6}]:8005=5"),
+    ],
+    ids=" ".join,
+)
+@pytest.mark.parametrize(
+    "asked", [MEASURE, "--measure=ephemeral-ports", "--group-by=local-endpoint"]
+)
+def test_a_key_of_a_type_that_is_not_selected_is_refused(
+    site: Pair, native: Command, asked: str, options: tuple[str, ...]
+) -> None:
+    """As one of an address alone is."""
+    by_address = ("--group-by=local-address", options[0], "-c=::1=5")
+    with namespaces.inside(site.a):
+        assert "is the key of no group" in one_line(native.run(*by_address))
+        assert "is the key of no group" in one_line(native.run(asked, *options))
+
+
 # Bad input.
 
 NO_MEANING = "has no meaning where listeners are measured (valid: --measure=connections)"
@@ -688,6 +710,74 @@ def test_listeners_are_told_apart_by_their_namespace(native: Command) -> None:
         done = ask(native, made.a, f"--netns={made.b}")
         expected = f"0.0.0.0:8080 in {made.b}: 100% (1 of 0, 2 dropped)|"
         assert done.stdout.startswith(expected)
+
+
+@pytest.mark.xfail(strict=True, reason="with a namespace a key is no closer than without")
+@pytest.mark.parametrize(
+    ("keys", "state"),
+    [
+        ("8005 in {}=200,8005=50", 0),
+        ("8005 in {}=50,8005=200", 2),
+        (f"{FULL} in {{}}=200,{FULL}=50,8005=200", 0),
+        (f"{FULL} in {{}}=50,{FULL}=200", 2),
+    ],
+)
+def test_the_closest_key_holds_whichever_comes_last(
+    native: Command, site: Pair, keys: str, state: int
+) -> None:
+    """As docs/usage.md says of all keys."""
+    critical = f"-c={keys.format(site.a)}"
+    assert ask(native, site.a, f"--netns={site.a}", critical).returncode == state
+
+
+@pytest.mark.xfail(strict=True, reason="they are not where an endpoint has a namespace")
+def test_in_a_key_upper_and_lower_case_are_the_same(native: Command, site: Pair) -> None:
+    """As docs/usage.md says, and as they are in a key of the namespace alone."""
+    name = site.a.upper()
+    with namespaces.inside(site.a):
+        alone = native.run(f"--netns={site.a}", "--group-by=netns", f"-c={name}=0")
+        assert alone.returncode == 2
+    assert ask(native, site.a, f"--netns={site.a}", f"-c=8005 in {name}=50").returncode == 2
+
+
+@pytest.mark.xfail(strict=True, reason="both are printed, and in the API one is lost")
+@pytest.mark.skipif(bool(owners.missing()), reason=owners.missing() or "-")
+def test_listeners_of_one_name_are_one_group(nobodys: Mapping[str, Command]) -> None:
+    """A container may have several namespaces, which are one to a person."""
+    with owners.host([*nobodys["native"].argv, "--timeout=60"]) as host, servers.sockets() as made:
+        pair = host.pair
+        container = host.cgroup(f"docker-{'d' * 64}.scope")
+        label = f"0.0.0.0:{PORT} in docker:{'d' * 12}"
+        actors = [host.start("web", container, ns=ns) for ns in (pair.a, pair.b)]
+        for web, backlog in zip(actors, (5, 50)):
+            web.do("listen", "0.0.0.0", PORT, backlog)  # noqa: S104
+        made.crowd(pair.b, pair.a, (pair.a4, PORT), 8)
+        full = settle(pair.a, f"0.0.0.0:{PORT}", 6)[0]
+        netns = [str(web.pid) for web in actors]
+        options = [MEASURE, *(f"--netns={pid}" for pid in netns)]
+        # As without a measure: both are counted as one.
+        counting = ["--group-by=netns", *options[1:], f"--local-port={PORT}"]
+        assert host.ask(*counting).stdout.startswith(f"docker:{'d' * 12}: 8|")
+
+        def run(*more: str) -> Done:
+            return Done(*host.ask(*options, *more))
+
+        assert run().stdout == (
+            f"{shown(label, full)}|'fullest'=120%;;;0;100 'listeners'=1 'drops'={full.drops}c\n"
+        )
+        assert [group["label"] for group in json.loads(run("--format=json").stdout)["groups"]] == [
+            label
+        ]
+        # No series twice, of which node_exporter refuses all but one.
+        samples = [sample[:2] for sample in SAMPLE.findall(run("--format=prometheus").stdout)]
+        assert len(samples) == len(set(samples)) == 3
+        with asker(pair.a, "root", nobodys) as someone:
+            keywords = {"measure": "accept-queue", "netns": netns}
+            (answer,) = someone.api([("check", keywords)])
+            assert answer["counts"] == {label: 6}
+            keywords = {"group_by": "local-endpoint", "netns": netns, "statuses": "listen"}
+            (answer,) = someone.api([("count_connections", keywords)])
+            assert answer == {label: 2}
 
 
 def test_a_key_with_the_namespace_holds_where_it_is_the_only_one(

@@ -625,6 +625,32 @@ def test_without_netlink_proc_tells_the_same(someone: Asker, tampered: Tampered,
     assert says("EPERM") in one_line(done)
 
 
+@pytest.mark.xfail(strict=True, reason="of a long list the first 32 bytes are read")
+@pytest.mark.parametrize("source", ["netlink", "procfs"])
+@pytest.mark.parametrize("listed", ["some", "every second of many"])
+def test_reserved_ports_are_left_out_however_long_their_list_is(
+    pair: Pair, held: Sockets, native: Command, listed: str, source: str
+) -> None:
+    """What the kernel does not hand out in one piece it does not hand out at all."""
+    inside = range(FIRST, LAST + 1, 2)
+    others = range(1025, 32768, 2) if listed != "some" else range(0)
+    servers.ports(pair.a, FIRST, LAST, ",".join(map(str, (*others, *inside))))
+    assert len(exhaust(held, pair.a, FOUR)) == 50
+    assert measured(native, pair.a, f"--source={source}") == {LABELS[FOUR]: (50, 50)}
+
+
+@pytest.mark.xfail(strict=True, reason="what cannot be read is taken for none reserved")
+@pytest.mark.parametrize("call", ["openat", "read"])
+@pytest.mark.parametrize("code", ["EMFILE", "EACCES", "EIO"])
+def test_reserved_ports_that_cannot_be_read_are_not_taken_for_none(
+    pair: Pair, held: Sockets, native: Command, tampered: Tampered, call: str, code: str
+) -> None:
+    servers.ports(pair.a, FIRST, LAST, f"{FIRST}-{FIRST + 49}")
+    assert len(exhaust(held, pair.a, FOUR)) == 50
+    only = "/proc/sys/net/ipv4/ip_local_reserved_ports"
+    one_line(ask(native, pair.a, before=tampered(f"{call}:error={code}", only=only)))
+
+
 @pytest.mark.parametrize("call", ["openat", "read"])
 def test_a_range_that_cannot_be_read_is_no_answer(
     site: Pair, native: Command, tampered: Tampered, call: str

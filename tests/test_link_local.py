@@ -229,6 +229,33 @@ def test_endpoints_are_told_apart_by_their_link(host: Host, asked: str) -> None:
     assert found == ({**fine, missing: "CRITICAL"}, 2)
 
 
+@pytest.mark.xfail(strict=True, reason="of endpoints neither the link nor its case is looked at")
+@pytest.mark.parametrize("asked", ENDPOINTS)
+@pytest.mark.parametrize(
+    "keys",
+    [f"{LAB}=100,[fe80::1]:{PORT}=0", f"[fe80::1%LAB2]:{PORT}=0"],
+    ids=["what means one link is closer", "upper case"],
+)
+def test_a_key_of_an_endpoint_means_its_link(host: Host, asked: str, keys: str) -> None:
+    """As one of an address does."""
+    assert endpoints(host, asked, "-c", keys) == ({LAB: "OK", LAB2: "CRITICAL"}, 2)
+
+
+@pytest.mark.xfail(strict=True, reason="the state is OK, whatever the number is")
+@pytest.mark.parametrize("asked", ENDPOINTS)
+def test_where_the_interface_is_not_told_a_key_of_an_endpoint_is_unclear(
+    host: Host, asked: str, tampered: Tampered
+) -> None:
+    """As one of an address is: where netlink is refused, a limit must not go in silence."""
+    before = (*tampered(harness.NO_SOCKETS),)
+    for how in ({"before": before}, {"before": ()}):
+        source = () if how["before"] else ("--source=procfs",)
+        for limit in ("0", "1:"):
+            done = host.ask(asked, TCP, *source, "-c", f"{LAB}={limit}", **how)
+            assert done.returncode == 3, done
+            assert "[UNKNOWN]" in done.stdout
+
+
 @pytest.mark.parametrize("key", ["fe80::1%", "2001:db8::2%lab", "192.0.2.2%lab", "%lab"])
 def test_what_is_no_key(key: str, host: Host) -> None:
     done = host.ask("--group-by=remote-address", "-c", f"{key}=5")
