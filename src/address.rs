@@ -18,14 +18,8 @@ pub struct Address {
 }
 
 impl Address {
-    /// The address of one end of a connection, with the interface that it has as its scope.
-    #[inline]
-    #[must_use]
-    pub fn of(end: SocketAddr) -> Self {
-        Self::within(end, Net::OWN)
-    }
-
-    /// The same of an end in a network namespace.
+    /// The address of one end of a connection in a network namespace, with the interface that it has as
+    /// its scope.
     #[inline]
     #[must_use]
     pub fn within(end: SocketAddr, net: Net) -> Self {
@@ -133,12 +127,12 @@ mod tests {
             ("::ffff:169.254.0.1", "169.254.0.1"),
         ] {
             let parsed: Ipv6Addr = ip.parse().unwrap_or_else(|e| panic!("{ip}: {e}"));
-            let address = Address::of(SocketAddrV6::new(parsed, 80, 0, 7).into());
+            let address = Address::within(SocketAddrV6::new(parsed, 80, 0, 7).into(), Net::OWN);
             assert_eq!(address.to_string(), shown);
             assert_eq!(address.ip(), IpAddr::V6(parsed).to_canonical());
             assert_eq!(address.interface().is_some(), shown.ends_with("%7"));
             // Where the interface is not told there is none.
-            let untold = Address::of(SocketAddr::new(parsed.into(), 80));
+            let untold = Address::within(SocketAddr::new(parsed.into(), 80), Net::OWN);
             assert_eq!(untold, Address::from(IpAddr::V6(parsed)));
             assert_eq!(untold.to_string(), shown.trim_end_matches("%7"));
         }
@@ -149,7 +143,7 @@ mod tests {
         let hasher = RandomState::new();
         let hash = |ip: &str, scope| {
             let ip = ip.parse().unwrap_or_else(|e| panic!("{ip}: {e}"));
-            hasher.hash_one(Address::of(SocketAddrV6::new(ip, 80, 0, scope).into()))
+            hasher.hash_one(Address::within(SocketAddrV6::new(ip, 80, 0, scope).into(), Net::OWN))
         };
         assert_eq!(hash("fe80::1", 7), hash("fe80::1", 7));
         assert_ne!(hash("fe80::1", 7), hash("fe80::1", 8));

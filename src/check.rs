@@ -5,10 +5,10 @@ use std::time::Duration;
 use crate::group::GroupBy;
 use crate::judge::state::NoMatch;
 use crate::judge::threshold::Thresholds;
-use crate::measure::Measure;
+use crate::measure::{Meaning, Measure};
 use crate::netns::Netns;
-use crate::selection::Selection;
-use crate::vocabulary::SourceName;
+use crate::selection::{Choice, Selection};
+use crate::vocabulary::{Protocol, SourceName};
 
 /// How long a run may take unless told otherwise: the convention of the collection.
 pub const TIMEOUT: Duration = Duration::from_secs(8);
@@ -53,6 +53,20 @@ impl Default for Question {
             netns: Vec::new(),
             source: None,
             timeout: TIMEOUT,
+        }
+    }
+}
+
+impl Question {
+    /// Makes of it what its measure is about.
+    pub fn be_measured(&mut self) {
+        if let Some(Meaning { group_by, status, .. }) = self.measure.meaning() {
+            self.group_by = group_by;
+            let tcp: Vec<_> = self.selection.types_of(Protocol::Tcp).collect();
+            self.selection.types = Choice::of(&tcp);
+            if let Some(status) = status {
+                self.selection.statuses = Choice::of(&[status]);
+            }
         }
     }
 }

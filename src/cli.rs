@@ -13,7 +13,8 @@ use std::path::Path;
 
 use crate::cli::fixture::{Fixture, fixture};
 use crate::cli::options::{
-    CONN_TYPE, Command, FORMAT, GROUP_BY, MEASURE, NAME, OPTIONS, Takes, ZERO,
+    CONN_STATUS, CONN_TYPE, Command, FORMAT, GROUP_BY, LOCAL_PORT, MEASURE, NAME, OPTIONS,
+    REMOTE_ADDRESS, REMOTE_PORT, Takes, ZERO,
 };
 use crate::cli::outcome::{Outcome, guard};
 use crate::cli::pages::help::{help, usage, version};
@@ -24,7 +25,6 @@ use crate::measure::Measure;
 use crate::name::Named;
 use crate::report::Report;
 use crate::run;
-use crate::selection::Choice;
 use crate::vocabulary::Protocol;
 
 /// Runs the command. `program` is the file that is running, beside which fixtures are looked for;
@@ -113,14 +113,7 @@ pub fn command(arguments: &Arguments) -> (Command, Result<(), Error>) {
         read = read.and(set.map_err(|error| error.of_option(option.long)));
     }
     let read = read.and_then(|()| together(&command, arguments));
-    if let Some(meaning) = command.check.question.measure.meaning() {
-        let selection = &mut command.check.question.selection;
-        selection.types = Choice::of(&selection.types_of(Protocol::Tcp).collect::<Vec<_>>());
-        command.check.question.group_by = meaning.group_by;
-        if let Some(status) = meaning.status {
-            command.check.question.selection.statuses = Choice::of(&[status]);
-        }
-    }
+    command.check.question.be_measured();
     (command, read)
 }
 
@@ -128,19 +121,24 @@ pub fn command(arguments: &Arguments) -> (Command, Result<(), Error>) {
 fn together(command: &Command, arguments: &Arguments) -> Result<(), Error> {
     let question = &command.check.question;
     if let Some(meaning) = question.measure.meaning() {
-        let conflict = |option, problem: &str, other, valid: &str| Error::Conflict {
-            option,
-            problem: problem.to_owned(),
-            other,
-            valid: valid.to_owned(),
-        };
-        if let Some(option) = meaning.without.iter().find(|option| arguments.has(option)) {
-            let problem = format!("has no meaning where {} are measured", meaning.groups.1);
-            return Err(conflict(option, &problem, MEASURE, Measure::Connections.name()));
+        let groups = meaning.groups;
+        if let Some(option) =
+            meaningless(question.measure).iter().find(|option| arguments.has(option))
+        {
+            return Err(Error::Conflict {
+                option,
+                problem: format!("has no meaning where {groups} are measured"),
+                other: MEASURE,
+                valid: Measure::Connections.name().to_owned(),
+            });
         }
         if question.selection.types_of(Protocol::Tcp).next().is_none() {
-            let problem = format!("only TCP has {}", meaning.groups.1);
-            return Err(conflict(CONN_TYPE, &problem, CONN_TYPE, "tcp or tcp6"));
+            return Err(Error::Conflict {
+                option: CONN_TYPE,
+                problem: format!("only TCP has {groups}"),
+                other: CONN_TYPE,
+                valid: "tcp or tcp6".to_owned(),
+            });
         }
     }
     if question.zero && !question.group_by.is_fixed() {
@@ -154,6 +152,15 @@ fn together(command: &Command, arguments: &Arguments) -> Result<(), Error> {
         });
     }
     Ok(())
+}
+
+/// The options that say nothing of what is measured.
+const fn meaningless(measure: Measure) -> &'static [&'static str] {
+    match measure {
+        Measure::Connections => &[],
+        Measure::AcceptQueue => &[GROUP_BY, ZERO, CONN_STATUS, REMOTE_ADDRESS, REMOTE_PORT],
+        Measure::EphemeralPorts => &[GROUP_BY, ZERO, CONN_STATUS, LOCAL_PORT],
+    }
 }
 
 /// `a, b or c`

@@ -164,13 +164,15 @@ impl Limits {
     ) -> State {
         let verdict = |ranges: &'a Option<Ranges>| {
             let range = ranges.as_ref().and_then(&range);
-            range.map_or(Verdict::Fine, |range| match range.between(low, high) {
-                Verdict::Left if more => match range.between(low, f64::INFINITY) {
-                    Verdict::Left => Verdict::Left,
-                    Verdict::Fine | Verdict::Unclear => Verdict::Unclear,
-                },
+            let Some(range) = range else {
+                return Verdict::Fine;
+            };
+            match range.between(low, high) {
+                Verdict::Left if more && range.between(low, f64::INFINITY) != Verdict::Left => {
+                    Verdict::Unclear
+                }
                 verdict => verdict,
-            })
+            }
         };
         match (verdict(&self.critical), verdict(&self.warning)) {
             (Verdict::Left, _) => State::Critical,

@@ -26,10 +26,8 @@ pub struct Meaning {
     pub group_by: GroupBy,
     /// The only state that it is about; `None` where it is about all.
     pub status: Option<ConnectionStatus>,
-    /// Options that have no meaning with it, by their long names.
-    pub without: &'static [&'static str],
-    /// What its groups are called: of one, and of several.
-    pub groups: (&'static str, &'static str),
+    /// What its groups are called.
+    pub groups: &'static str,
 }
 
 impl Measure {
@@ -41,20 +39,12 @@ impl Measure {
             Self::AcceptQueue => Some(Meaning {
                 group_by: GroupBy::LocalEndpoint,
                 status: Some(ConnectionStatus::Listen),
-                without: &[
-                    "--group-by",
-                    "--zero",
-                    "--conn-status",
-                    "--remote-address",
-                    "--remote-port",
-                ],
-                groups: ("listener", "listeners"),
+                groups: "listeners",
             }),
             Self::EphemeralPorts => Some(Meaning {
                 group_by: GroupBy::RemoteEndpoint,
                 status: None,
-                without: &["--group-by", "--zero", "--conn-status", "--local-port"],
-                groups: ("destination", "destinations"),
+                groups: "destinations",
             }),
         }
     }

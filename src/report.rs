@@ -77,6 +77,13 @@ impl Report {
         self.groups.iter().filter(|judged| judged.count > 0 || judged.share.is_some())
     }
 
+    /// How many percent of its share the fullest group has; 0 where there is none.
+    #[must_use]
+    pub fn fullest(&self) -> f64 {
+        let fullest = self.found().next();
+        fullest.and_then(|j| Some(j.share?.percent(j.count))).unwrap_or_default()
+    }
+
     /// The groups that are printed, the largest first, and how many are left out: never one in
     /// alert state before one that is fine.
     #[must_use]

@@ -12,7 +12,7 @@ use crate::collect::Collector;
 use crate::collect::connections::{Connection, Connections};
 use crate::collect::counts::{Grid, Inodes, Map, PortTable, Recorded, Table};
 use crate::collect::details::Details;
-use crate::collect::ports::{Ephemeral, EphemeralPorts, LocalPorts, Outgoing, UsedPorts};
+use crate::collect::ports::{Ephemeral, EphemeralPorts, LocalPorts, Outgoing, UsedPorts, span};
 use crate::collect::queues::{Queue, Queues};
 use crate::deadline::Deadline;
 use crate::details::{self, Detail};
@@ -70,10 +70,7 @@ pub fn fixture(
     source::fixture::read(text, &check.question.selection, &deadline, &mut collected)?;
     let (table, details) = collected;
     let source = "fixture".to_owned();
-    let visited = Visited::default();
-    let groups = table.groups();
-    let (shares, names) = (HashMap::new(), Names::default());
-    let counted = Counted { groups, shares, details, names, source, visited };
+    let counted = Counted { groups: table.groups(), details, source, ..Counted::default() };
     let mut report = report(check, &limits, counted, &Namespaces::default(), &deadline)?;
     report.duration = start.elapsed();
     Ok(report)
@@ -100,7 +97,7 @@ pub fn connections(
 ) -> Result<Vec<Connection>, Error> {
     let deadline = Deadline::new(question.timeout, interrupted);
     let host = Host::of(question, true, &deadline)?;
-    let (connections, _) = host.collect(question, Connections::default())?;
+    let (connections, _) = host.collect(&question.selection, Connections::default())?;
     let owners = connections.owners(processes, !question.netns.is_empty());
     let need = Need { units: false, every_holder: true };
     let names = Names::look_up(owners, need, None, &host.namespaces, &deadline)?;
@@ -122,6 +119,7 @@ fn limits(check: &Check, live: bool, deadline: &Deadline) -> Result<Limits, Erro
 }
 
 /// What a dump gave.
+#[derive(Default)]
 struct Counted {
     groups: Vec<(Group, u64)>,
     // What the numbers are parts of, where they are.
@@ -134,22 +132,11 @@ struct Counted {
 }
 
 impl Counted {
-    /// What was counted where numbers are just that.
-    fn whole(
-        groups: Vec<(Group, u64)>,
-        names: Names,
-        details: Option<Details>,
-        Answer { sources, visited }: Answer,
-    ) -> Self {
-        let (shares, source) = (HashMap::new(), SourceName::join(&sources));
-        Self { groups, shares, details, names, source, visited }
-    }
-
     /// What was counted where numbers are parts of others.
     fn parts(
         parts: impl Iterator<Item = (Group, u64, Share)>,
         details: Option<Details>,
-        Answer { sources, visited }: Answer,
+        answer: &Answer,
     ) -> Self {
         let (mut groups, mut shares) = (Vec::new(), HashMap::new());
         for (group, count, share) in parts {
@@ -158,8 +145,12 @@ impl Counted {
         }
         // Equal ones in an order of their own, not that of a map.
         groups.sort_unstable_by_key(|(group, _)| *group);
-        let (names, source) = (Names::default(), SourceName::join(&sources));
-        Self { groups, shares, details, names, source, visited }
+        Self { groups, shares, details, ..Self::of(answer) }
+    }
+
+    /// Nothing yet, by whom it is told.
+    fn of(Answer { sources, visited }: &Answer) -> Self {
+        Self { source: SourceName::join(sources), visited: *visited, ..Self::default() }
     }
 }
 
@@ -227,11 +218,11 @@ impl<'a> Host<'a> {
             Measure::AcceptQueue => {
                 let details = lengthy.then(|| Details::by_queue(question.group_by));
                 let ((Queues(queues), details), answer) =
-                    self.collect(question, (Queues::default(), details))?;
+                    self.collect(&question.selection, (Queues::default(), details))?;
                 let queue = |(endpoint, queue): (Endpoint, Queue)| {
                     (Group::Endpoint(endpoint), queue.waiting, queue.share)
                 };
-                Ok(Counted::parts(queues.into_iter().map(queue), details, answer))
+                Ok(Counted::parts(queues.into_iter().map(queue), details, &answer))
             }
             Measure::EphemeralPorts => {
                 let ports = self.ephemeral_ports()?;
@@ -246,21 +237,16 @@ impl<'a> Host<'a> {
                 }
                 let details = lengthy.then(|| Details::by_status(question.group_by));
                 // What comes in is mostly left out by the kernel.
-                let both = |a: Ports, b: Ports| Ports {
-                    first: a.first.min(b.first),
-                    last: a.last.max(b.last),
-                };
-                let span = ports.values().filter_map(Ephemeral::span).reduce(both);
-                let mut question = question.clone();
-                question.selection.local_ports = span.into_iter().collect();
+                let local_ports = span(&ports).into_iter().collect();
+                let selection = Selection { local_ports, ..question.selection.clone() };
                 let outgoing = Outgoing::new(ports.clone(), (UsedPorts::default(), details));
-                let (outgoing, answer) = self.collect(&question, outgoing)?;
+                let (outgoing, answer) = self.collect(&selection, outgoing)?;
                 let (used, details) = outgoing.collected();
                 let used = used.by_destination().into_iter().map(|(destination, used)| {
                     let of = ports.get(&destination.net).map_or(0, Ephemeral::count);
                     (Group::Endpoint(destination), used, Share { of, drops: None })
                 });
-                Ok(Counted::parts(used, details, answer))
+                Ok(Counted::parts(used, details, &answer))
             }
         }
     }
@@ -289,8 +275,8 @@ impl<'a> Host<'a> {
             question: &Question,
             details: Option<Details>,
         ) -> Result<Counted, Error> {
-            let ((table, details), answer) = host.collect(question, (table, details))?;
-            Ok(Counted::whole(table.groups(), Names::default(), details, answer))
+            let ((table, details), answer) = host.collect(&question.selection, (table, details))?;
+            Ok(Counted { groups: table.groups(), details, ..Counted::of(&answer) })
         }
         match question.group_by.kind() {
             Kind::Fixed(group) => by(self, Grid::new(group), question, details),
@@ -298,14 +284,14 @@ impl<'a> Host<'a> {
             Kind::Open => by(self, Map::new(question.group_by), question, details),
             Kind::Socket => {
                 let ((table, details), answer) =
-                    self.collect(question, (Inodes::default(), details))?;
+                    self.collect(&question.selection, (Inodes::default(), details))?;
                 let Inodes { mut inodes, without, cgroups, .. } = table;
                 inodes.sort_unstable();
                 let cgroups = if every_holder { HashSet::new() } else { cgroups };
                 let names = Names::of_processes(inodes.clone(), cgroups, self.deadline)?;
                 let mut groups = names.by_process(&inodes);
                 groups.extend((without > 0).then_some((Group::Inode(0), without)));
-                Ok(Counted::whole(groups, names, details, answer))
+                Ok(Counted { groups, details, names, ..Counted::of(&answer) })
             }
         }
     }
@@ -313,19 +299,12 @@ impl<'a> Host<'a> {
     /// What a collector collects of the selected connections, and who answered.
     fn collect<C: Collector + Send>(
         &self,
-        question: &Question,
+        selection: &Selection,
         mut collector: C,
     ) -> Result<(C, Answer), Error> {
-        let answer = self.dump(&question.selection, &mut collector)?;
+        let Self { namespaces, source, deadline, .. } = self;
+        let answer = source::collect(selection, *source, namespaces, deadline, &mut collector)?;
         Ok((collector, answer))
-    }
-
-    fn dump<C: Collector + Send>(
-        &self,
-        selection: &Selection,
-        collector: &mut C,
-    ) -> Result<Answer, Error> {
-        source::collect(selection, self.source, &self.namespaces, self.deadline, collector)
     }
 
     /// The local ports that somebody listens on.
@@ -338,9 +317,8 @@ impl<'a> Host<'a> {
             statuses: Choice::of(&[ConnectionStatus::Listen]),
             ..Selection::default()
         };
-        let mut ports = LocalPorts::default();
-        self.dump(&selection, &mut ports)?;
-        Ok(self.listening.get_or_init(|| ports.0))
+        let (LocalPorts(ports), _) = self.collect(&selection, LocalPorts::default())?;
+        Ok(self.listening.get_or_init(|| ports))
     }
 
     /// Fills in how much of the ephemeral port range is in use towards the peers that are shown.
@@ -359,8 +337,8 @@ impl<'a> Host<'a> {
             remote_ports: destinations.iter().map(|to| Ports::of(to.port)).collect(),
             ..Selection::default()
         };
-        let mut used = Outgoing::new(ports.clone(), UsedPorts::default());
-        self.dump(&selection, &mut used)?;
+        let used = Outgoing::new(ports.clone(), UsedPorts::default());
+        let (used, _) = self.collect(&selection, used)?;
         let used = used.collected().by_destination();
         for detail in details {
             detail.fill_in(&used, &ports);

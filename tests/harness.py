@@ -182,6 +182,20 @@ def python(script: str, *args: str, before: Sequence[str] = ()) -> Done:
     return Done(done.stdout, done.stderr, done.returncode)
 
 
+def promtool(metrics: str) -> Done:
+    """Let promtool check metrics: what it says, and nothing where it finds no fault."""
+    line = ["promtool", "check", "metrics"]
+    done = subprocess.run(line, input=metrics, capture_output=True, text=True, check=False)
+    return Done(done.stdout, done.stderr, done.returncode)
+
+
+def rows(done: Done, group: str) -> list[list[str]]:
+    """Return the rows of a group's table by owner, the header first."""
+    _, _, rest = done.stdout.partition("|")[0].partition(f"\n\n{group}, by owner:\n")
+    table = [line.split(" ! ") for line in rest.split("\n\n")[0].splitlines() if " ! " in line]
+    return [[cell.strip() for cell in row] for row in table]
+
+
 def golden() -> list[dict[str, Any]]:
     """Return the recorded runs of the reference."""
     return [json.loads(line) for line in GOLDEN.read_text(encoding="utf-8").splitlines()]
@@ -214,6 +228,10 @@ def no_strace() -> str:
     line = [*tampered(NO_SOCKETS), "true"]
     probe = subprocess.run(line, capture_output=True, text=True, check=False)
     return "" if probe.returncode == 0 else f"strace: {probe.stderr.strip()}"
+
+
+# Whichever of them a libc opens files by; not every architecture has both.
+OPEN = "?open,openat"
 
 
 def tampered(*injections: str, log: str = os.devnull, only: str | Path = "") -> list[str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Tampered
-from harness import Command, Done, one_line, reworded, says
+from harness import OPEN, Command, Done, one_line, reworded, says
 from lab import namespaces, oracles
 
 # A place is in Linux.
@@ -174,7 +174,7 @@ def test_counters_that_cannot_be_read_are_no_answer(
     native: Command, special: tuple[str, list[str]], tampered: Tampered, code: str
 ) -> None:
     ns, _ = special
-    before = tampered(f"openat:error={code}:when=1+", only="sockstat")
+    before = tampered(f"{OPEN}:error={code}:when=1+", only="sockstat")
     with namespaces.inside(ns):
         done = native.run("--source=counters", before=before)
     assert f"sockstat: {says(code)}" in reworded(one_line(done))

@@ -340,7 +340,7 @@ def test_python_and_the_api_take_faults_as_the_native_command_does(
 OWNER_ERRORS = ("EMFILE", "ENFILE", "ENOMEM", "EIO", "EACCES", "ENOENT", "ESRCH", "EINTR")
 # Not every architecture has each of these.
 CALLS = {
-    "opening": "?open,openat",
+    "opening": harness.OPEN,
     "listing": "getdents64",
     "following a link in": "?readlink,readlinkat",
     "following": "?readlink,readlinkat",

@@ -392,7 +392,7 @@ def test_no_file_but_a_namespace_is_opened(
     site: Site, paths: dict[str, Path], tampered: Tampered, directory: Path
 ) -> None:
     log = directory / "log"
-    before = tampered("openat:error=EIO:when=1000+", "open:error=EIO:when=1000+", log=str(log))
+    before = tampered(f"{harness.OPEN}:error=EIO:when=1000+", log=str(log))
     site.ask(f"--netns={paths['fifo']}", before=before)
     opened = [line for line in log.read_text(encoding="utf-8").splitlines() if "/fifo" in line]
     assert opened
@@ -451,7 +451,7 @@ def test_a_namespace_that_cannot_be_entered_for_another_reason_is_unknown(
 
 
 @pytest.mark.parametrize("code", ["EMFILE", "ENFILE", "ENOMEM", "EIO"])
-@pytest.mark.parametrize("call", ["?open,openat", "?newfstatat,?stat,?statx,?fstat", "getdents64"])
+@pytest.mark.parametrize("call", [harness.OPEN, "?newfstatat,?stat,?statx,?fstat", "getdents64"])
 def test_no_error_leaves_a_namespace_out(
     site: Site, tampered: Tampered, call: str, code: str
 ) -> None:

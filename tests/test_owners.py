@@ -18,7 +18,7 @@ import harness
 import pytest
 from asking import USERS, WAYS, Asker, asker, steady
 from conftest import Tampered
-from harness import NO_SOCKETS, Command, Done, one_line, python
+from harness import NO_SOCKETS, OPEN, Command, Done, one_line, python
 from lab import namespaces, owners
 from lab.names import TYPES
 from lab.owners import NAMELESS, Answer, Host, Owned, OwnedLab, actor, after, private
@@ -618,9 +618,6 @@ def test_a_thread_may_have_sockets_for_itself(host: Host) -> None:
 
 # Nothing but ENOENT and ESRCH says that something went away, nothing but EACCES and EPERM that it
 # is hidden.
-
-# Not every architecture has both.
-OPEN = "?open,openat"
 
 
 @pytest.mark.parametrize("error", ["EMFILE", "ENFILE", "ENOMEM", "EIO"])

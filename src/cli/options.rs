@@ -149,6 +149,10 @@ pub(super) const GROUP_BY: &str = "--group-by";
 pub(super) const MEASURE: &str = "--measure";
 pub(super) const NAME: &str = "--name";
 pub(super) const CONN_TYPE: &str = "--conn-type";
+pub(super) const CONN_STATUS: &str = "--conn-status";
+pub(super) const LOCAL_PORT: &str = "--local-port";
+pub(super) const REMOTE_ADDRESS: &str = "--remote-address";
+pub(super) const REMOTE_PORT: &str = "--remote-port";
 pub(super) const ZERO: &str = "--zero";
 
 /// What most options have in common.
@@ -195,7 +199,7 @@ pub static OPTIONS: &[Opt] = &[
         ..OPT
     },
     Opt {
-        long: "--conn-status",
+        long: CONN_STATUS,
         metavar: "CONN_STATUS",
         takes: Takes::Several(Value::Choice(statuses), |c, names| {
             set(&mut c.check.question.selection.statuses, Choice::parse(names))
@@ -276,7 +280,7 @@ pub static OPTIONS: &[Opt] = &[
         ..OPT
     },
     Opt {
-        long: "--local-port",
+        long: LOCAL_PORT,
         metavar: "LOCAL_PORT",
         takes: Takes::Several(Value::Port, |c, ports| {
             set(&mut c.check.question.selection.local_ports, values::each(ports))
@@ -345,7 +349,7 @@ pub static OPTIONS: &[Opt] = &[
         ..OPT
     },
     Opt {
-        long: "--remote-address",
+        long: REMOTE_ADDRESS,
         metavar: "REMOTE_ADDRESS",
         takes: Takes::Several(Value::Address, |c, networks| {
             set(&mut c.check.question.selection.remote_addresses, values::each(networks))
@@ -357,7 +361,7 @@ pub static OPTIONS: &[Opt] = &[
         ..OPT
     },
     Opt {
-        long: "--remote-port",
+        long: REMOTE_PORT,
         metavar: "REMOTE_PORT",
         takes: Takes::Several(Value::Port, |c, ports| {
             set(&mut c.check.question.selection.remote_ports, values::each(ports))

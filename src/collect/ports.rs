@@ -77,6 +77,13 @@ impl Ephemeral {
 /// The ephemeral ports of every network namespace that tells them.
 pub type EphemeralPorts = Arc<HashMap<Net, Ephemeral>>;
 
+/// From the first to the last of all of them.
+#[must_use]
+pub fn span(ports: &EphemeralPorts) -> Option<Ports> {
+    let spans = ports.values().filter_map(Ephemeral::span);
+    spans.reduce(|a, b| Ports { first: a.first.min(b.first), last: a.last.max(b.last) })
+}
+
 /// Collects the connections that go out from here: those whose local port is an ephemeral one.
 #[derive(Debug)]
 pub struct Outgoing<C> {

@@ -111,7 +111,7 @@ fn percent(percent: f64) -> String {
 }
 
 fn nothing(report: &Report) -> String {
-    if let Some(Meaning { groups: (_, groups), .. }) = report.check.question.measure.meaning() {
+    if let Some(Meaning { groups, .. }) = report.check.question.measure.meaning() {
         return format!("No {groups} found.{}", mark(report.nothing()));
     }
     let selection = &report.check.question.selection;
@@ -152,16 +152,13 @@ pub fn perfdata(report: &Report) -> String {
 
 /// Of the fullest group what its limits are, and of all how many there are.
 fn perfdata_of_shares(report: &Report, meaning: &Meaning) -> String {
-    let fullest = report.found().next();
-    let fullest =
-        fullest.and_then(|judged| Some(judged.share?.percent(judged.count))).unwrap_or_default();
     let [warning, critical] = report.limits.each_ref().map(|range| {
         // The unit is said once, behind the value.
         range.as_deref().unwrap_or("").replace('%', "")
     });
     let mut metrics = vec![
-        format!("'fullest'={}%;{warning};{critical};0;100", percent(fullest)),
-        format!("'{}'={}", meaning.groups.1, report.found().count()),
+        format!("'fullest'={}%;{warning};{critical};0;100", percent(report.fullest())),
+        format!("'{}'={}", meaning.groups, report.found().count()),
     ];
     let drops = report.found().filter_map(|judged| judged.share?.drops).reduce(u64::saturating_add);
     metrics.extend(drops.map(|drops| format!("'drops'={drops}c")));

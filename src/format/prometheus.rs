@@ -20,15 +20,27 @@ const PREFIX: &str = "network_connections";
 pub fn report(report: &Report, name: &str) -> String {
     let mut page = Page::new(name);
     let question = &report.check.question;
-    if question.measure == Measure::AcceptQueue {
-        queues(&mut page, report);
-    } else if question.measure == Measure::EphemeralPorts {
-        let used = report.found().next().and_then(|j| Some(j.share?.percent(j.count) / 100.0));
-        let help = "Ports in use towards the fullest destination, as a part of those there are.";
-        page.gauge("_ephemeral_ports_used_ratio", help, used.unwrap_or_default());
-        let help = "Destinations of outgoing connections.";
-        page.gauge("_ephemeral_ports_destinations", help, report.found().count());
-    } else if question.group_by.is_fixed() {
+    match question.measure {
+        Measure::Connections => connections(&mut page, report),
+        Measure::AcceptQueue => queues(&mut page, report),
+        Measure::EphemeralPorts => ports(&mut page, report),
+    }
+    page.gauge("_selected", "Sockets selected.", report.total);
+    if !question.netns.is_empty() {
+        let help = "Network namespaces that nobody could look into.";
+        page.gauge("_netns_unseen", help, report.visited.unseen);
+    }
+    page.head("_check_source_info", "gauge", "Who answered.");
+    page.sample("_check_source_info", &[("source", &report.source)], 1);
+    let seconds = report.duration.as_secs_f64();
+    page.gauge("_check_duration_seconds", "How long the check took.", seconds);
+    page.end(report.state())
+}
+
+/// A series for every group where they are few, else how many there are.
+fn connections(page: &mut Page, report: &Report) {
+    let question = &report.check.question;
+    if question.group_by.is_fixed() {
         let expected = question.group_by.expected(&question.selection);
         let mut series: BTreeMap<_, _> = expected.into_iter().map(|group| (group, 0)).collect();
         let found = report.groups.iter().filter_map(|judged| Some((judged.group?, judged.count)));
@@ -44,16 +56,14 @@ pub fn report(report: &Report, name: &str) -> String {
         page.gauge("_groups", "Groups of sockets.", report.found().count());
         page.gauge("_largest", "Sockets in the largest group.", largest);
     }
-    page.gauge("_selected", "Sockets selected.", report.total);
-    if !question.netns.is_empty() {
-        let help = "Network namespaces that nobody could look into.";
-        page.gauge("_netns_unseen", help, report.visited.unseen);
-    }
-    page.head("_check_source_info", "gauge", "Who answered.");
-    page.sample("_check_source_info", &[("source", &report.source)], 1);
-    let seconds = report.duration.as_secs_f64();
-    page.gauge("_check_duration_seconds", "How long the check took.", seconds);
-    page.end(report.state())
+}
+
+/// Of all destinations the fullest: there is no end of them.
+fn ports(page: &mut Page, report: &Report) {
+    let help = "Ports in use towards the fullest destination, as a part of those there are.";
+    page.gauge("_ephemeral_ports_used_ratio", help, report.fullest() / 100.0);
+    let help = "Destinations of outgoing connections.";
+    page.gauge("_ephemeral_ports_destinations", help, report.found().count());
 }
 
 /// A series for every listener: they are few, and stay.

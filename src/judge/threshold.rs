@@ -492,18 +492,16 @@ mod tests {
     use super::*;
     use crate::vocabulary::Net;
 
+    fn place(by: GroupBy, selection: &Selection) -> Place<'_> {
+        let measure = Measure::Connections;
+        Place { measure, netns: true, by, selection, live: true, user_id: &|_| Ok(None) }
+    }
+
     fn parse(text: &str, by: GroupBy) -> Result<Ranges, String> {
         Thresholds::parse("--critical", text)
             .and_then(|thresholds| {
                 let selection = &Selection::default();
-                thresholds.resolved(&Place {
-                    measure: Measure::Connections,
-                    netns: true,
-                    by,
-                    selection,
-                    live: true,
-                    user_id: &|_| Ok(None),
-                })
+                thresholds.resolved(&place(by, selection))
             })
             .map_err(|e| e.to_string())
     }
@@ -630,14 +628,7 @@ mod tests {
             ..Selection::default()
         };
         let parse = |text: &str, by| {
-            let place = Place {
-                measure: Measure::Connections,
-                netns: true,
-                by,
-                selection,
-                live: true,
-                user_id: &|_| Ok(None),
-            };
+            let place = place(by, selection);
             Thresholds::parse("--critical", text).and_then(|t| t.resolved(&place))
         };
         for (text, by, fits) in [
@@ -665,7 +656,10 @@ mod tests {
     fn a_link_local_key_means_one_link_or_all() {
         let address = |interface| {
             let ip = "fe80::1".parse().unwrap_or_else(|e| panic!("{e}"));
-            crate::address::Address::of(std::net::SocketAddrV6::new(ip, 0, 0, interface).into())
+            crate::address::Address::within(
+                std::net::SocketAddrV6::new(ip, 0, 0, interface).into(),
+                Net::OWN,
+            )
         };
         let named = |interface, label: &str| {
             Labelled::named(Some(Group::Address(address(interface))), label.to_owned())
@@ -738,14 +732,7 @@ mod tests {
         ] {
             let by = GroupBy::RemoteEndpoint;
             let measure = Measure::EphemeralPorts;
-            let place = Place {
-                measure,
-                netns: false,
-                by,
-                selection: &selection,
-                live: true,
-                user_id: &|_| Ok(None),
-            };
+            let place = Place { measure, ..place(by, &selection) };
             let thresholds = Thresholds::parse("--critical", &format!("{text}=5"));
             let resolved = thresholds.and_then(|thresholds| thresholds.resolved(&place));
             assert_eq!(resolved.is_ok(), valid, "{text}");

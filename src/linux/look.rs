@@ -41,6 +41,15 @@ impl<T> Seen<T> {
         }
     }
 
+    /// What is there; else the same as what came of looking at something else.
+    pub fn or_hand_on<U>(self) -> Result<T, Seen<U>> {
+        match self {
+            Self::There(there) => Ok(there),
+            Self::Gone(error) => Err(Seen::Gone(error)),
+            Self::Hidden(error) => Err(Seen::Hidden(error)),
+        }
+    }
+
     /// What is there, if anything.
     pub fn found(self) -> Option<T> {
         match self {
@@ -90,10 +99,9 @@ pub fn beginning<'a>(
     deadline: &Deadline,
 ) -> Result<Seen<&'a [u8]>, Error> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-    let file = match look(path, deadline, || open(path, flags, Mode::empty()))? {
-        Seen::There(file) => file,
-        Seen::Gone(error) => return Ok(Seen::Gone(error)),
-        Seen::Hidden(error) => return Ok(Seen::Hidden(error)),
+    let file = match look(path, deadline, || open(path, flags, Mode::empty()))?.or_hand_on() {
+        Ok(file) => file,
+        Err(seen) => return Ok(seen),
     };
     let mut length = 0;
     while let Some(rest) = room.get_mut(length..).filter(|rest| !rest.is_empty()) {

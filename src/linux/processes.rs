@@ -57,10 +57,9 @@ pub fn other_threads(pid: u32, deadline: &Deadline) -> Result<Seen<Vec<String>>,
 
 /// The entries of a directory that are numbers, the lowest first.
 fn numbers(path: &str, deadline: &Deadline) -> Result<Seen<Vec<u32>>, Error> {
-    let directory = match open_directory(path, path, deadline)? {
-        Seen::There(directory) => directory,
-        Seen::Gone(error) => return Ok(Seen::Gone(error)),
-        Seen::Hidden(error) => return Ok(Seen::Hidden(error)),
+    let directory = match open_directory(path, path, deadline)?.or_hand_on() {
+        Ok(directory) => directory,
+        Err(seen) => return Ok(seen),
     };
     let mut space = Vec::with_capacity(ENTRIES);
     let mut entries = RawDir::new(&directory, space.spare_capacity_mut());
@@ -86,10 +85,9 @@ fn numbers(path: &str, deadline: &Deadline) -> Result<Seen<Vec<u32>>, Error> {
 /// The name of a process by its directory, and by that of one of its threads that is still there.
 pub fn name(process: &str, thread: &str, deadline: &Deadline) -> Result<Seen<String>, Error> {
     let mut room = [0; LONGEST_COMM];
-    let comm = match beginning(&format!("{process}/comm"), &mut room, deadline)? {
-        Seen::There(comm) => comm.strip_suffix(b"\n").unwrap_or(comm),
-        Seen::Gone(error) => return Ok(Seen::Gone(error)),
-        Seen::Hidden(error) => return Ok(Seen::Hidden(error)),
+    let comm = match beginning(&format!("{process}/comm"), &mut room, deadline)?.or_hand_on() {
+        Ok(comm) => comm.strip_suffix(b"\n").unwrap_or(comm),
+        Err(seen) => return Ok(seen),
     };
     if !may_be_cut(comm) {
         return Ok(Seen::There(printable(comm.trim_ascii_end())));

@@ -216,14 +216,9 @@ impl Namespaces {
             .filter(|(net, _)| wanted.contains(net))
             .collect();
         // What is not known yet of some.
-        if wanted.values().any(|namespace| namespace.process.is_none()) {
-            for seen in of_processes(deadline)? {
-                for namespace in wanted.values_mut().filter(|namespace| namespace.is(&seen)) {
-                    namespace.learn(seen.clone());
-                }
-            }
-        }
-        for seen in mounted()? {
+        let unknown = wanted.values().any(|namespace| namespace.process.is_none());
+        let processes = if unknown { of_processes(deadline)? } else { Vec::new() };
+        for seen in processes.into_iter().chain(mounted()?) {
             for namespace in wanted.values_mut().filter(|namespace| namespace.is(&seen)) {
                 namespace.learn(seen.clone());
             }
@@ -412,10 +407,9 @@ impl Namespace {
     /// Moves this thread into it by a link that is still one to it.
     fn enter(&self, link: &Path, deadline: &Deadline) -> Result<Seen<()>, Error> {
         let shown = link.display().to_string();
-        let file = match file(link, deadline)? {
-            Seen::There(file) => file,
-            Seen::Gone(error) => return Ok(Seen::Gone(error)),
-            Seen::Hidden(error) => return Ok(Seen::Hidden(error)),
+        let file = match file(link, deadline)?.or_hand_on() {
+            Ok(file) => file,
+            Err(seen) => return Ok(seen),
         };
         let inode = fstat(&file).map_err(|error| Error::system(&*shown, error))?.st_ino;
         if self.inode.is_some_and(|known| known != inode) {
@@ -425,10 +419,11 @@ impl Namespace {
         let path = format!("/proc/self/fd/{}", file.as_raw_fd());
         let file = match look(&shown, deadline, || {
             open(&*path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
-        })? {
-            Seen::There(file) => file,
-            Seen::Gone(error) => return Ok(Seen::Gone(error)),
-            Seen::Hidden(error) => return Ok(Seen::Hidden(error)),
+        })?
+        .or_hand_on()
+        {
+            Ok(file) => file,
+            Err(seen) => return Ok(seen),
         };
         // Of another kind it is not entered: INVAL, whoever asks.
         let entered = look(&shown, deadline, || {
@@ -691,10 +686,6 @@ fn is_named(path: &Path) -> bool {
 
 /// The container that the cgroups of a process are of (`cgroups(7)`): in whichever hierarchy.
 fn of_cgroups(text: &[u8]) -> Option<String> {
-    let text = printable_lines(text);
-    text.iter().find_map(|line| container_of(line.splitn(3, ':').nth(2)?))
-}
-
-fn printable_lines(text: &[u8]) -> Vec<String> {
-    text.split(|byte| *byte == b'\n').map(printable).collect()
+    let mut lines = text.split(|byte| *byte == b'\n').map(printable);
+    lines.find_map(|line| container_of(line.splitn(3, ':').nth(2)?))
 }

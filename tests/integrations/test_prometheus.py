@@ -164,8 +164,8 @@ def test_a_check_that_hangs(old: Machine) -> None:
 def mounted(machine: Machine, options: str, before: str) -> bool:
     """Run the check where another file system has the directory, and say what comes of it."""
     machine.do(
-        f"cp -p {file('web')} /root/old; mount -t tmpfs -o mode=755,{options} none {TEXTFILES};"
-        f"cp -p /root/old {file('web')}; {before}"
+        f"cp -p {file('web')} /run/old; mount -t tmpfs -o mode=755,{options} none {TEXTFILES};"
+        f"cp -p /run/old {file('web')}; {before}"
     )
     try:
         succeeded = start(machine, "web")

@@ -209,10 +209,9 @@ impl Search<'_> {
         sockets: &mut Vec<usize>,
     ) -> Result<Seen<usize>, Error> {
         let deadline = self.deadline;
-        let directory = match open_directory(table, table, deadline)? {
-            Seen::There(directory) => directory,
-            Seen::Gone(error) => return Ok(Seen::Gone(error)),
-            Seen::Hidden(error) => return Ok(Seen::Hidden(error)),
+        let directory = match open_directory(table, table, deadline)?.or_hand_on() {
+            Ok(directory) => directory,
+            Err(seen) => return Ok(seen),
         };
         let mut space = Vec::with_capacity(ENTRIES);
         let mut entries = RawDir::new(&directory, space.spare_capacity_mut());
