@@ -122,7 +122,7 @@ def test_selections_and_groups(native: Command, counts: dict[str, int], options:
         (["--group-by=process"], "the processes of sockets are not known here"),
         (["--netns=all"], "This system has no network namespaces (Linux has them)"),
         (["--measure=accept-queue"], "the limits of accept queues are not known here"),
-        (["--measure=ephemeral-ports"], "The ports for outgoing connections are not told here"),
+        (["--measure=ephemeral-ports"], "The ports for outgoing connections cannot be read here"),
         (["--remote-port=53"], "this system does not tell the remote end of UDP sockets"),
         (["--group-by=remote-address", "--conn-type=udp"], "does not tell the remote end of UDP"),
     ],

@@ -2,6 +2,7 @@
 //!
 //! The lesser source: under churn the kernel itself may skip a row of `/proc/net/tcp`.
 
+use std::io::Read;
 use std::os::fd::OwnedFd;
 
 use log::debug;
@@ -236,18 +237,29 @@ pub fn ephemeral_ports(view: &View) -> Option<(Ports, Vec<Ports>)> {
     if *view != View::Inside {
         return None;
     }
-    let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").ok()?;
+    let range = setting("ip_local_port_range")?;
     let mut ports = range.split_ascii_whitespace().map(str::parse);
     match (ports.next()?, ports.next()?) {
         (Ok(first), Ok(last)) if first <= last => {
-            let reserved = "/proc/sys/net/ipv4/ip_local_reserved_ports";
-            let reserved = std::fs::read_to_string(reserved).unwrap_or_default();
+            let reserved = setting("ip_local_reserved_ports")?;
             let reserved = reserved.trim().split(',').filter(|ports| !ports.is_empty());
             let reserved: Result<_, _> = reserved.map(str::parse).collect();
             Some((Ports { first, last }, reserved.ok()?))
         }
         _ => None,
     }
+}
+
+/// What a setting of IPv4 is, whole; `None` where it cannot be read or may be longer.
+fn setting(name: &str) -> Option<String> {
+    // The longest list of ports has 254 KiB. It comes in one piece or not at all: what does not fit
+    // into the first reading is never told.
+    let mut text = vec![0; 256 << 10];
+    let mut file = std::fs::File::open(format!("/proc/sys/net/ipv4/{name}")).ok()?;
+    let length = file.read(&mut text).ok()?;
+    let is_whole = length < text.len();
+    text.truncate(length);
+    String::from_utf8(text).ok().filter(|_| is_whole)
 }
 
 /// The kernel's own sums of sockets.
