@@ -142,20 +142,19 @@ impl GroupBy {
     }
 
     /// Whether several groups can be one to a person: the sockets of a process, the cgroups of a
-    /// unit, the ids of a user, the namespaces of a container.
+    /// unit, the ids of a user, the namespaces of a container; and where `several` namespaces are
+    /// asked, what is of one name in some of them.
     #[must_use]
-    pub const fn is_merged(self) -> bool {
+    pub const fn is_merged(self, several: bool) -> bool {
         match self {
             Self::User | Self::Unit | Self::Process | Self::Netns => true,
-            Self::TypeStatus
-            | Self::Type
-            | Self::Status
-            | Self::LocalPort
-            | Self::RemotePort
-            | Self::LocalAddress
+            Self::LocalAddress
             | Self::RemoteAddress
             | Self::LocalEndpoint
-            | Self::RemoteEndpoint => false,
+            | Self::RemoteEndpoint => several,
+            Self::TypeStatus | Self::Type | Self::Status | Self::LocalPort | Self::RemotePort => {
+                false
+            }
         }
     }
 
@@ -317,7 +316,8 @@ mod tests {
             let group = by.group(&socket).unwrap_or_else(|e| panic!("{e}"));
             assert_eq!(group.to_string(), label);
             assert_eq!(by.is_fixed(), fixed, "{label}");
-            assert_eq!(by.is_merged(), merged, "{label}");
+            assert_eq!(by.is_merged(false), merged, "{label}");
+            assert_eq!(by.is_merged(true), merged || label.contains(['.', '%']), "{label}");
             if let Kind::Fixed(fixed) = by.kind() {
                 assert_eq!(fixed(socket.connection_type, socket.status), group);
             }

@@ -100,29 +100,30 @@ impl Limits {
             }
             seen.push(key);
             let best = groups.iter().filter_map(|group| key.specificity(group)).max();
-            let group = key.group();
+            let untold = key.untold(groups, hidden);
             let state = |between| match key {
                 Key::Type(_) | Key::Status(_) | Key::Endpoint(..) => {
                     self.state(between, more, |ranges| ranges.of_key(key))
                 }
                 Key::Total | Key::Group(_) | Key::LinkLocal(_) | Key::User(..) | Key::Owner(_) => {
-                    self.state(between, more, |ranges| ranges.of(&group))
+                    self.state(between, more, |ranges| ranges.of(&untold))
                 }
             };
-            let hidden = key.untold(groups, hidden);
             let state = match best {
-                None => state(numbers(0, hidden)),
+                None => state((0.0, untold.value())),
                 // There may be more processes of that name.
                 Some(Specificity::Broad)
-                    if hidden > 0 && state(numbers(1, hidden)) != State::Ok =>
+                    if untold.count > 0 && state((1.0, untold.value())) != State::Ok =>
                 {
                     State::Unknown
                 }
-                Some(Specificity::Broad | Specificity::Exact) => State::Ok,
+                Some(Specificity::Broad | Specificity::Endpoint { .. } | Specificity::Exact) => {
+                    State::Ok
+                }
             };
             if state != State::Ok {
-                let Labelled { group, label, .. } = group;
-                judged.push(Judged { group, label, count: 0, most: hidden, share: None, state });
+                let Labelled { group, label, count: most, share, .. } = untold;
+                judged.push(Judged { group, label, count: 0, most, share, state });
             }
         }
         judged

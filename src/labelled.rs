@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::group::{Group, GroupBy, Id};
-use crate::measure::Share;
+use crate::group::{Group, Id};
+use crate::measure::{Share, fuller};
 use crate::owner::{Names, Process, Processes};
 
 /// A group by the name that people know it by.
@@ -53,9 +53,16 @@ impl Labelled {
         Self { group, label, ..Self::default() }
     }
 
-    /// Takes in a group that is the same to a person.
-    fn add(&mut self, other: Self) {
-        self.count += other.count;
+    /// Both, where they are the same to a person.
+    #[must_use]
+    pub fn with(mut self, other: Self) -> Self {
+        match (self.share, other.share) {
+            (Some(share), Some(of_other)) => {
+                let (count, share) = fuller((self.count, share), (other.count, of_other));
+                (self.count, self.share) = (count, Some(share));
+            }
+            _ => self.count += other.count,
+        }
         self.hidden |= other.hidden;
         self.users.extend(other.users);
         for holders in other.holders {
@@ -63,6 +70,7 @@ impl Labelled {
                 self.holders.push(holders);
             }
         }
+        self
     }
 
     /// Whether these are the sockets of this user.
@@ -77,10 +85,11 @@ impl Labelled {
     }
 }
 
-/// Gives groups their labels, and puts those together that are one to a person; the largest first.
+/// Gives groups their labels, and puts those together that are one to a person where there may be
+/// some, `merged`; the largest first.
 #[must_use]
 pub fn labelled(
-    by: GroupBy,
+    merged: bool,
     groups: Vec<(Group, u64)>,
     share: &dyn Fn(Group) -> Option<Share>,
     names: &Names,
@@ -88,13 +97,14 @@ pub fn labelled(
     let found =
         |(group, count)| Labelled { share: share(group), ..Labelled::found(group, count, names) };
     let groups = groups.into_iter().map(found);
-    let mut labelled: Vec<Labelled> = if by.is_merged() {
+    let mut labelled: Vec<Labelled> = if merged {
         let mut merged: HashMap<String, Labelled> = HashMap::new();
         for group in groups {
-            match merged.get_mut(&group.label) {
-                Some(same) => same.add(group),
-                None => drop(merged.insert(group.label.clone(), group)),
-            }
+            let both = match merged.remove(&group.label) {
+                Some(same) => same.with(group),
+                None => group,
+            };
+            merged.insert(both.label.clone(), both);
         }
         let mut merged: Vec<_> = merged.into_values().collect();
         merged.sort_unstable_by(|a, b| a.label.cmp(&b.label));
@@ -143,13 +153,19 @@ mod tests {
         sum.users.push(1);
         let mut other = held("a", 4, true, &[&both, &one]);
         other.users.push(2);
-        sum.add(other);
+        let sum = sum.with(other);
         assert_eq!((sum.count, sum.hidden), (7, true));
         // What is shared is there once.
         assert_eq!(sum.processes().map(|process| process.pid).collect::<Vec<_>>(), [7, 8, 9]);
         assert!(sum.is_of_user(1) && sum.is_of_user(2) && !sum.is_of_user(3));
-        sum.add(held("a", 0, false, &[]));
-        assert!(sum.hidden);
+        assert!(sum.with(held("a", 0, false, &[])).hidden);
+        // Of parts it is the fuller one.
+        let part = |count, of| {
+            let share = Some(Share { of, drops: Some(1) });
+            Labelled { share, ..held("a", count, false, &[]) }
+        };
+        let fullest = part(2, 8).with(part(3, 4)).with(part(5, 10));
+        assert_eq!((fullest.count, fullest.share), (3, Some(Share { of: 4, drops: Some(3) })));
     }
 
     #[test]
@@ -157,7 +173,7 @@ mod tests {
         let names = Names::default();
         let groups =
             vec![(Group::User(Some(7)), 1), (Group::User(Some(8)), 5), (Group::User(None), 5)];
-        let found: Vec<_> = labelled(GroupBy::User, groups, &|_| None, &names)
+        let found: Vec<_> = labelled(true, groups, &|_| None, &names)
             .into_iter()
             .map(|group| (group.label, group.count))
             .collect();
@@ -165,9 +181,9 @@ mod tests {
         assert_eq!(found, expected.map(|(label, count)| (label.to_owned(), count)));
         // No process can be seen to have these two.
         let groups = vec![(Group::Inode(7), 1), (Group::Inode(8), 2), (Group::Inode(0), 4)];
-        let found = labelled(GroupBy::Process, groups, &|_| None, &names);
+        let found = labelled(true, groups, &|_| None, &names);
         assert_eq!(found.iter().map(|group| group.count).collect::<Vec<_>>(), [4, 3]);
         let groups = vec![(Group::Port(7), 1), (Group::Port(7), 2)];
-        assert_eq!(labelled(GroupBy::LocalPort, groups, &|_| None, &names).len(), 2);
+        assert_eq!(labelled(false, groups, &|_| None, &names).len(), 2);
     }
 }

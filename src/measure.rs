@@ -68,6 +68,15 @@ impl Share {
     }
 }
 
+/// Of two numbers that are one to a person the one that fills more, with the drops of both.
+#[must_use]
+pub fn fuller(one: (u64, Share), other: (u64, Share)) -> (u64, Share) {
+    let percent = |(count, share): (u64, Share)| share.percent(count);
+    let (count, share) = if percent(other) > percent(one) { other } else { one };
+    let drops = [one.1.drops, other.1.drops].into_iter().flatten();
+    (count, Share { drops: drops.reduce(u64::saturating_add), ..share })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -79,6 +88,19 @@ mod tests {
             [(3, 5, 60.0), (0, 5, 0.0), (6, 5, 120.0), (0, 0, 0.0), (1, 0, 100.0), (1, 1, 100.0)]
         {
             assert!((percent(count, of) - expected).abs() < 1e-9, "{count} of {of}");
+        }
+    }
+
+    #[test]
+    fn the_fuller_one_counts_and_every_drop() {
+        let part = |count, of, drops| (count, Share { of, drops });
+        for (one, other, both) in [
+            (part(2, 5, Some(1)), part(1, 100, None), part(2, 5, Some(1))),
+            (part(2, 5, Some(1)), part(3, 5, Some(0)), part(3, 5, Some(1))),
+            (part(3, 5, Some(1)), part(2, 5, Some(7)), part(3, 5, Some(8))),
+            (part(3, 5, None), part(90, 100, None), part(90, 100, None)),
+        ] {
+            assert_eq!(fuller(one, other), both);
         }
     }
 }

@@ -74,7 +74,8 @@ impl Report {
 
     /// The groups that were found: those that have connections, or a share.
     pub fn found(&self) -> impl Iterator<Item = &Judged> {
-        self.groups.iter().filter(|judged| judged.count > 0 || judged.share.is_some())
+        let is_part = |judged: &Judged| judged.group.is_some() && judged.share.is_some();
+        self.groups.iter().filter(move |judged| judged.count > 0 || is_part(judged))
     }
 
     /// How many percent of its share the fullest group has; 0 where there is none.

@@ -85,7 +85,8 @@ pub fn counts(question: &Question, interrupted: &dyn Fn() -> bool) -> Result<Vec
     let need = Need { units: true, every_holder: true };
     let known = Some(&counted.names);
     let names = Names::look_up(keys(&groups), need, known, &host.namespaces, &deadline)?;
-    Ok(labelled(question.group_by, groups, &|_| None, &names))
+    let merged = question.group_by.is_merged(host.namespaces.are_several());
+    Ok(labelled(merged, groups, &|_| None, &names))
 }
 
 /// The selected connections themselves, in the kernel's order. `processes` asks for the processes
@@ -153,6 +154,11 @@ impl Counted {
         Self { source: SourceName::join(sources), visited: *visited, ..Self::default() }
     }
 }
+
+const PORTS_UNTOLD: &str = "The ports for outgoing connections cannot be read here \
+     (ip_local_port_range, ip_local_reserved_ports)";
+const NO_PORTS: &str = "No port is left for outgoing connections: all of ip_local_port_range are in \
+     ip_local_reserved_ports or listened on";
 
 /// What is asked for and a source never tells, and which ones do.
 fn untold(
@@ -227,12 +233,10 @@ impl<'a> Host<'a> {
             Measure::EphemeralPorts => {
                 let ports = self.ephemeral_ports()?;
                 for net in self.namespaces.numbers() {
-                    if ports.get(&net).is_none_or(|ports| ports.count() == 0) {
-                        return Err(Error::Unsupported(
-                            "The ports for outgoing connections are not told here, or there are \
-                             none (ip_local_port_range, ip_local_reserved_ports)"
-                                .to_owned(),
-                        ));
+                    match ports.get(&net).map(Ephemeral::count) {
+                        Some(1..) => {}
+                        Some(0) => return Err(Error::Unsupported(NO_PORTS.to_owned())),
+                        None => return Err(Error::Unsupported(PORTS_UNTOLD.to_owned())),
                     }
                 }
                 let details = lengthy.then(|| Details::by_status(question.group_by));
@@ -359,12 +363,9 @@ fn report(
     let need = Need { units: true, every_holder: true };
     let known = Some(&counted.names);
     let names = Names::look_up(keys(&groups), need, known, namespaces, deadline)?;
-    let labelled = labelled(
-        check.question.group_by,
-        groups,
-        &|group| counted.shares.get(&group).copied(),
-        &names,
-    );
+    let merged = check.question.group_by.is_merged(namespaces.are_several());
+    let share = |group| counted.shares.get(&group).copied();
+    let labelled = labelled(merged, groups, &share, &names);
     let total = labelled.iter().map(|labelled| labelled.count).sum();
     let more = counted.visited.unseen > 0;
     let fullest = labelled.first().filter(|labelled| labelled.share.is_some());

@@ -497,7 +497,6 @@ def test_no_perfdata(site: Pair, native: Command) -> None:
     assert ask(native, site.a, "--no-perfdata").stdout == f"{MESSAGE}\n"
 
 
-@pytest.mark.xfail(strict=True, reason="keys of addresses that no selected type has are taken")
 @pytest.mark.parametrize(
     "options",
     [
@@ -698,7 +697,6 @@ def test_listeners_are_told_apart_by_their_namespace(native: Command) -> None:
         assert done.stdout.startswith(expected)
 
 
-@pytest.mark.xfail(strict=True, reason="with a namespace a key is no closer than without")
 @pytest.mark.parametrize(
     ("keys", "state"),
     [
@@ -716,7 +714,6 @@ def test_the_closest_key_holds_whichever_comes_last(
     assert ask(native, site.a, f"--netns={site.a}", critical).returncode == state
 
 
-@pytest.mark.xfail(strict=True, reason="they are not where an endpoint has a namespace")
 def test_in_a_key_upper_and_lower_case_are_the_same(native: Command, site: Pair) -> None:
     """As docs/usage.md says, and as they are in a key of the namespace alone."""
     name = site.a.upper()
@@ -726,7 +723,6 @@ def test_in_a_key_upper_and_lower_case_are_the_same(native: Command, site: Pair)
     assert ask(native, site.a, f"--netns={site.a}", f"-c=8005 in {name}=50").returncode == 2
 
 
-@pytest.mark.xfail(strict=True, reason="both are printed, and in the API one is lost")
 @pytest.mark.skipif(bool(owners.missing()), reason=owners.missing() or "-")
 def test_listeners_of_one_name_are_one_group(nobodys: Mapping[str, Command]) -> None:
     """A container may have several namespaces, which are one to a person."""

@@ -6,7 +6,7 @@ use crate::address::Endpoint;
 use crate::collect::collector::Collector;
 use crate::error::{Error, Known};
 use crate::group::End;
-use crate::measure::Share;
+use crate::measure::{Share, fuller};
 use crate::socket::Socket;
 
 /// The accept queue of one listener.
@@ -37,13 +37,9 @@ impl Queues {
         self.0
             .entry(endpoint)
             .and_modify(|known| {
-                let drops = [known.share.drops, queue.share.drops].into_iter().flatten();
-                let drops = drops.reduce(u64::saturating_add);
-                let percent = |queue: &Queue| queue.share.percent(queue.waiting);
-                if percent(&queue) > percent(known) {
-                    *known = queue;
-                }
-                known.share.drops = drops;
+                let (waiting, share) =
+                    fuller((known.waiting, known.share), (queue.waiting, queue.share));
+                *known = Queue { waiting, share };
             })
             .or_insert(queue);
     }

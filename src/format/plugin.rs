@@ -93,19 +93,29 @@ fn namer(report: &Report) -> Namer {
     }
 }
 
-/// `5`, `2 to 5`, `60% (3 of 5)` or `120% (6 of 5, 12 dropped)`
+/// `5`, `2 to 5`, `60% (3 of 5)`, `0% to 60% (0 to 3 of 5)` or `120% (6 of 5, 12 dropped)`
 fn number(Judged { count, most, share, .. }: &Judged) -> String {
+    let (count, most) = (*count, *most);
+    let counted = if most > count { format!("{count} to {most}") } else { count.to_string() };
     let Some(share) = share else {
-        return if most > count { format!("{count} to {most}") } else { count.to_string() };
+        return counted;
     };
     let dropped = share.drops.filter(|drops| *drops > 0);
     let dropped = dropped.map_or_else(String::new, |drops| format!(", {drops} dropped"));
-    format!("{}% ({count} of {}{dropped})", percent(share.percent(*count)), share.of)
+    let percent = |count| format!("{}%", percent(share.percent(count)));
+    let percents = if most > count {
+        format!("{} to {}", percent(count), percent(most))
+    } else {
+        percent(count)
+    };
+    format!("{percents} ({counted} of {}{dropped})", share.of)
 }
 
-/// With at most two decimals, and more below a hundredth: `60`, `0.78`, `0.0035`.
+/// With at most two decimals, and more below a hundredth: `60`, `0.78`, `0.0035`. What is not full is
+/// not rounded to 100.
 fn percent(percent: f64) -> String {
     let decimals = if percent > 0.0 && percent < 0.01 { 4 } else { 2 };
+    let percent = if percent < 100.0 { percent.min(99.99) } else { percent };
     let text = format!("{percent:.decimals$}");
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
@@ -197,5 +207,20 @@ mod tests {
     fn a_failure_is_one_line_and_hides_nothing() {
         let error = Error::Argument("a\nb\r\u{1b}[31m|\u{202e}\u{200b}".to_owned());
         assert_eq!(failure(&error), "a b  [31m!??");
+    }
+
+    #[test]
+    fn what_is_not_full_is_not_shown_as_full() {
+        for (value, shown) in [
+            (0.0, "0"),
+            (0.003_54, "0.0035"),
+            (66.666, "66.67"),
+            (99.989, "99.99"),
+            (99.9999, "99.99"),
+            (100.0, "100"),
+            (120.004, "120"),
+        ] {
+            assert_eq!(percent(value), shown);
+        }
     }
 }

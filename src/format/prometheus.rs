@@ -68,7 +68,7 @@ fn ports(page: &mut Page, report: &Report) {
 
 /// A series for every listener: they are few, and stay.
 fn queues(page: &mut Page, report: &Report) {
-    let listeners = || report.groups.iter().filter_map(|j| Some((&*j.label, j.count, j.share?)));
+    let listeners = || report.found().filter_map(|j| Some((&*j.label, j.count, j.share?)));
     let mut series = |name: &str, kind: &str, help: &str, values: Vec<(&str, u64)>| {
         let metric = format!("_accept_queue_{name}");
         page.head(&metric, kind, help);

@@ -190,27 +190,55 @@ impl EndpointKey {
     }
 
     fn specificity(&self, found: Endpoint, label: &str) -> Option<Specificity> {
-        let Self { ip, interface, port, netns } = self;
-        let (end, place) = label.split_once(IN).unwrap_or((label, ""));
-        let in_it = netns.as_ref().is_none_or(|netns| netns == place);
+        let Self { ip, interface, netns, .. } = self;
         // By its name, as the label has it, or by its number.
         let is_behind = |interface: &String| {
-            let number = found.address.interface().map(|(_, index)| index.to_string());
-            end.contains(&format!("%{interface}]")) || number.as_ref() == Some(interface)
+            let (end, _) = label.split_once(IN).unwrap_or((label, ""));
+            let name = end.split_once('%').and_then(|(_, rest)| rest.rsplit_once(']'));
+            let index = found.address.interface().map(|(_, index)| index.to_string());
+            name.is_some_and(|(name, _)| name.eq_ignore_ascii_case(interface))
+                || index.as_ref() == Some(interface)
         };
-        let met = *port == found.port && in_it && interface.as_ref().is_none_or(is_behind);
-        match ip {
-            Some(ip) => (met && *ip == found.address.ip()).then_some(Specificity::Exact),
-            None => met.then_some(Specificity::Broad),
-        }
+        let met =
+            self.is_without_interface(found, label) && interface.as_ref().is_none_or(is_behind);
+        met.then_some(Specificity::Endpoint {
+            address: ip.is_some(),
+            interface: interface.is_some(),
+            netns: netns.is_some(),
+        })
+    }
+
+    /// Whether it means this one, as far as it does not depend on the interface.
+    fn is_without_interface(&self, found: Endpoint, label: &str) -> bool {
+        let (_, place) = label.split_once(IN).unwrap_or((label, ""));
+        self.port == found.port
+            && self.ip.is_none_or(|ip| ip == found.address.ip())
+            && self.netns.as_ref().is_none_or(|netns| netns.eq_ignore_ascii_case(place))
+    }
+
+    /// Whether it may mean this one, of which the interface is not told.
+    fn is_untold(&self, found: Endpoint, label: &str) -> bool {
+        self.interface.is_some()
+            && found.address.interface().is_none()
+            && self.is_without_interface(found, label)
     }
 }
 
-/// How closely a key means a group.
+/// How closely a key means a group. The last of these is the closest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Specificity {
     /// It means others too.
     Broad,
+    /// It means endpoints, by what it has besides the port: the first that only one of two keys has
+    /// makes that the closer one.
+    Endpoint {
+        /// The address.
+        address: bool,
+        /// The interface that a link-local address is behind.
+        interface: bool,
+        /// The network namespace.
+        netns: bool,
+    },
     /// It means this one.
     Exact,
 }
@@ -269,11 +297,11 @@ impl Key {
             GroupBy::RemoteAddress => address(text, &selection.remote_addresses, selection)
                 .ok_or_else(|| refused("a selected remote address")),
             GroupBy::LocalEndpoint => {
-                endpoint(text, &selection.local_ports, &selection.local_addresses, place.netns)
+                endpoint(text, &selection.local_ports, &selection.local_addresses, place)
                     .ok_or_else(|| refused("a selected local port, or address and port"))
             }
             GroupBy::RemoteEndpoint => {
-                endpoint(text, &selection.remote_ports, &selection.remote_addresses, place.netns)
+                endpoint(text, &selection.remote_ports, &selection.remote_addresses, place)
                     .ok_or_else(|| refused("a selected remote port, or address and port"))
             }
             GroupBy::User => user(text, place.user_id)?
@@ -333,27 +361,32 @@ impl Key {
         }
     }
 
-    /// How many connections may belong to the group that this key names without being told to:
-    /// those of the `hidden` owners, or those whose interface is not told.
+    /// The most that the group that this key names may have without being told to: connections of
+    /// the `hidden` owners, or those whose interface is not told.
     #[must_use]
-    pub fn untold(&self, groups: &[Labelled], hidden: u64) -> u64 {
-        match self {
-            Self::Owner(_) | Self::User(..) => {
-                if self.is_of_name() {
-                    hidden
-                } else {
-                    0
-                }
-            }
+    pub fn untold(&self, groups: &[Labelled], hidden: u64) -> Labelled {
+        let may_be = |group: &&Labelled| match self {
             Self::LinkLocal(key) => {
                 let address = key.split_once('%').map(|(address, _)| address);
-                let same = groups.iter().filter(|group| address == Some(&*group.label));
-                same.map(|group| group.count).sum()
+                address == Some(&*group.label)
             }
-            Self::Total | Self::Group(_) | Self::Type(_) | Self::Status(_) | Self::Endpoint(..) => {
-                0
+            Self::Endpoint(key) => {
+                matches!(group.group, Some(Group::Endpoint(found)) if key.is_untold(found, &group.label))
             }
+            Self::Total
+            | Self::Group(_)
+            | Self::Type(_)
+            | Self::Status(_)
+            | Self::User(..)
+            | Self::Owner(_) => false,
+        };
+        let mut named = self.group();
+        if let Some(all) = groups.iter().filter(may_be).cloned().reduce(Labelled::with) {
+            (named.count, named.share) = (all.count, all.share);
+        } else if self.is_of_name() {
+            named.count = hidden;
         }
+        named
     }
 
     /// Whether it asks for an owner by name, so that a hidden one may be meant.
@@ -414,40 +447,39 @@ fn address(text: &str, selected: &[Network], selection: &Selection) -> Option<Ke
     if interface.is_some_and(|name| name.is_empty() || !link_local) {
         return None;
     }
-    let selected =
-        |address| selected.is_empty() || selected.iter().any(|network| network.contains(address));
-    // The group of an IPv4 address has IPv4 sockets, and IPv6 ones with the IPv4-mapped address.
-    let fits = selection.pairs().any(|(t, _)| match (address, t.is_ipv6()) {
-        (IpAddr::V4(_), false) | (IpAddr::V6(_), true) => selected(address),
-        (IpAddr::V4(v4), true) => selected(v4.to_ipv6_mapped().into()),
-        (IpAddr::V6(_), false) => false,
-    });
     let key = match interface {
         Some(interface) => Key::LinkLocal(format!("{address}%{interface}")),
         None if link_local => Key::LinkLocal(address.to_string()),
         None => Key::Group(Group::Address(address.into())),
     };
-    fits.then_some(key)
+    is_selected(address, selected, selection).then_some(key)
+}
+
+/// Whether a socket with this address can be selected.
+fn is_selected(address: IpAddr, selected: &[Network], selection: &Selection) -> bool {
+    let is_in =
+        |address| selected.is_empty() || selected.iter().any(|network| network.contains(address));
+    // Sockets with an IPv4 address are IPv4 ones, and IPv6 ones with the IPv4-mapped address.
+    selection.pairs().any(|(t, _)| match (address, t.is_ipv6()) {
+        (IpAddr::V4(_), false) | (IpAddr::V6(_), true) => is_in(address),
+        (IpAddr::V4(v4), true) => is_in(v4.to_ipv6_mapped().into()),
+        (IpAddr::V6(_), false) => false,
+    })
 }
 
 /// A port, or an address with a port, each in a network namespace or in any.
-fn endpoint(
-    text: &str,
-    ports: &[Ports],
-    addresses: &[Network],
-    netns_are_asked_for: bool,
-) -> Option<Key> {
+fn endpoint(text: &str, ports: &[Ports], addresses: &[Network], place: &Place) -> Option<Key> {
     let (end, netns) = match text.split_once(IN) {
         Some((end, netns)) => (end.trim(), Some(netns.trim().to_owned())),
         None => (text, None),
     };
-    if netns.is_some() && !netns_are_asked_for {
+    if netns.is_some() && !place.netns {
         return None;
     }
     // `[fe80::1%eth0]:443`
     let (end, interface) = match end.split_once('%') {
         Some((ip, rest)) => {
-            let (interface, port) = rest.split_once(']')?;
+            let (interface, port) = rest.rsplit_once(']')?;
             (format!("{ip}]{port}"), Some(interface.to_owned()))
         }
         None => (end.to_owned(), None),
@@ -460,13 +492,7 @@ fn endpoint(
         },
     };
     let port_fits = ports.is_empty() || ports.iter().any(|ports| ports.contains(port));
-    let fits = |ip: IpAddr| match ip {
-        IpAddr::V4(v4) => [ip, v4.to_ipv6_mapped().into()]
-            .iter()
-            .any(|ip| addresses.iter().any(|network| network.contains(*ip))),
-        IpAddr::V6(_) => addresses.iter().any(|network| network.contains(ip)),
-    };
-    let ip_fits = addresses.is_empty() || ip.is_none_or(fits);
+    let ip_fits = ip.is_none_or(|ip| is_selected(ip, addresses, place.selection));
     let key = EndpointKey { ip, interface, port, netns };
     let link_local = matches!(key.ip, Some(IpAddr::V6(ip)) if ip.is_unicast_link_local());
     let interface_fits = key.interface.as_ref().is_none_or(|name| !name.is_empty() && link_local);
@@ -686,7 +712,6 @@ mod tests {
 
     #[test]
     fn the_key_of_an_endpoint_is_a_port_with_or_without_address_and_namespace() {
-        use Specificity::{Broad, Exact};
         let group = |end: &str, netns: &str| {
             let end = end.parse().unwrap_or_else(|e| panic!("{end}: {e}"));
             let group = Group::Endpoint(Endpoint::within(end, Net(1)));
@@ -697,14 +722,16 @@ mod tests {
             let ranges = ranges.unwrap_or_else(|e| panic!("{text}: {e}"));
             ranges.keys().next().cloned().unwrap_or(Key::Total)
         };
+        let by =
+            |address, interface, netns| Some(Specificity::Endpoint { address, interface, netns });
         let (web, other) = (group("[::ffff:192.0.2.1]:443", " in web in 1"), group("[::]:443", ""));
         for (text, of_web, of_other) in [
-            ("443", Some(Broad), Some(Broad)),
-            ("192.0.2.1:443", Some(Exact), None),
-            ("[::ffff:192.0.2.1]:443", Some(Exact), None),
-            ("[::]:443", None, Some(Exact)),
-            ("443 in web in 1", Some(Broad), None),
-            ("192.0.2.1:443 in web in 1", Some(Exact), None),
+            ("443", by(false, false, false), by(false, false, false)),
+            ("192.0.2.1:443", by(true, false, false), None),
+            ("[::ffff:192.0.2.1]:443", by(true, false, false), None),
+            ("[::]:443", None, by(true, false, false)),
+            ("443 in WEB in 1", by(false, false, true), None),
+            ("192.0.2.1:443 in web in 1", by(true, false, true), None),
             ("192.0.2.1:443 in 1", None, None),
             ("[fe80::1%eth0]:443", None, None),
             ("80", None, None),
@@ -713,6 +740,25 @@ mod tests {
             assert_eq!(found, (of_web, of_other), "{text}");
             assert_eq!(key(text).group().label, text.replace("[::ffff:192.0.2.1]", "192.0.2.1"));
         }
+        let link = group("[fe80::1%7]:443", " in web");
+        for (text, of_link) in [
+            ("[fe80::1%7]:443", by(true, true, false)),
+            ("[fe80::1]:443 in web", by(true, false, true)),
+            ("[fe80::1%7]:443 in web", by(true, true, true)),
+            ("[fe80::1%8]:443", None),
+        ] {
+            assert_eq!(key(text).specificity(&link), of_link, "{text}");
+        }
+        // From the broadest to the closest.
+        let closeness = [
+            "443",
+            "443 in web",
+            "[fe80::1]:443",
+            "[fe80::1]:443 in web",
+            "[fe80::1%7]:443",
+            "[fe80::1%7]:443 in web",
+        ];
+        assert!(closeness.map(|text| key(text).specificity(&link)).is_sorted());
         for text in ["443-444", "192.0.2.1", "web", "0x1:443", "[::1]"] {
             assert!(parse(&format!("{text}=5"), GroupBy::LocalEndpoint).is_err(), "{text}");
         }
