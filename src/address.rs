@@ -46,7 +46,7 @@ impl Address {
 }
 
 /// An address with a port, in its network namespace.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Endpoint {
     /// The address.
     pub address: Address,
@@ -95,6 +95,15 @@ impl Hash for Address {
             net.hash(state);
             state.write_u32(interface);
         }
+    }
+}
+
+/// At once what can be: that is felt, too.
+impl Hash for Endpoint {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let Self { address, port, net: Net(net) } = self;
+        address.hash(state);
+        state.write_u32(u32::from(*port) << 16 | u32::from(*net));
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use crate::address::Endpoint;
 use crate::collect::details::{Destination, Owners, Parts};
-use crate::collect::ports::Ephemeral;
+use crate::collect::ports::EphemeralPorts;
 use crate::group::Group;
 use crate::measure::Share;
 use crate::owner::Names;
@@ -74,7 +74,7 @@ impl Detail {
 
     /// Fills in how many ephemeral ports are in use towards each destination, of those that its
     /// network namespace has.
-    pub fn fill_in(&mut self, used: &HashMap<Endpoint, u64>, all: &HashMap<Net, Ephemeral>) {
+    pub fn fill_in(&mut self, used: &HashMap<Endpoint, u64>, all: &EphemeralPorts) {
         for peer in self.peers.iter_mut().take(ROWS) {
             peer.ports = peer.destination.endpoint().and_then(|destination| {
                 let used = used.get(&destination).copied().unwrap_or(0);

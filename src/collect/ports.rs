@@ -1,7 +1,7 @@
 //! Ports in use: which are listened on, which can be given to outgoing connections, and how many of
 //! these lead to a destination.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::address::{Address, Endpoint};
@@ -74,8 +74,9 @@ impl Ephemeral {
     }
 }
 
-/// The ephemeral ports of every network namespace that tells them.
-pub type EphemeralPorts = Arc<HashMap<Net, Ephemeral>>;
+/// The ephemeral ports of every network namespace that tells them: mostly of one, which is asked for with
+/// every connection.
+pub type EphemeralPorts = Arc<BTreeMap<Net, Ephemeral>>;
 
 /// From the first to the last of all of them.
 #[must_use]
