@@ -1,12 +1,15 @@
 """What counts by state cost Prometheus: node_exporter's tcpstat beside the check, in one run.
 
-`python benches/exporter.py NODE_EXPORTER [SOCKETS]`, as root: NODE_EXPORTER is its command.
+`python benches/exporter.py NODE_EXPORTER [SOCKETS]`, as root: NODE_EXPORTER is its command. With a
+million sockets it writes the table of docs/prometheus.md.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import platform
+import re
 import resource
 import statistics
 import subprocess
@@ -22,7 +25,9 @@ from measure import ROOT
 
 NATIVE = str(ROOT / "target" / "release" / "network-connections")
 ROUNDS = 5
+PAGE = ROOT / "docs" / "prometheus.md"
 _PORT = 9100
+_MANY = 1_000_000
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -81,7 +86,7 @@ def a_check(*options: str) -> float:
 def main() -> None:
     """Print the times, and how many times a check's they are."""
     command = sys.argv[1]
-    number = int(sys.argv[2]) if len(sys.argv) > 2 else 1_000_000
+    number = int(sys.argv[2]) if len(sys.argv) > 2 else _MANY
     sockets.Namespace()
     with tempfile.TemporaryDirectory() as textfiles, sockets.Sockets("established", number):
         textfile = f"--collector.textfile.directory={textfiles}"
@@ -93,13 +98,27 @@ def main() -> None:
         line = [NATIVE, "--format=prometheus", "--name=all"]
         published.write_bytes(subprocess.run(line, check=True, stdout=subprocess.PIPE).stdout)
         read = a_scrape(command, textfile)
-    print(f"{number:,} established sockets, CPU seconds, mean of {ROUNDS}:")
-    print(f"a scrape without tcpstat      {without:.3f}")
-    print(f"a scrape with tcpstat         {counted:.3f}")
-    print(f"a scrape with a textfile      {read:.3f}")
-    print(f"a check                       {check:.3f}")
-    print(f"a check, --source=counters    {counters:.3f}")
-    print(f"tcpstat alone, in checks      {(counted - without) / check:.2f}")
+    named = subprocess.run([command, "--version"], check=True, capture_output=True, text=True)
+    version = re.search(r"version (\S+)", named.stdout + named.stderr)
+    rows = (
+        ("a scrape with `--collector.tcpstat`", counted),
+        ("a scrape without", without),
+        ("a scrape without, of this check's textfile too", read),
+        ("a check, start included", check),
+        ("a check with `--source=counters`", counters),
+    )
+    table = (
+        f"With {number:,} established sockets, node_exporter {version[1] if version else '?'} and "
+        f"Linux {platform.release().partition('-')[0]} ({platform.machine()}):\n\n"
+        "| | CPU seconds |\n|---|---|\n"
+        + "".join(f"| {what} | {seconds:.2f} |\n" for what, seconds in rows)
+        + f"\ntcpstat alone takes {(counted - without) / check:.1f} times what a check takes.\n"
+    )
+    print(table)
+    if number == _MANY:
+        part = re.compile(r"(<!-- exporter -->\n).*?(<!-- end -->\n)", re.DOTALL)
+        page = part.sub(lambda match: f"{match[1]}{table}{match[2]}", PAGE.read_text("utf-8"))
+        PAGE.write_text(page, "utf-8")
 
 
 if __name__ == "__main__":

@@ -185,7 +185,7 @@ def test_where_netlink_is_refused_there_is_no_answer(native: Command, tampered: 
     assert one_line(done) == f"Cannot count TCP connections: counters: socket: {says('EPERM')}"
 
 
-def test_ipv6_switched_off_has_none(native: Command) -> None:
+def test_what_has_no_sockets_is_no_group(native: Command) -> None:
     with namespaces.pair() as made:
         with namespaces.inside(made.a):
             held = socket.create_server(("127.0.0.1", 0))
