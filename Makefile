@@ -81,8 +81,10 @@ $(CARGO_MUTANTS):
 lint: $(VENV)/.dev $(VENV)/.installed ## Check format, lints, types and documentation
 	cargo fmt --check
 	cargo fmt --check --manifest-path fuzz/Cargo.toml
+	cargo fmt --check --manifest-path benches/peers/Cargo.toml
 	cargo clippy --all-targets -- -D warnings
 	cargo clippy --features python --lib -- -D warnings
+	cargo clippy --quiet --manifest-path benches/peers/Cargo.toml --target-dir target -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --quiet --no-deps --lib
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -93,6 +95,7 @@ lint: $(VENV)/.dev $(VENV)/.installed ## Check format, lints, types and document
 format: $(VENV)/.dev ## Format everything
 	cargo fmt
 	cargo fmt --manifest-path fuzz/Cargo.toml
+	cargo fmt --manifest-path benches/peers/Cargo.toml
 	$(BIN)/ruff check --fix-only --quiet
 	$(BIN)/ruff format
 

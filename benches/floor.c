@@ -1,9 +1,10 @@
 // The floor: asks the kernel for the same dumps as a full count does and counts the messages, no
 // more. Nothing that gets its sockets from NETLINK_SOCK_DIAG can cost less. Prints the total.
 //
-//     floor [DIRECTORY]
+//     floor [time_wait | port | DIRECTORY]
 //
-// With a directory of network namespaces, such as /run/netns: in each of them.
+// What is in TIME_WAIT alone, or has port 9 at the other end: the kernel looks at every socket and
+// leaves out the others. With a directory of network namespaces, such as /run/netns: in each of them.
 
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -23,18 +24,40 @@ enum { DATAGRAM = 32 * 1024 };
 enum { TCP_STATES = 0xffe }; // every state but BOUND_INACTIVE
 enum { UDP_STATES = 1 << 1 | 1 << 7 }; // connected, unconnected
 
+struct condition {
+    struct nlattr header;
+    struct inet_diag_bc_op operation, operand;
+};
+
+// The port at the other end is 9; else the answer is one past the program's end.
+static const struct condition PORT = {
+    .header = {.nla_len = sizeof(struct condition), .nla_type = INET_DIAG_REQ_BYTECODE},
+    .operation = {
+        .code = INET_DIAG_BC_D_EQ,
+        .yes = 2 * sizeof(struct inet_diag_bc_op),
+        .no = 3 * sizeof(struct inet_diag_bc_op),
+    },
+    .operand = {.no = 9},
+};
+
+static enum { ALL, TIME_WAIT, ON_PORT } asked = ALL;
+
 // Sends one dump request; returns the number of sockets in the answer.
 static long dump(int fd, unsigned short type, const void *payload, size_t size)
 {
     struct {
         struct nlmsghdr header;
-        char payload[sizeof(struct inet_diag_req_v2) + 16];
+        char payload[sizeof(struct inet_diag_req_v2) + sizeof(struct condition)];
     } request = {{
         .nlmsg_len = NLMSG_LENGTH(size),
         .nlmsg_type = type,
         .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP,
     }, {0}};
     memcpy(request.payload, payload, size);
+    if (asked == ON_PORT) {
+        memcpy(request.payload + size, &PORT, sizeof PORT);
+        request.header.nlmsg_len += sizeof PORT;
+    }
     if (send(fd, &request, request.header.nlmsg_len, 0) < 0)
         err(1, "send");
 
@@ -62,9 +85,12 @@ static long count_here(void)
     if (fd < 0)
         err(1, "socket");
 
-    struct inet_diag_req both = {.idiag_family = AF_INET, .idiag_states = TCP_STATES};
+    struct inet_diag_req both = {
+        .idiag_family = AF_INET,
+        .idiag_states = asked == TIME_WAIT ? 1 << 6 : TCP_STATES,
+    };
     long count = dump(fd, TCPDIAG_GETSOCK, &both, sizeof both);
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; asked != TIME_WAIT && i < 2; i++) {
         struct inet_diag_req_v2 one = {
             .sdiag_family = i == 0 ? AF_INET : AF_INET6,
             .sdiag_protocol = IPPROTO_UDP,
@@ -97,5 +123,11 @@ static long count_in_each(const char *path)
 
 int main(int argc, char **argv)
 {
-    return printf("%ld\n", argc > 1 ? count_in_each(argv[1]) : count_here()) < 0;
+    const char *what = argc > 1 ? argv[1] : "";
+    if (strcmp(what, "time_wait") == 0)
+        asked = TIME_WAIT;
+    else if (strcmp(what, "port") == 0)
+        asked = ON_PORT;
+    const int in_each = argc > 1 && asked == ALL;
+    return printf("%ld\n", in_each ? count_in_each(what) : count_here()) < 0;
 }

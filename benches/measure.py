@@ -8,7 +8,7 @@ import re
 import statistics
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -125,13 +125,19 @@ class Measured:
         """Return the medians of what a command took, each on its own."""
         return Run(*(statistics.median(values) for values in zip(*self.runs[name])))
 
-    def ratio(self, name: str, over: str, minus: str = "") -> float | None:
-        """Median of the pairs' ratios of CPU time; `minus` is taken off the first of each."""
-        if not {name, over, minus or name} <= self.runs.keys():
+    def ratio(self, name: str, *over: str, minus: str = "") -> float | None:
+        """Median of the ratios of CPU time within each round, over that of others together.
+
+        `minus` is taken off the first.
+        """
+        if not {name, *over, minus or name} <= self.runs.keys():
             return None
         less = [run.cpu for run in self.runs[minus]] if minus else [0.0] * len(self.runs[name])
-        pairs = zip(self.runs[name], self.runs[over], less)
-        return statistics.median((one.cpu - start) / other.cpu for one, other, start in pairs)
+        rounds: Iterable[tuple[Run, ...]] = zip(*(self.runs[other] for other in over))
+        others = [sum(run.cpu for run in together) for together in rounds]
+        ones = [run.cpu - start for run, start in zip(self.runs[name], less)]
+        ratios = [one / other for one, other in zip(ones, others)]
+        return statistics.median(ratios)
 
 
 @dataclass

@@ -19,6 +19,15 @@ ratios within each round, and a round runs every command once, in an order that 
 that take seconds are left out of the later rounds.
 """
 
+_BOUNDS = """\
+No check can go below what the kernel takes, so a target is a part of that bound, measured in the
+same run: where the kernel leaves sockets out it still looks at each, so a filter is compared with
+the same dump in C; an idle check with Python's start and the dump together; processes with the
+loop that follows every link and the dump together. How many times as much a peer takes is bound by
+how many times the floor it takes, and depends on the peer and, for psutil, on how many processes
+the host has: the target is a part of that.
+"""
+
 _METHOD = f"""\
 ## How it is measured
 
@@ -106,7 +115,7 @@ def _targets(results: Results) -> list[str]:
         parts.append(f"not measured in this run: {met.count(None)}")
     sentence = f"Of {len(met)} targets, {', '.join(parts)}"
     header = ["What", "Target", "Measured", "Met"]
-    return ["## Targets\n", f"{sentence}.\n", _table(header, rows)]
+    return ["## Targets\n", f"{sentence}.\n", _table(header, rows), _BOUNDS]
 
 
 def _limit(target: Target) -> str:

@@ -57,7 +57,7 @@ fn measure(
 }
 
 fn messages(datagrams: &[Vec<u8>]) -> Result<u32, Box<dyn Error>> {
-    let requests = requests(Protocol::Tcp, &Selection::default());
+    let requests = requests(Protocol::Tcp, &Selection::default(), false);
     let request = requests.first().ok_or("no request")?;
     let mut established = 0;
     for datagram in datagrams {
