@@ -1,10 +1,10 @@
 // The floor: asks the kernel for the same dumps as a full count does and counts the messages, no
 // more. Nothing that gets its sockets from NETLINK_SOCK_DIAG can cost less. Prints the total.
 //
-//     floor [time_wait | port | DIRECTORY]
+//     floor [rest | time_wait | port | DIRECTORY]
 //
-// What is in TIME_WAIT alone, or has port 9 at the other end: the kernel looks at every socket and
-// leaves out the others. With a directory of network namespaces, such as /run/netns: in each of them.
+// TCP that is not ESTABLISHED, what is in TIME_WAIT alone, or what has port 9 at the other end: the
+// kernel looks at every socket and leaves out the others. With a directory of network namespaces, such as /run/netns: in each of them.
 
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -26,21 +26,22 @@ enum { UDP_STATES = 1 << 1 | 1 << 7 }; // connected, unconnected
 
 struct condition {
     struct nlattr header;
-    struct inet_diag_bc_op operation, operand;
+    struct inet_diag_bc_op least, first, most, last;
 };
 
-// The port at the other end is 9; else the answer is one past the program's end.
+enum { OP = sizeof(struct inet_diag_bc_op) };
+
+// The port at the other end is at least and at most 9, as every kernel can be asked; else the answer
+// is one past the program's end.
 static const struct condition PORT = {
     .header = {.nla_len = sizeof(struct condition), .nla_type = INET_DIAG_REQ_BYTECODE},
-    .operation = {
-        .code = INET_DIAG_BC_D_EQ,
-        .yes = 2 * sizeof(struct inet_diag_bc_op),
-        .no = 3 * sizeof(struct inet_diag_bc_op),
-    },
-    .operand = {.no = 9},
+    .least = {.code = INET_DIAG_BC_D_GE, .yes = 2 * OP, .no = 5 * OP},
+    .first = {.no = 9},
+    .most = {.code = INET_DIAG_BC_D_LE, .yes = 2 * OP, .no = 3 * OP},
+    .last = {.no = 9},
 };
 
-static enum { ALL, TIME_WAIT, ON_PORT } asked = ALL;
+static enum { ALL, REST, TIME_WAIT, ON_PORT } asked = ALL;
 
 // Sends one dump request; returns the number of sockets in the answer.
 static long dump(int fd, unsigned short type, const void *payload, size_t size)
@@ -85,12 +86,15 @@ static long count_here(void)
     if (fd < 0)
         err(1, "socket");
 
-    struct inet_diag_req both = {
-        .idiag_family = AF_INET,
-        .idiag_states = asked == TIME_WAIT ? 1 << 6 : TCP_STATES,
+    static const unsigned states[] = {
+        [ALL] = TCP_STATES,
+        [REST] = TCP_STATES & ~(1 << 1),
+        [TIME_WAIT] = 1 << 6,
+        [ON_PORT] = TCP_STATES,
     };
+    struct inet_diag_req both = {.idiag_family = AF_INET, .idiag_states = states[asked]};
     long count = dump(fd, TCPDIAG_GETSOCK, &both, sizeof both);
-    for (int i = 0; asked != TIME_WAIT && i < 2; i++) {
+    for (int i = 0; (asked == ALL || asked == ON_PORT) && i < 2; i++) {
         struct inet_diag_req_v2 one = {
             .sdiag_family = i == 0 ? AF_INET : AF_INET6,
             .sdiag_protocol = IPPROTO_UDP,
@@ -124,7 +128,9 @@ static long count_in_each(const char *path)
 int main(int argc, char **argv)
 {
     const char *what = argc > 1 ? argv[1] : "";
-    if (strcmp(what, "time_wait") == 0)
+    if (strcmp(what, "rest") == 0)
+        asked = REST;
+    else if (strcmp(what, "time_wait") == 0)
         asked = TIME_WAIT;
     else if (strcmp(what, "port") == 0)
         asked = ON_PORT;

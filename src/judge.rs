@@ -189,6 +189,7 @@ mod tests {
     use State::{Critical, Ok, Unknown, Warning};
 
     use super::*;
+    use crate::address::Endpoint;
     use crate::group::GroupBy;
     use crate::judge::threshold::{Place, Thresholds};
     use crate::measure::Measure;
@@ -278,6 +279,38 @@ mod tests {
         let rest = |critical| judged(GroupBy::TypeStatus, critical, "1:", found());
         assert_eq!(rest("CLOSE_WAIT=5"), std::slice::from_ref(&listen));
         assert_eq!(rest("tcp_CLOSE_WAIT=5"), [listen, row("tcp_CLOSE_WAIT", 0, 0, Warning)]);
+    }
+
+    #[test]
+    fn what_may_be_behind_the_interface_of_a_key_is_unclear() {
+        let found = |end: &str| {
+            let end = end.parse().unwrap_or_else(|e| panic!("{end}: {e}"));
+            vec![group(Group::Endpoint(Endpoint::within(end, Net::OWN)), 5)]
+        };
+        let unclear = |most, state| Some(row("[fe80::1%eth0]:443", 0, most, state));
+        for (end, key, expected) in [
+            ("[fe80::1]:443", "[fe80::1%eth0]:443=4", unclear(5, Unknown)),
+            ("[fe80::1]:443", "[fe80::1%eth0]:443=1:", unclear(5, Unknown)),
+            ("[fe80::1]:443", "[fe80::1%eth0]:443=6:", unclear(5, Critical)),
+            ("[fe80::1]:443", "[fe80::1%eth0]:443=5", None),
+            // Another address, another port, an interface that is told.
+            ("[fe80::2]:443", "[fe80::1%eth0]:443=4", None),
+            ("[fe80::1]:80", "[fe80::1%eth0]:443=4", None),
+            ("[fe80::1%3]:443", "[fe80::1%eth0]:443=4", None),
+            ("[fe80::1%3]:443", "[fe80::1%eth0]:443=1:", unclear(0, Critical)),
+        ] {
+            let judged = judged(GroupBy::LocalEndpoint, key, "", found(end));
+            assert_eq!(judged.get(1).cloned(), expected, "{end} -c {key}");
+        }
+    }
+
+    #[test]
+    fn keys_of_names_ask_for_owners() {
+        let ask = |by, critical, warning| limits(by, critical, warning).ask_for_owners();
+        assert!(ask(GroupBy::Process, "web=5", ""));
+        assert!(ask(GroupBy::User, "5", "webapp=5"));
+        assert!(!ask(GroupBy::User, "33=5", ""));
+        assert!(!ask(GroupBy::Process, "5", "total=5"));
     }
 
     #[test]

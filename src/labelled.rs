@@ -185,5 +185,11 @@ mod tests {
         assert_eq!(found.iter().map(|group| group.count).collect::<Vec<_>>(), [4, 3]);
         let groups = vec![(Group::Port(7), 1), (Group::Port(7), 2)];
         assert_eq!(labelled(false, groups, &|_| None, &names).len(), 2);
+        // What is more of its own comes first.
+        let share =
+            |group| Some(Share { of: if group == Group::Port(7) { 2 } else { 9 }, drops: None });
+        let found = labelled(false, vec![(Group::Port(8), 3), (Group::Port(7), 1)], &share, &names);
+        let values = found.iter().map(|found| (found.count, found.share.map(|share| share.of)));
+        assert_eq!(values.collect::<Vec<_>>(), [(1, Some(2)), (3, Some(9))]);
     }
 }

@@ -92,6 +92,19 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_of_connections_has_groups_of_its_own() {
+        let meaning = |measure: Measure| {
+            measure.meaning().map(|Meaning { group_by, status, groups }| (group_by, status, groups))
+        };
+        let listen = Some(ConnectionStatus::Listen);
+        let queues = (GroupBy::LocalEndpoint, listen, "listeners");
+        let ports = (GroupBy::RemoteEndpoint, None, "destinations");
+        assert_eq!(meaning(Measure::Connections), None);
+        assert_eq!(meaning(Measure::AcceptQueue), Some(queues));
+        assert_eq!(meaning(Measure::EphemeralPorts), Some(ports));
+    }
+
+    #[test]
     fn the_fuller_one_counts_and_every_drop() {
         let part = |count, of, drops| (count, Share { of, drops });
         for (one, other, both) in [
@@ -99,6 +112,8 @@ mod tests {
             (part(2, 5, Some(1)), part(3, 5, Some(0)), part(3, 5, Some(1))),
             (part(3, 5, Some(1)), part(2, 5, Some(7)), part(3, 5, Some(8))),
             (part(3, 5, None), part(90, 100, None), part(90, 100, None)),
+            // Where both fill as much, the one that came first.
+            (part(1, 2, None), part(2, 4, None), part(1, 2, None)),
         ] {
             assert_eq!(fuller(one, other), both);
         }

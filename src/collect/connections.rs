@@ -1,6 +1,7 @@
 //! Connections as values, for whoever wants to look at each of them. Counting never builds them.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use crate::address::Address;
@@ -45,7 +46,7 @@ pub struct Connection {
     /// That namespace's number, until it is looked up.
     pub net: Net,
     /// The id of that unit's cgroup, until it is looked up.
-    pub cgroup: Option<u64>,
+    pub cgroup: Option<NonZeroU64>,
 }
 
 /// Collects connections as values.
@@ -75,7 +76,7 @@ impl Collector for Connections {
             processes: None,
             netns: None,
             net: socket.netns(),
-            cgroup: socket.cgroup().known()?.flatten(),
+            cgroup: socket.cgroup().known()?.flatten().and_then(NonZeroU64::new),
         });
         Ok(())
     }
@@ -101,7 +102,7 @@ impl Connections {
             });
             let owners = [
                 Some(Group::User(connection.uid)),
-                Some(Group::Cgroup(connection.cgroup)),
+                Some(Group::Cgroup(connection.cgroup.map(NonZeroU64::get))),
                 process,
                 netns.then_some(Group::Net(connection.net)),
             ];
@@ -116,7 +117,7 @@ impl Connections {
         let mut connections = self.0;
         for connection in &mut connections {
             connection.user = connection.uid.and_then(|id| names.user(id));
-            connection.unit = connection.cgroup.take().and_then(|id| names.unit(id));
+            connection.unit = connection.cgroup.take().and_then(|id| names.unit(id.get()));
             let net = std::mem::take(&mut connection.net);
             connection.netns = names.namespace(net);
             connection.local_interface = interface(&mut connection.local, net, names);

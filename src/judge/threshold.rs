@@ -749,6 +749,17 @@ mod tests {
         ] {
             assert_eq!(key(text).specificity(&link), of_link, "{text}");
         }
+        // By the name that is shown, or by the number.
+        let end = "[fe80::1%7]:443".parse().unwrap_or_else(|e| panic!("{e}"));
+        let named = Group::Endpoint(Endpoint::within(end, Net(1)));
+        let named = Labelled::named(Some(named), "[fe80::1%eth0]:443".to_owned());
+        for (text, of_named) in [
+            ("[fe80::1%ETH0]:443", by(true, true, false)),
+            ("[fe80::1%7]:443", by(true, true, false)),
+            ("[fe80::1%eth]:443", None),
+        ] {
+            assert_eq!(key(text).specificity(&named), of_named, "{text}");
+        }
         // From the broadest to the closest.
         let closeness = [
             "443",
@@ -759,7 +770,15 @@ mod tests {
             "[fe80::1%7]:443 in web",
         ];
         assert!(closeness.map(|text| key(text).specificity(&link)).is_sorted());
-        for text in ["443-444", "192.0.2.1", "web", "0x1:443", "[::1]"] {
+        for text in [
+            "443-444",
+            "192.0.2.1",
+            "web",
+            "0x1:443",
+            "[::1]",
+            "[fe80::1%]:443",
+            "[2001:db8::1%eth0]:443",
+        ] {
             assert!(parse(&format!("{text}=5"), GroupBy::LocalEndpoint).is_err(), "{text}");
         }
         // What was not selected has no key.
