@@ -11,6 +11,12 @@ BASH := $(SHARE)/bash-completion/completions
 ZSH := $(SHARE)/zsh/site-functions
 FISH := $(SHARE)/fish/vendor_completions.d
 
+# What tools/toolchain.sh sets up, and where: outside target/ it outlives a clone.
+export TOOLCHAINS ?= target/toolchains
+GLIBC := x86_64-unknown-linux-gnu.2.17
+MUSL := x86_64-unknown-linux-musl
+STATIC := target/$(MUSL)/release/network-connections
+
 # bindgen, which netstat2 builds with, needs libclang: the one from PyPI will do where the system
 # has none, with the compiler's own headers. Looked for when it is needed: .venv may be new.
 export LIBCLANG_PATH ?= $(shell ls -d /usr/lib/llvm-*/lib/libclang.so* \
@@ -33,7 +39,7 @@ test: $(VENV)/.dev $(VENV)/.installed $(NATIVE) ## Run all tests
 	$(BIN)/python -m pytest --ignore=tests/integrations
 
 .PHONY: test-integrations
-test-integrations: $(VENV)/.dev $(VENV)/.installed $(NATIVE) ## Run the tests against real Icinga, Nagios, Prometheus ...
+test-integrations: $(VENV)/.dev $(VENV)/.installed $(NATIVE) $(STATIC) ## Run the tests against real Icinga, Nagios, Prometheus ...
 	$(BIN)/python -m pytest tests/integrations
 
 .PHONY: bench
@@ -115,11 +121,6 @@ completions: $(VENV)/.dev ## Write completions for bash, zsh and fish to target/
 	cargo run --quiet --example generate -- zsh > $(ZSH)/_network-connections
 	cargo run --quiet --example generate -- fish > $(FISH)/network-connections.fish
 
-# What tools/toolchain.sh sets up, and where: outside target/ it outlives a clone.
-export TOOLCHAINS ?= target/toolchains
-GLIBC := x86_64-unknown-linux-gnu.2.17
-MUSL := x86_64-unknown-linux-musl
-STATIC := target/$(MUSL)/release/network-connections
 PLATFORMS = $(BIN)/python tests/platforms/run.py
 
 .PHONY: binaries
@@ -130,7 +131,7 @@ binaries: $(STATIC) ## Build for hosts without Python: Linux, static or for glib
 		$(TOOLCHAINS)/cargo zig build --release --locked --target "$$target" || exit; done
 	PATH="$(abspath $(TOOLCHAINS))/zig/bin:$$PATH" cargo-zigbuild build --release --locked --target $(GLIBC)
 
-$(STATIC): $(SOURCES)
+$(STATIC): $(SOURCES) tools/toolchain.sh
 	tools/toolchain.sh $(MUSL)
 	$(TOOLCHAINS)/cargo zig build --release --locked --target $(MUSL)
 	@touch $@

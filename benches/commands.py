@@ -386,7 +386,7 @@ TARGETS = (
     Target(
         "counters minus python at 1M ESTABLISHED, CPU over its floor",
         cpu("counters", "counters floor", minus="python"),
-        1.05,
+        1.15,
     ),
     Target(
         "accept queues at 1M, CPU minus python over wheel",
@@ -403,12 +403,12 @@ TARGETS = (
     Target(
         "time_wait minus python at 1M ESTABLISHED, CPU over its floor",
         cpu("time_wait", "time_wait floor", minus="python"),
-        1.05,
+        1.15,
     ),
     Target(
         "other port minus python at 1M, CPU over its floor",
         cpu("other port", "other port floor", minus="python"),
-        1.05,
+        1.15,
     ),
     *(
         Target(f"by {kind} at 1M, CPU over wheel", cpu(f"by {kind}", "wheel"), limit)
