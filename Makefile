@@ -96,6 +96,8 @@ lint: $(VENV)/.dev $(VENV)/.installed ## Check format, lints, types and document
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	cd $(VENV) && bin/python -m mypy.stubtest network_connections
+	$(BIN)/zizmor --offline --quiet .github/workflows
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 
 .PHONY: format
 format: $(VENV)/.dev ## Format everything

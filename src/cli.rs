@@ -11,6 +11,7 @@ use std::ffi::OsString;
 use std::io::BufReader;
 use std::path::Path;
 
+use crate::check::Check;
 use crate::cli::fixture::{Fixture, fixture};
 use crate::cli::options::{
     CONN_STATUS, CONN_TYPE, Command, FORMAT, GROUP_BY, LOCAL_PORT, MEASURE, NAME, OPTIONS,
@@ -28,9 +29,14 @@ use crate::run;
 use crate::vocabulary::Protocol;
 
 /// Runs the command. `program` is the file that is running, beside which fixtures are looked for;
-/// `arguments` are those after the program's name.
+/// `arguments` are those after the program's name. `prepare` sees the check before anything is read.
 #[must_use]
-pub fn run(program: &Path, arguments: &[OsString], interrupted: &dyn Fn() -> bool) -> Outcome {
+pub fn run(
+    program: &Path,
+    arguments: &[OsString],
+    prepare: &dyn Fn(&Check),
+    interrupted: &dyn Fn() -> bool,
+) -> Outcome {
     guard(|| {
         let arguments: Vec<_> = arguments.iter().map(|a| a.to_string_lossy()).collect();
         let arguments = match read(&arguments) {
@@ -49,6 +55,7 @@ pub fn run(program: &Path, arguments: &[OsString], interrupted: &dyn Fn() -> boo
             return usage_error(&command, &message);
         }
         let (format, name) = (command.format, command.name.clone());
+        prepare(&command.check);
         match read.and_then(|()| execute(program, command, interrupted)) {
             Ok(report) => Outcome {
                 stdout: format!("{}\n", format.report(&report, &name)),

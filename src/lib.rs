@@ -31,6 +31,10 @@ mod panic;
 mod printable;
 mod range;
 mod report;
+// For the command alone: a library has no business with the rights of its process.
+#[cfg(target_os = "linux")]
+#[doc(hidden)]
+pub mod rights;
 pub mod run;
 pub mod selection;
 mod socket;

@@ -9,7 +9,11 @@ fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args_os().skip(1).collect();
     // Not argv[0], which a caller can forge.
     let program = std::env::current_exe().unwrap_or_default();
-    let outcome = cli::run(&program, &arguments, &|| false);
+    #[cfg(target_os = "linux")]
+    let prepare = network_connections::rights::give_up;
+    #[cfg(not(target_os = "linux"))]
+    let prepare = |_: &_| {};
+    let outcome = cli::run(&program, &arguments, &prepare, &|| false);
     let mut stdout = io::stdout().lock();
     let written = stdout.write_all(outcome.stdout.as_bytes()).and_then(|()| stdout.flush());
     // After the answer: who merges both streams, as Icinga does, shows the first line.

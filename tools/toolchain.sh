@@ -83,6 +83,12 @@ END
     mv "$root.new" "$root"
 }
 
+# So that no path of the machine that builds is in what it builds.
+remap() {
+    printf -- '--remap-path-prefix=%s=/rustc --remap-path-prefix=%s=/cargo' \
+        "$1/usr/lib/rustlib/src/rust" "${CARGO_HOME:-$HOME/.cargo}/registry/src"
+}
+
 # std for one target, into the sysroot of the unpacked rustc.
 build_std() {
     local target=$1 root=$2 lib crate
@@ -94,7 +100,7 @@ build_std() {
     printf '[package]\nname = "empty"\nversion = "0.0.0"\nedition = "2024"\n[workspace]\n' >"$crate/Cargo.toml"
     : >"$crate/src/lib.rs"
     # Without embed-bitcode a crate with LTO does not link against this std.
-    (cd "$crate" && RUSTC=$root/bin/rustc RUSTC_BOOTSTRAP=1 RUSTFLAGS='-C embed-bitcode=yes' \
+    (cd "$crate" && RUSTC=$root/bin/rustc RUSTC_BOOTSTRAP=1 RUSTFLAGS="-C embed-bitcode=yes $(remap "$root")" \
         CARGO_TARGET_DIR=$crate/target cargo build --quiet --release \
         -Z build-std=std,panic_unwind,panic_abort,proc_macro,test --target "$target")
     rm -f "$crate/target/$target/release/deps/"libempty-*
@@ -147,7 +153,8 @@ version=$(candidate rustc-web)
 [ -n "$version" ] || die "the package index has no rustc-web"
 [ "${#packages[@]}" = 0 ] || install_packages "${packages[@]}"
 
-root=$toolchains/rustc-$version
+# The number changes with how std is built.
+root=$toolchains/rustc-$version-2
 for target in "${targets[@]}"; do
     [ "$target" != "$glibc" ] || continue
     [ -d "$root" ] || unpack_rustc "$version" "$root"
@@ -179,7 +186,9 @@ export CARGO_TARGET_X86_64_PC_WINDOWS_GNU_RUNNER="$toolchains/run-$windows"
 export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_MUSL_RUNNER=qemu-aarch64
 export CARGO_TARGET_S390X_UNKNOWN_LINUX_MUSL_RUNNER=qemu-s390x
 # zig has the start files and libraries, this std has none.
-static='-C link-self-contained=no -C target-feature=+crt-static'
+remap='$(remap "$root")'
+static="-C link-self-contained=no -C target-feature=+crt-static \$remap"
+export CARGO_TARGET_X86_64_PC_WINDOWS_GNU_RUSTFLAGS="\$remap"
 export CARGO_TARGET_X86_64_UNKNOWN_LINUX_MUSL_RUSTFLAGS="\$static"
 export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_MUSL_RUSTFLAGS="\$static"
 export CARGO_TARGET_S390X_UNKNOWN_LINUX_MUSL_RUSTFLAGS="\$static"

@@ -203,7 +203,7 @@ pub fn arguments(data: &[u8]) {
 fn command(arguments: &[String]) {
     let mut all = vec![OsString::from("--test=[]")];
     all.extend(arguments.iter().map(OsString::from));
-    let outcome = cli::run(Path::new("/nonexistent/program"), &all, &nobody);
+    let outcome = cli::run(Path::new("/nonexistent/program"), &all, &|_| {}, &nobody);
     assert!(!outcome.stdout.starts_with("Internal error"), "{}", outcome.stdout);
     assert!(outcome.code <= 3);
     let read = reader::read(arguments);

@@ -19,7 +19,8 @@ pub fn run(
     program: PathBuf,
     arguments: Vec<OsString>,
 ) -> PyResult<(String, String, u8)> {
-    let outcome = released(py, |interrupted| Ok(cli::run(&program, &arguments, interrupted)));
+    let outcome =
+        released(py, |interrupted| Ok(cli::run(&program, &arguments, &|_| {}, interrupted)));
     outcome.map(|outcome| (outcome.stdout, outcome.stderr, outcome.code))
 }
 

@@ -1,0 +1,244 @@
+"""The packages as a site installs them, where nobody has ever seen the sources."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import harness
+import pytest
+from lab.tools import lacking
+
+from integrations import host, machines, where
+from integrations.daemons import directory, version_of
+from integrations.machines import INSIDE, Machine
+
+PACKAGES = (
+    *machines.PACKAGES,
+    *("bash-completion", "libcap2-bin", "nagios-nrpe-plugin", "nagios-nrpe-server"),
+)
+WHERE = [
+    where.Row(
+        "apt and dpkg",
+        lambda: machines.version("apt", PACKAGES),
+        "the package in a booted Debian: installed, upgraded, downgraded, removed and purged; "
+        "the user nagios, NRPE and the units for Prometheus; lintian",
+    ),
+    where.Row(
+        "rpm",
+        lambda: version_of("rpm"),
+        "the package in an empty root: installed, verified, upgraded, erased; rpmlint",
+    ),
+]
+BUILD = [sys.executable, str(harness.ROOT / "tools" / "packages.py"), "x86_64"]
+STATIC = "target/x86_64-unknown-linux-musl/release/network-connections"
+BEFORE = "0.0.1"
+PLUGIN = "/usr/lib/nagios/plugins/check_network_connections"
+UNIT = "network-connections@all"
+
+
+@pytest.fixture(scope="module")
+def made() -> Iterator[Path]:
+    """Return a directory with the packages of this version and of one before."""
+    if reason := lacking("lintian", "rpm", "rpmlint"):
+        pytest.skip(reason)
+    with directory() as path:
+        for release in ([], ["--release", BEFORE]):
+            subprocess.run([*BUILD, "--output", path, *release], check=True, capture_output=True)
+        harness.readable(path)
+        yield path
+
+
+def package(made: Path, suffix: str, before: bool = False) -> Path:
+    """Return one of them."""
+    (found,) = (path for path in made.glob(f"*.{suffix}") if (BEFORE in path.name) == before)
+    return found
+
+
+def test_the_same_commit_makes_the_same_bytes(made: Path) -> None:
+    with directory() as again:
+        subprocess.run([*BUILD, "--output", again], check=True, capture_output=True)
+        for path in again.iterdir():
+            assert path.read_bytes() == (made / path.name).read_bytes(), path.name
+
+
+def test_lintian_and_rpmlint_find_no_fault(made: Path) -> None:
+    deb, rpm = package(made, "deb"), package(made, "rpm")
+    line = ["lintian", "--allow-root", "--fail-on=error,warning", "--tag-display-limit=0", str(deb)]
+    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.returncode) == ("", 0), done
+    configuration = harness.ROOT / "tools" / "rpmlint.toml"
+    line = ["rpmlint", f"--config={configuration}", str(rpm)]
+    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    assert "0 errors, 0 warnings" in done.stdout, done
+
+
+def test_nothing_of_the_machine_that_built_it_is_in_the_command() -> None:
+    binary = (
+        harness.ROOT / "target/x86_64-unknown-linux-musl/release/network-connections"
+    ).read_bytes()
+    home = os.environ.get("CARGO_HOME", str(Path.home()))
+    for trace in (home, str(harness.ROOT)):
+        assert trace.encode() not in binary, trace
+
+
+@pytest.fixture(scope="module")
+def fresh(made: Path) -> Iterator[Machine]:
+    """Return a booted Debian, which has the packages below its tools."""
+    if reason := machines.missing(PACKAGES):
+        pytest.skip(reason)
+    with host.apart() as apart:
+        for before in (False, True):
+            shutil.copy(package(made, "deb", before), apart.tools)
+        with machines.booted(apart, packages=PACKAGES) as machine:
+            yield machine
+
+
+def install(machine: Machine, path: Path, *options: str) -> None:
+    """Install a package by apt, as README.md says, asking nothing."""
+    words = " ".join(options)
+    machine.do(f"apt-get install --quiet --yes {words} {INSIDE}/{path.name} </dev/null 2>&1")
+
+
+# What a package may leave is nothing; logs and lists of apt's own are not of it.
+FILES = (
+    "find / -xdev \\( -path /proc -o -path /sys -o -path /run -o -path /tmp -o -path /opt "
+    "-o -path /var/tmp -o -path /var/log -o -path /var/cache -o -path /var/lib/dpkg "
+    "-o -path /var/lib/apt -o -path /var/lib/systemd -o -path /root \\) -prune -o -print | sort"
+)
+
+
+def test_installed_used_upgraded_and_gone(fresh: Machine, made: Path) -> None:
+    new, old = package(made, "deb"), package(made, "deb", before=True)
+    before = fresh.do(FILES)
+    install(fresh, old)
+    assert fresh.do("dpkg-query -W -f '${Version}' network-connections") == BEFORE
+    install(fresh, new)
+    version = fresh.do("network-connections --version || true").split()[1]
+    assert fresh.do("dpkg-query -W -f '${Version}' network-connections") == version
+    assert fresh.do("dpkg --verify network-connections") == ""
+
+    # As the monitoring's own user, by both names, and in a pipe of NRPE's.
+    as_nagios = "setpriv --reuid=nagios --regid=nagios --clear-groups"
+    for command in ("network-connections", PLUGIN):
+        done = fresh.do(f"{as_nagios} {command} --group-by=type --format=json")
+        assert json.loads(done)["state"] == 0
+    fresh.do("cp /usr/share/network-connections/nrpe/*.cfg /etc/nagios/nrpe.d/")
+    fresh.do("systemctl restart nagios-nrpe-server")
+    asked = "/usr/lib/nagios/plugins/check_nrpe -H 127.0.0.1 -c check_network_connections"
+    answer = fresh.do(f"for i in $(seq 50); do {asked} && break; sleep 0.2; done")
+    assert "tcp_LISTEN" in answer
+
+    # Installed is not enabled.
+    assert fresh.do("systemctl is-enabled network-connections@.timer", check=False) in (
+        "disabled\n",
+        "indirect\n",
+    )
+    assert fresh.do("systemctl list-units --all --plain --no-legend 'network-connections@*'") == ""
+    fresh.do("mkdir -p /var/lib/prometheus/node-exporter")
+    fresh.write("/etc/network-connections/all.conf", "ARGS=\n")
+    fresh.do(f"systemctl enable --now {UNIT}.timer; systemctl start {UNIT}.service")
+    published = "/var/lib/prometheus/node-exporter/network_connections_all.prom"
+    assert 'network_connections_check_state{check="all"} 0' in fresh.do(f"cat {published}")
+
+    # An enabled timer goes on over upgrades, and back.
+    install(fresh, old, "--allow-downgrades")
+    assert fresh.do("dpkg-query -W -f '${Version}' network-connections") == BEFORE
+    assert fresh.do(f"systemctl is-active {UNIT}.timer") == "active\n"
+    install(fresh, new)
+
+    # What the site wrote is the site's to remove.
+    fresh.do(f"systemctl disable --now {UNIT}.timer 2>&1")
+    fresh.do("rm -r /etc/network-connections /var/lib/prometheus")
+    fresh.do("rm /etc/nagios/nrpe.d/network-connections.cfg")
+    fresh.do("apt-get remove --quiet --yes network-connections </dev/null 2>&1")
+    assert fresh.do(FILES) == before
+    install(fresh, new)
+    fresh.do("apt-get purge --quiet --yes network-connections </dev/null 2>&1")
+    assert fresh.do(FILES) == before
+
+
+def test_processes_without_sudo(fresh: Machine, made: Path) -> None:
+    """As docs/fleet.md says."""
+    install(fresh, package(made, "deb"))
+    held = "import socket, time; s = socket.create_server(('127.0.0.1', 7000)); time.sleep(1000)"
+    fresh.do(f'systemd-run --quiet --unit=holder python3 -c "{held}"')
+    copy = f"{PLUGIN}_with_rights"
+    fresh.do(f"install -g nagios -m 750 /usr/bin/network-connections {copy}")
+    fresh.do(f"setcap cap_sys_ptrace,cap_dac_read_search,cap_sys_admin=ep {copy}")
+    wait = "for i in $(seq 50); do ss -Htln 'sport = 7000' | grep -q . && break; sleep 0.1; done"
+    fresh.do(wait)
+
+    def ask(command: str, user: str = "nagios") -> str:
+        # By way of another program: setpriv still has root's rights when it starts one.
+        become = f"setpriv --reuid={user} --regid={user} --init-groups env"
+        asked = "--local-port=7000 --group-by=process"
+        return fresh.do(f"{become} {command} {asked} 2>&1", check=False)
+
+    assert ask(PLUGIN).startswith("(other users' processes): 1")
+    assert ask(copy).startswith("python3 (")
+    assert "ermission denied" in ask(copy, user="daemon")
+    fresh.do(f"systemctl stop holder; rm {copy}")
+    fresh.do("apt-get purge --quiet --yes network-connections </dev/null 2>&1")
+
+
+def test_nothing_runs_as_root_and_nothing_asks(made: Path) -> None:
+    deb = package(made, "deb")
+    with directory() as path:
+        subprocess.run(["dpkg-deb", "--raw-extract", deb, path / "x"], check=True)
+        assert {entry.name for entry in (path / "x" / "DEBIAN").iterdir()} == {"control", "md5sums"}
+        for entry in (path / "x").rglob("*"):
+            # Links lead to what is in the package, and nobody but root may write.
+            assert not entry.stat().st_mode & 0o6022, entry
+    scripts = subprocess.run(
+        ["rpm", "--query", "--package", "--scripts", "--requires", package(made, "rpm")],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert all(line.startswith("rpmlib(") for line in scripts.splitlines()), scripts
+
+
+def test_rpm_in_an_empty_root(made: Path) -> None:
+    new, old = package(made, "rpm"), package(made, "rpm", before=True)
+    with directory() as root:
+        rpm = ["rpm", f"--root={root}"]
+
+        def do(*words: str | Path) -> str:
+            done = subprocess.run([*rpm, *words], capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done
+            return done.stdout
+
+        def files() -> set[str]:
+            return {
+                str(path.relative_to(root))
+                for path in root.rglob("*")
+                if not path.is_relative_to(root / "var/lib/rpm") and not path.is_dir()
+            }
+
+        do("--initdb")
+        before = files()
+        do("--install", old)
+        assert do("--query", "network-connections") == f"network-connections-{BEFORE}-1.x86_64\n"
+        do("--upgrade", new)
+        assert do("--verify", "network-connections") == ""
+        plugin = root / "usr/lib64/nagios/plugins/check_network_connections"
+        done = subprocess.run([plugin, "--version"], capture_output=True, text=True, check=False)
+        assert f"-{done.stdout.split()[1]}-" in do("--query", "network-connections")
+        do("--upgrade", "--oldpackage", old)
+        do("--erase", "network-connections")
+        assert files() == before
+
+
+def test_licences_of_what_is_linked_are_there(made: Path) -> None:
+    with directory() as path:
+        subprocess.run(["dpkg-deb", "--extract", package(made, "deb"), path], check=True)
+        text = (path / "usr/share/doc/network-connections/third-party-licenses").read_text("utf-8")
+    for crate in ("rustix", "serde_json", "nix", "unicode-width"):
+        assert f"\n{crate} " in text
+    assert "Permission is hereby granted" in text

@@ -1,0 +1,89 @@
+"""Capabilities of the command's file: as many as the question needs are kept, and no more."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from harness import Command
+from lab import namespaces
+from lab.tools import lacking
+
+pytestmark = pytest.mark.skipif(
+    bool(namespaces.missing() or lacking("setcap", "strace")),
+    reason=namespaces.missing() or lacking("setcap", "strace") or "-",
+)
+
+ALL = {"CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH", "CAP_SYS_ADMIN"}
+
+
+@pytest.fixture
+def granted(native: Command, directory: Path) -> Iterator[Path]:
+    """Return a copy that the user nobody may run, with rights of its own."""
+    copy = directory / "network-connections"
+    shutil.copy(native.argv[0], copy)
+    copy.chmod(0o755)
+    directory.chmod(0o755)
+    names = ",".join(name.lower() for name in ALL)
+    subprocess.run(["setcap", f"{names}=ep", copy], check=True)
+    yield copy
+
+
+@pytest.mark.parametrize(
+    ("options", "kept"),
+    [
+        ([], set()),
+        (["--group-by=unit"], set()),
+        (["--group-by=process"], {"CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH"}),
+        (["--lengthy"], {"CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH"}),
+        (["--netns=all"], {"CAP_SYS_PTRACE", "CAP_SYS_ADMIN"}),
+        (["--netns=all", "--lengthy"], ALL),
+    ],
+    ids=" ".join,
+)
+def test_what_is_not_needed_is_given_up_first(
+    granted: Path, options: list[str], kept: set[str]
+) -> None:
+    log = granted.with_name("log")
+    # By another user strace starts it with the rights of its file.
+    traced: list[str | Path] = [
+        "strace",
+        "-u",
+        "nobody",
+        "-f",
+        "-e",
+        "trace=capset,socket,openat",
+        "-o",
+        log,
+    ]
+    done = subprocess.run([*traced, granted, *options], capture_output=True, check=False)
+    assert done.returncode == 0, done
+    lines = log.read_text(encoding="utf-8").splitlines()
+    set_at = [number for number, line in enumerate(lines) if "capset(" in line]
+    if kept == ALL:
+        assert set_at == []
+        return
+    (number,) = set_at
+    effective, permitted = re.findall(r"(?:effective|permitted)=(.+?), (?=\w+=)", lines[number])
+    assert set(re.findall(r"CAP_\w+", effective)) == kept, lines[number]
+    assert effective == permitted
+    # Nothing of the system was asked before; libc looks for its own stack.
+    before = [line for line in lines[:number] if "/proc/self/maps" not in line]
+    assert not any("socket(" in line or '"/proc/' in line for line in before), before
+
+
+def test_it_sees_what_root_sees(granted: Path) -> None:
+    def ask(command: Path | str, user: str | None) -> str:
+        asked = [str(command), "--group-by=process", "--conn-status=listen", "--no-perfdata"]
+        line = namespaces.command(None, asked, user)
+        return subprocess.run(line, capture_output=True, text=True, check=False).stdout
+
+    with socket.create_server(("127.0.0.1", 0)):
+        assert ask(granted, "nobody") == ask(granted, None)
+        assert f"({os.getpid()})" in ask(granted, "nobody")

@@ -1,0 +1,231 @@
+"""Makes packages for Debian and for Red Hat's family, of the static commands that are built.
+
+    python tools/packages.py [--output DIR] [--release VERSION] [ARCHITECTURE...]
+
+Writes `network-connections_*.deb` and `network-connections-*.rpm`, by default into dist/ and for
+every architecture. Two runs over one commit write the same bytes. `--release` gives them another
+version than that of Cargo.toml: tests upgrade from it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from email.utils import format_datetime
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+NAME = "network-connections"
+# There is no public address yet: whoever publishes packages is whom their users ask.
+MAINTAINER = os.environ.get("MAINTAINER", f"The maintainers of {NAME} <maintainers@{NAME}.invalid>")
+SHARE = f"/usr/share/{NAME}"
+DOC = f"/usr/share/doc/{NAME}"
+TARGETS = {"x86_64": "x86_64-unknown-linux-musl", "aarch64": "aarch64-unknown-linux-musl"}
+# What Go, Debian and so nfpm call them.
+GOARCH = {"x86_64": "amd64", "aarch64": "arm64"}
+SUMMARY = "monitoring check that counts TCP and UDP sockets"
+DESCRIPTION = f"""\
+{SUMMARY}
+ Counts the sockets of a host by family and state and alerts on Nagios ranges,
+ from one kernel dump and without root. Says which process, unit, user, peer or
+ container has them, how full accept queues are, and how many ephemeral ports
+ are left. For Icinga, Nagios, NRPE, Prometheus and Zabbix."""
+LICENCES = ("COPYING", "COPYRIGHT", "LICENCE", "LICENSE")
+NEWS = f"What is new is in {DOC}/CHANGELOG.md.gz."
+# Whatever lintian finds that is meant, and why.
+OVERRIDES = f"""\
+# It runs on every release, and on hosts with any C library: nothing of the system's is linked.
+{NAME}: statically-linked-binary [usr/bin/{NAME}]
+"""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What differs between the families."""
+
+    packager: str
+    plugins: str
+    zsh: str
+
+    def file(self, version: str, architecture: str) -> str:
+        """Return the name that the family gives the package for an architecture."""
+        if self.packager == "deb":
+            return f"{NAME}_{version}_{GOARCH[architecture]}.deb"
+        return f"{NAME}-{version}-1.{architecture}.rpm"
+
+
+KINDS = (
+    Kind("deb", "/usr/lib/nagios/plugins", "/usr/share/zsh/vendor-completions"),
+    Kind("rpm", "/usr/lib64/nagios/plugins", "/usr/share/zsh/site-functions"),
+)
+
+
+def main() -> None:
+    """Make what is asked for."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("architectures", nargs="*", choices=[[], *TARGETS])
+    options.add_argument("--output", type=Path, default=ROOT / "dist", metavar="DIR")
+    options.add_argument("--release", default="", metavar="VERSION")
+    asked = options.parse_args()
+    asked.output.mkdir(parents=True, exist_ok=True)
+    subprocess.run(["make", "--silent", "man", "completions"], cwd=ROOT, check=True)
+    for architecture in asked.architectures or TARGETS:
+        with tempfile.TemporaryDirectory() as stage:
+            for kind in KINDS:
+                print(
+                    make(kind, architecture, asked.release or version(), Path(stage), asked.output)
+                )
+
+
+def version() -> str:
+    """Return the version of the crate, the only place that has it."""
+    (package,) = _metadata("--no-deps")["packages"]
+    return str(package["version"])
+
+
+def make(kind: Kind, architecture: str, version: str, stage: Path, output: Path) -> Path:
+    """Make a package, and return it."""
+    date = _date().isoformat()
+    described = {
+        "name": NAME,
+        "arch": GOARCH[architecture],
+        "version": version,
+        "section": "net",
+        "priority": "optional",
+        "maintainer": MAINTAINER,
+        "description": DESCRIPTION,
+        "license": "Unlicense",
+        "mtime": date,
+        "rpm": {
+            "group": "Applications/System",
+            "summary": SUMMARY[0].upper() + SUMMARY[1:],
+            "buildhost": "localhost",
+        },
+        "contents": [
+            {**entry, "file_info": {"mtime": date, "mode": 0o644, **entry.get("file_info", {})}}
+            for entry in _contents(kind, architecture, version, stage)
+        ],
+    }
+    if kind.packager == "rpm":
+        changes = [{"note": NEWS}]
+        entry = {"semver": f"{version}-1", "date": date, "packager": MAINTAINER, "changes": changes}
+        described["changelog"] = _written(stage / "changelog.yml", json.dumps([entry]))
+    # JSON is YAML.
+    config = _written(stage / f"{kind.packager}.yml", json.dumps(described))
+    made = output / kind.file(version, architecture)
+    nfpm = Path(sys.executable).with_name("nfpm")
+    subprocess.run(
+        [nfpm, "package", f"--config={config}", f"--packager={kind.packager}", f"--target={made}"],
+        env={**os.environ, "SOURCE_DATE_EPOCH": str(int(_date().timestamp()))},
+        stdout=subprocess.DEVNULL,
+        check=True,
+    )
+    return made
+
+
+def _contents(kind: Kind, architecture: str, version: str, stage: Path) -> Iterator[dict[str, Any]]:
+    """What is installed where."""
+    target = TARGETS[architecture]
+    share = ROOT / "target" / "share"
+
+    def file(source: Path | str, *places: str, mode: int = 0o644) -> dict[str, Any]:
+        return {"src": str(source), "dst": "/".join(places), "file_info": {"mode": mode}}
+
+    def documentation(source: Path | str, *places: str) -> dict[str, Any]:
+        return {**file(source, *places), **({"type": "doc"} if kind.packager == "rpm" else {})}
+
+    def packed(source: Path, *places: str) -> dict[str, Any]:
+        copy = stage / f"{source.name}.gz"
+        copy.write_bytes(gzip.compress(source.read_bytes(), mtime=0))
+        return documentation(copy, *places, copy.name)
+
+    yield file(ROOT / "target" / target / "release" / NAME, "/usr/bin", NAME, mode=0o755)
+    up = "../" * (kind.plugins.count("/") - 1)
+    check = f"{kind.plugins}/check_{NAME.replace('-', '_')}"
+    yield {"type": "symlink", "src": f"{up}bin/{NAME}", "dst": check}
+    yield packed(share / "man/man1" / f"{NAME}.1", "/usr/share/man/man1")
+    bash = "bash-completion/completions"
+    yield file(share / bash / NAME, "/usr/share", bash, NAME)
+    yield file(share / "zsh/site-functions" / f"_{NAME}", kind.zsh, f"_{NAME}")
+    fish = f"fish/vendor_completions.d/{NAME}.fish"
+    yield file(share / fish, "/usr/share", fish)
+
+    yield packed(ROOT / "CHANGELOG.md", DOC)
+    licences = _written(stage / "third-party", third_party(target))
+    yield documentation(licences, DOC, "third-party-licenses")
+    if kind.packager == "deb":
+        when = format_datetime(_date())
+        entry = (
+            f"{NAME} ({version}) unstable; urgency=low\n\n  * {NEWS}\n\n -- {MAINTAINER}  {when}\n"
+        )
+        yield packed(Path(_written(stage / "changelog", entry)), DOC)
+        yield file(ROOT / "LICENSE", DOC, "copyright")
+        lintian = _written(stage / "lintian", OVERRIDES)
+        yield file(lintian, "/usr/share/lintian/overrides", NAME)
+    else:
+        licence = file(ROOT / "LICENSE", "/usr/share/licenses", NAME, "LICENSE")
+        yield {**licence, "type": "license"}
+
+    integrations = ROOT / "integrations"
+    for place in ("grafana", "icinga2", "nagios", "nrpe", "prometheus/rules", "zabbix"):
+        for path in sorted((integrations / place).iterdir()):
+            yield file(path, SHARE, place, path.name)
+    # Templates: nothing runs before somebody enables an instance.
+    for unit in sorted((integrations / "prometheus").glob("*@.*")):
+        yield file(unit, "/usr/lib/systemd/system", unit.name)
+
+
+def third_party(target: str) -> str:
+    """Return the licences of every crate that is linked into the command, as they have them."""
+    metadata = _metadata("--filter-platform", target)
+    known = {package["id"]: package for package in metadata["packages"]}
+    nodes = {node["id"]: node for node in metadata["resolve"]["nodes"]}
+    waiting, linked = [metadata["resolve"]["root"]], {}
+    while waiting:
+        for dependency in nodes[waiting.pop()]["deps"]:
+            package = known[dependency["pkg"]]
+            # What runs while it is built is not in it.
+            macro = any("proc-macro" in made["kind"] for made in package["targets"])
+            used = any(kind["kind"] is None for kind in dependency["dep_kinds"])
+            if used and not macro and package["id"] not in linked:
+                linked[package["id"]] = package
+                waiting.append(package["id"])
+    parts = ["The command has parts of these crates, each under one of the licences after it.\n"]
+    for package in sorted(linked.values(), key=lambda one: (one["name"], one["version"])):
+        parts.append(f"{package['name']} {package['version']}: {package['license']}\n")
+        for path in sorted(Path(package["manifest_path"]).parent.iterdir()):
+            if path.is_file() and path.name.upper().startswith(LICENCES):
+                parts.append(path.read_text(encoding="utf-8"))
+    return f"\n{'-' * 78}\n\n".join(parts)
+
+
+def _metadata(*options: str) -> dict[str, Any]:
+    line = ["cargo", "metadata", "--format-version=1", "--locked", *options]
+    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=True)
+    metadata: dict[str, Any] = json.loads(done.stdout)
+    return metadata
+
+
+def _date() -> datetime:
+    """When the commit was made, so that whoever builds it builds the same."""
+    line = ["git", "log", "-1", "--format=%ct"]
+    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=True)
+    return datetime.fromtimestamp(int(done.stdout), timezone.utc)
+
+
+def _written(path: Path, text: str) -> str:
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+if __name__ == "__main__":
+    main()

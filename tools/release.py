@@ -1,0 +1,116 @@
+"""Makes a release, or says what keeps one from being made.
+
+    python tools/release.py check         whether this commit can be released
+    python tools/release.py build         everything that is released, into dist/
+
+`build` takes a commit without changes, and with the tag of its version unless RELEASE_UNTAGGED=1.
+Two builds of one commit, wherever they are, have the same bytes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import packages
+from packages import NAME, ROOT
+
+DIST = ROOT / "dist"
+# Commands for hosts without Python, by what cargo calls their platform.
+COMMANDS = (
+    "x86_64-unknown-linux-musl",
+    "x86_64-unknown-linux-gnu",
+    "aarch64-unknown-linux-musl",
+    "s390x-unknown-linux-musl",
+    "x86_64-pc-windows-gnu",
+)
+LOCKS = ("Cargo.lock", "fuzz/Cargo.lock", "benches/peers/Cargo.lock")
+
+
+def main() -> int:
+    """Check or build."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("what", choices=["check", "build"])
+    what = options.parse_args().what
+    faults = [*_unfit(), *(_more() if what == "check" else [])]
+    for fault in faults:
+        print(fault, file=sys.stderr)
+    if not faults and what == "build":
+        _build()
+    return 1 if faults else 0
+
+
+def _unfit() -> Iterator[str]:
+    """What keeps this commit from being built as a release."""
+    tag = f"v{packages.version()}"
+    if _says("git", "status", "--porcelain"):
+        yield "there are changes that are in no commit"
+    if os.environ.get("RELEASE_UNTAGGED") != "1" and tag not in _says("git", "tag", "--points-at"):
+        yield f"the commit has not the tag {tag}"
+
+
+def _more() -> Iterator[str]:
+    """What else has to be true of a release."""
+    version = packages.version()
+    for name in LOCKS:
+        text = (ROOT / name).read_text(encoding="utf-8")
+        if f'name = "{NAME}"\nversion = "{version}"\n' not in text:
+            yield f"{name} has not the version {version} of Cargo.toml"
+    changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    sections = re.findall(r"^## \[([^\]]+)\]", changes, re.MULTILINE)
+    if [name for name in sections if name != "Unreleased"][:1] != [version]:
+        yield f"CHANGELOG.md has no section {version} at its top"
+    if re.search(r"^## \[Unreleased\]\n+#", changes, re.MULTILINE):
+        yield "CHANGELOG.md has changes in Unreleased"
+    deny = ["cargo", "deny", "--workspace", "check", "licenses", "sources", "bans"]
+    if subprocess.run(deny, cwd=ROOT, check=False).returncode != 0:
+        yield "cargo-deny finds a licence or a source that is not allowed (deny.toml)"
+
+
+def _build() -> None:
+    shutil.rmtree(DIST, ignore_errors=True)
+    DIST.mkdir()
+    environment = {**os.environ, "SOURCE_DATE_EPOCH": _says("git", "log", "-1", "--format=%ct")}
+    subprocess.run(["make", "binaries", "wheels"], cwd=ROOT, env=environment, check=True)
+    version = packages.version()
+    for target in COMMANDS:
+        ending = ".exe" if "windows" in target else ""
+        built = ROOT / "target" / target / "release" / f"{NAME}{ending}"
+        shutil.copy(built, DIST / f"{NAME}-{version}-{target}{ending}")
+    subprocess.run([sys.executable, packages.__file__], cwd=ROOT, check=True)
+    (DIST / f"{NAME}-{version}.cdx.json").write_text(_sbom(), encoding="utf-8")
+    sums = [
+        f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n"
+        for path in sorted(DIST.iterdir())
+    ]
+    (DIST / "SHA256SUMS").write_text("".join(sums), encoding="ascii")
+
+
+def _sbom() -> str:
+    """Return what the commands are made of, in CycloneDX."""
+    made = ROOT / f"{NAME}.cdx.json"
+    line = ["cargo", "cyclonedx", "--format=json", "--all", f"--override-filename={NAME}.cdx"]
+    subprocess.run(line, cwd=ROOT, check=True)
+    text = made.read_text(encoding="utf-8")
+    made.unlink()
+    # What would differ from one build to the next.
+    described = json.loads(text)
+    described.pop("serialNumber", None)
+    described["metadata"].pop("timestamp", None)
+    return json.dumps(described, indent=1, sort_keys=True).replace(f"{ROOT}", ".") + "\n"
+
+
+def _says(*argv: str) -> str:
+    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
