@@ -11,6 +11,10 @@ BASH := $(SHARE)/bash-completion/completions
 ZSH := $(SHARE)/zsh/site-functions
 FISH := $(SHARE)/fish/vendor_completions.d
 
+# What is not there is installed when it is needed.
+TOOLS := target/tools/bin
+export PATH := $(CURDIR)/$(TOOLS):$(PATH)
+
 # What tools/toolchain.sh sets up, and where: outside target/ it outlives a clone.
 export TOOLCHAINS ?= target/toolchains
 GLIBC := x86_64-unknown-linux-gnu.2.17
@@ -50,38 +54,33 @@ bench: $(VENV)/.dev $(VENV)/.installed $(NATIVE) $(STATIC) ## Measure against pe
 # Cargo-fuzz needs switches of the nightly compiler, which the stable one takes if it must.
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS := $(patsubst fuzz/fuzz_targets/%.rs,%,$(wildcard fuzz/fuzz_targets/*.rs))
-CARGO_FUZZ := target/tools/bin/cargo-fuzz
 
 .PHONY: fuzz
 fuzz: $(FUZZ_TARGETS:%=fuzz-%) ## Fuzz every parser for FUZZ_SECONDS (60)
 
 # What is new goes to fuzz/target/corpus; what breaks to fuzz/artifacts: once it is fixed, keep it in
 # fuzz/corpus, which `make test` runs.
-fuzz-%: $(CARGO_FUZZ)
+fuzz-%: $(TOOLS)/cargo-fuzz
 	mkdir -p fuzz/target/corpus/$*
-	PATH="$(CURDIR)/$(dir $(CARGO_FUZZ)):$$PATH" RUSTC_BOOTSTRAP=1 \
+	RUSTC_BOOTSTRAP=1 \
 		cargo fuzz run $* fuzz/target/corpus/$* fuzz/corpus/$* -- -dict=fuzz/dictionaries/$* \
 		-max_len=4096 -max_total_time=$(FUZZ_SECONDS) -timeout=20 -print_final_stats=1
 
-$(CARGO_FUZZ):
-	cargo install --quiet --locked --root target/tools cargo-fuzz
+$(TOOLS)/%:
+	cargo install --quiet --locked --root target/tools $*
 
 # The files that decide; MUTANTS=src/range.rs is one of them.
 MUTANTS ?= src/address.rs src/range.rs src/judge.rs src/judge/*.rs src/report.rs src/cli/reader.rs \
 	src/group.rs src/collect/counts.rs src/selection.rs src/selection/*.rs src/source/summary.rs \
 	src/source/linux/inet_diag.rs src/source/linux/proc_table.rs src/linux/units.rs src/linux/mounts.rs
-CARGO_MUTANTS := target/tools/bin/cargo-mutants
 
 .PHONY: mutants
-mutants: $(CARGO_MUTANTS) $(VENV)/.created ## Change what decides, one thing at a time: a test must fail
+mutants: $(TOOLS)/cargo-mutants $(VENV)/.created ## Change what decides, one thing at a time: a test must fail
 	# 2: some survive, which the page explains or nothing does.
-	PATH="$(CURDIR)/$(dir $(CARGO_MUTANTS)):$$PATH" CARGO_PROFILE_TEST_DEBUG=0 PROPTEST_CASES=64 \
+	CARGO_PROFILE_TEST_DEBUG=0 PROPTEST_CASES=64 \
 		cargo mutants $(foreach file,$(MUTANTS),-f '$(file)') --timeout=300 --output target/mutants \
 		--cargo-arg=--lib --cargo-arg=--test=wire || [ $$? = 2 ]
 	$(BIN)/python tools/mutants.py target/mutants/mutants.out
-
-$(CARGO_MUTANTS):
-	cargo install --quiet --locked --root target/tools cargo-mutants
 
 .PHONY: lint
 lint: $(VENV)/.dev $(VENV)/.installed ## Check format, lints, types and documentation
@@ -109,6 +108,29 @@ format: $(VENV)/.dev ## Format everything
 
 .PHONY: wheel
 wheel: $(VENV)/.wheel ## Build the wheel into dist/
+
+.PHONY: wheels
+wheels: $(VENV)/.release ## Build the wheels for Linux and the source distribution into dist/, and look at them
+	tools/wheels.sh
+	for wheel in dist/*manylinux*.whl; do $(BIN)/auditwheel show "$$wheel" >/dev/null || exit; done
+	$(BIN)/abi3audit --strict dist/*.whl
+	$(BIN)/check-wheel-contents dist/*.whl
+	$(BIN)/twine check --strict dist/*.whl dist/network_connections-*.tar.gz
+
+.PHONY: packages
+packages: $(VENV)/.dev $(STATIC) ## Build deb and rpm for x86_64 and aarch64 into dist/
+	tools/toolchain.sh aarch64-unknown-linux-musl
+	$(TOOLCHAINS)/cargo zig build --release --locked --target aarch64-unknown-linux-musl
+	$(BIN)/python tools/packages.py
+
+.PHONY: release-check
+release-check: $(VENV)/.dev $(TOOLS)/cargo-deny ## Say what keeps this commit from being released
+	$(BIN)/python tools/release.py check
+	cargo publish --dry-run --quiet
+
+.PHONY: release
+release: $(VENV)/.dev $(VENV)/.release $(TOOLS)/cargo-cyclonedx ## Build all that is released into dist/, from a clean tag
+	$(BIN)/python tools/release.py build
 
 .PHONY: man
 man: $(VENV)/.dev ## Write the manual page to target/share
@@ -166,6 +188,10 @@ $(VENV)/.created:
 
 $(VENV)/.dev: $(VENV)/.created pyproject.toml
 	$(BIN)/python -m pip install --quiet --group dev
+	@touch $@
+
+$(VENV)/.release: $(VENV)/.created pyproject.toml
+	$(BIN)/python -m pip install --quiet --group release
 	@touch $@
 
 $(VENV)/.wheel: $(VENV)/.created $(SOURCES)

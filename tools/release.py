@@ -78,8 +78,8 @@ def _build() -> None:
     shutil.rmtree(DIST, ignore_errors=True)
     DIST.mkdir()
     environment = {**os.environ, "SOURCE_DATE_EPOCH": _says("git", "log", "-1", "--format=%ct")}
-    subprocess.run(["make", "binaries", "wheels"], cwd=ROOT, env=environment, check=True)
     version = packages.version()
+    subprocess.run(["make", "binaries", "wheels"], cwd=ROOT, env=environment, check=True)
     for target in COMMANDS:
         ending = ".exe" if "windows" in target else ""
         built = ROOT / "target" / target / "release" / f"{NAME}{ending}"
@@ -96,7 +96,7 @@ def _build() -> None:
 def _sbom() -> str:
     """Return what the commands are made of, in CycloneDX."""
     made = ROOT / f"{NAME}.cdx.json"
-    line = ["cargo", "cyclonedx", "--format=json", "--all", f"--override-filename={NAME}.cdx"]
+    line = ["cargo", "cyclonedx", "--format=json", f"--override-filename={NAME}.cdx"]
     subprocess.run(line, cwd=ROOT, check=True)
     text = made.read_text(encoding="utf-8")
     made.unlink()

@@ -14,6 +14,7 @@ cd "$(dirname "$0")/.."
 
 windows=x86_64-pc-windows-gnu
 glibc=x86_64-unknown-linux-gnu.2.17
+# That for wheels is no platform of the command.
 all=("$windows" "$glibc" x86_64-unknown-linux-musl aarch64-unknown-linux-musl s390x-unknown-linux-musl)
 targets=("$@")
 [ "$#" -gt 0 ] || targets=("${all[@]}")
@@ -192,10 +193,11 @@ export CARGO_TARGET_X86_64_PC_WINDOWS_GNU_RUSTFLAGS="\$remap"
 export CARGO_TARGET_X86_64_UNKNOWN_LINUX_MUSL_RUSTFLAGS="\$static"
 export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_MUSL_RUSTFLAGS="\$static"
 export CARGO_TARGET_S390X_UNKNOWN_LINUX_MUSL_RUSTFLAGS="\$static"
-if [ "\$1" = zig ]; then
-    shift
-    exec cargo-zigbuild "\$@"
-fi
+case "\$1" in
+    # What keeps the paths of this machine out of whatever else is compiled.
+    --remap) exec echo "\$remap" ;;
+    zig) shift && exec cargo-zigbuild "\$@" ;;
+esac
 exec cargo "\$@"
 END
 ! wants '*-windows-*' || make_prefix
