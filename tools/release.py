@@ -56,8 +56,8 @@ def _unfit() -> Iterator[str]:
         yield f"the commit has not the tag {tag}"
 
 
-def _more() -> Iterator[str]:
-    """What else has to be true of a release."""
+def inconsistent() -> Iterator[str]:
+    """Where the version of Cargo.toml is not what others have."""
     version = packages.version()
     for name in LOCKS:
         text = (ROOT / name).read_text(encoding="utf-8")
@@ -67,11 +67,29 @@ def _more() -> Iterator[str]:
     sections = re.findall(r"^## \[([^\]]+)\]", changes, re.MULTILINE)
     if [name for name in sections if name != "Unreleased"][:1] != [version]:
         yield f"CHANGELOG.md has no section {version} at its top"
-    if re.search(r"^## \[Unreleased\]\n+#", changes, re.MULTILINE):
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    named = [*(kind.file(version, "x86_64") for kind in packages.KINDS)]
+    named += [f"network_connections-{version}-*.whl", *map(command_file, COMMANDS[::4])]
+    for name in named:
+        if name not in readme:
+            yield f"README.md does not say how to install {name}"
+
+
+def _more() -> Iterator[str]:
+    """What else has to be true of a release."""
+    yield from inconsistent()
+    changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    if re.search(r"^## \[Unreleased\]\n+###", changes, re.MULTILINE):
         yield "CHANGELOG.md has changes in Unreleased"
     deny = ["cargo", "deny", "--workspace", "check", "licenses", "sources", "bans"]
     if subprocess.run(deny, cwd=ROOT, check=False).returncode != 0:
         yield "cargo-deny finds a licence or a source that is not allowed (deny.toml)"
+
+
+def command_file(target: str) -> str:
+    """Return what a command is called in a release."""
+    ending = ".exe" if "windows" in target else ""
+    return f"{NAME}-{packages.version()}-{target}{ending}"
 
 
 def _build() -> None:
@@ -83,7 +101,7 @@ def _build() -> None:
     for target in COMMANDS:
         ending = ".exe" if "windows" in target else ""
         built = ROOT / "target" / target / "release" / f"{NAME}{ending}"
-        shutil.copy(built, DIST / f"{NAME}-{version}-{target}{ending}")
+        shutil.copy(built, DIST / command_file(target))
     subprocess.run([sys.executable, packages.__file__], cwd=ROOT, check=True)
     (DIST / f"{NAME}-{version}.cdx.json").write_text(_sbom(), encoding="utf-8")
     sums = [

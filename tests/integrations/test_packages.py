@@ -38,6 +38,7 @@ WHERE = [
 BUILD = [sys.executable, str(harness.ROOT / "tools" / "packages.py"), "x86_64"]
 STATIC = "target/x86_64-unknown-linux-musl/release/network-connections"
 BEFORE = "0.0.1"
+README = (harness.ROOT / "README.md").read_text(encoding="utf-8")
 PLUGIN = "/usr/lib/nagios/plugins/check_network_connections"
 UNIT = "network-connections@all"
 
@@ -100,9 +101,10 @@ def fresh(made: Path) -> Iterator[Machine]:
 
 
 def install(machine: Machine, path: Path, *options: str) -> None:
-    """Install a package by apt, as README.md says, asking nothing."""
-    words = " ".join(options)
-    machine.do(f"apt-get install --quiet --yes {words} {INSIDE}/{path.name} </dev/null 2>&1")
+    """Install a package as README.md says, asking nothing."""
+    line = f"apt install ./{path.name}"
+    assert BEFORE in line or f"`{line}`" in README
+    machine.do(f"cd {INSIDE} && {line} --yes {' '.join(options)} </dev/null 2>&1")
 
 
 # What a package may leave is nothing; logs and lists of apt's own are not of it.
@@ -223,6 +225,10 @@ def test_rpm_in_an_empty_root(made: Path) -> None:
 
         do("--initdb")
         before = files()
+        assert f"`rpm --install {new.name}`" in README
+        do("--install", new)
+        do("--erase", "network-connections")
+        assert files() == before
         do("--install", old)
         assert do("--query", "network-connections") == f"network-connections-{BEFORE}-1.x86_64\n"
         do("--upgrade", new)
