@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import configparser
 import importlib.machinery
 import importlib.metadata
 import importlib.util
+import json
 import os
 import re
 import shlex
@@ -26,6 +28,7 @@ from integrations.daemons import INTEGRATIONS, directory, everybodys_python
 from integrations.where import Row
 
 FOLDER = INTEGRATIONS / "linuxfabrik" / "network-connections"
+TOOLS = harness.ROOT / "tools"
 NAME = "network-connections"
 
 WHERE = [
@@ -299,3 +302,57 @@ def run(
         timeout=harness.PATIENCE,
         check=False,
     )
+
+
+# What is made, and put in the place of theirs.
+
+
+@pytest.mark.parametrize("script", ["basket", "panels"])
+def test_what_is_made_is_what_there_is(script: str, folder: Path) -> None:
+    """Else: run tools/basket.py and tools/panels.py."""
+    before = files(folder)
+    place = folder / "icingaweb2-module-director" if script == "basket" else folder
+    subprocess.run([sys.executable, TOOLS / f"{script}.py", place], check=True)
+    assert files(folder) == before
+
+
+def test_every_command_has_panels_that_are_there() -> None:
+    basket = json.loads((FOLDER / "icingaweb2-module-director" / f"{NAME}.json").read_text("utf-8"))
+    settings = configparser.ConfigParser()
+    settings.read(FOLDER / "icingaweb2-module-grafana" / f"{NAME}.ini")
+    assert set(settings.sections()) == set(basket["Command"])
+    spec = json.loads((FOLDER / "grafana" / f"{NAME}.yml").read_text("utf-8"))["spec"]
+    assert len(spec["uid"]) <= 40
+    for section in settings.values():
+        if section.name != "DEFAULT":
+            assert section["dashboarduid"] == f'"{spec["uid"]}"'
+            shown = {int(number) for number in section["panelid"].strip('"').split(",")}
+            assert shown <= {panel["id"] for panel in spec["panels"]}
+
+
+def files(place: Path) -> dict[str, bytes]:
+    """Return every file of a directory, by its path in it."""
+    paths = (path for path in place.rglob("*") if path.is_file())
+    return {str(path.relative_to(place)): path.read_bytes() for path in paths}
+
+
+def test_installed_in_a_checkout_and_taken_back() -> None:
+    script = FOLDER.parent / "install.sh"
+
+    def run(*words: str | Path) -> tuple[str, int]:
+        done = subprocess.run([script, *words], capture_output=True, text=True, check=False)
+        return done.stderr, done.returncode
+
+    with directory() as checkout:
+        assert run(checkout)[1] == 3
+        theirs = checkout / "check-plugins" / NAME
+        theirs.mkdir(parents=True)
+        (theirs / NAME).write_text("theirs", encoding="ascii")
+        (theirs / "theirs-alone").write_text("stays", encoding="ascii")
+        before = files(checkout)
+        assert run("--undo", checkout)[1] == 3
+        assert run(checkout) == ("", 0)
+        assert files(theirs) == {**files(FOLDER), "theirs-alone": b"stays"}
+        assert run(checkout)[1] == 3
+        assert run("--undo", checkout) == ("", 0)
+        assert files(checkout) == before
