@@ -126,11 +126,16 @@ packages: $(VENV)/.dev $(STATIC) ## Build deb and rpm for x86_64 and aarch64 int
 .PHONY: release-check
 release-check: $(VENV)/.dev $(TOOLS)/cargo-deny ## Say what keeps this commit from being released
 	$(BIN)/python tools/release.py check
-	cargo publish --dry-run --quiet
+	# Elsewhere: cargo would take what it verifies for what is built here.
+	cargo publish --dry-run --quiet --target-dir target/publish
 
 .PHONY: release
 release: $(VENV)/.dev $(VENV)/.release $(TOOLS)/cargo-cyclonedx ## Build all that is released into dist/, from a clean tag
 	$(BIN)/python tools/release.py build
+
+.PHONY: test-release
+test-release: $(VENV)/.dev ## Install what `make release` has made, also for ARM, and use it
+	$(BIN)/python tests/platforms/installed.py
 
 .PHONY: man
 man: $(VENV)/.dev ## Write the manual page to target/share
@@ -153,7 +158,8 @@ binaries: $(STATIC) ## Build for hosts without Python: Linux, static or for glib
 	$(TOOLCHAINS)/cargo build --release --locked --target x86_64-pc-windows-gnu
 	for target in aarch64-unknown-linux-musl s390x-unknown-linux-musl; do \
 		$(TOOLCHAINS)/cargo zig build --release --locked --target "$$target" || exit; done
-	PATH="$(abspath $(TOOLCHAINS))/zig/bin:$$PATH" cargo-zigbuild build --release --locked --target $(GLIBC)
+	PATH="$(abspath $(TOOLCHAINS))/zig/bin:$$PATH" RUSTFLAGS="$$($(TOOLCHAINS)/cargo --remap)" \
+		cargo-zigbuild build --release --locked --target $(GLIBC)
 
 $(STATIC): $(SOURCES) tools/toolchain.sh
 	tools/toolchain.sh $(MUSL)

@@ -160,25 +160,21 @@ const PORTS_UNTOLD: &str = "The ports for outgoing connections cannot be read he
 const NO_PORTS: &str = "No port is left for outgoing connections: all of ip_local_port_range are in \
      ip_local_reserved_ports or listened on";
 
-/// What is asked for and a source never tells, and which ones do.
-fn untold(
-    question: &Question,
-    details: bool,
-    source: SourceName,
-) -> Option<(&'static str, &'static str)> {
+/// What is asked for and a source never tells.
+fn untold(question: &Question, details: bool, source: SourceName) -> Option<&'static str> {
     let Question { measure, group_by, selection, .. } = question;
     match source {
         SourceName::Procfs | SourceName::Netstat2 if *group_by == GroupBy::Unit => {
-            Some(("the units", "auto, netlink"))
+            Some("the units")
         }
         SourceName::Procfs | SourceName::Netstat2 if *measure == Measure::AcceptQueue => {
-            Some(("the queue limits", "auto, netlink"))
+            Some("the queue limits")
         }
         SourceName::Netlink | SourceName::Procfs | SourceName::Netstat2 => None,
         SourceName::Counters => {
             let counted = group_by.is_fixed() || *group_by == GroupBy::Netns;
             let more = details || !counted || selection.is_of_ends();
-            more.then_some(("ports, addresses and owners", "auto, netlink, procfs"))
+            more.then_some("ports, addresses and owners")
         }
     }
 }
@@ -197,10 +193,17 @@ impl<'a> Host<'a> {
     fn of(question: &Question, details: bool, deadline: &'a Deadline<'a>) -> Result<Self, Error> {
         // Also where no connection is there to show it.
         if let Some(source) = question.source
-            && let Some((what, valid)) = untold(question, details, source)
+            && let Some(what) = untold(question, details, source)
         {
+            let tells = |source: &&SourceName| untold(question, details, **source).is_none();
+            let telling: Vec<_> = SourceName::CHOICES.iter().filter(tells).copied().collect();
+            let valid = if telling.is_empty() {
+                String::new()
+            } else {
+                format!(" (valid: auto, {})", SourceName::join(&telling))
+            };
             return Err(Error::Unsupported(format!(
-                "The source {source} does not tell {what} of sockets (valid: {valid})"
+                "The source {source} does not tell {what} of sockets{valid}"
             )));
         }
         let namespaces = Namespaces::find(&question.netns, deadline)?;

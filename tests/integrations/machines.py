@@ -66,20 +66,21 @@ def _sources() -> list[Path]:
 
 
 @functools.cache
-def root(packages: tuple[str, ...] = PACKAGES) -> Path:
+def root(packages: tuple[str, ...] = PACKAGES, architecture: str = "") -> Path:
     """Return the root directory of a Debian such as runs here, with `packages`: never write to it.
 
-    It is made once, in the user's cache.
+    It is made once, in the user's cache. `architecture` is another one, as dpkg calls it.
     """
     release = _release()["VERSION_CODENAME"]
     key = hashlib.sha256(" ".join(packages).encode()).hexdigest()[:12]
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "network-connections")
-    path = cache / "machines" / f"{release}-{os.uname().machine}-{key}"
+    path = cache / "machines" / f"{release}-{architecture or os.uname().machine}-{key}"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent) as name:
             made = Path(name, "root")
             line = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(packages)}"]
+            line += [f"--architectures={architecture}"] if architecture else []
             line += [release, str(made), *map(str, _sources())]
             subprocess.run(line, capture_output=True, text=True, check=True)
             # Somebody else may have been faster.
