@@ -107,7 +107,7 @@ format: $(VENV)/.dev ## Format everything
 	$(BIN)/ruff format
 
 .PHONY: wheel
-wheel: $(VENV)/.wheel ## Build the wheel into dist/
+wheel: $(VENV)/.wheel ## Build the wheel for this host into target/wheel/
 
 .PHONY: wheels
 wheels: $(VENV)/.release ## Build the wheels for Linux and the source distribution into dist/, and look at them
@@ -201,10 +201,10 @@ $(VENV)/.release: $(VENV)/.created pyproject.toml
 	@touch $@
 
 $(VENV)/.wheel: $(VENV)/.created $(SOURCES)
-	rm -rf dist
-	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+	rm -rf target/wheel
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir target/wheel .
 	@touch $@
 
 $(VENV)/.installed: $(VENV)/.wheel
-	$(BIN)/python -m pip install --quiet --force-reinstall --no-deps --no-index dist/*.whl
+	$(BIN)/python -m pip install --quiet --force-reinstall --no-deps --no-index target/wheel/*.whl
 	@touch $@

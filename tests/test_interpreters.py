@@ -61,7 +61,7 @@ print(len(cases), "cases")
     [pytest.param(*found, id=f"{found[1]} {found[0]}") for found in interpreters().items()],
 )
 def test_golden_cases(interpreter: str, version: str, one_listener: Place, tmp_path: Path) -> None:
-    wheels = sorted((ROOT / "dist").glob("network_connections-*.whl"))
+    wheels = sorted((ROOT / "target" / "wheel").glob("network_connections-*.whl"))
     assert len(wheels) == 1
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
     # Refuses a wheel that is not for this version.

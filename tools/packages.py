@@ -75,15 +75,18 @@ def main() -> None:
     options.add_argument("architectures", nargs="*", choices=[[], *TARGETS])
     options.add_argument("--output", type=Path, default=ROOT / "dist", metavar="DIR")
     options.add_argument("--release", default="", metavar="VERSION")
+    options.add_argument("--sbom", type=Path, metavar="FILE", help="goes into them too")
     asked = options.parse_args()
     asked.output.mkdir(parents=True, exist_ok=True)
     subprocess.run(["make", "--silent", "man", "completions"], cwd=ROOT, check=True)
+    release = asked.release or version()
     for architecture in asked.architectures or TARGETS:
         with tempfile.TemporaryDirectory() as stage:
             for kind in KINDS:
-                print(
-                    make(kind, architecture, asked.release or version(), Path(stage), asked.output)
-                )
+                contents = [*_contents(kind, architecture, release, Path(stage))]
+                if asked.sbom:
+                    contents.append(_documentation(kind, asked.sbom, DOC, "sbom.cdx.json"))
+                print(make(kind, architecture, release, contents, Path(stage), asked.output))
 
 
 def version() -> str:
@@ -92,7 +95,14 @@ def version() -> str:
     return str(package["version"])
 
 
-def make(kind: Kind, architecture: str, version: str, stage: Path, output: Path) -> Path:
+def make(
+    kind: Kind,
+    architecture: str,
+    version: str,
+    contents: list[dict[str, Any]],
+    stage: Path,
+    output: Path,
+) -> Path:
     """Make a package, and return it."""
     date = _date().isoformat()
     described = {
@@ -112,7 +122,7 @@ def make(kind: Kind, architecture: str, version: str, stage: Path, output: Path)
         },
         "contents": [
             {**entry, "file_info": {"mtime": date, "mode": 0o644, **entry.get("file_info", {})}}
-            for entry in _contents(kind, architecture, version, stage)
+            for entry in contents
         ],
     }
     if kind.packager == "rpm":
@@ -132,56 +142,58 @@ def make(kind: Kind, architecture: str, version: str, stage: Path, output: Path)
     return made
 
 
+def _file(source: Path | str, *places: str, mode: int = 0o644) -> dict[str, Any]:
+    return {"src": str(source), "dst": "/".join(places), "file_info": {"mode": mode}}
+
+
+def _documentation(kind: Kind, source: Path | str, *places: str) -> dict[str, Any]:
+    return {**_file(source, *places), **({"type": "doc"} if kind.packager == "rpm" else {})}
+
+
 def _contents(kind: Kind, architecture: str, version: str, stage: Path) -> Iterator[dict[str, Any]]:
     """What is installed where."""
     target = TARGETS[architecture]
     share = ROOT / "target" / "share"
 
-    def file(source: Path | str, *places: str, mode: int = 0o644) -> dict[str, Any]:
-        return {"src": str(source), "dst": "/".join(places), "file_info": {"mode": mode}}
-
-    def documentation(source: Path | str, *places: str) -> dict[str, Any]:
-        return {**file(source, *places), **({"type": "doc"} if kind.packager == "rpm" else {})}
-
     def packed(source: Path, *places: str) -> dict[str, Any]:
         copy = stage / f"{source.name}.gz"
         copy.write_bytes(gzip.compress(source.read_bytes(), mtime=0))
-        return documentation(copy, *places, copy.name)
+        return _documentation(kind, copy, *places, copy.name)
 
-    yield file(ROOT / "target" / target / "release" / NAME, "/usr/bin", NAME, mode=0o755)
+    yield _file(ROOT / "target" / target / "release" / NAME, "/usr/bin", NAME, mode=0o755)
     up = "../" * (kind.plugins.count("/") - 1)
     check = f"{kind.plugins}/check_{NAME.replace('-', '_')}"
     yield {"type": "symlink", "src": f"{up}bin/{NAME}", "dst": check}
     yield packed(share / "man/man1" / f"{NAME}.1", "/usr/share/man/man1")
     bash = "bash-completion/completions"
-    yield file(share / bash / NAME, "/usr/share", bash, NAME)
-    yield file(share / "zsh/site-functions" / f"_{NAME}", kind.zsh, f"_{NAME}")
+    yield _file(share / bash / NAME, "/usr/share", bash, NAME)
+    yield _file(share / "zsh/site-functions" / f"_{NAME}", kind.zsh, f"_{NAME}")
     fish = f"fish/vendor_completions.d/{NAME}.fish"
-    yield file(share / fish, "/usr/share", fish)
+    yield _file(share / fish, "/usr/share", fish)
 
     yield packed(ROOT / "CHANGELOG.md", DOC)
     licences = _written(stage / "third-party", third_party(target))
-    yield documentation(licences, DOC, "third-party-licenses")
+    yield _documentation(kind, licences, DOC, "third-party-licenses")
     if kind.packager == "deb":
         when = format_datetime(_date())
         entry = (
             f"{NAME} ({version}) unstable; urgency=low\n\n  * {NEWS}\n\n -- {MAINTAINER}  {when}\n"
         )
         yield packed(Path(_written(stage / "changelog", entry)), DOC)
-        yield file(ROOT / "LICENSE", DOC, "copyright")
+        yield _file(ROOT / "LICENSE", DOC, "copyright")
         lintian = _written(stage / "lintian", OVERRIDES)
-        yield file(lintian, "/usr/share/lintian/overrides", NAME)
+        yield _file(lintian, "/usr/share/lintian/overrides", NAME)
     else:
-        licence = file(ROOT / "LICENSE", "/usr/share/licenses", NAME, "LICENSE")
+        licence = _file(ROOT / "LICENSE", "/usr/share/licenses", NAME, "LICENSE")
         yield {**licence, "type": "license"}
 
     integrations = ROOT / "integrations"
     for place in ("grafana", "icinga2", "nagios", "nrpe", "prometheus/rules", "zabbix"):
         for path in sorted((integrations / place).iterdir()):
-            yield file(path, SHARE, place, path.name)
+            yield _file(path, SHARE, place, path.name)
     # Templates: nothing runs before somebody enables an instance.
     for unit in sorted((integrations / "prometheus").glob("*@.*")):
-        yield file(unit, "/usr/lib/systemd/system", unit.name)
+        yield _file(unit, "/usr/lib/systemd/system", unit.name)
 
 
 def third_party(target: str) -> str:

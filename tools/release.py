@@ -102,8 +102,9 @@ def _build() -> None:
         ending = ".exe" if "windows" in target else ""
         built = ROOT / "target" / target / "release" / f"{NAME}{ending}"
         shutil.copy(built, DIST / command_file(target))
-    subprocess.run([sys.executable, packages.__file__], cwd=ROOT, check=True)
-    (DIST / f"{NAME}-{version}.cdx.json").write_text(_sbom(), encoding="utf-8")
+    sbom = DIST / f"{NAME}-{version}.cdx.json"
+    sbom.write_text(_sbom(), encoding="utf-8")
+    subprocess.run([sys.executable, packages.__file__, f"--sbom={sbom}"], cwd=ROOT, check=True)
     sums = [
         f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n"
         for path in sorted(DIST.iterdir())
