@@ -8,11 +8,24 @@
 //!
 //! *The reference* is the plugin `network-connections` of *the collection*, the Linuxfabrik
 //! Monitoring Plugins (<https://github.com/Linuxfabrik/monitoring-plugins>), which this one replaces.
+//!
+//! # For other crates
+//!
+//! [`run`] answers a [`check::Question`]: how many connections each group has, the connections
+//! themselves, or a [`Report`] of a [`Check`], which [`mod@format`] prints. What a question is made of
+//! is in [`selection`], [`group`], [`measure`], [`netns`] and [`vocabulary`], by its names in
+//! [`name`]; what is judged by, in [`judge`]; what comes back, in [`labelled`] and [`details`].
+//!
+//! What else is public is there for the command, the Python module, tests and fuzzing. It is hidden
+//! here, and changes without notice.
 
 mod address;
 pub mod check;
+#[doc(hidden)]
 pub mod cli;
+#[doc(hidden)]
 pub mod collect;
+#[doc(hidden)]
 pub mod deadline;
 pub mod details;
 mod error;
@@ -24,8 +37,10 @@ pub mod labelled;
 mod linux;
 pub mod measure;
 pub mod name;
+#[doc(hidden)]
 pub mod namespaces;
 pub mod netns;
+#[doc(hidden)]
 pub mod owner;
 mod panic;
 mod printable;
@@ -38,6 +53,7 @@ pub mod rights;
 pub mod run;
 pub mod selection;
 mod socket;
+#[doc(hidden)]
 pub mod source;
 pub mod vocabulary;
 mod worker;
@@ -51,6 +67,8 @@ pub use group::{Group, GroupBy};
 pub use judge::state::State;
 pub use judge::threshold::Thresholds;
 pub use name::Named;
+pub use namespaces::Visited;
+pub use owner::{Process, Processes};
 pub use range::{Range, RangeError};
 pub use report::Report;
 pub use selection::Selection;

@@ -102,3 +102,11 @@ def test_every_file_can_be_found_by_the_map_in_contributing() -> None:
     for name in modules():
         top = name.split("::")[0]
         assert f"src/{top}" in page, f"src/{top} is not in the map"
+
+
+def test_what_is_public_is_meant_or_hidden() -> None:
+    """As the first page of the crate says."""
+    text = (harness.ROOT / "src" / "lib.rs").read_text(encoding="utf-8")
+    shown = set(re.findall(r"(?<!#\[doc\(hidden\)\]\n)^pub mod (\w+);", text, re.MULTILINE))
+    (said,) = re.findall(r"^//! # For other crates\n((?://!.*\n)+)", text, re.MULTILINE)
+    assert shown == set(re.findall(r"\[`(?:mod@)?([a-z]+)(?:::\w+)?`\]", said))
