@@ -87,7 +87,7 @@ def datatype(option: Mapping[str, Any], choices: str) -> dict[str, Any]:
     """Return the type of an option's field, and what there is to set of it."""
     several = option["action"] == "append"
     if option["action"] == "store_true":
-        name, settings = "Boolean", {}
+        name, settings = "Boolean", dict[str, str]()
     elif option["choices"] is not None:
         name = "Datalist"
         kind = "array" if several else "string"
@@ -99,7 +99,7 @@ def datatype(option: Mapping[str, Any], choices: str) -> dict[str, Any]:
 
 def command(basket: Basket, name: str, line: str, of: str = "") -> dict[str, Any]:
     """Add a command, which takes from another, if there is one, all but its line."""
-    made = {
+    made: dict[str, Any] = {
         "arguments": {},
         "command": line,
         "disabled": False,
@@ -119,7 +119,7 @@ def command(basket: Basket, name: str, line: str, of: str = "") -> dict[str, Any
 
 def template(basket: Basket, name: str, check_command: str, of: str = "") -> None:
     """Add a service template."""
-    made = {
+    made: dict[str, Any] = {
         **dict.fromkeys(_UNSAID),
         "check_command": check_command,
         "disabled": False,

@@ -18,6 +18,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import harness
 import lib.lftest
@@ -317,10 +318,9 @@ def test_what_is_made_is_what_there_is(script: str, folder: Path) -> None:
 
 
 def test_every_command_has_panels_that_are_there() -> None:
-    basket = json.loads((FOLDER / "icingaweb2-module-director" / f"{NAME}.json").read_text("utf-8"))
     settings = configparser.ConfigParser()
     settings.read(FOLDER / "icingaweb2-module-grafana" / f"{NAME}.ini")
-    assert set(settings.sections()) == set(basket["Command"])
+    assert set(settings.sections()) == set(basket()["Command"])
     spec = json.loads((FOLDER / "grafana" / f"{NAME}.yml").read_text("utf-8"))["spec"]
     assert len(spec["uid"]) <= 40
     for section in settings.values():
@@ -356,3 +356,93 @@ def test_installed_in_a_checkout_and_taken_back() -> None:
         assert run(checkout)[1] == 3
         assert run("--undo", checkout) == ("", 0)
         assert files(checkout) == before
+
+
+# The basket for the Icinga Director.
+
+BASKET = FOLDER / "icingaweb2-module-director" / f"{NAME}.json"
+
+
+def basket() -> dict[str, Any]:
+    made: dict[str, Any] = json.loads(BASKET.read_text(encoding="utf-8"))
+    return made
+
+
+@pytest.mark.parametrize("suffix", ["", "-windows"])
+def test_names_and_types_are_those_of_the_generator(suffix: str) -> None:
+    # What build-basket does, by its stored source: of a parser's actions those with a help and a
+    # value, the name of the variable from the long option, the type from the action and choices.
+    actions = plugin_actions()
+    made = basket()
+    command = made["Command"][f"cmd-check-{NAME}{suffix}"]
+    prefix = f"{NAME}{suffix}".replace("-", "_")
+    arguments: dict[str, dict[str, object]] = {}
+    fields = []
+    for action in actions:
+        long = next(name for name in action.option_strings if name.startswith("--"))
+        variable = f"{prefix}_{long[2:]}".replace("-", "_")
+        appends = isinstance(action, argparse._AppendAction)
+        settings: dict[str, object] = {}
+        if isinstance(action, argparse._StoreTrueAction):
+            arguments[long] = {"set_if": f"${variable}$"}
+            kind = "Boolean"
+        else:
+            arguments[long] = {"value": f"${variable}$"}
+            if appends:
+                arguments[long]["repeat_key"] = True
+            if action.choices is not None:
+                kind = "Datalist"
+                entries = made["DataList"][f"{variable}_list"]["entries"]
+                assert [entry["entry_name"] for entry in entries] == list(action.choices)
+                settings = {
+                    "behavior": "strict",
+                    "data_type": "array" if appends else "string",
+                    "datalist": f"{variable}_list",
+                }
+            else:
+                kind = "Array" if appends else "String"
+                settings = {"visibility": "visible"}
+        fields.append((variable, f"Icinga\\Module\\Director\\DataType\\DataType{kind}", settings))
+    assert command["arguments"] == arguments
+    ours = [made["Datafield"][str(field["datafield_id"])] for field in command["fields"]]
+    assert [(one["varname"], one["datatype"], one["settings"]) for one in ours] == fields
+    for one, action in zip(ours, actions):
+        assert one["caption"].startswith("Network Connections: ")
+        assert one["caption"].endswith("?") == isinstance(action, argparse._StoreTrueAction)
+        assert one["description"].startswith(str(action.help))
+
+
+def plugin_actions() -> list[argparse.Action]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(argparse.ArgumentParser, "parse_known_args", lambda self, *_: (self, []))
+        parser: Any = imported().parse_args()
+    left_out = (argparse._HelpAction, argparse._VersionAction)
+    actions: list[argparse.Action] = parser._actions
+    return [
+        action
+        for action in actions
+        if not isinstance(action, left_out) and action.help != argparse.SUPPRESS
+    ]
+
+
+def test_objects_of_the_basket() -> None:
+    made = basket()
+    commands = {name: entry["command"] for name, entry in made["Command"].items()}
+    windows = f"C:\\Program Files\\icinga2\\sbin\\linuxfabrik\\{NAME}"
+    assert commands == {
+        f"cmd-check-{NAME}": f"/usr/lib64/nagios/plugins/{NAME}",
+        f"cmd-check-{NAME}-sudo": f"/usr/bin/sudo /usr/lib64/nagios/plugins/{NAME}",
+        f"cmd-check-{NAME}-windows": f"{windows}.exe",
+        f"cmd-check-{NAME}-windows-python": f"C:\\Windows\\py {windows}.py",
+    }
+    templates = {name: entry["check_command"] for name, entry in made["ServiceTemplate"].items()}
+    assert templates == {
+        f"tpl-service-{NAME}{variant}": f"cmd-check-{NAME}{variant}"
+        for variant in ("", "-sudo", "-windows")
+    }
+    # Whatever a template set would be on every command line.
+    assert {str(entry["vars"]) for entry in made["ServiceTemplate"].values()} == {
+        "{'criticality': 'C'}"
+    }
+    ids = [entry["uuid"] for objects in made.values() for entry in objects.values()]
+    assert len(ids) == len(set(ids))
