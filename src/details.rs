@@ -87,9 +87,8 @@ impl Detail {
 /// The groups of owners and peers of all these connections.
 pub fn groups(parts: &[Parts]) -> impl Iterator<Item = Group> {
     let owners = parts.iter().flat_map(|parts| parts.owners.keys());
-    let owners = owners.flat_map(|owners| {
-        [owners.process, owners.unit, owners.user, Some(Group::Net(owners.net))]
-    });
+    let owners =
+        owners.flat_map(|owners| owners.groups().into_iter().chain([Some(Group::Net(owners.net))]));
     let peers = parts.iter().flat_map(|parts| parts.peers.keys());
     owners.flatten().chain(peers.map(|destination| Group::Address(destination.address)))
 }
@@ -100,8 +99,9 @@ type Row = ([String; 3], Option<ConnectionStatus>, Option<(u64, Share)>, Option<
 fn owners(counts: HashMap<Owners, u64>, names: &Names) -> Vec<Owner> {
     let mut rows: HashMap<_, u64> = HashMap::new();
     for (owners, count) in counts {
-        if let Some(row) = row(owners, names) {
+        if let Some(row) = row(&owners, names) {
             let Owners { status, queue, net, .. } = owners;
+            let queue = queue.map(|queue| *queue);
             *rows.entry((row, status, queue, netns(net, names))).or_insert(0) += count;
         }
     }
@@ -120,8 +120,8 @@ fn owners(counts: HashMap<Owners, u64>, names: &Names) -> Vec<Owner> {
 }
 
 /// Process, unit and user of an owner; `None` where nothing is known.
-fn row(owners: Owners, names: &Names) -> Option<[String; 3]> {
-    let Owners { process, unit, user, .. } = owners;
+fn row(owners: &Owners, names: &Names) -> Option<[String; 3]> {
+    let [process, unit, user] = owners.groups();
     process.or(unit).or(user)?;
     let unit = unit.filter(|unit| names.knows_units() || *unit == Group::Cgroup(None));
     let cell = |group: Option<Group>| group.map_or_else(|| "-".to_owned(), |g| names.label(g));

@@ -11,21 +11,30 @@ use crate::measure::Share;
 use crate::socket::Socket;
 use crate::vocabulary::{ConnectionStatus, Net, Protocol};
 
-/// The owners of a connection, as far as the source tells.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// The owners of a connection, as far as the source tells. Small, for there may be as many as
+/// connections.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+// Not told, nobody, or somebody.
+#[allow(clippy::option_option)]
 pub struct Owners {
-    /// The process.
-    pub process: Option<Group>,
-    /// The unit.
-    pub unit: Option<Group>,
-    /// The user.
-    pub user: Option<Group>,
+    inode: Option<u64>,
+    cgroup: Option<Option<u64>>,
+    uid: Option<Option<u32>>,
     /// The state, where that is told apart.
     pub status: Option<ConnectionStatus>,
     /// The accept queue of a listening socket, where that is measured.
-    pub queue: Option<(u64, Share)>,
+    pub queue: Option<Box<(u64, Share)>>,
     /// The network namespace.
     pub net: Net,
+}
+
+impl Owners {
+    /// The process, the unit and the user.
+    #[must_use]
+    pub fn groups(&self) -> [Option<Group>; 3] {
+        let Self { inode, cgroup, uid, .. } = self;
+        [inode.map(Group::Inode), cgroup.map(Group::Cgroup), uid.map(Group::User)]
+    }
 }
 
 impl Destination {
@@ -124,12 +133,12 @@ impl Collector for Details {
     fn add(&mut self, socket: &impl Socket) -> Result<(), Error> {
         let group = self.by.group(socket)?;
         let owners = Owners {
-            process: GroupBy::Process.group(socket).known()?,
-            unit: GroupBy::Unit.group(socket).known()?,
-            user: GroupBy::User.group(socket).known()?,
+            inode: socket.inode().known()?,
+            cgroup: socket.cgroup().known()?,
+            uid: socket.uid().known()?,
             status: self.statuses.then(|| socket.status()),
             queue: if self.queues { Some(Queue::of(socket)?) } else { None }
-                .map(|queue| (queue.waiting, queue.share)),
+                .map(|queue| Box::new((queue.waiting, queue.share))),
             net: socket.netns(),
         };
         *self.owners.entry((group, owners)).or_insert(0) += 1;
