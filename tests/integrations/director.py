@@ -85,16 +85,17 @@ CREATE DATABASE director CHARACTER SET utf8;
 GRANT ALL ON director.* TO director@localhost IDENTIFIED BY 'director';
 """,
 }
-# Prints the attributes of an object of Icinga's API; null where there is none.
+# Prints what Icinga's API has to say of a path, or of what is sent there; null where it refuses.
 _ASK = """
 import base64, json, ssl, sys, urllib.error, urllib.request
+body = sys.argv[2].encode() if sys.argv[2:] else None
 headers = {"Authorization": "Basic " + base64.b64encode(b"test:test").decode()}
-request = urllib.request.Request("https://127.0.0.1:5665" + sys.argv[1], headers=headers)
+headers["Accept"] = "application/json"
+request = urllib.request.Request("https://127.0.0.1:5665" + sys.argv[1], body, headers)
+context = ssl._create_unverified_context()
 try:
-    with urllib.request.urlopen(
-        request, timeout=10, context=ssl._create_unverified_context()
-    ) as answer:
-        print(json.dumps(json.load(answer)["results"][0]["attrs"]))
+    with urllib.request.urlopen(request, timeout=10, context=context) as answer:
+        print(json.dumps(json.load(answer)["results"]))
 except OSError:
     print("null")
 """
@@ -168,14 +169,23 @@ class Director:
         )
         return {name: kind.rsplit("DataType", 1)[1] for name, kind in rows}
 
-    def result(self, service: str) -> Result:
-        """Wait for the first result of a service, and return it."""
+    def ask(self, path: str, body: object = None) -> Any:  # noqa: ANN401 - JSON
+        """Return the results of a request to Icinga's API, None where it was refused."""
+        words = [path] if body is None else [path, json.dumps(body)]
+        self.machine.write("/run/ask.py", _ASK)
+        return json.loads(self.machine.do(f"python3 /run/ask.py {shlex.join(words)}"))
 
-        def ask() -> Result | None:
-            path = f"/v1/objects/services/{HOST}!{service}"
-            printed = self.machine.do(f"cat > /run/ask.py; python3 /run/ask.py '{path}'", _ASK)
-            attributes = json.loads(printed)
-            last = attributes and attributes["last_check_result"]
+    def result(self, service: str) -> Result:
+        """Have a service checked, and return the result."""
+        name = f"{HOST}!{service}"
+        path = f"/v1/objects/services/{name}"
+        wait_for(lambda: self.ask(path), f"the deployed {service}")
+        body = {"type": "Service", "service": name, "force": True}
+        assert self.ask("/v1/actions/reschedule-check", body)
+
+        def last() -> Result | None:
+            (found,) = self.ask(path)
+            last = found["attrs"]["last_check_result"]
             if not last:
                 return None
             return Result(
@@ -186,7 +196,7 @@ class Director:
                 source=last["check_source"],
             )
 
-        return wait_for(ask, f"a result of {service}")
+        return wait_for(last, f"a result of {service}")
 
 
 @contextlib.contextmanager
