@@ -2,27 +2,38 @@
 //! little as its question needs.
 
 use log::warn;
-use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities};
+use rustix::io::Result;
+use rustix::thread::{
+    CapabilitySet, CapabilitySets, capabilities, capability_is_in_ambient_set, set_capabilities,
+};
 
 use crate::check::Check;
 use crate::group::GroupBy;
 
-/// Gives up what this check does not need. Root keeps what it has: files are its own.
+/// Gives up what this check does not need of what its file gave it. Root keeps what it has, for files
+/// are its own.
 pub fn give_up(check: &Check) {
     if rustix::process::geteuid().is_root() {
         return;
     }
-    let given_up = capabilities(None).and_then(|has| {
-        let kept = CapabilitySets {
-            effective: has.effective & needed(check),
-            permitted: has.permitted & needed(check),
-            inheritable: CapabilitySet::empty(),
-        };
-        if kept == has { Ok(()) } else { set_capabilities(None, kept) }
-    });
-    if let Err(error) = given_up {
+    if let Err(error) = keep(needed(check)) {
         warn!("capabilities are kept: {error}");
     }
+}
+
+fn keep(mut kept: CapabilitySet) -> Result<()> {
+    let has = capabilities(None)?;
+    for right in has.permitted {
+        // What a unit gave is the unit's to decide on, and its filter of system calls may end whoever
+        // changes it.
+        if capability_is_in_ambient_set(right)? {
+            kept |= right;
+        }
+    }
+    let [effective, permitted, inheritable] =
+        [has.effective, has.permitted, has.inheritable].map(|set| set & kept);
+    let kept = CapabilitySets { effective, permitted, inheritable };
+    if kept == has { Ok(()) } else { set_capabilities(None, kept) }
 }
 
 fn needed(check: &Check) -> CapabilitySet {
