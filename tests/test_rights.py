@@ -44,6 +44,7 @@ def granted(native: Command, directory: Path) -> Iterator[Path]:
         (["--lengthy"], {"CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH"}),
         (["--netns=all"], {"CAP_SYS_PTRACE", "CAP_SYS_ADMIN"}),
         (["--netns=all", "--lengthy"], ALL),
+        (["--netns=all", "--lengthy", "--test=[]"], set()),
     ],
     ids=" ".join,
 )
@@ -52,17 +53,9 @@ def test_what_is_not_needed_is_given_up_first(
 ) -> None:
     log = granted.with_name("log")
     # By another user strace starts it with the rights of its file.
-    traced: list[str | Path] = [
-        "strace",
-        "-u",
-        "nobody",
-        "-f",
-        "-e",
-        "trace=capset,socket,openat",
-        "-o",
-        log,
-    ]
-    done = subprocess.run([*traced, granted, *options], capture_output=True, check=False)
+    strace = ["strace", "-u", "nobody", "-f", "-e", "trace=capset,socket,openat", "-o"]
+    traced = [*strace, str(log), str(granted)]
+    done = subprocess.run([*traced, *options], capture_output=True, check=False)
     assert done.returncode == 0, done
     lines = log.read_text(encoding="utf-8").splitlines()
     set_at = [number for number, line in enumerate(lines) if "capset(" in line]
