@@ -15,10 +15,14 @@ from harness import Command
 from lab import namespaces
 from lab.tools import lacking
 
-pytestmark = pytest.mark.skipif(
-    bool(namespaces.missing() or lacking("setcap", "strace")),
-    reason=namespaces.missing() or lacking("setcap", "strace") or "-",
-)
+pytestmark = [
+    pytest.mark.skipif(
+        bool(namespaces.missing() or lacking("setcap", "strace")),
+        reason=namespaces.missing() or lacking("setcap", "strace") or "-",
+    ),
+    # What runs a build for another system has no such rights.
+    pytest.mark.usefixtures("tampered"),
+]
 
 ALL = {"CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH", "CAP_SYS_ADMIN"}
 
