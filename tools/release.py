@@ -52,7 +52,8 @@ def _unfit() -> Iterator[str]:
     tag = f"v{packages.version()}"
     if _says("git", "status", "--porcelain"):
         yield "there are changes that are in no commit"
-    if os.environ.get("RELEASE_UNTAGGED") != "1" and tag not in _says("git", "tag", "--points-at"):
+    tags = _says("git", "tag", "--points-at").split()
+    if os.environ.get("RELEASE_UNTAGGED") != "1" and tag not in tags:
         yield f"the commit has not the tag {tag}"
 
 

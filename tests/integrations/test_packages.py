@@ -80,9 +80,7 @@ def test_lintian_and_rpmlint_find_no_fault(made: Path) -> None:
 
 
 def test_nothing_of_the_machine_that_built_it_is_in_the_command() -> None:
-    binary = (
-        harness.ROOT / "target/x86_64-unknown-linux-musl/release/network-connections"
-    ).read_bytes()
+    binary = (harness.ROOT / STATIC).read_bytes()
     home = os.environ.get("CARGO_HOME", str(Path.home()))
     for trace in (home, str(harness.ROOT)):
         assert trace.encode() not in binary, trace
