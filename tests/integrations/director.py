@@ -80,7 +80,7 @@ object Zone "director-global" {{ global = true }}
 const NodeName = "{NODE}"
 const ZoneName = "{NODE}"
 """,
-    "/root/database.sql": """
+    "/run/director.sql": """
 CREATE DATABASE director CHARACTER SET utf8;
 GRANT ALL ON director.* TO director@localhost IDENTIFIED BY 'director';
 """,
@@ -103,7 +103,7 @@ except OSError:
 _SETUP = f"""
 echo '127.0.0.1 localhost {NODE}' > /etc/hosts
 systemctl start mariadb
-mysql < /root/database.sql
+mysql < /run/director.sql
 systemd-run --pipe --wait --quiet icinga2 api setup --cn {NODE}
 chown -R nagios:nagios /etc/icinga2 /var/lib/icinga2
 systemctl restart icinga2
@@ -185,16 +185,7 @@ class Director:
 
         def last() -> Result | None:
             (found,) = self.ask(path)
-            last = found["attrs"]["last_check_result"]
-            if not last:
-                return None
-            return Result(
-                state=int(last["state"]),
-                output=last["output"],
-                perfdata=last["performance_data"],
-                command=last["command"] or [],
-                source=last["check_source"],
-            )
+            return Result.of(found["attrs"])
 
         return wait_for(last, f"a result of {service}")
 

@@ -76,6 +76,18 @@ class Result:
     command: list[str]
     source: str
 
+    @classmethod
+    def of(cls, attributes: Mapping[str, Any]) -> Result | None:
+        """Return the last result in the attributes of a service, if there was one."""
+        last = attributes["last_check_result"]
+        return last and cls(
+            state=int(last["state"]),
+            output=last["output"],
+            perfdata=last["performance_data"],
+            command=last["command"] or [],
+            source=last["check_source"],
+        )
+
     @property
     def first(self) -> str:
         """The line that lists and notifications show."""
@@ -133,16 +145,11 @@ class Node:
 
         def result() -> Result | None:
             attributes = self.attributes("services", service)
-            last = attributes and attributes["last_check_result"]
-            if not last or last["schedule_end"] < asked or source not in last["check_source"]:
+            if not attributes or not (last := attributes["last_check_result"]):
                 return None
-            return Result(
-                state=int(last["state"]),
-                output=last["output"],
-                perfdata=last["performance_data"],
-                command=last["command"] or [],
-                source=last["check_source"],
-            )
+            if last["schedule_end"] < asked or source not in last["check_source"]:
+                return None
+            return Result.of(attributes)
 
         return wait_for(result, f"a result of {service}", log=self.directory / "output")
 

@@ -118,11 +118,11 @@ def on_arm(dist: Path) -> Iterator[Run]:
 def inside(root: Path, file: Path, script: str) -> list[str]:
     """Return the command line that runs a script in a root directory, which stays as it is."""
     setup = (
-        "set -e; d=$(mktemp -d); mount -t tmpfs tmpfs $d; mkdir $d/up $d/work $d/root; "
-        f"mount -t overlay -o lowerdir={root},upperdir=$d/up,workdir=$d/work none $d/root; "
-        f"cp {file} $d/root/srv; mount -t proc proc $d/root/proc; "
-        "mount -t tmpfs tmpfs $d/root/tmp; "
-        'exec chroot $d/root sh -ec "$1"'
+        "set -e; d=$(mktemp -d); mount -t tmpfs tmpfs $d; mkdir $d/up $d/work $d/merged; "
+        f"mount -t overlay -o lowerdir={root},upperdir=$d/up,workdir=$d/work none $d/merged; "
+        f"cp {file} $d/merged/srv; mount -t proc proc $d/merged/proc; "
+        "mount -t tmpfs tmpfs $d/merged/tmp; "
+        'exec chroot $d/merged sh -ec "$1"'
     )
     return ["unshare", "--mount", "--pid", "--fork", "--net", "sh", "-c", setup, "sh", script]
 
