@@ -78,7 +78,8 @@ impl Detail {
         for peer in self.peers.iter_mut().take(ROWS) {
             peer.ports = peer.destination.endpoint().and_then(|destination| {
                 let used = used.get(&destination).copied().unwrap_or(0);
-                Some((used, all.get(&destination.net)?.count()))
+                let all = all.get(&destination.net)?.of(destination.address.ip());
+                Some((used, all.count()))
             });
         }
     }

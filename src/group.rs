@@ -130,7 +130,7 @@ impl GroupBy {
             Self::RemoteEndpoint => Ok(Group::Endpoint(End::Remote.endpoint(socket)?)),
             Self::User => Ok(Group::User(socket.uid()?)),
             Self::Unit => Ok(Group::Cgroup(socket.cgroup()?)),
-            Self::Process => Ok(Group::Inode(socket.inode()?)),
+            Self::Process => Ok(Group::Process(socket.process_key()?)),
             Self::Netns => Ok(Group::Net(socket.netns())),
         }
     }
@@ -195,8 +195,8 @@ pub enum Group {
     User(Option<u32>),
     /// Of one cgroup id, or of nobody.
     Cgroup(Option<u64>),
-    /// Of one inode number; 0 of no process.
-    Inode(u64),
+    /// Of the processes with one key; 0 of none.
+    Process(u64),
     /// In one network namespace.
     Net(Net),
 }
@@ -208,8 +208,8 @@ pub enum Id {
     User(u32),
     /// A cgroup.
     Cgroup(u64),
-    /// A socket, for the processes that have it.
-    Inode(u64),
+    /// Processes, by their key.
+    Process(u64),
     /// The interface that a link-local address is behind.
     Interface(Address),
     /// A network namespace.
@@ -226,13 +226,13 @@ impl Group {
         match self {
             Self::User(Some(id)) => Some(Id::User(id)),
             Self::Cgroup(Some(id)) => Some(Id::Cgroup(id)),
-            Self::Inode(inode @ 1..) => Some(Id::Inode(inode)),
+            Self::Process(key @ 1..) => Some(Id::Process(key)),
             Self::Address(address) => address.interface().map(|_| Id::Interface(address)),
             Self::Net(net) => Some(Id::Net(net)),
             Self::Endpoint(endpoint) => Some(Id::Endpoint(endpoint)),
             Self::User(None)
             | Self::Cgroup(None)
-            | Self::Inode(0)
+            | Self::Process(0)
             | Self::TypeStatus(..)
             | Self::Type(_)
             | Self::Status(_)
@@ -254,7 +254,7 @@ impl Hash for Group {
             Self::Endpoint(endpoint) => endpoint.hash(state),
             Self::User(id) => id.hash(state),
             Self::Cgroup(id) => id.hash(state),
-            Self::Inode(inode) => state.write_u64(*inode),
+            Self::Process(key) => state.write_u64(*key),
             Self::Net(net) => net.hash(state),
         }
     }
@@ -272,8 +272,8 @@ impl fmt::Display for Group {
             Self::Address(address) => address.fmt(f),
             Self::Endpoint(endpoint) => f.write_str(&endpoint.shown(&endpoint.address.to_string())),
             Self::User(Some(id)) => id.fmt(f),
-            Self::Cgroup(Some(id)) | Self::Inode(id @ 1..) => id.fmt(f),
-            Self::User(None) | Self::Cgroup(None) | Self::Inode(0) => f.write_str(KERNEL),
+            Self::Cgroup(Some(id)) | Self::Process(id @ 1..) => id.fmt(f),
+            Self::User(None) | Self::Cgroup(None) | Self::Process(0) => f.write_str(KERNEL),
             Self::Net(Net(number)) => number.fmt(f),
         }
     }
@@ -326,7 +326,7 @@ mod tests {
 
     #[test]
     fn what_has_no_owner_is_the_kernels() {
-        for group in [Group::User(None), Group::Cgroup(None), Group::Inode(0)] {
+        for group in [Group::User(None), Group::Cgroup(None), Group::Process(0)] {
             assert_eq!(group.to_string(), KERNEL);
         }
     }
@@ -356,7 +356,7 @@ mod tests {
         let ports = [Group::Port(1), Group::Port(2)];
         let users = [Group::User(None), Group::User(Some(0))];
         let units = [Group::Cgroup(Some(1)), Group::Cgroup(Some(2))];
-        let inodes = [Group::Inode(1), Group::Inode(2)];
+        let processes = [Group::Process(1), Group::Process(2)];
         let statuses = ConnectionStatus::VALUES.iter().map(|status| Group::Status(*status));
         let types = ConnectionType::VALUES.iter().map(|t| Group::Type(*t));
         let both = |t| Group::TypeStatus(t, ConnectionStatus::None);
@@ -365,7 +365,7 @@ mod tests {
             ports.to_vec(),
             users.to_vec(),
             units.to_vec(),
-            inodes.to_vec(),
+            processes.to_vec(),
             vec![Group::Net(Net(1)), Group::Net(Net(2))],
             statuses.collect(),
             types.collect(),

@@ -229,7 +229,7 @@ mod tests {
     }
 
     fn hidden(count: u64) -> Labelled {
-        let mut hidden = group(Group::Inode(9), count);
+        let mut hidden = group(Group::Process(9), count);
         hidden.label = "(hidden)".to_owned();
         hidden.hidden = true;
         hidden
@@ -327,7 +327,7 @@ mod tests {
 
     fn process(pid: u32, name: &str, count: u64) -> Labelled {
         let label = format!("{name} ({pid})");
-        Labelled::owned(Group::Inode(u64::from(pid)), &label, count, &[(pid, name)], &[])
+        Labelled::owned(Group::Process(u64::from(pid)), &label, count, &[(pid, name)], &[])
     }
 
     #[test]
@@ -461,10 +461,11 @@ mod tests {
     }
 
     #[test]
-    fn a_process_is_meant_by_its_name_and_by_what_the_kernel_keeps_of_it_with_and_without_its_id() {
-        for key in ["postgres_exporter", "postgres_export"] {
+    fn a_process_is_meant_by_its_name_and_by_a_shorter_one_with_and_without_its_id() {
+        let name = if cfg!(windows) { "postgres_export.exe" } else { "postgres_exporter" };
+        for key in [name, "postgres_export"] {
             for key in [key.to_owned(), format!("{key} (7)")] {
-                let groups = vec![process(7, "postgres_exporter", 21)];
+                let groups = vec![process(7, name, 21)];
                 let judged = judged(GroupBy::Process, &format!("{key}=5"), "", groups);
                 assert_eq!(judged.iter().map(|row| row.3).collect::<Vec<_>>(), [Critical], "{key}");
             }

@@ -32,7 +32,7 @@ impl Labelled {
         let (mut users, mut holders) = (Vec::new(), Vec::new());
         match group.id() {
             Some(Id::User(id)) => users.push(id),
-            Some(Id::Inode(inode)) => holders.push(names.processes(inode)),
+            Some(Id::Process(key)) => holders.push(names.processes(key)),
             Some(Id::Cgroup(_) | Id::Interface(_) | Id::Net(_) | Id::Endpoint(_)) | None => {}
         }
         let (label, hidden) = (names.label(group), names.is_hidden(group));
@@ -180,7 +180,7 @@ mod tests {
         let expected = [("(kernel)", 5), ("8", 5), ("7", 1)];
         assert_eq!(found, expected.map(|(label, count)| (label.to_owned(), count)));
         // No process can be seen to have these two.
-        let groups = vec![(Group::Inode(7), 1), (Group::Inode(8), 2), (Group::Inode(0), 4)];
+        let groups = vec![(Group::Process(7), 1), (Group::Process(8), 2), (Group::Process(0), 4)];
         let found = labelled(true, groups, &|_| None, &names);
         assert_eq!(found.iter().map(|group| group.count).collect::<Vec<_>>(), [4, 3]);
         let groups = vec![(Group::Port(7), 1), (Group::Port(7), 2)];

@@ -1,7 +1,7 @@
-//! Who has a connection: the names behind user ids, cgroup ids and inode numbers, and those of the
-//! interfaces that link-local addresses are behind.
+//! Who has a connection: the names behind user ids, cgroup ids and keys of processes, and
+//! those of the interfaces that link-local addresses are behind.
 
-// Elsewhere no process is looked up.
+// Elsewhere nobody has to be searched for, or nothing is looked up.
 #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
 mod holders;
 #[cfg(target_os = "linux")]
@@ -10,6 +10,8 @@ pub mod process;
 #[cfg(not(target_os = "linux"))]
 mod unknown;
 mod unseen;
+#[cfg(windows)]
+mod windows;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -27,8 +29,10 @@ use crate::vocabulary::Net;
 
 #[cfg(target_os = "linux")]
 use linux as system;
-#[cfg(not(target_os = "linux"))]
+#[cfg(not(any(target_os = "linux", windows)))]
 use unknown as system;
+#[cfg(windows)]
+use windows as system;
 
 pub use process::{Process, Processes};
 pub use system::user_id;
@@ -36,6 +40,9 @@ pub use unseen::unseen;
 
 /// What stands between an address with a port and its network namespace.
 pub const IN: &str = " in ";
+
+/// Whether the key of a socket's processes is its inode number.
+pub const KEYS_ARE_INODES: bool = cfg!(target_os = "linux");
 
 /// What must be known of owners.
 #[derive(Clone, Copy, Debug)]
@@ -61,30 +68,30 @@ pub struct Names {
 }
 
 impl Names {
-    /// Looks up who has the sockets of these inode numbers. Those made in `cgroups` are most likely
-    /// theirs who are in them; empty where everybody is to be looked at.
+    /// Looks up which processes have these keys. Those made in `cgroups` are most likely theirs
+    /// who are in them; empty where everybody is to be looked at.
     pub fn of_processes(
-        inodes: Vec<u64>,
+        keys: Vec<u64>,
         cgroups: HashSet<u64>,
         deadline: &Deadline,
     ) -> Result<Self, Error> {
         let mut names = Self::default();
-        if !inodes.is_empty() {
+        if !keys.is_empty() {
             let likely = match system::members(cgroups, deadline) {
                 Err(error) if error.is_final() => return Err(error),
                 likely => likely.unwrap_or_default(),
             };
-            let (holders, hidden) = system::processes(inodes, &likely, deadline)?;
+            let (holders, hidden) = system::processes(keys, &likely, deadline)?;
             (names.holders, names.hidden) = (Arc::new(holders), hidden);
         }
         Ok(names)
     }
 
-    /// Groups of sockets with the same holders, of these inode numbers, which are in order.
+    /// Groups of sockets with the same processes, of these keys, which are in order.
     #[must_use]
-    pub fn by_process(&self, inodes: &[u64]) -> Vec<(Group, u64)> {
-        let groups = self.holders.count_lists(inodes).into_iter();
-        groups.map(|(inode, count)| (Group::Inode(inode), count)).collect()
+    pub fn by_process(&self, keys: &[u64]) -> Vec<(Group, u64)> {
+        let groups = self.holders.count_lists(keys).into_iter();
+        groups.map(|(key, count)| (Group::Process(key), count)).collect()
     }
 
     /// Looks up the owners that groups stand for, besides the processes that are `known`.
@@ -96,13 +103,13 @@ impl Names {
         deadline: &Deadline,
     ) -> Result<Self, Error> {
         let mut names = Self::default();
-        let (mut users, mut units, mut inodes) = (HashSet::new(), HashSet::new(), Vec::new());
+        let (mut users, mut units, mut keys) = (HashSet::new(), HashSet::new(), Vec::new());
         let (mut interfaces, mut nets) = (HashSet::new(), HashSet::new());
         for id in groups.filter_map(Group::id) {
             match id {
                 Id::User(id) => drop(users.insert(id)),
                 Id::Cgroup(id) => drop(units.insert(id)),
-                Id::Inode(inode) => inodes.push(inode),
+                Id::Process(key) => keys.push(key),
                 Id::Interface(address) => interfaces.extend(address.interface()),
                 Id::Net(net) => drop(nets.insert(net)),
                 Id::Endpoint(endpoint) => {
@@ -114,12 +121,12 @@ impl Names {
         if !users.is_empty() {
             (names.users, names.unknown) = system::users(users, deadline)?;
         }
-        let known = known.filter(|known| inodes.iter().all(|inode| known.holders.covers(*inode)));
+        let known = known.filter(|known| keys.iter().all(|key| known.holders.covers(*key)));
         if let Some(Self { holders, hidden, .. }) = known {
             (names.holders, names.hidden) = (Arc::clone(holders), *hidden);
         } else {
             let cgroups = if need.every_holder { HashSet::new() } else { units.clone() };
-            let Self { holders, hidden, .. } = Self::of_processes(inodes, cgroups, deadline)?;
+            let Self { holders, hidden, .. } = Self::of_processes(keys, cgroups, deadline)?;
             (names.holders, names.hidden) = (holders, hidden);
         }
         if !units.is_empty() {
@@ -174,17 +181,17 @@ impl Names {
         self.namespaces.get(&net).cloned()
     }
 
-    /// The processes that have the socket of an inode number; empty where none can be seen.
+    /// The processes that have a key; empty where none can be seen.
     #[must_use]
-    pub fn processes(&self, inode: u64) -> Processes {
-        self.holders.processes(inode)
+    pub fn processes(&self, key: u64) -> Processes {
+        self.holders.processes(key)
     }
 
     /// Whether a group stands for owners that cannot be seen.
     #[must_use]
     pub fn is_hidden(&self, group: Group) -> bool {
         match group.id() {
-            Some(Id::Inode(inode)) => self.hidden && self.processes(inode).is_empty(),
+            Some(Id::Process(key)) => self.hidden && self.processes(key).is_empty(),
             Some(Id::Cgroup(id)) => self.units.get(&id).is_some_and(|unit| &**unit == OUTSIDE),
             Some(Id::User(id)) => self.unknown.contains(&id),
             Some(Id::Interface(_) | Id::Net(_) | Id::Endpoint(_)) | None => false,
@@ -197,8 +204,8 @@ impl Names {
         let name = match group.id() {
             Some(Id::User(id)) => self.user(id).map(|name| name.to_string()),
             Some(Id::Cgroup(id)) => self.unit(id).map(|name| name.to_string()),
-            Some(Id::Inode(inode)) => Some(
-                process::label(&self.processes(inode))
+            Some(Id::Process(key)) => Some(
+                process::label(&self.processes(key))
                     .unwrap_or_else(|| if self.hidden { OTHERS } else { NONE }.to_owned()),
             ),
             Some(Id::Interface(address)) => Some(self.address(address)),

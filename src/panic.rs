@@ -8,6 +8,8 @@ use std::sync::Once;
 use crate::error::Error;
 
 thread_local! {
+    // It is constant, which clippy does not see for Windows.
+    #[cfg_attr(windows, allow(clippy::missing_const_for_thread_local))]
     static CAUGHT: Cell<bool> = const { Cell::new(false) };
 }
 

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 /// The text of these bytes in which nothing is invisible: each such character becomes `?`.
-#[cfg(any(target_os = "linux", test))]
+#[cfg(any(target_os = "linux", windows, test))]
 #[must_use]
 pub fn printable(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).chars().map(|c| if is_invisible(c) { '?' } else { c }).collect()

@@ -10,9 +10,11 @@ use crate::address::Endpoint;
 use crate::check::{Check, Question};
 use crate::collect::Collector;
 use crate::collect::connections::{Connection, Connections};
-use crate::collect::counts::{Grid, Inodes, Map, PortTable, Recorded, Table};
+use crate::collect::counts::{Grid, Map, PortTable, ProcessKeys, Recorded, Table};
 use crate::collect::details::Details;
-use crate::collect::ports::{Ephemeral, EphemeralPorts, LocalPorts, Outgoing, UsedPorts, span};
+use crate::collect::ports::{
+    ByFamily, Ephemeral, EphemeralPorts, LocalPorts, Outgoing, PortRange, UsedPorts, span,
+};
 use crate::collect::queues::{Queue, Queues};
 use crate::deadline::Deadline;
 use crate::details::{self, Detail};
@@ -155,11 +157,6 @@ impl Counted {
     }
 }
 
-const PORTS_UNTOLD: &str = "The ports for outgoing connections cannot be read here \
-     (ip_local_port_range, ip_local_reserved_ports)";
-const NO_PORTS: &str = "No port is left for outgoing connections: all of ip_local_port_range are in \
-     ip_local_reserved_ports or listened on";
-
 /// What is asked for and a source never tells.
 fn untold(question: &Question, details: bool, source: SourceName) -> Option<&'static str> {
     let Question { measure, group_by, selection, .. } = question;
@@ -236,10 +233,11 @@ impl<'a> Host<'a> {
             Measure::EphemeralPorts => {
                 let ports = self.ephemeral_ports()?;
                 for net in self.namespaces.numbers() {
-                    match ports.get(&net).map(Ephemeral::count) {
-                        Some(1..) => {}
-                        Some(0) => return Err(Error::Unsupported(NO_PORTS.to_owned())),
-                        None => return Err(Error::Unsupported(PORTS_UNTOLD.to_owned())),
+                    let Some(ports) = ports.get(&net) else {
+                        return Err(Error::Unsupported(source::PORTS_UNTOLD.to_owned()));
+                    };
+                    if ports.both().any(|ports| ports.count() == 0) {
+                        return Err(Error::Unsupported(source::NO_PORTS.to_owned()));
                     }
                 }
                 let details = lengthy.then(|| Details::by_status(question.group_by));
@@ -250,7 +248,8 @@ impl<'a> Host<'a> {
                 let (outgoing, answer) = self.collect(&selection, outgoing)?;
                 let (used, details) = outgoing.collected();
                 let used = used.by_destination().into_iter().map(|(destination, used)| {
-                    let of = ports.get(&destination.net).map_or(0, Ephemeral::count);
+                    let of = ports.get(&destination.net).map(|of| of.of(destination.address.ip()));
+                    let of = of.map_or(0, |ports| ports.count());
                     (Group::Endpoint(destination), used, Share { of, drops: None })
                 });
                 Ok(Counted::parts(used, details, &answer))
@@ -262,9 +261,13 @@ impl<'a> Host<'a> {
     fn ephemeral_ports(&self) -> Result<EphemeralPorts, Error> {
         let listening = self.listening()?;
         let ranges = source::ephemeral_ports(&self.namespaces, self.deadline)?;
-        let ports = ranges.into_iter().map(|(net, (range, reserved))| {
-            let is_listened_on = |port| listening.contains(&(net, port));
-            (net, Ephemeral::new(range, &reserved, is_listened_on))
+        let ports = ranges.into_iter().map(|(net, ByFamily { ipv4, ipv6 })| {
+            let ports = |range: &PortRange| {
+                Arc::new(Ephemeral::new(range, |port| listening.contains(&(net, port))))
+            };
+            let of_ipv4 = ports(&ipv4);
+            let of_ipv6 = if ipv4 == ipv6 { Arc::clone(&of_ipv4) } else { ports(&ipv6) };
+            (net, ByFamily { ipv4: of_ipv4, ipv6: of_ipv6 })
         });
         Ok(Arc::new(ports.collect()))
     }
@@ -291,13 +294,13 @@ impl<'a> Host<'a> {
             Kind::Open => by(self, Map::new(question.group_by), question, details),
             Kind::Socket => {
                 let ((table, details), answer) =
-                    self.collect(&question.selection, (Inodes::default(), details))?;
-                let Inodes { mut inodes, without, cgroups, .. } = table;
-                inodes.sort_unstable();
+                    self.collect(&question.selection, (ProcessKeys::default(), details))?;
+                let ProcessKeys { mut keys, without, cgroups, .. } = table;
+                keys.sort_unstable();
                 let cgroups = if every_holder { HashSet::new() } else { cgroups };
-                let names = Names::of_processes(inodes.clone(), cgroups, self.deadline)?;
-                let mut groups = names.by_process(&inodes);
-                groups.extend((without > 0).then_some((Group::Inode(0), without)));
+                let names = Names::of_processes(keys.clone(), cgroups, self.deadline)?;
+                let mut groups = names.by_process(&keys);
+                groups.extend((without > 0).then_some((Group::Process(0), without)));
                 Ok(Counted { groups, details, names, ..Counted::of(&answer) })
             }
         }

@@ -52,6 +52,12 @@ pub trait Socket {
         Err(Error::Unsupported("the processes of sockets are not known here".to_owned()))
     }
 
+    /// What its processes are looked up by: its inode number, or the id of its process where the
+    /// system keeps that with the socket; 0 where no process has it.
+    fn process_key(&self) -> Result<u64, Error> {
+        self.inode()
+    }
+
     /// Whether it is a full socket: neither what is left of one, in `TIME_WAIT` or `FIN_WAIT2`, nor a
     /// request for one, in `SYN_RECV`.
     fn is_full(&self) -> Result<bool, Error> {
@@ -131,6 +137,11 @@ impl<S: Socket> Socket for Placed<'_, S> {
     #[inline]
     fn inode(&self) -> Result<u64, Error> {
         self.socket.inode()
+    }
+
+    #[inline]
+    fn process_key(&self) -> Result<u64, Error> {
+        self.socket.process_key()
     }
 
     #[inline]

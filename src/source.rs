@@ -6,25 +6,32 @@ pub mod linux;
 #[cfg(any(not(target_os = "linux"), test))]
 mod netstat2;
 pub mod summary;
-#[cfg(not(target_os = "linux"))]
+#[cfg(not(any(target_os = "linux", windows)))]
 mod untold;
+#[cfg(any(windows, test))]
+mod windows;
 
 use std::collections::HashMap;
 
 use log::{debug, warn};
 
+use crate::collect::ports::{ByFamily, PortRange};
 use crate::collect::{Collector, Within};
 use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::namespaces::{Namespaces, View, Visited};
-use crate::selection::{Ports, Selection};
+use crate::selection::Selection;
 use crate::source::summary::SocketSummary;
 use crate::vocabulary::{Net, Protocol, SourceName};
 
 #[cfg(target_os = "linux")]
 use linux::procfs as system;
-#[cfg(not(target_os = "linux"))]
+#[cfg(not(any(target_os = "linux", windows)))]
 use untold as system;
+#[cfg(windows)]
+use windows::netsh as system;
+
+pub use system::{NO_PORTS, PORTS_UNTOLD};
 
 /// Who answered.
 #[derive(Clone, Debug, Default)]
@@ -154,15 +161,14 @@ fn read<C: Collector>(
     }
 }
 
-/// The range of ports that each namespace gives to outgoing connections, and those of them that are
-/// reserved; where it tells.
+/// The ports from which each namespace takes those of outgoing connections, where it tells.
 pub fn ephemeral_ports(
     namespaces: &Namespaces,
     deadline: &Deadline,
-) -> Result<HashMap<Net, (Ports, Vec<Ports>)>, Error> {
+) -> Result<HashMap<Net, ByFamily<PortRange>>, Error> {
     let mut ports = HashMap::new();
-    namespaces.visit(true, &|_| true, deadline, &mut |net, view, _| {
-        ports.extend(system::ephemeral_ports(view).map(|found| (net, found)));
+    namespaces.visit(true, &|_| true, deadline, &mut |net, view, deadline| {
+        ports.extend(system::ephemeral_ports(view, deadline)?.map(|found| (net, found)));
         Ok(())
     })?;
     Ok(ports)

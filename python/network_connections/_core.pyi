@@ -196,7 +196,8 @@ class Connection:
     """One connection, as ``ss -antup`` shows it: frozen, hashable and picklable.
 
     What a source does not tell is None: procfs knows no units, and netstat2 (Windows, macOS)
-    neither owners nor queues nor the remote end of UDP sockets.
+    no users, units, queues and inode numbers, nor the remote end of UDP sockets. It knows
+    processes on Windows only.
     """
 
     def __new__(

@@ -8,7 +8,7 @@ use crate::address::Address;
 use crate::collect::collector::Collector;
 use crate::error::{Error, Known};
 use crate::group::Group;
-use crate::owner::{Names, Processes};
+use crate::owner::{KEYS_ARE_INODES, Names, Processes};
 use crate::socket::Socket;
 use crate::vocabulary::{ConnectionStatus, ConnectionType, Net};
 
@@ -31,7 +31,8 @@ pub struct Connection {
     pub recv_queue: Option<u32>,
     /// Bytes to be acknowledged; of a listening socket how many connections may wait.
     pub send_queue: Option<u32>,
-    /// The inode number; 0 where no process has the socket.
+    /// The inode number; 0 where no process has the socket. Until it is looked up, the key of the
+    /// processes.
     pub inode: Option<u64>,
     /// The user id; `None` where nobody owns the socket.
     pub uid: Option<u32>,
@@ -69,7 +70,7 @@ impl Collector for Connections {
             remote_interface: None,
             recv_queue: queues.map(|(receive, _)| receive),
             send_queue: queues.map(|(_, send)| send),
-            inode: socket.inode().known()?,
+            inode: socket.process_key().known()?,
             uid: socket.uid().known()?.flatten(),
             user: None,
             unit: None,
@@ -95,7 +96,7 @@ impl Connections {
     /// only if they are asked for.
     pub fn owners(&self, processes: bool, netns: bool) -> impl Iterator<Item = Group> {
         let owners = self.0.iter().flat_map(move |connection| {
-            let process = connection.inode.filter(|_| processes).map(Group::Inode);
+            let process = connection.inode.filter(|_| processes).map(Group::Process);
             let ends = [Some(connection.local), connection.remote].map(|end| {
                 let address = end.map(|end| Address::within(end, connection.net));
                 address.filter(|address| address.interface().is_some()).map(Group::Address)
@@ -124,8 +125,9 @@ impl Connections {
             connection.remote_interface =
                 connection.remote.as_mut().and_then(|end| interface(end, net, names));
             if processes {
-                connection.processes = connection.inode.map(|inode| names.processes(inode));
+                connection.processes = connection.inode.map(|key| names.processes(key));
             }
+            connection.inode = connection.inode.filter(|_| KEYS_ARE_INODES);
         }
         connections
     }

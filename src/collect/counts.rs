@@ -204,11 +204,11 @@ impl Table for Recorded {
     }
 }
 
-/// Collects whose process is asked for: inode numbers, and the cgroups that sockets were made in.
+/// Collects the keys of processes, and the cgroups that sockets were made in.
 #[derive(Clone, Debug, Default)]
-pub struct Inodes {
-    /// The inode numbers, one for each socket that has one.
-    pub inodes: Vec<u64>,
+pub struct ProcessKeys {
+    /// The keys, one for each socket that has one.
+    pub keys: Vec<u64>,
     /// How many sockets have none.
     pub without: u64,
     /// The ids of cgroups, as far as they are told.
@@ -217,17 +217,17 @@ pub struct Inodes {
     untold: bool,
 }
 
-impl Collector for Inodes {
+impl Collector for ProcessKeys {
     fn fresh(&self) -> Self {
         Self::default()
     }
 
     #[inline]
     fn add(&mut self, socket: &impl Socket) -> Result<(), Error> {
-        match socket.inode()? {
+        match socket.process_key()? {
             0 => self.without += 1,
-            inode => {
-                self.inodes.push(inode);
+            key => {
+                self.keys.push(key);
                 // What is not told of one is told of none, and what is mostly is that of the last one.
                 if !self.untold {
                     let cgroup = socket.cgroup().known()?;
@@ -243,10 +243,10 @@ impl Collector for Inodes {
     }
 
     fn merge(&mut self, dump: Self) {
-        if self.inodes.is_empty() {
-            self.inodes = dump.inodes;
+        if self.keys.is_empty() {
+            self.keys = dump.keys;
         } else {
-            self.inodes.extend(dump.inodes);
+            self.keys.extend(dump.keys);
         }
         self.without += dump.without;
         self.cgroups.extend(dump.cgroups);

@@ -17,7 +17,7 @@ use crate::vocabulary::{ConnectionStatus, Net, Protocol};
 // Not told, nobody, or somebody.
 #[allow(clippy::option_option)]
 pub struct Owners {
-    inode: Option<u64>,
+    process: Option<u64>,
     cgroup: Option<Option<u64>>,
     uid: Option<Option<u32>>,
     /// The state, where that is told apart.
@@ -32,8 +32,8 @@ impl Owners {
     /// The process, the unit and the user.
     #[must_use]
     pub fn groups(&self) -> [Option<Group>; 3] {
-        let Self { inode, cgroup, uid, .. } = self;
-        [inode.map(Group::Inode), cgroup.map(Group::Cgroup), uid.map(Group::User)]
+        let Self { process, cgroup, uid, .. } = self;
+        [process.map(Group::Process), cgroup.map(Group::Cgroup), uid.map(Group::User)]
     }
 }
 
@@ -133,7 +133,7 @@ impl Collector for Details {
     fn add(&mut self, socket: &impl Socket) -> Result<(), Error> {
         let group = self.by.group(socket)?;
         let owners = Owners {
-            inode: socket.inode().known()?,
+            process: socket.process_key().known()?,
             cgroup: socket.cgroup().known()?,
             uid: socket.uid().known()?,
             status: self.statuses.then(|| socket.status()),

@@ -2,6 +2,7 @@
 //! these lead to a destination.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::address::{Address, Endpoint};
@@ -31,6 +32,38 @@ impl Collector for LocalPorts {
     }
 }
 
+/// What there is for IPv4 and what for IPv6.
+#[derive(Clone, Debug)]
+pub struct ByFamily<T> {
+    /// For IPv4.
+    pub ipv4: T,
+    /// For IPv6.
+    pub ipv6: T,
+}
+
+impl<T> ByFamily<T> {
+    /// That of an address, of an IPv4-mapped one that of IPv4.
+    #[inline]
+    #[must_use]
+    pub fn of(&self, address: IpAddr) -> &T {
+        if address.to_canonical().is_ipv4() { &self.ipv4 } else { &self.ipv6 }
+    }
+
+    /// Both.
+    pub fn both(&self) -> impl Iterator<Item = &T> {
+        [&self.ipv4, &self.ipv6].into_iter()
+    }
+}
+
+/// The ports from which a system takes those of outgoing connections.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PortRange {
+    /// From the first to the last.
+    pub ports: Ports,
+    /// Those that it passes over.
+    pub reserved: Vec<Ports>,
+}
+
 /// The ports that a network namespace can give to outgoing connections.
 #[derive(Clone, Debug)]
 pub struct Ephemeral {
@@ -42,10 +75,10 @@ impl Ephemeral {
     /// Those of a range, without those that are reserved and those that somebody listens on: an
     /// outgoing connection passes both over.
     #[must_use]
-    pub fn new(range: Ports, reserved: &[Ports], listening: impl Fn(u16) -> bool) -> Self {
+    pub fn new(range: &PortRange, listening: impl Fn(u16) -> bool) -> Self {
         let is_given = |port| {
-            range.contains(port)
-                && !reserved.iter().any(|ports| ports.contains(port))
+            range.ports.contains(port)
+                && !range.reserved.iter().any(|ports| ports.contains(port))
                 && !listening(port)
         };
         let given: Vec<bool> = (0..=u16::MAX).map(is_given).collect();
@@ -76,12 +109,12 @@ impl Ephemeral {
 
 /// The ephemeral ports of every network namespace that tells them: mostly of one, which is asked for with
 /// every connection.
-pub type EphemeralPorts = Arc<BTreeMap<Net, Ephemeral>>;
+pub type EphemeralPorts = Arc<BTreeMap<Net, ByFamily<Arc<Ephemeral>>>>;
 
 /// From the first to the last of all of them.
 #[must_use]
 pub fn span(ports: &EphemeralPorts) -> Option<Ports> {
-    let spans = ports.values().filter_map(Ephemeral::span);
+    let spans = ports.values().flat_map(ByFamily::both).filter_map(|ports| ports.span());
     spans.reduce(|a, b| Ports { first: a.first.min(b.first), last: a.last.max(b.last) })
 }
 
@@ -113,10 +146,10 @@ impl<C: Collector> Collector for Outgoing<C> {
 
     #[inline]
     fn add(&mut self, socket: &impl Socket) -> Result<(), Error> {
-        let ports = self.ports.get(&socket.netns());
-        if socket.remote()?.port() != 0
-            && let Some(ports) = ports
-            && ports.contains(socket.local()?.port())
+        let remote = socket.remote()?;
+        if remote.port() != 0
+            && let Some(ports) = self.ports.get(&socket.netns())
+            && ports.of(remote.ip()).contains(socket.local()?.port())
         {
             self.collector.add(socket)?;
         }
@@ -174,16 +207,28 @@ mod tests {
 
     #[test]
     fn what_is_reserved_or_listened_on_is_not_given() {
-        let range = Ports { first: 10, last: 20 };
-        let reserved = [Ports::of(12), Ports { first: 19, last: 30 }];
-        let ports = Ephemeral::new(range, &reserved, |port| port == 15 || port == 80);
+        let range = PortRange {
+            ports: Ports { first: 10, last: 20 },
+            reserved: vec![Ports::of(12), Ports { first: 19, last: 30 }],
+        };
+        let ports = Ephemeral::new(&range, |port| port == 15 || port == 80);
         let given: Vec<u16> = (0..=u16::MAX).filter(|port| ports.contains(*port)).collect();
         assert_eq!(given, [10, 11, 13, 14, 16, 17, 18]);
         assert_eq!(ports.count(), 7);
         assert_eq!(ports.span(), Some(Ports { first: 10, last: 18 }));
-        let none = Ephemeral::new(Ports::of(1), &[], |_| true);
+        let single = PortRange { ports: Ports::of(1), reserved: Vec::new() };
+        let none = Ephemeral::new(&single, |_| true);
         assert_eq!((none.count(), none.span()), (0, None));
-        let one = Ephemeral::new(Ports::of(1), &[], |_| false);
+        let one = Ephemeral::new(&single, |_| false);
         assert_eq!((one.count(), one.span()), (1, Some(Ports::of(1))));
+    }
+    #[test]
+    fn each_family_has_its_ports() {
+        let ports = ByFamily { ipv4: 4, ipv6: 6 };
+        for (address, expected) in [("192.0.2.1", 4), ("::ffff:192.0.2.1", 4), ("2001:db8::1", 6)] {
+            let address = address.parse().unwrap_or_else(|e| panic!("{e}"));
+            assert_eq!(*ports.of(address), expected, "{address}");
+        }
+        assert!(ports.both().eq(&[4, 6]));
     }
 }

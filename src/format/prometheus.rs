@@ -154,7 +154,7 @@ fn labels(group: Group) -> Option<Vec<(&'static str, &'static str)>> {
         | Group::Endpoint(_)
         | Group::User(_)
         | Group::Cgroup(_)
-        | Group::Inode(_)
+        | Group::Process(_)
         | Group::Net(_) => None,
     }
 }

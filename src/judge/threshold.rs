@@ -346,11 +346,11 @@ impl Key {
             Self::Owner(name) => {
                 let is = |other: &str| name.eq_ignore_ascii_case(other);
                 let called =
-                    |process: &Process| is(&process.name) || process.comm().is_some_and(is);
+                    |process: &Process| is(&process.name) || process.short_name().is_some_and(is);
                 // With its id, and by what `ps` and `ss` call it.
                 let this = |process: &Process| {
                     let of = |name: &str| is(&format!("{name} ({})", process.pid));
-                    of(&process.name) || process.comm().is_some_and(of)
+                    of(&process.name) || process.short_name().is_some_and(of)
                 };
                 if is(&group.label) || group.processes().any(this) {
                     Some(Exact)

@@ -11,13 +11,13 @@ use crate::vocabulary::Net;
 
 /// The whole system.
 #[derive(Debug, Default)]
-pub struct Namespaces;
+pub struct Namespaces {}
 
 impl Namespaces {
     /// Those that are asked for.
     pub fn find(asked: &[Netns], _: &Deadline) -> Result<Self, Error> {
         if asked.is_empty() {
-            return Ok(Self);
+            return Ok(Self {});
         }
         Err(Error::Unsupported("This system has no network namespaces (Linux has them)".to_owned()))
     }

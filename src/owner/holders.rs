@@ -5,16 +5,16 @@ use std::sync::Arc;
 
 use crate::owner::process::{Process, Processes};
 
-/// The processes that have sockets, by inode number. Sockets with the same holders share one list of
-/// them.
+/// The processes that have sockets, by the key that a socket has. Sockets with the same holders share
+/// one list of them.
 #[derive(Clone, Debug)]
 pub struct Holders {
     // In order, each once.
-    inodes: Vec<u64>,
+    keys: Vec<u64>,
     // The list that each has, by its place in `lists`; the first one is empty.
     of: Vec<u32>,
     lists: Vec<Processes>,
-    // How many inode numbers have each list, and those that none has any more.
+    // How many keys have each list, and those that none has any more.
     uses: Vec<u32>,
     free: Vec<u32>,
 }
@@ -30,24 +30,24 @@ const NOBODY: u32 = 0;
 impl Holders {
     /// Nobody has these yet.
     #[must_use]
-    pub fn new(mut inodes: Vec<u64>) -> Self {
-        inodes.sort_unstable();
-        inodes.dedup();
-        let of = vec![NOBODY; inodes.len()];
-        let uses = vec![u32::try_from(inodes.len()).unwrap_or(u32::MAX)];
-        Self { inodes, of, lists: vec![Arc::from([])], uses, free: Vec::new() }
+    pub fn new(mut keys: Vec<u64>) -> Self {
+        keys.sort_unstable();
+        keys.dedup();
+        let of = vec![NOBODY; keys.len()];
+        let uses = vec![u32::try_from(keys.len()).unwrap_or(u32::MAX)];
+        Self { keys, of, lists: vec![Arc::from([])], uses, free: Vec::new() }
     }
 
-    /// The place of an inode number, where it is wanted. Those of one process mostly follow each other:
+    /// The place of a key, where it is wanted. Those of one process mostly follow each other:
     /// `last` is the place of the one before.
     #[inline]
     #[must_use]
-    pub fn place(&self, inode: u64, last: usize) -> Option<usize> {
+    pub fn place(&self, key: u64, last: usize) -> Option<usize> {
         let next = last + 1;
-        if self.inodes.get(next) == Some(&inode) {
+        if self.keys.get(next) == Some(&key) {
             return Some(next);
         }
-        self.inodes.binary_search(&inode).ok()
+        self.keys.binary_search(&key).ok()
     }
 
     /// Makes a process one of the holders of what has these places.
@@ -87,37 +87,37 @@ impl Holders {
 
     /// Every place there is.
     pub fn places(&self) -> std::ops::Range<usize> {
-        0..self.inodes.len()
+        0..self.keys.len()
     }
 
-    /// The processes that have the socket of an inode number; empty where none can be seen.
+    /// The processes that have a key; empty where none can be seen.
     #[must_use]
-    pub fn processes(&self, inode: u64) -> Processes {
-        let place = self.inodes.binary_search(&inode).ok();
+    pub fn processes(&self, key: u64) -> Processes {
+        let place = self.keys.binary_search(&key).ok();
         let list = place.and_then(|place| self.of.get(place)).copied().unwrap_or(NOBODY);
         self.lists.get(list as usize).cloned().unwrap_or_default()
     }
 
-    /// Whether it was looked for who has an inode number.
+    /// Whether it was looked for who has a key.
     #[must_use]
-    pub fn covers(&self, inode: u64) -> bool {
-        self.inodes.binary_search(&inode).is_ok()
+    pub fn covers(&self, key: u64) -> bool {
+        self.keys.binary_search(&key).is_ok()
     }
 
-    /// How many of these, which are in order, each list of processes has: one of the inode numbers, and
+    /// How many of these, which are in order, each list of processes has: one of the keys, and
     /// how many.
     #[must_use]
-    pub fn count_lists(&self, inodes: &[u64]) -> Vec<(u64, u64)> {
+    pub fn count_lists(&self, keys: &[u64]) -> Vec<(u64, u64)> {
         let mut counts: Vec<(u64, u64)> = vec![(0, 0); self.lists.len()];
         let mut place = 0;
-        for inode in inodes {
-            while self.inodes.get(place).is_some_and(|known| known < inode) {
+        for key in keys {
+            while self.keys.get(place).is_some_and(|known| known < key) {
                 place += 1;
             }
             let list = self.of.get(place).copied().unwrap_or(NOBODY);
             if let Some((first, count)) = counts.get_mut(list as usize) {
                 if *count == 0 {
-                    *first = *inode;
+                    *first = *key;
                 }
                 *count += 1;
             }
@@ -160,14 +160,14 @@ mod tests {
         Process { pid, name: "x".into() }
     }
 
-    fn pids(holders: &Holders, inode: u64) -> Vec<u32> {
-        holders.processes(inode).iter().map(|process| process.pid).collect()
+    fn pids(holders: &Holders, key: u64) -> Vec<u32> {
+        holders.processes(key).iter().map(|process| process.pid).collect()
     }
 
     #[test]
     fn each_socket_has_its_processes_in_the_order_they_came() {
         let mut holders = Holders::new(vec![30, 10, 20, 10, 40]);
-        let place = |holders: &Holders, inode| holders.place(inode, 0).unwrap_or(usize::MAX);
+        let place = |holders: &Holders, key| holders.place(key, 0).unwrap_or(usize::MAX);
         assert_eq!(holders.places(), 0..4);
         assert_eq!(
             (holders.place(10, 0), holders.place(20, 0), holders.place(15, 0)),

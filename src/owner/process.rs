@@ -8,21 +8,32 @@ use std::sync::Arc;
 pub struct Process {
     /// Its id.
     pub pid: u32,
-    /// Its name, made printable: `/proc/PID/comm`, completed where the kernel cut it short.
+    /// Its name, made printable: `/proc/PID/comm`, completed where the kernel cut it short; on Windows
+    /// the file that it runs.
     pub name: Arc<str>,
 }
 
 impl Process {
-    /// How many bytes of a name the kernel keeps.
-    const COMM: usize = 15;
-
-    /// What the kernel calls it where that is shorter, as `ps -o comm` and `ss -p` show it.
+    /// A shorter name that it goes by too: on Linux what the kernel calls it, on Windows what
+    /// `Get-Process` shows.
     #[must_use]
-    pub fn comm(&self) -> Option<&str> {
-        // A character that the kernel cut in two is left out.
-        let cut = (1..=Self::COMM).rev().find_map(|end| self.name.get(..end));
-        cut.filter(|cut| cut.len() < self.name.len())
+    pub fn short_name(&self) -> Option<&str> {
+        if cfg!(windows) { without_exe(&self.name) } else { comm(&self.name) }
     }
+}
+
+/// As `ps -o comm` and `ss -p` show a name that is longer than what the kernel keeps of it.
+fn comm(name: &str) -> Option<&str> {
+    /// How many bytes that is.
+    const COMM: usize = 15;
+    // A character that the kernel cut in two is left out.
+    let cut = (1..=COMM).rev().find_map(|end| name.get(..end));
+    cut.filter(|cut| cut.len() < name.len())
+}
+
+fn without_exe(name: &str) -> Option<&str> {
+    let (name, extension) = name.rsplit_once('.')?;
+    extension.eq_ignore_ascii_case("exe").then_some(name)
 }
 
 /// `nginx (812)`
@@ -41,4 +52,30 @@ pub fn label(processes: &[Process]) -> Option<String> {
     let (first, others) = processes.split_first()?;
     let more = if others.is_empty() { String::new() } else { format!(" +{}", others.len()) };
     Some(format!("{first}{more}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_name_goes_by_a_shorter_one_too() {
+        for (name, cut) in [
+            ("nginx", None),
+            ("fifteen-letters", None),
+            ("sixteen-letters!", Some("sixteen-letters")),
+            ("fourteen-byte-\u{e4}", Some("fourteen-byte-")),
+        ] {
+            assert_eq!(comm(name), cut, "{name}");
+        }
+        for (name, cut) in [
+            ("nginx.exe", Some("nginx")),
+            ("A.B.EXE", Some("A.B")),
+            ("System", None),
+            ("nginx.exe.bak", None),
+            ("exe", None),
+        ] {
+            assert_eq!(without_exe(name), cut, "{name}");
+        }
+    }
 }

@@ -4,7 +4,8 @@ use std::io;
 use std::net::SocketAddr;
 
 use netstat2::{
-    AddressFamilyFlags, ProtocolFlags, ProtocolSocketInfo, TcpState, iterate_sockets_info,
+    AddressFamilyFlags, ProtocolFlags, ProtocolSocketInfo, SocketInfo, TcpState,
+    iterate_sockets_info,
 };
 
 use crate::collect::Collector;
@@ -35,7 +36,8 @@ pub fn read<C: Collector>(
         };
         let failed = |error| Error::Garbled(format!("{}: {error}", connection_type.name()));
         for info in table(family, flags, deadline)?.map_err(failed)? {
-            let socket = Row::new(connection_type, info)?;
+            let SocketInfo { protocol_socket_info, associated_pids, .. } = info;
+            let socket = Row::new(connection_type, protocol_socket_info, &associated_pids)?;
             if selection.matches(&socket)? {
                 dump.add(&socket)?;
             }
@@ -44,29 +46,74 @@ pub fn read<C: Collector>(
     Ok(())
 }
 
-/// The system's whole table. It comes by calls that nothing interrupts.
+/// How often a table is asked for that grows between the question how long it is and the answer.
+/// netstat2 leaves it no room for that.
+const ATTEMPTS: usize = 20;
+
+/// The system's whole table, or why there is none.
 fn table(
     family: AddressFamilyFlags,
     flags: ProtocolFlags,
     deadline: &Deadline,
-) -> Result<Result<Vec<ProtocolSocketInfo>, String>, Error> {
+) -> Result<Result<Vec<SocketInfo>, String>, Error> {
+    // Whoever gets no answer at all should hear why.
+    let patience = deadline.sooner(deadline.remaining()? / 2);
+    let mut table = attempt(family, flags, deadline)?;
+    for _ in 1..ATTEMPTS {
+        if !table.as_ref().is_err_and(has_grown) || patience.check().is_err() {
+            break;
+        }
+        table = attempt(family, flags, deadline)?;
+    }
+    Ok(table.map_err(cause))
+}
+
+type Table = Result<Vec<SocketInfo>, netstat2::error::Error>;
+
+/// A table comes by calls that nothing interrupts.
+fn attempt(
+    family: AddressFamilyFlags,
+    flags: ProtocolFlags,
+    deadline: &Deadline,
+) -> Result<Table, Error> {
     static TABLES: Worker = Worker::new();
     let work = TABLES.start(deadline, move |found| {
-        let table: Result<Vec<_>, _> = iterate_sockets_info(family, flags).and_then(|sockets| {
-            sockets.map(|socket| socket.map(|socket| socket.protocol_socket_info)).collect()
-        });
-        let _ = found.send(table.map_err(cause));
+        let table = iterate_sockets_info(family, flags).and_then(Iterator::collect);
+        let _ = found.send(table);
     })?;
-    Ok(work.next(deadline)?.unwrap_or_else(|| Err("no answer".to_owned())))
+    let lost = || Err(io::Error::other("no answer").into());
+    Ok(work.next(deadline)?.unwrap_or_else(lost))
+}
+
+/// Whether a table had no room for what came meanwhile.
+fn has_grown(error: &netstat2::error::Error) -> bool {
+    use netstat2::error::Error::{
+        FailedToAllocateBuffer, FailedToGetTcpTable, FailedToGetUdpTable,
+    };
+    // In winerror.h; Wine says the last one.
+    const INSUFFICIENT_BUFFER: i32 = 122;
+    const OUT_OF_MEMORY: i32 = 14;
+    match error {
+        FailedToGetTcpTable(code) | FailedToGetUdpTable(code) => {
+            matches!(*code, INSUFFICIENT_BUFFER | OUT_OF_MEMORY)
+        }
+        // After a hundred such answers.
+        FailedToAllocateBuffer => true,
+        _ => false,
+    }
 }
 
 /// What the system said, where netstat2 keeps it to itself.
 fn cause(error: netstat2::error::Error) -> String {
-    use netstat2::error::Error::{FailedToGetTcpTable, FailedToGetUdpTable};
+    use netstat2::error::Error::{
+        FailedToAllocateBuffer, FailedToGetTcpTable, FailedToGetUdpTable, OsError,
+    };
     match error {
         FailedToGetTcpTable(code) | FailedToGetUdpTable(code) => {
             io::Error::from_raw_os_error(code).to_string()
         }
+        FailedToAllocateBuffer => "the table grew whenever it was asked for".to_owned(),
+        OsError(error) => error.to_string(),
         error => error.to_string(),
     }
 }
@@ -76,10 +123,16 @@ struct Row {
     connection_type: ConnectionType,
     status: ConnectionStatus,
     info: ProtocolSocketInfo,
+    // Of the process that made it, or that it was given to; `None` where nothing is known.
+    pid: Option<u32>,
 }
 
 impl Row {
-    fn new(connection_type: ConnectionType, info: ProtocolSocketInfo) -> Result<Self, Error> {
+    fn new(
+        connection_type: ConnectionType,
+        info: ProtocolSocketInfo,
+        pids: &[u32],
+    ) -> Result<Self, Error> {
         let status = match &info {
             ProtocolSocketInfo::Udp(_) => ConnectionStatus::None,
             ProtocolSocketInfo::Tcp(tcp) => match tcp.state {
@@ -100,7 +153,9 @@ impl Row {
                 }
             },
         };
-        Ok(Self { connection_type, status, info })
+        // Elsewhere netstat2 looks through the processes for them, and finds what it may see.
+        let pid = pids.first().copied().filter(|_| cfg!(windows));
+        Ok(Self { connection_type, status, info, pid })
     }
 }
 
@@ -128,6 +183,10 @@ impl Socket for Row {
             )),
         }
     }
+
+    fn process_key(&self) -> Result<u64, Error> {
+        self.pid.map_or_else(|| self.inode(), |pid| Ok(pid.into()))
+    }
 }
 
 #[cfg(test)]
@@ -147,7 +206,7 @@ mod names {
             remote_port: 2,
             state,
         };
-        Row::new(ConnectionType::Tcp, ProtocolSocketInfo::Tcp(info))
+        Row::new(ConnectionType::Tcp, ProtocolSocketInfo::Tcp(info), &[4711])
     }
 
     /// The numbers of `MIB_TCP_STATE` (tcpmib.h), and psutil's names, which are the reference's.
@@ -188,6 +247,26 @@ mod names {
             assert!(cause(error).ends_with("(os error 5)"));
         }
         assert_eq!(cause(NotAValidSocket), "Not a valid socket");
+        let os = io::Error::from_raw_os_error(5);
+        assert!(cause(os.into()).ends_with("(os error 5)"));
+    }
+
+    #[test]
+    fn only_a_table_that_has_grown_is_asked_for_again() {
+        use netstat2::error::Error::{
+            FailedToAllocateBuffer, FailedToGetTcpTable, FailedToGetUdpTable, NotAValidSocket,
+        };
+        for (error, grown) in [
+            (FailedToAllocateBuffer, true),
+            (FailedToGetTcpTable(122), true),
+            (FailedToGetUdpTable(122), true),
+            (FailedToGetUdpTable(14), true),
+            (FailedToGetTcpTable(5), false),
+            (FailedToGetUdpTable(87), false),
+            (NotAValidSocket, false),
+        ] {
+            assert_eq!(has_grown(&error), grown, "{error:?}");
+        }
     }
 
     #[test]
@@ -195,6 +274,8 @@ mod names {
         let row = socket(TcpState::Listen).unwrap_or_else(|e| panic!("{e}"));
         assert!(matches!(row.queues(), Err(Error::Unsupported(_))));
         assert!(matches!(row.inode(), Err(Error::Unsupported(_))));
+        let expected = if cfg!(windows) { Some(4711) } else { None };
+        assert_eq!(row.process_key().ok(), expected);
         assert!(matches!(row.uid(), Err(Error::Unsupported(_))));
         assert!(matches!(row.cgroup(), Err(Error::Unsupported(_))));
     }

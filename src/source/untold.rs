@@ -1,15 +1,23 @@
 //! Systems that tell nothing beside their sockets.
 
+use crate::collect::ports::{ByFamily, PortRange};
+use crate::deadline::Deadline;
+use crate::error::Error;
 use crate::namespaces::View;
-use crate::selection::Ports;
 use crate::vocabulary::Protocol;
+
+/// Why there is no answer where ports for outgoing connections are asked for.
+pub const PORTS_UNTOLD: &str = "The ports for outgoing connections cannot be read on this system";
+/// Never said here.
+pub const NO_PORTS: &str = "No port is left for outgoing connections";
 
 /// The protocols that are known to have no sockets.
 pub fn idle(_: &View) -> Vec<Protocol> {
     Vec::new()
 }
 
-/// The ports for outgoing connections, and those that are reserved.
-pub fn ephemeral_ports(_: &View) -> Option<(Ports, Vec<Ports>)> {
-    None
+/// The ports for outgoing connections.
+#[allow(clippy::unnecessary_wraps)]
+pub fn ephemeral_ports(_: &View, _: &Deadline) -> Result<Option<ByFamily<PortRange>>, Error> {
+    Ok(None)
 }

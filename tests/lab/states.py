@@ -141,6 +141,11 @@ class StateLab:
         """`expected` with the keys of `oracles.counts()`."""
         return {f"{kind}_{status}": number for (kind, status), number in self.expected.items()}
 
+    @property
+    def held(self) -> tuple[socket.socket, ...]:
+        """The sockets of this process in `ns`."""
+        return tuple(self._own)
+
     def refresh(self) -> None:
         """Replace the minisocks, which last 60 seconds, by new ones.
 

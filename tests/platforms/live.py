@@ -10,13 +10,17 @@ import json
 import os
 import re
 import subprocess
+import sys
 import time
+import zipfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import harness
+import network_connections
 import pytest
 from harness import Command, Done
 from lab.names import TYPES
@@ -119,7 +123,6 @@ def test_selections_and_groups(native: Command, counts: dict[str, int], options:
     [
         (["--group-by=unit"], "the cgroups of sockets are not known here"),
         (["--group-by=user"], "the users of sockets are not known here"),
-        (["--group-by=process"], "the processes of sockets are not known here"),
         (["--netns=all"], "This system has no network namespaces (Linux has them)"),
         (["--measure=accept-queue"], "the limits of accept queues are not known here"),
         (["--measure=ephemeral-ports"], "The ports for outgoing connections cannot be read here"),
@@ -144,6 +147,48 @@ def test_arguments_that_are_no_unicode(native: Command) -> None:
     assert re.fullmatch(rb"Fixture is not a JSON list of connections: [^\r\n]+\n", done.stdout)
 
 
+@pytest.mark.skipif(not harness.WINDOWS, reason="only for Windows")
+def test_its_properties_and_its_manifest(native: Command) -> None:
+    says = harness.NATIVE.parent / "examples" / "says.exe"
+    line = [*harness.RUNNER, str(says), "properties", native.argv[-1]]
+    found = json.loads(subprocess.run(line, capture_output=True, check=True).stdout)
+    manifest = ElementTree.fromstring(found.pop("manifest"))  # noqa: S314 - our own
+    version = network_connections.__version__
+    assert found == {
+        "FileDescription": "Monitoring check of TCP and UDP connections",
+        "FileVersion": version,
+        "OriginalFilename": "network-connections.exe",
+        "version": [int(part) for part in version.split(".")],
+    }
+    levels = manifest.iter("{urn:schemas-microsoft-com:asm.v3}requestedExecutionLevel")
+    assert [level.attrib["level"] for level in levels] == ["asInvoker"]
+
+
+@pytest.mark.skipif(not harness.WINDOWS, reason="only for Windows")
+def test_the_zip_has_the_command_and_what_its_pages_lead_to(directory: Path) -> None:
+    places = [directory / name for name in ("one", "other")]
+    tool = harness.ROOT / "tools" / "archive.py"
+    for place in places:
+        line = [sys.executable, str(tool), f"--output={place}"]
+        subprocess.run(line, check=True, capture_output=True)
+    (one,), (other,) = (list(place.iterdir()) for place in places)
+    version = network_connections.__version__
+    assert one.name == f"network-connections-{version}-x86_64-pc-windows-gnu.zip"
+    assert one.read_bytes() == other.read_bytes()
+    with zipfile.ZipFile(one) as archive:
+        archive.extractall(directory)
+    (folder,) = directory.glob("network-connections-*")
+    line = [*harness.RUNNER, str(folder / "network-connections.exe"), "--version"]
+    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    assert version in done.stdout
+    assert "winsafe" in (folder / "third-party-licenses").read_text(encoding="utf-8")
+    page = folder / "docs" / "windows.md"
+    links = re.findall(r"\]\((?!https:)([^)#]+)", page.read_text(encoding="utf-8"))
+    assert links
+    for link in links:
+        assert (page.parent / link).is_file(), link
+
+
 # As many as one process may hold, twice, where it may hold 20,000 files.
 MANY = 9_000
 # Wine looks for the owner of every socket, for longer than anybody would wait.
@@ -166,22 +211,23 @@ def test_a_table_that_grows_meanwhile(native: Command) -> None:
     assert right
 
 
-def test_more_rows_than_a_16_bit_number_has(native: Command) -> None:
+def test_a_hundred_thousand_rows(native: Command) -> None:
     # The last test: what it leaves in TIME_WAIT takes Wine long, too.
-    others = groups(patiently(native)).get("tcp_ESTABLISHED", 0)
+    count = ("--conn-status=established", *(["--group-by=process"] if harness.WINDOWS else []))
+    others = sum(groups(patiently(native, *count)).values())
     with ExitStack() as held:
-        made = [held.enter_context(sockets(SOCKETS, str(MANY))) for _ in range(4)]
+        made = [held.enter_context(sockets(SOCKETS, str(MANY))) for _ in range(6)]
         expected = sum(counts["tcp_ESTABLISHED"] for counts in made)
-        found = groups(patiently(native))
+        found = sum(groups(patiently(native, *count)).values())
         hasty = native.run("--conn-type=tcp", "--timeout=0.001")
-    assert expected > 65_535
-    assert found["tcp_ESTABLISHED"] - others == expected
+    assert expected > 100_000
+    assert found - others == expected
     assert harness.one_line(hasty) == "Timeout: no answer within 0.001 s"
 
 
-def patiently(native: Command) -> Done:
+def patiently(native: Command, *options: str) -> Done:
     done = subprocess.run(
-        native.line("--format=json", "--conn-type=tcp", f"--timeout={PATIENT}"),
+        native.line("--format=json", "--conn-type=tcp", f"--timeout={PATIENT}", *options),
         capture_output=True,
         text=True,
         env=native.environment(),

@@ -34,6 +34,9 @@ PAGE = ROOT / "docs" / "platforms.md"
 
 COMMAND = ("tests", "--ignore=tests/integrations", "--ignore=tests/platforms")
 SOCKETS = ("tests/platforms/live.py",)
+PROCESSES = ("tests/platforms/processes.py",)
+# What the tests need of Windows, and the libraries that it needs.
+HELPERS = (("says", "-liphlpapi", "-lpsapi", "-lversion", "-lws2_32"), ("netsh",))
 CRATE_TESTS = ("--lib", "--test", "wire", "--test", "corpus")
 
 
@@ -143,12 +146,17 @@ def main() -> int:
 def build(target: Target) -> None:
     """Build the command, and for Windows what makes sockets there."""
     what = ["--bin", "network-connections"]
-    if target.runs_under == "Wine":
+    if target.runner == WINE:
         what.append("--examples")
     line = [*cargo(target), "build", "--quiet", "--release", "--locked", "--target", target.triple]
     output, failed = shown([*line, *what], environment(target))
     if failed:
         raise SystemExit(f"{target.triple} does not build: {output}")
+    for source, *libraries in HELPERS if target.runner == WINE else ():
+        helper = target.directory / "examples" / f"{source}.exe"
+        compiler = ["x86_64-w64-mingw32-gcc", "-O2", "-Wall", "-Wextra", "-Werror", "-s"]
+        line = [*compiler, "-o", str(helper), f"tests/platforms/{source}.c", *libraries]
+        subprocess.run(line, cwd=ROOT, check=True)
 
 
 def cargo(target: Target) -> list[str]:
@@ -207,6 +215,8 @@ def pytest(target: Target) -> Iterator[Run]:
     suites: dict[str, Sequence[str]] = {"the tests of the command": COMMAND}
     if target.counts:
         suites["real sockets in every state"] = SOCKETS
+    if target.runner == WINE:
+        suites["their processes and ports"] = PROCESSES
     for what, tests in suites.items():
         line = [*network, sys.executable, "-m", "pytest", *tests]
         output, failed = shown(line, environment(target))
@@ -257,9 +267,15 @@ The static builds have musl as their libc: names of users come from /etc/passwd 
 it runs; a user of any other database, as that of a directory server, is a number
 (tests/test_owners.py shows both). The wheel and the build for glibc ask nsswitch.conf.
 
-Not shown by any of this: Microsoft's own tables of sockets, since Wine's come from Linux; Windows'
-own ways with links, device names and consoles; DELETE_TCB and the other states of Windows that
-Linux does not have, which unit tests name; netlink on ARM and IBM Z, since QEMU passes no
+"Their processes and ports" are sockets in every state that are handed to programs of Windows, whose
+names are compared with what Wine says by other calls; and ephemeral ports by a stand-in for
+`netsh`, which Wine has none of, against what the command for Linux counts among the same sockets.
+Of TCP over IPv6 Wine 8 tells no process: there the check says what Wine says, `(kernel)`.
+
+Not shown by any of this: Microsoft's own tables of sockets, since Wine's come from Linux, and its
+own netsh; processes of other users and of the system; NSClient++ and Icinga's agent on Windows;
+Windows' own ways with links, device names and consoles; DELETE_TCB and the other states of Windows
+that Linux does not have, which unit tests name; netlink on ARM and IBM Z, since QEMU passes no
 answer of it on and the command falls back to procfs; real processors of these two. macOS: not
 built, not run.
 """

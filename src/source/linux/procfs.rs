@@ -11,6 +11,7 @@ use rustix::fs::{AtFlags, Mode, OFlags, fstatfs, open, openat, statat};
 use rustix::io::{Errno, read as read_file};
 
 use crate::collect::Collector;
+use crate::collect::ports::{ByFamily, PortRange};
 use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::linux::file_system::is_of_type;
@@ -229,14 +230,26 @@ pub fn sockstat(view: &View) -> Result<Sockstat, Error> {
     Ok(Sockstat { ipv4, ipv6 })
 }
 
-/// The range of ports that the kernel gives to outgoing connections, and those of them that are kept
-/// out of it (`ip_local_port_range` in `ip(7)`, `ip_local_reserved_ports`). It shows those of the
-/// namespace that this thread is in.
-#[must_use]
-pub fn ephemeral_ports(view: &View) -> Option<(Ports, Vec<Ports>)> {
-    if *view != View::Inside {
-        return None;
-    }
+/// Why there is no answer where ports for outgoing connections are asked for.
+pub const PORTS_UNTOLD: &str = "The ports for outgoing connections cannot be read here \
+     (ip_local_port_range, ip_local_reserved_ports)";
+/// Why there is none where there are none.
+pub const NO_PORTS: &str = "No port is left for outgoing connections: all of ip_local_port_range are in \
+     ip_local_reserved_ports or listened on";
+
+/// The ports from which the kernel takes those of outgoing connections, of whatever family
+/// (`ip_local_port_range` in `ip(7)`, `ip_local_reserved_ports`). It shows those of the namespace that
+/// this thread is in.
+pub fn ephemeral_ports(
+    view: &View,
+    deadline: &Deadline,
+) -> Result<Option<ByFamily<PortRange>>, Error> {
+    deadline.check()?;
+    let range = if *view == View::Inside { port_range() } else { None };
+    Ok(range.map(|range| ByFamily { ipv4: range.clone(), ipv6: range }))
+}
+
+fn port_range() -> Option<PortRange> {
     let range = setting("ip_local_port_range")?;
     let mut ports = range.split_ascii_whitespace().map(str::parse);
     match (ports.next()?, ports.next()?) {
@@ -244,7 +257,7 @@ pub fn ephemeral_ports(view: &View) -> Option<(Ports, Vec<Ports>)> {
             let reserved = setting("ip_local_reserved_ports")?;
             let reserved = reserved.trim().split(',').filter(|ports| !ports.is_empty());
             let reserved: Result<_, _> = reserved.map(str::parse).collect();
-            Some((Ports { first, last }, reserved.ok()?))
+            Some(PortRange { ports: Ports { first, last }, reserved: reserved.ok()? })
         }
         _ => None,
     }
