@@ -18,6 +18,7 @@ export PATH := $(CURDIR)/$(TOOLS):$(PATH)
 # What tools/toolchain.sh sets up, and where: outside target/ it outlives a clone.
 export TOOLCHAINS ?= target/toolchains
 GLIBC := x86_64-unknown-linux-gnu.2.17
+WINDOWS := x86_64-pc-windows-gnu
 MUSL := x86_64-unknown-linux-musl
 STATIC := target/$(MUSL)/release/network-connections
 
@@ -90,6 +91,7 @@ lint: $(VENV)/.dev $(VENV)/.installed ## Check format, lints, types and document
 	cargo clippy --all-targets -- -D warnings
 	cargo clippy --features python --lib -- -D warnings
 	cargo clippy --quiet --manifest-path benches/peers/Cargo.toml --target-dir target -- -D warnings
+	$(MAKE) --no-print-directory lint-windows
 	RUSTDOCFLAGS='-D warnings' cargo doc --quiet --no-deps --lib
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -97,6 +99,18 @@ lint: $(VENV)/.dev $(VENV)/.installed ## Check format, lints, types and document
 	cd $(VENV) && bin/python -m mypy.stubtest network_connections
 	$(BIN)/zizmor --offline --quiet .github/workflows
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+
+# By the installed Rust if it knows the target, else by what `make test-windows` has set up.
+.PHONY: lint-windows
+lint-windows:
+	@if [ -d "$$(rustc --print target-libdir --target $(WINDOWS))" ]; then \
+		cargo clippy --all-targets --target $(WINDOWS) -- -D warnings; \
+	elif [ -n "$$NETWORK_CONNECTIONS_NO_SKIP" ] || \
+		[ -n "$(wildcard $(TOOLCHAINS)/rustc-*/usr/lib/rustlib/$(WINDOWS))" ]; then \
+		tools/toolchain.sh $(WINDOWS) && $(TOOLCHAINS)/cargo clippy --all-targets --target $(WINDOWS); \
+	else \
+		echo 'skipped: lints for Windows (no std for it here; make test-windows sets one up)'; \
+	fi
 
 .PHONY: format
 format: $(VENV)/.dev ## Format everything
@@ -122,6 +136,12 @@ packages: $(VENV)/.dev $(STATIC) ## Build deb and rpm for x86_64 and aarch64 int
 	tools/toolchain.sh aarch64-unknown-linux-musl
 	$(TOOLCHAINS)/cargo zig build --release --locked --target aarch64-unknown-linux-musl
 	$(BIN)/python tools/packages.py
+
+.PHONY: archive
+archive: $(VENV)/.dev ## Build the zip for Windows into dist/
+	tools/toolchain.sh $(WINDOWS)
+	$(TOOLCHAINS)/cargo build --release --locked --target $(WINDOWS)
+	$(BIN)/python tools/archive.py
 
 .PHONY: release-check
 release-check: $(VENV)/.dev $(TOOLS)/cargo-deny ## Say what keeps this commit from being released
@@ -155,7 +175,7 @@ PLATFORMS = $(BIN)/python tests/platforms/run.py
 .PHONY: binaries
 binaries: $(STATIC) ## Build for hosts without Python: Linux, static or for glibc 2.17, and Windows
 	tools/toolchain.sh
-	$(TOOLCHAINS)/cargo build --release --locked --target x86_64-pc-windows-gnu
+	$(TOOLCHAINS)/cargo build --release --locked --target $(WINDOWS)
 	for target in aarch64-unknown-linux-musl s390x-unknown-linux-musl; do \
 		$(TOOLCHAINS)/cargo zig build --release --locked --target "$$target" || exit; done
 	PATH="$(abspath $(TOOLCHAINS))/zig/bin:$$PATH" RUSTFLAGS="$$($(TOOLCHAINS)/cargo --remap)" \
@@ -176,7 +196,7 @@ test-static: $(VENV)/.dev $(VENV)/.installed $(NATIVE) ## Build the static comma
 
 .PHONY: test-windows
 test-windows: $(VENV)/.dev $(VENV)/.installed $(NATIVE) ## Build for Windows, run the tests under Wine
-	$(PLATFORMS) x86_64-pc-windows-gnu
+	$(PLATFORMS) $(WINDOWS)
 
 .PHONY: clean
 clean: ## Remove what was built

@@ -181,7 +181,8 @@ exec $wine "\$@"
 END
 write "$toolchains/cargo" <<END
 #!/bin/sh
-# cargo for the targets of tools/toolchain.sh; "cargo zig COMMAND" lets zig link.
+# cargo for the targets of tools/toolchain.sh; "cargo zig COMMAND" lets zig link, and "cargo clippy"
+# denies warnings.
 export PATH="$zig/bin:\$PATH" RUSTC="$root/bin/rustc"
 export CARGO_TARGET_X86_64_PC_WINDOWS_GNU_RUNNER="$toolchains/run-$windows"
 export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_MUSL_RUNNER=qemu-aarch64
@@ -197,6 +198,12 @@ case "\$1" in
     # What keeps the paths of this machine out of whatever else is compiled.
     --remap) exec echo "\$remap" ;;
     zig) shift && exec cargo-zigbuild "\$@" ;;
+    # As cargo-clippy does it, which would take the clippy of the installed Rust.
+    clippy)
+        shift
+        export RUSTC_WORKSPACE_WRAPPER="$root/bin/clippy-driver" CLIPPY_ARGS=-Dwarnings__CLIPPY_HACKERY__
+        exec cargo check "\$@"
+        ;;
 esac
 exec cargo "\$@"
 END
