@@ -104,7 +104,7 @@ def make(
     output: Path,
 ) -> Path:
     """Make a package, and return it."""
-    date = _date().isoformat()
+    mtime = date().isoformat()
     described = {
         "name": NAME,
         "arch": GOARCH[architecture],
@@ -114,20 +114,25 @@ def make(
         "maintainer": MAINTAINER,
         "description": DESCRIPTION,
         "license": "Unlicense",
-        "mtime": date,
+        "mtime": mtime,
         "rpm": {
             "group": "Applications/System",
             "summary": SUMMARY[0].upper() + SUMMARY[1:],
             "buildhost": "localhost",
         },
         "contents": [
-            {**entry, "file_info": {"mtime": date, "mode": 0o644, **entry.get("file_info", {})}}
+            {**entry, "file_info": {"mtime": mtime, "mode": 0o644, **entry.get("file_info", {})}}
             for entry in contents
         ],
     }
     if kind.packager == "rpm":
         changes = [{"note": NEWS}]
-        entry = {"semver": f"{version}-1", "date": date, "packager": MAINTAINER, "changes": changes}
+        entry = {
+            "semver": f"{version}-1",
+            "date": mtime,
+            "packager": MAINTAINER,
+            "changes": changes,
+        }
         described["changelog"] = _written(stage / "changelog.yml", json.dumps([entry]))
     # JSON is YAML.
     config = _written(stage / f"{kind.packager}.yml", json.dumps(described))
@@ -135,7 +140,7 @@ def make(
     nfpm = Path(sys.executable).with_name("nfpm")
     subprocess.run(
         [nfpm, "package", f"--config={config}", f"--packager={kind.packager}", f"--target={made}"],
-        env={**os.environ, "SOURCE_DATE_EPOCH": str(int(_date().timestamp()))},
+        env={**os.environ, "SOURCE_DATE_EPOCH": str(int(date().timestamp()))},
         stdout=subprocess.DEVNULL,
         check=True,
     )
@@ -175,7 +180,7 @@ def _contents(kind: Kind, architecture: str, version: str, stage: Path) -> Itera
     licences = _written(stage / "third-party", third_party(target))
     yield _documentation(kind, licences, DOC, "third-party-licenses")
     if kind.packager == "deb":
-        when = format_datetime(_date())
+        when = format_datetime(date())
         entry = (
             f"{NAME} ({version}) unstable; urgency=low\n\n  * {NEWS}\n\n -- {MAINTAINER}  {when}\n"
         )
@@ -227,8 +232,8 @@ def _metadata(*options: str) -> dict[str, Any]:
     return metadata
 
 
-def _date() -> datetime:
-    """When the commit was made, so that whoever builds it builds the same."""
+def date() -> datetime:
+    """Return when the commit was made, so that whoever builds it builds the same."""
     line = ["git", "log", "-1", "--format=%ct"]
     done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=True)
     return datetime.fromtimestamp(int(done.stdout), timezone.utc)

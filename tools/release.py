@@ -19,6 +19,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
+import archive
 import packages
 from packages import NAME, ROOT
 
@@ -71,6 +72,7 @@ def inconsistent() -> Iterator[str]:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     named = [*(kind.file(version, "x86_64") for kind in packages.KINDS)]
     named += [f"network_connections-{version}-*.whl", *map(command_file, COMMANDS[::4])]
+    named.append(archive.file(version))
     for name in named:
         if name not in readme:
             yield f"README.md does not say how to install {name}"
@@ -103,6 +105,7 @@ def _build() -> None:
         ending = ".exe" if "windows" in target else ""
         built = ROOT / "target" / target / "release" / f"{NAME}{ending}"
         shutil.copy(built, DIST / command_file(target))
+    archive.make(DIST)
     sbom = DIST / f"{NAME}-{version}.cdx.json"
     sbom.write_text(_sbom(), encoding="utf-8")
     subprocess.run([sys.executable, packages.__file__, f"--sbom={sbom}"], cwd=ROOT, check=True)

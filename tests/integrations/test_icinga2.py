@@ -15,6 +15,7 @@ from lab.namespaces import Pair
 from network_connections import _core
 
 from integrations import daemons, icinga, sockets
+from integrations.daemons import INTEGRATIONS
 from integrations.icinga import CONFIGURATION, PROGRAMS, Fleet, Node, Result
 from integrations.where import Row
 
@@ -101,6 +102,21 @@ def test_the_configuration_validates(validate: Validate) -> None:
     done = validate("")
     assert done.returncode == 0, done.stdout
     assert "Instantiated 10 Services." in done.stdout
+    assert "warning" not in done.stdout.replace("/warning", "")
+
+
+def test_the_configuration_for_windows_validates(validate: Validate) -> None:
+    """With a host of its own; Windows itself was not there."""
+    host = """
+object Host "windows" {
+  check_command = "dummy"
+  vars.network_connections_windows = true
+}
+"""
+    text = (INTEGRATIONS / "windows" / "icinga2.conf").read_text(encoding="utf-8")
+    done = validate(text + host)
+    assert done.returncode == 0, done.stdout
+    assert "Instantiated 12 Services." in done.stdout
     assert "warning" not in done.stdout.replace("/warning", "")
 
 

@@ -1,0 +1,35 @@
+"""What goes with the command for Windows, as far as that can be shown elsewhere too."""
+
+from __future__ import annotations
+
+import configparser
+import shlex
+
+import harness
+import pytest
+from harness import Command
+
+FOLDER = harness.ROOT / "integrations" / "windows"
+
+
+def commands() -> dict[str, str]:
+    """Return the commands that NSClient++ is given, by name."""
+    settings = configparser.ConfigParser(delimiters="=", comment_prefixes=";", interpolation=None)
+    settings.read_string((FOLDER / "nsclient.ini").read_text(encoding="utf-8"))
+    assert settings["/modules"]["CheckExternalScripts"] == "enabled"
+    return dict(settings["/settings/external scripts/scripts"])
+
+
+@pytest.mark.parametrize("name", commands())
+def test_every_command_of_nsclient_is_one(native: Command, name: str) -> None:
+    program, *options = shlex.split(commands()[name], posix=False)
+    assert program == "scripts\\check_network_connections.exe"
+    assert options[0] == "--strict"
+    done = native.run(*options)
+    # Nobody listens on 443 here, and Wine does not tell which ports are dynamic.
+    untold = harness.WINDOWS and "ephemeral-ports" in options
+    state = 3 if untold else 2 if name.endswith("_https") else 0
+    assert (done.returncode, done.stderr) == (state, ""), done
+    assert done.stdout.startswith(
+        "The ports for outgoing" if untold else "LISTEN: 0 [CRITICAL]"
+    ) == (state > 0)
