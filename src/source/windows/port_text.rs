@@ -114,3 +114,44 @@ mod tests {
         }
     }
 }
+
+// Proptest is a dev-dependency there.
+#[cfg(all(test, target_os = "linux"))]
+mod properties {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    prop_compose! {
+        fn ports()(first in 1..=u16::MAX)(first in Just(first), last in first..=u16::MAX) -> Ports {
+            Ports { first, last }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_printed_is_read(ports in ports(), label in "[^0-9\n]{0,20}") {
+            let text = format!("{label}\r\n{label} {}\r\n{label} {}\r\n", ports.first, ports.count());
+            prop_assert_eq!(dynamic(text.as_bytes()), Some(ports));
+        }
+
+        #[test]
+        fn every_range_is_read(all in prop::collection::vec((ports(), any::<bool>()), 0..20)) {
+            let row = |(ports, administered): &(Ports, bool)| {
+                let mark = if *administered { "     *" } else { "" };
+                format!("{:>10}  {:>10}{mark}\r\n", ports.first, ports.last)
+            };
+            let rows: String = all.iter().map(row).collect();
+            let text = format!("Start\r\n-----  ---\r\n{rows}\r\n* - Administered.\r\n");
+            let ranges = all.iter().map(|(ports, _)| *ports).collect();
+            prop_assert_eq!(excluded(text.as_bytes()), Some(ranges));
+        }
+
+        #[test]
+        fn whatever_comes_is_a_range_or_none(text in prop::collection::vec(any::<u8>(), 0..200)) {
+            prop_assert!(dynamic(&text).is_none_or(|ports| ports.first <= ports.last));
+            let in_order = |ports: &Ports| ports.first <= ports.last;
+            prop_assert!(excluded(&text).is_none_or(|all| all.iter().all(in_order)));
+        }
+    }
+}
