@@ -111,13 +111,13 @@ build_std() {
     rm -rf "$crate"
 }
 
-# The linker for all but Windows, from PyPI.
+# The linker for all but Windows, from PyPI; one version, so that another day builds the same bytes.
 install_zig() {
     [ ! -e "$zig/.installed" ] || return 0
     say "installing cargo-zigbuild and zig"
     rm -rf "$zig"
     python3 -m venv "$zig"
-    "$zig/bin/python" -m pip install --quiet cargo-zigbuild ziglang
+    "$zig/bin/python" -m pip install --quiet cargo-zigbuild==0.24.1 ziglang==0.17.1
     touch "$zig/.installed"
 }
 

@@ -347,7 +347,7 @@ impl Key {
                 let is = |other: &str| name.eq_ignore_ascii_case(other);
                 let called =
                     |process: &Process| is(&process.name) || process.short_name().is_some_and(is);
-                // With its id, and by what `ps` and `ss` call it.
+                // With its id, by either name.
                 let this = |process: &Process| {
                     let of = |name: &str| is(&format!("{name} ({})", process.pid));
                     of(&process.name) || process.short_name().is_some_and(of)
