@@ -31,7 +31,7 @@ use untold as system;
 #[cfg(windows)]
 use windows::netsh as system;
 
-pub use system::{NO_PORTS, PORTS_UNTOLD};
+pub use system::{NO_PORTS, PORTS_ARE_AT_HAND, PORTS_UNTOLD};
 
 /// Who answered.
 #[derive(Clone, Debug, Default)]

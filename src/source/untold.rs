@@ -6,7 +6,9 @@ use crate::error::Error;
 use crate::namespaces::View;
 use crate::vocabulary::Protocol;
 
-/// Why there is no answer where ports for outgoing connections are asked for.
+/// Whether the ports for outgoing connections cost nothing to ask for.
+pub const PORTS_ARE_AT_HAND: bool = true;
+/// Why there is no answer where they are asked for.
 pub const PORTS_UNTOLD: &str = "The ports for outgoing connections cannot be read on this system";
 /// Never said here.
 pub const NO_PORTS: &str = "No port is left for outgoing connections";

@@ -335,6 +335,10 @@ def test_the_tables_tell_how_many_ports_are_in_use(
     )
     assert there == expected
     assert " of 39999 (" in expected, expected
+    # Where all is fine nobody pays for four programs.
+    fine = native.run("--lengthy", "--conn-status=established").stdout
+    assert "by peer:" in fine
+    assert " of 39999 (" not in fine
 
 
 def test_each_family_has_its_own_range(

@@ -230,7 +230,9 @@ pub fn sockstat(view: &View) -> Result<Sockstat, Error> {
     Ok(Sockstat { ipv4, ipv6 })
 }
 
-/// Why there is no answer where ports for outgoing connections are asked for.
+/// Whether the ports for outgoing connections cost nothing to ask for.
+pub const PORTS_ARE_AT_HAND: bool = true;
+/// Why there is no answer where they are asked for.
 pub const PORTS_UNTOLD: &str = "The ports for outgoing connections cannot be read here \
      (ip_local_port_range, ip_local_reserved_ports)";
 /// Why there is none where there are none.

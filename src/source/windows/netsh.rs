@@ -15,6 +15,8 @@ use crate::source::windows::port_text::{dynamic, excluded};
 use crate::vocabulary::Protocol;
 use crate::worker::Worker;
 
+/// Whether the ports for outgoing connections cost nothing to ask for: here four programs are started.
+pub const PORTS_ARE_AT_HAND: bool = false;
 /// Why there is no answer where they are asked for.
 pub const PORTS_UNTOLD: &str = "The ports for outgoing connections cannot be read here \
      (netsh interface ipv4 show dynamicport tcp, ... show excludedportrange tcp, and of ipv6)";
