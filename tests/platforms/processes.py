@@ -234,7 +234,6 @@ Start Port    End Port      \r
 """
 
 
-@dataclass
 class Netsh:
     """The stand-in for netsh, by what it prints."""
 
