@@ -204,6 +204,8 @@ impl Collector for UsedPorts {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::socket::made::Made;
+    use crate::vocabulary::{ConnectionStatus, ConnectionType};
 
     #[test]
     fn what_is_reserved_or_listened_on_is_not_given() {
@@ -230,5 +232,60 @@ mod tests {
             assert_eq!(*ports.of(address), expected, "{address}");
         }
         assert!(ports.both().eq(&[4, 6]));
+    }
+    fn tcp(local: &str, remote: &str) -> Made {
+        Made::new(ConnectionType::Tcp, ConnectionStatus::Established, local, remote)
+    }
+
+    fn collected<C: Collector>(mut collector: C, sockets: &[Made]) -> C {
+        // As a source does it: each dump is collected apart.
+        for dump in sockets.chunks(2) {
+            let mut fresh = collector.fresh();
+            for socket in dump {
+                fresh.add(socket).unwrap_or_else(|e| panic!("{e}"));
+            }
+            collector.merge(fresh);
+        }
+        collector
+    }
+
+    #[test]
+    fn local_ports_are_those_of_all_dumps() {
+        let ends = ["192.0.2.1:80", "[2001:db8::1]:80", "192.0.2.1:443", "192.0.2.1:22"];
+        let sockets = ends.map(|local| tcp(local, "0.0.0.0:0"));
+        let LocalPorts(ports) = collected(LocalPorts::default(), &sockets);
+        assert_eq!(ports, HashSet::from([80, 443, 22].map(|port| (Net::OWN, port))));
+    }
+
+    #[test]
+    fn outgoing_is_what_has_an_ephemeral_port_and_a_peer() {
+        let ports = |first, last| {
+            let range = PortRange { ports: Ports { first, last }, reserved: Vec::new() };
+            Arc::new(Ephemeral::new(&range, |_| false))
+        };
+        let families = ByFamily { ipv4: ports(100, 199), ipv6: ports(150, 249) };
+        let ports = Arc::new(BTreeMap::from([(Net::OWN, families)]));
+        assert_eq!(span(&ports), Some(Ports { first: 100, last: 249 }));
+        let (a, b) = ("198.51.100.1:443", "198.51.100.2:443");
+        let sockets = [
+            tcp("192.0.2.1:100", a),
+            tcp("192.0.2.1:101", a),
+            tcp("192.0.2.2:101", a),
+            tcp("192.0.2.2:102", b),
+            // Of the other family, of no range, and with no peer.
+            tcp("192.0.2.1:200", a),
+            tcp("[2001:db8::1]:200", "[2001:db8::2]:443"),
+            tcp("[2001:db8::1]:100", "[2001:db8::2]:443"),
+            tcp("192.0.2.1:99", b),
+            tcp("192.0.2.1:102", "0.0.0.0:0"),
+            tcp("192.0.2.1:103", a),
+        ];
+        let used = collected(Outgoing::new(ports, UsedPorts::default()), &sockets).collected();
+        let used: BTreeMap<_, _> = used.by_destination().into_iter().collect();
+        let to = |text: &str, count| {
+            let end = text.parse().unwrap_or_else(|e| panic!("{text}: {e}"));
+            (Endpoint::within(end, Net::OWN), count)
+        };
+        assert_eq!(used, BTreeMap::from([to(a, 3), to(b, 1), to("[2001:db8::2]:443", 1)]));
     }
 }
