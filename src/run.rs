@@ -233,7 +233,7 @@ impl<'a> Host<'a> {
                 Ok(Counted::parts(queues.into_iter().map(queue), details, &answer))
             }
             Measure::EphemeralPorts => {
-                let ports = self.ephemeral_ports()?;
+                let ports = self.ephemeral_ports(self.deadline)?;
                 for net in self.namespaces.numbers() {
                     let Some(ports) = ports.get(&net) else {
                         return Err(Error::Unsupported(source::PORTS_UNTOLD.to_owned()));
@@ -260,9 +260,9 @@ impl<'a> Host<'a> {
     }
 
     /// The ports that each namespace can give to outgoing connections, where it tells.
-    fn ephemeral_ports(&self) -> Result<EphemeralPorts, Error> {
+    fn ephemeral_ports(&self, deadline: &Deadline) -> Result<EphemeralPorts, Error> {
         let listening = self.listening()?;
-        let ranges = source::ephemeral_ports(&self.namespaces, self.deadline)?;
+        let ranges = source::ephemeral_ports(&self.namespaces, deadline)?;
         let ports = ranges.into_iter().map(|(net, ByFamily { ipv4, ipv6 })| {
             let ports = |range: &PortRange| {
                 Arc::new(Ephemeral::new(range, |port| listening.contains(&(net, port))))
@@ -342,7 +342,12 @@ impl<'a> Host<'a> {
         if destinations.is_empty() {
             return Ok(());
         }
-        let ports = self.ephemeral_ports()?;
+        // An alert is worth more than what is told of it.
+        let patience = self.deadline.sooner(self.deadline.remaining()? / 2);
+        let ports = match self.ephemeral_ports(&patience) {
+            Err(Error::Timeout(_)) => return self.deadline.check(),
+            ports => ports?,
+        };
         let selection = Selection {
             types: Choice::of(&TCP),
             remote_addresses: destinations.iter().map(|to| Network::of(to.address.ip())).collect(),

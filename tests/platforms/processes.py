@@ -405,3 +405,8 @@ def test_a_netsh_that_hangs_is_not_waited_for(native: Command, fresh: Held, nets
     line = harness.one_line(native.run(MEASURE, "--timeout=2"))
     assert line == "Timeout: no answer within 2 s"
     assert time.monotonic() - start < harness.PATIENCE
+    # An alert is one all the same.
+    done = native.run("--lengthy", "--warning=1", "--conn-status=established", "--timeout=5")
+    assert (done.returncode, done.stderr) == (1, "")
+    first = done.stdout.split(", by peer:\n")[1].split("\n\n")[0]
+    assert {row.rpartition(" ! ")[2] for row in first.splitlines()[2:]} == {"-"}
