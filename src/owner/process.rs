@@ -59,6 +59,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn several_are_called_by_the_first_and_their_number() {
+        let process = |pid| Process { pid, name: "nginx".into() };
+        assert_eq!(label(&[]), None);
+        assert_eq!(label(&[process(812)]).as_deref(), Some("nginx (812)"));
+        let all = [process(812), process(813), process(900)];
+        assert_eq!(label(&all).as_deref(), Some("nginx (812) +2"));
+    }
+
+    #[test]
     fn a_long_name_goes_by_a_shorter_one_too() {
         for (name, cut) in [
             ("nginx", None),
