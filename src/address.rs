@@ -159,4 +159,18 @@ mod tests {
         assert_ne!(hash("fe80::1", 7), hash("fe80::2", 7));
         assert_ne!(hash("::ffff:192.0.2.1", 0), hash("::ffff:192.0.2.2", 0));
     }
+    #[test]
+    fn ports_and_namespaces_are_hashed() {
+        let hasher = RandomState::new();
+        let hash = |end: &str, net| {
+            let end: SocketAddr = end.parse().unwrap_or_else(|e| panic!("{end}: {e}"));
+            hasher.hash_one(Endpoint::within(end, Net(net)))
+        };
+        assert_eq!(hash("192.0.2.1:80", 0), hash("[::ffff:192.0.2.1]:80", 0));
+        assert_ne!(hash("192.0.2.1:80", 0), hash("192.0.2.1:81", 0));
+        assert_ne!(hash("192.0.2.1:80", 0), hash("192.0.2.2:80", 0));
+        assert_ne!(hash("192.0.2.1:80", 0), hash("192.0.2.1:80", 1));
+        // A port is not a number of a namespace.
+        assert_ne!(hash("192.0.2.1:1", 0), hash("192.0.2.1:0", 1));
+    }
 }
