@@ -179,6 +179,17 @@ if [ "\$1" = --stop ]; then
 fi
 exec $wine "\$@"
 END
+write "$toolchains/link-$windows" <<'END'
+#!/bin/sh
+# Links a Windows program. ld sorts what is imported by the paths of the libraries, so that those of
+# this build must not depend on where it is.
+here=$PWD/
+for argument; do
+    shift
+    set -- "$@" "${argument#"$here"}"
+done
+exec x86_64-w64-mingw32-gcc "$@"
+END
 write "$toolchains/cargo" <<END
 #!/bin/sh
 # cargo for the targets of tools/toolchain.sh; "cargo zig COMMAND" lets zig link, and "cargo clippy"
@@ -188,9 +199,11 @@ export CARGO_TARGET_X86_64_PC_WINDOWS_GNU_RUNNER="$toolchains/run-$windows"
 export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_MUSL_RUNNER=qemu-aarch64
 export CARGO_TARGET_S390X_UNKNOWN_LINUX_MUSL_RUNNER=qemu-s390x
 # zig has the start files and libraries, this std has none.
-remap='$(remap "$root")'
+remap="$(remap "$root") --remap-path-prefix=\${CARGO_TARGET_DIR:-\$PWD/target}=/target"
 static="-C link-self-contained=no -C target-feature=+crt-static \$remap"
-export CARGO_TARGET_X86_64_PC_WINDOWS_GNU_RUSTFLAGS="\$remap"
+export CARGO_TARGET_X86_64_PC_WINDOWS_GNU_LINKER="$toolchains/link-$windows"
+# When it was linked is nothing that a program has to have in it.
+export CARGO_TARGET_X86_64_PC_WINDOWS_GNU_RUSTFLAGS="\$remap -C link-arg=-Wl,--no-insert-timestamp"
 export CARGO_TARGET_X86_64_UNKNOWN_LINUX_MUSL_RUSTFLAGS="\$static"
 export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_MUSL_RUSTFLAGS="\$static"
 export CARGO_TARGET_S390X_UNKNOWN_LINUX_MUSL_RUSTFLAGS="\$static"
