@@ -123,6 +123,7 @@ mod tests {
     use super::*;
     use crate::group::{Group, GroupBy};
     use crate::judge::state::NoMatch;
+    use crate::measure::Share;
 
     fn report(groups: &[(u16, u64, State)]) -> Report {
         let groups = groups.iter().map(|(port, count, state)| Judged {
@@ -155,6 +156,42 @@ mod tests {
     }
 
     use State::{Critical, Ok, Unknown, Warning};
+
+    #[test]
+    fn nothing_may_be_what_was_not_seen() {
+        let nothing = |no_match: State, unseen: usize| {
+            let mut report = report(&[]);
+            report.check.judgement.no_match = NoMatch(no_match);
+            report.visited.unseen = unseen;
+            report.nothing()
+        };
+        for (no_match, all_seen, one_unseen) in [
+            (Ok, Ok, Ok),
+            (Warning, Warning, Unknown),
+            (Critical, Critical, Unknown),
+            (Unknown, Unknown, Unknown),
+        ] {
+            assert_eq!((nothing(no_match, 0), nothing(no_match, 1)), (all_seen, one_unseen));
+        }
+    }
+
+    #[test]
+    fn the_fullest_is_the_first_that_is_a_part() {
+        let fullest = |parts: &[(u64, u64)]| {
+            let groups: Vec<_> = (1..).zip(parts).map(|(port, part)| (port, part.0, Ok)).collect();
+            let mut report = report(&groups);
+            for (judged, (_, of)) in report.groups.iter_mut().zip(parts) {
+                judged.share = Some(Share { of: *of, drops: None });
+            }
+            report.fullest()
+        };
+        for (parts, expected) in
+            [(&[(3, 4), (1, 4)][..], 75.0), (&[(0, 4)], 0.0), (&[(6, 4)], 150.0), (&[], 0.0)]
+        {
+            assert!((fullest(parts) - expected).abs() < 1e-9, "{parts:?}");
+        }
+        assert!(report(&[(1, 3, Ok)]).fullest().abs() < 1e-9);
+    }
 
     #[test]
     fn the_worst_state_of_groups_total_and_nothing_is_the_checks() {

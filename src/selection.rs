@@ -158,6 +158,22 @@ mod tests {
     }
 
     #[test]
+    fn ports_and_addresses_are_ends() {
+        let ports = || vec![Ports::of(80)];
+        let networks = || vec![network("192.0.2.0/24")];
+        for (selection, expected) in [
+            (Selection::default(), false),
+            (selection(|s| s.types = Choice::of(&[ConnectionType::Tcp])), false),
+            (selection(|s| s.local_ports = ports()), true),
+            (selection(|s| s.remote_ports = ports()), true),
+            (selection(|s| s.local_addresses = networks()), true),
+            (selection(|s| s.remote_addresses = networks()), true),
+        ] {
+            assert_eq!(selection.is_of_ends(), expected, "{selection:?}");
+        }
+    }
+
+    #[test]
     fn types_and_states_go_together_where_a_socket_can_have_both() {
         let chosen = selection(|s| {
             s.types = Choice::of(&[ConnectionType::Udp6, ConnectionType::Tcp]);

@@ -172,6 +172,8 @@ pub(crate) mod made {
         pub status: ConnectionStatus,
         pub local: SocketAddr,
         pub remote: SocketAddr,
+        pub process_key: u64,
+        pub cgroup: Option<u64>,
     }
 
     impl Made {
@@ -183,7 +185,9 @@ pub(crate) mod made {
             remote: &str,
         ) -> Self {
             let end = |text: &str| text.parse().unwrap_or_else(|e| panic!("{text}: {e}"));
-            Self { connection_type, status, local: end(local), remote: end(remote) }
+            let (local, remote) = (end(local), end(remote));
+            let (process_key, cgroup) = (4711, Some(7));
+            Self { connection_type, status, local, remote, process_key, cgroup }
         }
     }
 
@@ -204,8 +208,8 @@ pub(crate) mod made {
             Ok(self.remote)
         }
 
-        fn inode(&self) -> Result<u64, Error> {
-            Ok(4711)
+        fn process_key(&self) -> Result<u64, Error> {
+            Ok(self.process_key)
         }
 
         fn uid(&self) -> Result<Option<u32>, Error> {
@@ -213,7 +217,7 @@ pub(crate) mod made {
         }
 
         fn cgroup(&self) -> Result<Option<u64>, Error> {
-            Ok(Some(7))
+            Ok(self.cgroup)
         }
     }
 }

@@ -153,39 +153,15 @@ mod tests {
     use crate::deadline::Deadline;
     use crate::socket::made::Made;
 
-    /// A socket of this process, where it has its id as the key.
-    struct Own(Made);
-
-    impl Socket for Own {
-        fn connection_type(&self) -> ConnectionType {
-            self.0.connection_type
-        }
-
-        fn status(&self) -> ConnectionStatus {
-            self.0.status
-        }
-
-        fn local(&self) -> Result<SocketAddr, Error> {
-            self.0.local()
-        }
-
-        fn remote(&self) -> Result<SocketAddr, Error> {
-            self.0.remote()
-        }
-
-        fn process_key(&self) -> Result<u64, Error> {
-            Ok(std::process::id().into())
-        }
-    }
-
     #[test]
     fn what_processes_are_looked_up_by_is_shown_only_as_an_inode_number() {
         let (t, status) = (ConnectionType::Tcp, ConnectionStatus::Established);
         let mut collected = Connections::default();
-        let own = Own(Made::new(t, status, "192.0.2.1:80", "198.51.100.1:443"));
+        let key = u64::from(std::process::id());
+        let made = Made::new(t, status, "192.0.2.1:80", "198.51.100.1:443");
+        let own = Made { process_key: key, ..made };
         collected.add(&own).unwrap_or_else(|e| panic!("{e}"));
         let deadline = Deadline::new(Duration::from_secs(20), &|| false);
-        let key = u64::from(std::process::id());
         let names = Names::of_processes(vec![key], HashSet::new(), &deadline);
         let names = names.unwrap_or_else(|e| panic!("{e}"));
         let connections = collected.named(true, &names);

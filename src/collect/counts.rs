@@ -318,4 +318,23 @@ mod tests {
             rows(&[("2001:db8::1", 2), ("0.0.0.0", 4), ("192.0.2.2", 2)])
         );
     }
+    #[test]
+    fn keys_of_processes_and_their_cgroups() {
+        let made = Made::new(Tcp, Established, "192.0.2.1:80", "192.0.2.2:443");
+        let socket = |process_key, cgroup| Made { process_key, cgroup, ..made };
+        let mut keys = ProcessKeys::default();
+        for dump in [
+            &[socket(5, Some(1)), socket(5, Some(1)), socket(0, None), socket(3, Some(2))][..],
+            &[socket(0, None), socket(7, Some(2)), socket(8, None), socket(9, Some(4))],
+        ] {
+            let mut fresh = keys.fresh();
+            for socket in dump {
+                fresh.add(socket).unwrap_or_else(|e| panic!("{e}"));
+            }
+            keys.merge(fresh);
+        }
+        assert_eq!(keys.keys, [5, 5, 3, 7, 8, 9]);
+        assert_eq!(keys.without, 2);
+        assert_eq!(keys.cgroups, HashSet::from([1, 2, 4]));
+    }
 }
