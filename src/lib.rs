@@ -56,6 +56,8 @@ mod socket;
 #[doc(hidden)]
 pub mod source;
 pub mod vocabulary;
+#[cfg(windows)]
+mod windows;
 mod worker;
 
 pub use address::{Address, Endpoint};

@@ -47,11 +47,15 @@ pub(crate) fn apart<T: Send>(
                     stopped.fetch_or(matches!(deadline.check(), Err(Error::Interrupted)), Relaxed);
                 }
                 Err(RecvTimeoutError::Disconnected) => {
-                    return Err(Error::Internal("a thread has ended".to_owned()));
+                    return Err(ended());
                 }
             }
         }
     })
+}
+
+fn ended() -> Error {
+    Error::Internal("a thread has ended".to_owned())
 }
 
 /// What a piece of work finds, one after the other.
@@ -120,6 +124,17 @@ impl Worker {
             queue.running = true;
         }
         Ok(Work { found, _wanted: wanted })
+    }
+
+    /// Has `work` done, and waits for what it says.
+    #[cfg_attr(all(target_os = "linux", not(test)), allow(dead_code))]
+    pub(crate) fn ask<T: Send + 'static>(
+        &'static self,
+        deadline: &Deadline,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Error> {
+        let work = self.start(deadline, move |found| drop(found.send(work())))?;
+        work.next(deadline)?.ok_or_else(ended)
     }
 
     fn queue(&self, deadline: &Deadline) -> Result<MutexGuard<'_, Queue>, Error> {
@@ -212,5 +227,8 @@ mod tests {
         assert!(matches!(lost.map(|work| work.next(&deadline)), Ok(Ok(None))));
         let next = WORKER.start(&deadline, |found| assert!(found.send(7).is_ok()));
         assert!(matches!(next.map(|work| work.next(&deadline)), Ok(Ok(Some(7)))));
+        let lost: Result<(), _> = WORKER.ask(&deadline, || panic!("lost"));
+        assert!(matches!(lost, Err(Error::Internal(_))));
+        assert!(matches!(WORKER.ask(&deadline, || 8), Ok(8)));
     }
 }

@@ -30,7 +30,7 @@ COMMANDS = (
     "x86_64-unknown-linux-gnu",
     "aarch64-unknown-linux-musl",
     "s390x-unknown-linux-musl",
-    "x86_64-pc-windows-gnu",
+    archive.TARGET,
 )
 LOCKS = ("Cargo.lock", "fuzz/Cargo.lock", "benches/peers/Cargo.lock")
 

@@ -1,6 +1,5 @@
 //! Windows: the processes that sockets belong to, by the ids that the system keeps with sockets.
 
-use std::io;
 use std::sync::Arc;
 
 use winsafe::{HPROCESSLIST, SysResult, co};
@@ -10,6 +9,7 @@ use crate::error::Error;
 use crate::owner::holders::Holders;
 use crate::owner::process::Process;
 use crate::printable::printable;
+use crate::windows::said;
 use crate::worker::Worker;
 
 pub use crate::owner::unknown::{interfaces, members, units, user_id, users};
@@ -29,13 +29,8 @@ pub fn processes(ids: Vec<u64>, _: &[u32], deadline: &Deadline) -> Result<(Holde
 /// The ids and names of all processes. They come by calls that nothing interrupts.
 fn running(deadline: &Deadline) -> Result<Vec<(u32, String)>, Error> {
     static SNAPSHOTS: Worker = Worker::new();
-    let work = SNAPSHOTS.start(deadline, |found| drop(found.send(snapshot())))?;
-    let failed = |error: io::Error| Error::system("the list of processes", error);
-    match work.next(deadline)? {
-        Some(Ok(running)) => Ok(running),
-        Some(Err(error)) => Err(failed(io::Error::from_raw_os_error(error.raw().cast_signed()))),
-        None => Err(failed(io::Error::other("no answer"))),
-    }
+    let running = SNAPSHOTS.ask(deadline, snapshot)?;
+    running.map_err(|error| Error::system("the list of processes", said(error)))
 }
 
 /// `CreateToolhelp32Snapshot` in `tlhelp32.h`.

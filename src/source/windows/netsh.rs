@@ -13,6 +13,7 @@ use crate::error::Error;
 use crate::namespaces::View;
 use crate::source::windows::port_text::{dynamic, excluded};
 use crate::vocabulary::Protocol;
+use crate::windows::said;
 use crate::worker::Worker;
 
 /// Whether the ports for outgoing connections cost nothing to ask for: here four programs are started.
@@ -36,8 +37,7 @@ pub fn ephemeral_ports(
     deadline: &Deadline,
 ) -> Result<Option<ByFamily<PortRange>>, Error> {
     static TABLES: Worker = Worker::new();
-    let work = TABLES.start(deadline, |found| drop(found.send(tables())))?;
-    let tables = work.next(deadline)?.unwrap_or_else(|| Err(io::Error::other("no answer")));
+    let tables = TABLES.ask(deadline, tables)?;
     Ok(tables.inspect_err(|error| warn!("netsh: {error}")).ok())
 }
 
@@ -72,9 +72,7 @@ impl Tables {
 fn netsh(arguments: &[&str]) -> io::Result<Child> {
     /// `CREATE_NO_WINDOW` in `winbase.h`.
     const NO_WINDOW: u32 = 0x0800_0000;
-    let failed =
-        |error: winsafe::co::ERROR| io::Error::from_raw_os_error(error.raw().cast_signed());
-    let system = winsafe::GetSystemDirectory().map_err(failed)?;
+    let system = winsafe::GetSystemDirectory().map_err(said)?;
     let system = Path::new(&system);
     let mut command = Command::new(system.join("netsh.exe"));
     command.args(arguments).current_dir(system).env_clear().creation_flags(NO_WINDOW);
