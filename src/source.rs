@@ -25,7 +25,7 @@ use crate::source::summary::SocketSummary;
 use crate::vocabulary::{Net, Protocol, SourceName};
 
 #[cfg(target_os = "linux")]
-use linux::procfs as system;
+use linux::procfs::{self as system, idle};
 #[cfg(not(any(target_os = "linux", windows)))]
 use untold as system;
 #[cfg(windows)]
@@ -69,7 +69,7 @@ pub fn collect<C: Collector + Send>(
         namespaces.visit(processes, &|_| true, deadline, &mut |net, view, deadline| {
             // Most other namespaces have none of one or the other.
             let counted = choice.is_none() && net != Net::OWN;
-            let idle = if counted { system::idle(view) } else { Vec::new() };
+            let idle = if counted { idle(view) } else { Vec::new() };
             let mut whole = |collector: &mut C| {
                 for protocol in Protocol::ALL {
                     if selection.types_of(protocol).next().is_none() {
@@ -172,6 +172,12 @@ pub fn ephemeral_ports(
         Ok(())
     })?;
     Ok(ports)
+}
+
+/// The protocols that are known to have no sockets in a namespace.
+#[cfg(not(target_os = "linux"))]
+fn idle(_: &View) -> Vec<Protocol> {
+    Vec::new()
 }
 
 /// The kernel's own sums of sockets.

@@ -4,7 +4,6 @@ use crate::collect::ports::{ByFamily, PortRange};
 use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::namespaces::View;
-use crate::vocabulary::Protocol;
 
 /// Whether the ports for outgoing connections cost nothing to ask for.
 pub const PORTS_ARE_AT_HAND: bool = true;
@@ -12,11 +11,6 @@ pub const PORTS_ARE_AT_HAND: bool = true;
 pub const PORTS_UNTOLD: &str = "The ports for outgoing connections cannot be read on this system";
 /// Never said here.
 pub const NO_PORTS: &str = "No port is left for outgoing connections";
-
-/// The protocols that are known to have no sockets.
-pub fn idle(_: &View) -> Vec<Protocol> {
-    Vec::new()
-}
 
 /// The ports for outgoing connections.
 #[allow(clippy::unnecessary_wraps)]

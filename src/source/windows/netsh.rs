@@ -12,7 +12,6 @@ use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::namespaces::View;
 use crate::source::windows::port_text::{dynamic, excluded};
-use crate::vocabulary::Protocol;
 use crate::windows::said;
 use crate::worker::Worker;
 
@@ -24,11 +23,6 @@ pub const PORTS_UNTOLD: &str = "The ports for outgoing connections cannot be rea
 /// Why there is none where there are none.
 pub const NO_PORTS: &str = "No port is left for outgoing connections: all of the dynamic port range \
      are excluded or listened on (netsh interface ipv4 show excludedportrange tcp)";
-
-/// The protocols that are known to have no sockets.
-pub fn idle(_: &View) -> Vec<Protocol> {
-    Vec::new()
-}
 
 /// The ports from which the system takes those of outgoing connections; it keeps those of IPv4 and
 /// IPv6 apart.
