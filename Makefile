@@ -106,10 +106,13 @@ lint: $(VENV)/.dev $(VENV)/.installed ## Check format, lints, types and document
 .PHONY: lint-windows
 lint-windows:
 	@if [ -d "$$(rustc --print target-libdir --target $(WINDOWS))" ]; then \
-		cargo clippy --all-targets --target $(WINDOWS) -- -D warnings; \
+		cargo clippy --all-targets --target $(WINDOWS) -- -D warnings && \
+		cargo clippy --features python --lib --target $(WINDOWS) -- -D warnings; \
 	elif [ -n "$$NETWORK_CONNECTIONS_NO_SKIP" ] || \
 		[ -n "$(wildcard $(TOOLCHAINS)/rustc-*/usr/lib/rustlib/$(WINDOWS))" ]; then \
-		tools/toolchain.sh $(WINDOWS) && $(TOOLCHAINS)/cargo clippy --all-targets --target $(WINDOWS); \
+		tools/toolchain.sh $(WINDOWS) && \
+		$(TOOLCHAINS)/cargo clippy --all-targets --target $(WINDOWS) && \
+		$(TOOLCHAINS)/cargo clippy --features python --lib --target $(WINDOWS); \
 	else \
 		echo 'skipped: lints for Windows (no std for it here; make test-windows sets one up)'; \
 	fi
