@@ -129,7 +129,7 @@ format: $(VENV)/.dev ## Format everything
 wheel: $(VENV)/.wheel ## Build the wheel for this host into target/wheel/
 
 .PHONY: wheels
-wheels: $(VENV)/.release ## Build the wheels for Linux and the source distribution into dist/, and look at them
+wheels: $(VENV)/.release $(TOOLS)/cargo-cyclonedx ## Build the wheels for Linux and the source distribution into dist/, and look at them
 	tools/wheels.sh
 	for wheel in dist/*manylinux*.whl; do $(BIN)/auditwheel show "$$wheel" >/dev/null || exit; done
 	$(BIN)/abi3audit --strict dist/*.whl
@@ -159,7 +159,7 @@ release: $(VENV)/.dev $(VENV)/.release $(TOOLS)/cargo-cyclonedx ## Build all tha
 	$(BIN)/python tools/release.py build
 
 .PHONY: test-release
-test-release: $(VENV)/.dev ## Install what `make release` has made, also for ARM, and use it
+test-release: $(VENV)/.dev $(VENV)/.installed ## Install what `make release` has made, also for ARM, and use it
 	$(BIN)/python tests/platforms/installed.py
 
 .PHONY: man

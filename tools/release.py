@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import json
 import os
 import re
 import shutil
@@ -21,6 +20,7 @@ from collections.abc import Iterator
 
 import archive
 import packages
+import sbom
 from packages import NAME, ROOT
 
 DIST = ROOT / "dist"
@@ -106,28 +106,14 @@ def _build() -> None:
         built = ROOT / "target" / target / "release" / f"{NAME}{ending}"
         shutil.copy(built, DIST / command_file(target))
     archive.make(DIST)
-    sbom = DIST / f"{NAME}-{version}.cdx.json"
-    sbom.write_text(_sbom(), encoding="utf-8")
-    subprocess.run([sys.executable, packages.__file__, f"--sbom={sbom}"], cwd=ROOT, check=True)
+    made_of = DIST / f"{NAME}-{version}.cdx.json"
+    sbom.write(made_of)
+    subprocess.run([sys.executable, packages.__file__, f"--sbom={made_of}"], cwd=ROOT, check=True)
     sums = [
         f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n"
         for path in sorted(DIST.iterdir())
     ]
     (DIST / "SHA256SUMS").write_text("".join(sums), encoding="ascii")
-
-
-def _sbom() -> str:
-    """Return what the commands are made of, in CycloneDX."""
-    made = ROOT / f"{NAME}.cdx.json"
-    line = ["cargo", "cyclonedx", "--format=json", f"--override-filename={NAME}.cdx"]
-    subprocess.run(line, cwd=ROOT, check=True)
-    text = made.read_text(encoding="utf-8")
-    made.unlink()
-    # What would differ from one build to the next.
-    described = json.loads(text)
-    described.pop("serialNumber", None)
-    described["metadata"].pop("timestamp", None)
-    return json.dumps(described, indent=1, sort_keys=True).replace(f"{ROOT}", ".") + "\n"
 
 
 def _says(*argv: str) -> str:

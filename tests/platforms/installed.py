@@ -12,7 +12,9 @@ import os
 import re
 import subprocess
 import sys
+import tarfile
 import tempfile
+import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,11 +63,30 @@ class Run:
 def main() -> int:
     """Install everything that can be installed here."""
     dist = Path(sys.argv[1] if len(sys.argv) > 1 else ROOT / "dist").resolve()
-    runs = [*in_every_python(dist), *on_arm(dist)]
+    runs = [*traces(dist), *in_every_python(dist), *on_arm(dist)]
     print("\n".join(f"{run.file}: {run.place}: {run.result}" for run in runs))
     if os.environ.get("NETWORK_CONNECTIONS_WRITE_DOCS") == "1":
         PAGE.write_text(page(dist, runs), encoding="utf-8")
     return int(any(run.failed for run in runs))
+
+
+def traces(dist: Path) -> Iterator[Run]:
+    """Look for files that name the directory which they were built in."""
+    for path in sorted(dist.iterdir()):
+        if any(str(ROOT).encode() in content for content in contents(path)):
+            yield Run(path.name, "looked into", f"names {ROOT}", failed=True)
+
+
+def contents(path: Path) -> Iterator[bytes]:
+    """Return a file, or what is in it."""
+    if path.suffix in (".whl", ".zip"):
+        with zipfile.ZipFile(path) as archive:
+            yield from map(archive.read, archive.namelist())
+    elif path.suffix == ".gz":
+        with tarfile.open(path) as tar:
+            yield from (file.read() for file in map(tar.extractfile, tar.getmembers()) if file)
+    else:
+        yield path.read_bytes()
 
 
 def in_every_python(dist: Path) -> Iterator[Run]:
