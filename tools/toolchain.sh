@@ -21,6 +21,9 @@ targets=("$@")
 
 mkdir -p "${TOOLCHAINS:=target/toolchains}"
 toolchains=$(cd "$TOOLCHAINS" && pwd)
+# Clones share it, and may come at once.
+exec 9>"$toolchains/lock"
+flock 9
 wine=/usr/lib/wine/wine64
 prefix=$toolchains/wineprefix
 zig=$toolchains/zig
