@@ -7,6 +7,7 @@ import dataclasses
 import json
 import os
 import pickle
+import socket
 import subprocess
 import sys
 import threading
@@ -432,6 +433,19 @@ def test_what_there_is_not(site: Site, paths: dict[str, Path]) -> None:
     for name in ("", "..", "99999999999"):
         line = one_line(site.ask(f"--netns={name}"))
         assert line.startswith(f'--netns: "{name}" is no network namespace (valid: all, a name')
+
+
+def test_one_without_processes_is_found_whatever_its_name_is_made_of(site: Site) -> None:
+    name = os.fsdecode(b"lab-%d-\xfc" % os.getpid())
+    subprocess.run(["ip", "netns", "add", name], check=True)
+    try:
+        with namespaces.inside(name):
+            held = [socket.create_server(("127.0.0.1", 0)) for _ in range(4)]
+        assert site.groups("netns", "--netns=all")[f"lab-{os.getpid()}-\ufffd"] == 4
+        for server in held:
+            server.close()
+    finally:
+        subprocess.run(["ip", "netns", "del", name], check=True)
 
 
 def test_one_with_a_name_of_digits_is_asked_for_by_its_path(site: Site) -> None:

@@ -23,24 +23,24 @@ pub struct Mount {
 }
 
 impl Mount {
-    /// What a line of the table says; `None` for one that says nothing.
+    /// What a line of the table says; `None` for one that says nothing. Paths are bytes, whatever the
+    /// rest of the system takes them for.
     pub fn of(line: &[u8]) -> Option<Self> {
-        let line = str::from_utf8(line).ok()?;
-        let (before, after) = line.split_once(" - ")?;
-        let mut before = before.split(' ').skip(3);
-        let (root, point) = (path(before.next()?), path(before.next()?));
-        let mut after = after.split(' ');
-        let kind = after.next()?.to_owned();
+        let mut fields = line.split(|byte| *byte == b' ').skip(3);
+        let (root, point) = (path(fields.next()?), path(fields.next()?));
+        fields.find(|field| *field == b"-")?;
+        let text = |field: &[u8]| String::from_utf8_lossy(field).into_owned();
+        let kind = text(fields.next()?);
         // Between them is the source.
-        let options = after.nth(1).unwrap_or_default().to_owned();
+        let options = fields.nth(1).map(text).unwrap_or_default();
         Some(Self { root, point, kind, options })
     }
 }
 
 /// A path in which blanks and the like are written in octal.
-fn path(escaped: &str) -> PathBuf {
+fn path(escaped: &[u8]) -> PathBuf {
     let mut path = Vec::with_capacity(escaped.len());
-    let mut rest = escaped.as_bytes();
+    let mut rest = escaped;
     while let Some((first, others)) = rest.split_first() {
         let octal = others.get(..3).and_then(|digits| str::from_utf8(digits).ok());
         match octal.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
@@ -70,6 +70,8 @@ pub fn mounts() -> Result<impl Iterator<Item = Result<Mount, Error>>, Error> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     #[test]
@@ -97,8 +99,19 @@ mod tests {
             expected("/", r"/a040\b\9", "cgroup2", "rw")
         );
         assert_eq!(mount("30 24 0:26 / /x rw - tmpfs"), expected("/", "/x", "tmpfs", ""));
+        let latin1 = Mount::of(b"43 42 0:4 net:[7] /run/netns/bl\xfc rw - nsfs nsfs rw");
+        let point = latin1.map(|mount| mount.point.into_os_string().into_vec());
+        assert_eq!(point.as_deref(), Some(&b"/run/netns/bl\xfc"[..]));
         for line in ["", "30 24 0:26 / /x rw", "30 24 0:26 / - tmpfs", "\u{0}"] {
             assert_eq!(mount(line), None, "{line}");
         }
+    }
+
+    #[test]
+    fn this_process_sees_proc_mounted() {
+        let mounts: Result<Vec<_>, _> = mounts().unwrap_or_else(|e| panic!("{e}")).collect();
+        let mounts = mounts.unwrap_or_else(|e| panic!("{e}"));
+        let proc = mounts.iter().filter(|mount| mount.point == Path::new("/proc"));
+        assert!(proc.map(|mount| &*mount.kind).any(|kind| kind == "proc"));
     }
 }
