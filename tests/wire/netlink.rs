@@ -17,6 +17,7 @@ const TCPDIAG_GETSOCK: u16 = 18;
 const SOCK_DIAG_BY_FAMILY: u16 = 20;
 const NLM_F_MULTI: u16 = 2;
 const NLM_F_DUMP_INTR: u16 = 0x10;
+const INET_DIAG_SKMEMINFO: u16 = 7;
 
 /// One message, not padded.
 #[derive(Clone, Debug)]
@@ -133,7 +134,45 @@ fn both_families_of_tcp_are_one_request_and_all_others_are_their_own() {
     assert_eq!(kinds(Protocol::Udp), [SOCK_DIAG_BY_FAMILY; 4]);
 }
 
+#[test]
+fn drops_are_asked_for_by_the_bit_of_their_attribute() {
+    let types = ConnectionType::VALUES.iter().map(|one| (one.protocol(), only(*one)));
+    for (protocol, selection) in types.chain([(Protocol::Tcp, Selection::default())]) {
+        let pairs = requests(protocol, &selection, false).into_iter();
+        for (plain, drops) in pairs.zip(requests(protocol, &selection, true)) {
+            let mut expected = plain.bytes().to_vec();
+            // `idiag_ext`, which the older request has last.
+            expected[if kind(&plain) == TCPDIAG_GETSOCK { 19 } else { 18 }] |= 1 << 6;
+            assert_eq!(drops.bytes(), expected, "{selection:?}");
+        }
+    }
+}
+
 proptest! {
+    #[test]
+    fn the_drops_are_the_ninth_number_of_their_attribute(
+        (protocol, sockets) in any_sockets(),
+        memory in vec(any::<u32>(), 0..12),
+    ) {
+        let request = &every_request(protocol)[0];
+        for socket in &sockets {
+            let mut payload = socket.inet_diag_msg();
+            payload.truncate(72);
+            payload.extend(u16::try_from(4 + 4 * memory.len()).unwrap().to_ne_bytes());
+            payload.extend(INET_DIAG_SKMEMINFO.to_ne_bytes());
+            payload.extend(memory.iter().copied().flat_map(u32::to_ne_bytes));
+            let message = answer(request, kind(request), payload).bytes();
+            let Some(Ok(Event::Message(read))) = request.messages(&message).next() else {
+                panic!("no socket");
+            };
+            match (read.drops(), memory.get(8)) {
+                (Ok(read), Some(expected)) => prop_assert_eq!(read, *expected),
+                (Err(Error::Unsupported(_)), None) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
     #[test]
     fn a_dump_gives_its_sockets_however_it_is_cut_into_datagrams(
         (request, sockets, messages) in any_dump(),
