@@ -130,7 +130,8 @@ make_prefix() {
     if [ ! -d "$system32" ]; then
         say "making the Wine prefix"
         rm -rf "$prefix" "$prefix.new"
-        WINEPREFIX=$prefix.new "$toolchains/run-$windows" wineboot -i
+        # What it leaves running has no part in the lock.
+        WINEPREFIX=$prefix.new "$toolchains/run-$windows" wineboot -i 9>&-
         WINEPREFIX=$prefix.new "${wine%/*}/wineserver64" -w
         mv "$prefix.new" "$prefix"
     fi
