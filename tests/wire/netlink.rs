@@ -150,6 +150,18 @@ fn drops_are_asked_for_by_the_bit_of_their_attribute() {
 
 proptest! {
     #[test]
+    fn the_backlog_is_in_the_queues((protocol, sockets) in any_sockets()) {
+        let request = &every_request(protocol)[0];
+        for socket in &sockets {
+            let message = answer(request, kind(request), socket.inet_diag_msg()).bytes();
+            let Some(Ok(Event::Message(read))) = request.messages(&message).next() else {
+                panic!("no socket");
+            };
+            prop_assert_eq!(read.backlog().unwrap(), socket.queues);
+        }
+    }
+
+    #[test]
     fn the_drops_are_the_ninth_number_of_their_attribute(
         (protocol, sockets) in any_sockets(),
         memory in vec(any::<u32>(), 0..12),
