@@ -23,8 +23,8 @@ pub struct Mount {
 }
 
 impl Mount {
-    /// What a line of the table says; `None` for one that says nothing. Paths are bytes, whatever the
-    /// rest of the system takes them for.
+    /// What a line of the table says; `None` for one that says nothing. Paths are bytes:
+    /// one that is not UTF-8 leads to a mount all the same.
     pub fn of(line: &[u8]) -> Option<Self> {
         let mut fields = line.split(|byte| *byte == b' ').skip(3);
         let (root, point) = (path(fields.next()?), path(fields.next()?));

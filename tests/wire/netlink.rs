@@ -99,6 +99,14 @@ fn read(request: &Request, datagrams: &[Vec<u8>]) -> Result<Vec<Fields>, Option<
     Err(None)
 }
 
+/// The socket that a datagram begins with.
+fn first<'a>(request: &Request, datagram: &'a [u8]) -> impl network_connections::Socket + use<'a> {
+    match request.messages(datagram).next() {
+        Some(Ok(Event::Message(socket))) => socket,
+        other => panic!("no socket: {other:?}"),
+    }
+}
+
 fn expected(sockets: &[Socket]) -> Vec<Fields> {
     sockets.iter().map(Socket::fields).collect()
 }
@@ -138,13 +146,12 @@ fn both_families_of_tcp_are_one_request_and_all_others_are_their_own() {
 fn drops_are_asked_for_by_the_bit_of_their_attribute() {
     let types = ConnectionType::VALUES.iter().map(|one| (one.protocol(), only(*one)));
     for (protocol, selection) in types.chain([(Protocol::Tcp, Selection::default())]) {
-        let pairs = requests(protocol, &selection, false).into_iter();
-        for (plain, drops) in pairs.zip(requests(protocol, &selection, true)) {
-            let mut expected = plain.bytes().to_vec();
-            // `idiag_ext`, which the older request has last.
-            expected[if kind(&plain) == TCPDIAG_GETSOCK { 19 } else { 18 }] |= 1 << 6;
-            assert_eq!(drops.bytes(), expected, "{selection:?}");
-        }
+        let [plain, drops] = [false, true].map(|drops| requests(protocol, &selection, drops));
+        let ([plain], [drops]) = (&plain[..], &drops[..]) else { panic!("one request each") };
+        let mut expected = plain.bytes().to_vec();
+        // `idiag_ext`, which the older request has last.
+        expected[if kind(plain) == TCPDIAG_GETSOCK { 19 } else { 18 }] |= 1 << 6;
+        assert_eq!(drops.bytes(), expected, "{selection:?}");
     }
 }
 
@@ -154,9 +161,7 @@ proptest! {
         let request = &every_request(protocol)[0];
         for socket in &sockets {
             let message = answer(request, kind(request), socket.inet_diag_msg()).bytes();
-            let Some(Ok(Event::Message(read))) = request.messages(&message).next() else {
-                panic!("no socket");
-            };
+            let read = first(request, &message);
             prop_assert_eq!(read.backlog().unwrap(), socket.queues);
         }
     }
@@ -174,9 +179,7 @@ proptest! {
             payload.extend(INET_DIAG_SKMEMINFO.to_ne_bytes());
             payload.extend(memory.iter().copied().flat_map(u32::to_ne_bytes));
             let message = answer(request, kind(request), payload).bytes();
-            let Some(Ok(Event::Message(read))) = request.messages(&message).next() else {
-                panic!("no socket");
-            };
+            let read = first(request, &message);
             match (read.drops(), memory.get(8)) {
                 (Ok(read), Some(expected)) => prop_assert_eq!(read, *expected),
                 (Err(Error::Unsupported(_)), None) => {}
@@ -205,9 +208,7 @@ proptest! {
         let request = &every_request(protocol)[0];
         for socket in &sockets {
             let message = datagram(&[answer(request, kind(request), socket.inet_diag_msg())]);
-            let Some(Ok(Event::Message(read))) = request.messages(&message).next() else {
-                panic!("no socket");
-            };
+            let read = first(request, &message);
             match (read.cgroup(), socket.cgroup()) {
                 (Ok(read), Ok(expected)) => prop_assert_eq!(read, expected),
                 (Err(Error::Garbled(_)), Err(Error::Garbled(_)))
@@ -231,9 +232,7 @@ proptest! {
             }
             payload.truncate(72 + cut.index(payload.len() - 71));
             let message = answer(request, kind(request), payload.clone()).bytes();
-            let Some(Ok(Event::Message(read))) = request.messages(&message).next() else {
-                panic!("no socket");
-            };
+            let read = first(request, &message);
             if let Ok(Some(id)) = read.cgroup() {
                 let id = id.to_ne_bytes();
                 prop_assert!(payload[72..].windows(8).any(|bytes| bytes == id));
