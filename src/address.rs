@@ -4,7 +4,7 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::net::{IpAddr, SocketAddr};
 
-use crate::vocabulary::Net;
+use crate::vocabulary::NetnsIndex;
 
 /// An address, an IPv4-mapped one as its IPv4 address. A link-local one names another host on every
 /// link, so the interface belongs to it where the source tells it.
@@ -14,7 +14,7 @@ pub struct Address {
     // 0: none, or not told.
     interface: u32,
     // Numbers of interfaces are those of a network namespace: of what has none it does not matter.
-    net: Net,
+    net: NetnsIndex,
 }
 
 impl Address {
@@ -22,7 +22,7 @@ impl Address {
     /// its scope.
     #[inline]
     #[must_use]
-    pub fn within(end: SocketAddr, net: Net) -> Self {
+    pub fn within(end: SocketAddr, net: NetnsIndex) -> Self {
         match end {
             // Multicast groups are not among them: ff02::fb is the same service on every link.
             SocketAddr::V6(end) if end.ip().is_unicast_link_local() && end.scope_id() != 0 => {
@@ -40,7 +40,7 @@ impl Address {
 
     /// The index of the interface, in its network namespace.
     #[must_use]
-    pub fn interface(self) -> Option<(Net, u32)> {
+    pub fn interface(self) -> Option<(NetnsIndex, u32)> {
         (self.interface != 0).then_some((self.net, self.interface))
     }
 }
@@ -53,14 +53,14 @@ pub struct Endpoint {
     /// The port.
     pub port: u16,
     /// The namespace.
-    pub net: Net,
+    pub net: NetnsIndex,
 }
 
 impl Endpoint {
     /// One end of a connection in a network namespace.
     #[inline]
     #[must_use]
-    pub fn within(end: SocketAddr, net: Net) -> Self {
+    pub fn within(end: SocketAddr, net: NetnsIndex) -> Self {
         Self { address: Address::within(end, net), port: end.port(), net }
     }
 
@@ -80,7 +80,7 @@ impl Endpoint {
 impl From<IpAddr> for Address {
     #[inline]
     fn from(ip: IpAddr) -> Self {
-        Self { ip: ip.to_canonical(), interface: 0, net: Net::OWN }
+        Self { ip: ip.to_canonical(), interface: 0, net: NetnsIndex::OWN }
     }
 }
 
@@ -101,7 +101,7 @@ impl Hash for Address {
 /// At once what can be: that is felt, too.
 impl Hash for Endpoint {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        let Self { address, port, net: Net(net) } = self;
+        let Self { address, port, net: NetnsIndex(net) } = self;
         address.hash(state);
         state.write_u32(u32::from(*port) << 16 | u32::from(*net));
     }
@@ -136,12 +136,13 @@ mod tests {
             ("::ffff:169.254.0.1", "169.254.0.1"),
         ] {
             let parsed: Ipv6Addr = ip.parse().unwrap_or_else(|e| panic!("{ip}: {e}"));
-            let address = Address::within(SocketAddrV6::new(parsed, 80, 0, 7).into(), Net::OWN);
+            let address =
+                Address::within(SocketAddrV6::new(parsed, 80, 0, 7).into(), NetnsIndex::OWN);
             assert_eq!(address.to_string(), shown);
             assert_eq!(address.ip(), IpAddr::V6(parsed).to_canonical());
             assert_eq!(address.interface().is_some(), shown.ends_with("%7"));
             // Where the interface is not told there is none.
-            let untold = Address::within(SocketAddr::new(parsed.into(), 80), Net::OWN);
+            let untold = Address::within(SocketAddr::new(parsed.into(), 80), NetnsIndex::OWN);
             assert_eq!(untold, Address::from(IpAddr::V6(parsed)));
             assert_eq!(untold.to_string(), shown.trim_end_matches("%7"));
         }
@@ -152,7 +153,10 @@ mod tests {
         let hasher = RandomState::new();
         let hash = |ip: &str, scope| {
             let ip = ip.parse().unwrap_or_else(|e| panic!("{ip}: {e}"));
-            hasher.hash_one(Address::within(SocketAddrV6::new(ip, 80, 0, scope).into(), Net::OWN))
+            hasher.hash_one(Address::within(
+                SocketAddrV6::new(ip, 80, 0, scope).into(),
+                NetnsIndex::OWN,
+            ))
         };
         assert_eq!(hash("fe80::1", 7), hash("fe80::1", 7));
         assert_ne!(hash("fe80::1", 7), hash("fe80::1", 8));
@@ -164,7 +168,7 @@ mod tests {
         let hasher = RandomState::new();
         let hash = |end: &str, net| {
             let end: SocketAddr = end.parse().unwrap_or_else(|e| panic!("{end}: {e}"));
-            hasher.hash_one(Endpoint::within(end, Net(net)))
+            hasher.hash_one(Endpoint::within(end, NetnsIndex(net)))
         };
         assert_eq!(hash("192.0.2.1:80", 0), hash("[::ffff:192.0.2.1]:80", 0));
         assert_ne!(hash("192.0.2.1:80", 0), hash("192.0.2.1:81", 0));

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::group::GroupBy;
 use crate::judge::state::NoMatch;
-use crate::judge::threshold::Thresholds;
+use crate::judge::threshold::ThresholdSpec;
 use crate::measure::{Meaning, Measure};
 use crate::netns::Netns;
 use crate::selection::{Choice, Selection};
@@ -17,16 +17,16 @@ pub const TIMEOUT: Duration = Duration::from_secs(8);
 #[derive(Clone, Debug, Default)]
 pub struct Check {
     /// What is asked.
-    pub question: Question,
+    pub query: Query,
     /// What is fine.
-    pub judgement: Judgement,
+    pub policy: Policy,
     /// What is shown.
     pub presentation: Presentation,
 }
 
 /// What is asked.
 #[derive(Clone, Debug)]
-pub struct Question {
+pub struct Query {
     /// Which connections are counted.
     pub selection: Selection,
     /// What is measured.
@@ -43,7 +43,7 @@ pub struct Question {
     pub timeout: Duration,
 }
 
-impl Default for Question {
+impl Default for Query {
     fn default() -> Self {
         Self {
             selection: Selection::default(),
@@ -57,7 +57,7 @@ impl Default for Question {
     }
 }
 
-impl Question {
+impl Query {
     /// Makes of it what its measure is about.
     pub fn be_measured(&mut self) {
         if let Some(Meaning { group_by, status, .. }) = self.measure.meaning() {
@@ -73,11 +73,11 @@ impl Question {
 
 /// What is fine.
 #[derive(Clone, Debug, Default)]
-pub struct Judgement {
+pub struct Policy {
     /// The warning thresholds.
-    pub warning: Option<Thresholds>,
+    pub warning: Option<ThresholdSpec>,
     /// The critical thresholds.
-    pub critical: Option<Thresholds>,
+    pub critical: Option<ThresholdSpec>,
     /// The state where nothing is found.
     pub no_match: NoMatch,
     /// Whether the state is OK whatever was found.

@@ -122,17 +122,16 @@ pub fn command(arguments: &Arguments) -> (Command, Result<(), Error>) {
         read = read.and(set.map_err(|error| error.of_option(option.long)));
     }
     let read = read.and_then(|()| together(&command, arguments));
-    command.check.question.be_measured();
+    command.check.query.be_measured();
     (command, read)
 }
 
 /// Refuses what cannot go together.
 fn together(command: &Command, arguments: &Arguments) -> Result<(), Error> {
-    let question = &command.check.question;
-    if let Some(meaning) = question.measure.meaning() {
+    let query = &command.check.query;
+    if let Some(meaning) = query.measure.meaning() {
         let groups = meaning.groups;
-        if let Some(option) =
-            meaningless(question.measure).iter().find(|option| arguments.has(option))
+        if let Some(option) = meaningless(query.measure).iter().find(|option| arguments.has(option))
         {
             return Err(Error::Conflict {
                 option,
@@ -141,7 +140,7 @@ fn together(command: &Command, arguments: &Arguments) -> Result<(), Error> {
                 valid: Measure::Connections.name().to_owned(),
             });
         }
-        if question.selection.types_of(Protocol::Tcp).next().is_none() {
+        if query.selection.types_of(Protocol::Tcp).next().is_none() {
             return Err(Error::Conflict {
                 option: CONN_TYPE,
                 problem: format!("only TCP has {groups}"),
@@ -150,12 +149,12 @@ fn together(command: &Command, arguments: &Arguments) -> Result<(), Error> {
             });
         }
     }
-    if question.zero && !question.group_by.is_fixed() {
+    if query.zero && !query.group_by.is_fixed() {
         let fixed: Vec<_> = GroupBy::VALUES.iter().filter(|by| by.is_fixed()).collect();
         let names: Vec<_> = fixed.iter().map(|by| by.name()).collect();
         return Err(Error::Conflict {
             option: ZERO,
-            problem: format!("the groups by {} cannot be listed", question.group_by.name()),
+            problem: format!("the groups by {} cannot be listed", query.group_by.name()),
             other: GROUP_BY,
             valid: alternatives(&names),
         });

@@ -4,12 +4,12 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use crate::address::Endpoint;
-use crate::collect::details::{Destination, Owners, Parts};
+use crate::collect::details::{Breakdown, Destination, Owners};
 use crate::collect::ports::EphemeralPorts;
 use crate::group::Group;
 use crate::measure::Share;
 use crate::owner::Names;
-use crate::vocabulary::{ConnectionStatus, Net};
+use crate::vocabulary::{ConnectionStatus, NetnsIndex};
 
 /// How many rows a table has at most.
 pub const ROWS: usize = 10;
@@ -63,7 +63,7 @@ pub struct Peer {
 impl Detail {
     /// The details of the group with this label.
     #[must_use]
-    pub fn new(label: String, parts: Parts, names: &Names) -> Self {
+    pub fn new(label: String, parts: Breakdown, names: &Names) -> Self {
         Self { label, owners: owners(parts.owners, names), peers: peers(parts.peers, names) }
     }
 
@@ -86,10 +86,10 @@ impl Detail {
 }
 
 /// The groups of owners and peers of all these connections.
-pub fn groups(parts: &[Parts]) -> impl Iterator<Item = Group> {
+pub fn groups(parts: &[Breakdown]) -> impl Iterator<Item = Group> {
     let owners = parts.iter().flat_map(|parts| parts.owners.keys());
-    let owners =
-        owners.flat_map(|owners| owners.groups().into_iter().chain([Some(Group::Net(owners.net))]));
+    let owners = owners
+        .flat_map(|owners| owners.groups().into_iter().chain([Some(Group::Netns(owners.net))]));
     let peers = parts.iter().flat_map(|parts| parts.peers.keys());
     owners.flatten().chain(peers.map(|destination| Group::Address(destination.address)))
 }
@@ -141,6 +141,6 @@ fn peers(counts: HashMap<Destination, u64>, names: &Names) -> Vec<Peer> {
 }
 
 /// What a network namespace is called, where that was looked up.
-fn netns(net: Net, names: &Names) -> Option<String> {
+fn netns(net: NetnsIndex, names: &Names) -> Option<String> {
     names.namespace(net).map(|name| name.to_string())
 }

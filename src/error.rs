@@ -142,13 +142,13 @@ impl Error {
 }
 
 /// What a source may not know.
-pub(crate) trait Known<T> {
+pub(crate) trait Optional<T> {
     /// `None` for what the source does not know; anything else that is wrong stays an error.
-    fn known(self) -> Result<Option<T>, Error>;
+    fn optional(self) -> Result<Option<T>, Error>;
 }
 
-impl<T> Known<T> for Result<T, Error> {
-    fn known(self) -> Result<Option<T>, Error> {
+impl<T> Optional<T> for Result<T, Error> {
+    fn optional(self) -> Result<Option<T>, Error> {
         match self {
             Ok(value) => Ok(Some(value)),
             Err(Error::Unsupported(_)) => Ok(None),
@@ -182,7 +182,7 @@ mod tests {
 
     #[test]
     fn what_is_not_known_is_no_error_and_all_else_that_is_wrong_stays_one() {
-        let known = |value: Result<u8, Error>| value.known().map_err(|error| error.to_string());
+        let known = |value: Result<u8, Error>| value.optional().map_err(|error| error.to_string());
         assert_eq!(known(Ok(5)), Ok(Some(5)));
         assert_eq!(known(Err(Error::Unsupported("no uid".to_owned()))), Ok(None));
         assert_eq!(known(Err(Error::Interrupted)), Err("Interrupted".to_owned()));

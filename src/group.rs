@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::name::{Named, named_enum};
 use crate::selection::Selection;
 use crate::socket::Socket;
-use crate::vocabulary::{ConnectionStatus, ConnectionType, Net};
+use crate::vocabulary::{ConnectionStatus, ConnectionType, NetnsIndex};
 
 named_enum! {
     /// A kind of groups.
@@ -131,7 +131,7 @@ impl GroupBy {
             Self::User => Ok(Group::User(socket.uid()?)),
             Self::Unit => Ok(Group::Cgroup(socket.cgroup()?)),
             Self::Process => Ok(Group::Process(socket.process_key()?)),
-            Self::Netns => Ok(Group::Net(socket.netns())),
+            Self::Netns => Ok(Group::Netns(socket.netns())),
         }
     }
 
@@ -198,7 +198,7 @@ pub enum Group {
     /// Of the processes with one key; 0 of none.
     Process(u64),
     /// In one network namespace.
-    Net(Net),
+    Netns(NetnsIndex),
 }
 
 /// What is looked up to name a group.
@@ -213,7 +213,7 @@ pub enum Id {
     /// The interface that a link-local address is behind.
     Interface(Address),
     /// A network namespace.
-    Net(Net),
+    Netns(NetnsIndex),
     /// The interface that a link-local address is behind, and the network namespace where there are
     /// several.
     Endpoint(Endpoint),
@@ -228,7 +228,7 @@ impl Group {
             Self::Cgroup(Some(id)) => Some(Id::Cgroup(id)),
             Self::Process(key @ 1..) => Some(Id::Process(key)),
             Self::Address(address) => address.interface().map(|_| Id::Interface(address)),
-            Self::Net(net) => Some(Id::Net(net)),
+            Self::Netns(net) => Some(Id::Netns(net)),
             Self::Endpoint(endpoint) => Some(Id::Endpoint(endpoint)),
             Self::User(None)
             | Self::Cgroup(None)
@@ -255,7 +255,7 @@ impl Hash for Group {
             Self::User(id) => id.hash(state),
             Self::Cgroup(id) => id.hash(state),
             Self::Process(key) => state.write_u64(*key),
-            Self::Net(net) => net.hash(state),
+            Self::Netns(net) => net.hash(state),
         }
     }
 }
@@ -274,7 +274,7 @@ impl fmt::Display for Group {
             Self::User(Some(id)) => id.fmt(f),
             Self::Cgroup(Some(id)) | Self::Process(id @ 1..) => id.fmt(f),
             Self::User(None) | Self::Cgroup(None) | Self::Process(0) => f.write_str(KERNEL),
-            Self::Net(Net(number)) => number.fmt(f),
+            Self::Netns(NetnsIndex(number)) => number.fmt(f),
         }
     }
 }
@@ -366,7 +366,7 @@ mod tests {
             users.to_vec(),
             units.to_vec(),
             processes.to_vec(),
-            vec![Group::Net(Net(1)), Group::Net(Net(2))],
+            vec![Group::Netns(NetnsIndex(1)), Group::Netns(NetnsIndex(2))],
             statuses.collect(),
             types.collect(),
             both.collect(),

@@ -5,23 +5,23 @@ pub mod threshold;
 
 use crate::group::Group;
 use crate::judge::state::State;
-use crate::judge::threshold::{Key, Ranges, Specificity};
-use crate::labelled::Labelled;
+use crate::judge::threshold::{Key, KeyedRanges, Specificity};
 use crate::measure::Share;
+use crate::named_group::NamedGroup;
 use crate::range::{Range, Verdict};
 
 /// The ranges that hold.
 #[derive(Clone, Debug, Default)]
-pub struct Limits {
+pub struct Thresholds {
     /// Outside of these the state is CRITICAL.
-    pub critical: Option<Ranges>,
+    pub critical: Option<KeyedRanges>,
     /// Outside of these it is WARNING, unless it is CRITICAL.
-    pub warning: Option<Ranges>,
+    pub warning: Option<KeyedRanges>,
 }
 
 /// One group, counted and judged.
 #[derive(Clone, Debug)]
-pub struct Judged {
+pub struct GroupState {
     /// The group; of several that are one to a person, one of them. `None` where only a threshold
     /// names it.
     pub group: Option<Group>,
@@ -46,23 +46,23 @@ fn numbers(least: u64, most: u64) -> Between {
     (least as f64, most as f64)
 }
 
-impl Limits {
+impl Thresholds {
     /// Judges every group, and what thresholds name and nobody found: that has no connections. Where
     /// there are namespaces that nobody could look into, there may be `more` of everything.
     #[must_use]
-    pub fn judge(&self, groups: Vec<Labelled>, more: bool) -> Vec<Judged> {
+    pub fn judge(&self, groups: Vec<NamedGroup>, more: bool) -> Vec<GroupState> {
         let hidden = groups.iter().filter(|group| group.hidden).map(|group| group.count).sum();
         let unfound = self.unfound(&groups, hidden, more);
-        let mut judged: Vec<Judged> =
+        let mut judged: Vec<GroupState> =
             groups.into_iter().map(|group| self.found(group, hidden, more)).collect();
         judged.extend(unfound);
         judged
     }
 
-    fn found(&self, group: Labelled, hidden: u64, more: bool) -> Judged {
+    fn found(&self, group: NamedGroup, hidden: u64, more: bool) -> GroupState {
         let count = group.count;
         // What is in a namespace that was looked into is known.
-        let more = more && !matches!(group.group, Some(Group::Net(_) | Group::Endpoint(_)));
+        let more = more && !matches!(group.group, Some(Group::Netns(_) | Group::Endpoint(_)));
         let state = |between| self.state(between, more, |ranges| ranges.of(&group));
         let most = if self.may_be_more(&group) { count + hidden } else { count };
         let between = if group.share.is_some() {
@@ -77,13 +77,13 @@ impl Limits {
             }
             state => state,
         };
-        let Labelled { group, label, share, .. } = group;
-        Judged { group, label, count, most, share, state }
+        let NamedGroup { group, label, share, .. } = group;
+        GroupState { group, label, count, most, share, state }
     }
 
     /// Whether a key asks for a group that connections of hidden owners may belong to as well. The
     /// sockets of a process are all hidden or none; those of a unit or a user are not.
-    fn may_be_more(&self, group: &Labelled) -> bool {
+    fn may_be_more(&self, group: &NamedGroup) -> bool {
         let shared = matches!(group.group, Some(Group::Cgroup(Some(_)) | Group::User(Some(_))));
         shared
             && !group.hidden
@@ -91,8 +91,8 @@ impl Limits {
     }
 
     /// What keys name and nobody found, as far as that is not fine.
-    fn unfound(&self, groups: &[Labelled], hidden: u64, more: bool) -> Vec<Judged> {
-        let mut judged: Vec<Judged> = Vec::new();
+    fn unfound(&self, groups: &[NamedGroup], hidden: u64, more: bool) -> Vec<GroupState> {
+        let mut judged: Vec<GroupState> = Vec::new();
         let mut seen: Vec<&Key> = Vec::new();
         for key in self.keys() {
             if *key == Key::Total || seen.contains(&key) {
@@ -122,8 +122,8 @@ impl Limits {
                 }
             };
             if state != State::Ok {
-                let Labelled { group, label, count: most, share, .. } = untold;
-                judged.push(Judged { group, label, count: 0, most, share, state });
+                let NamedGroup { group, label, count: most, share, .. } = untold;
+                judged.push(GroupState { group, label, count: 0, most, share, state });
             }
         }
         judged
@@ -137,7 +137,7 @@ impl Limits {
 
     /// The ranges that hold for a group: to be left for WARNING and for CRITICAL.
     #[must_use]
-    pub fn of(&self, group: &Labelled) -> [Option<String>; 2] {
+    pub fn of(&self, group: &NamedGroup) -> [Option<String>; 2] {
         [&self.warning, &self.critical]
             .map(|ranges| ranges.as_ref()?.of(group).map(ToString::to_string))
     }
@@ -151,7 +151,7 @@ impl Limits {
     }
 
     fn keys(&self) -> impl Iterator<Item = &Key> {
-        [&self.critical, &self.warning].into_iter().flatten().flat_map(Ranges::keys)
+        [&self.critical, &self.warning].into_iter().flatten().flat_map(KeyedRanges::keys)
     }
 
     /// The state of a number that lies between two others: an alert where it is certain, else
@@ -161,23 +161,25 @@ impl Limits {
         &'a self,
         (low, high): Between,
         more: bool,
-        range: impl Fn(&'a Ranges) -> Option<&'a Range>,
+        range: impl Fn(&'a KeyedRanges) -> Option<&'a Range>,
     ) -> State {
-        let verdict = |ranges: &'a Option<Ranges>| {
+        let verdict = |ranges: &'a Option<KeyedRanges>| {
             let range = ranges.as_ref().and_then(&range);
             let Some(range) = range else {
                 return Verdict::Fine;
             };
             match range.between(low, high) {
-                Verdict::Left if more && range.between(low, f64::INFINITY) != Verdict::Left => {
+                Verdict::Outside
+                    if more && range.between(low, f64::INFINITY) != Verdict::Outside =>
+                {
                     Verdict::Unclear
                 }
                 verdict => verdict,
             }
         };
         match (verdict(&self.critical), verdict(&self.warning)) {
-            (Verdict::Left, _) => State::Critical,
-            (Verdict::Fine | Verdict::Unclear, Verdict::Left) => State::Warning,
+            (Verdict::Outside, _) => State::Critical,
+            (Verdict::Fine | Verdict::Unclear, Verdict::Outside) => State::Warning,
             (Verdict::Unclear, _) | (_, Verdict::Unclear) => State::Unknown,
             (Verdict::Fine, Verdict::Fine) => State::Ok,
         }
@@ -191,22 +193,22 @@ mod tests {
     use super::*;
     use crate::address::Endpoint;
     use crate::group::GroupBy;
-    use crate::judge::threshold::{Place, Thresholds};
+    use crate::judge::threshold::{KeyContext, ThresholdSpec};
     use crate::measure::Measure;
     use crate::selection::Selection;
-    use crate::vocabulary::{ConnectionStatus, ConnectionType, Net};
+    use crate::vocabulary::{ConnectionStatus, ConnectionType, NetnsIndex};
 
-    fn limits(by: GroupBy, critical: &str, warning: &str) -> Limits {
+    fn limits(by: GroupBy, critical: &str, warning: &str) -> Thresholds {
         let selection = &Selection::default();
         let user_id = &|name: &str| Result::Ok((name == "webapp").then_some(33));
         let measure = Measure::Connections;
-        let place = Place { measure, netns: false, by, selection, live: true, user_id };
+        let place = KeyContext { measure, netns: false, by, selection, live: true, user_id };
         let ranges = |text: &str| {
-            let thresholds = Thresholds::parse("--critical", text)?;
+            let thresholds = ThresholdSpec::parse("--critical", text)?;
             (!text.is_empty()).then(|| thresholds.resolved(&place)).transpose()
         };
         let ranges = |text| ranges(text).unwrap_or_else(|e| panic!("{text}: {e}"));
-        Limits { critical: ranges(critical), warning: ranges(warning) }
+        Thresholds { critical: ranges(critical), warning: ranges(warning) }
     }
 
     /// What is judged of these groups: `label count-most STATE`.
@@ -214,7 +216,7 @@ mod tests {
         by: GroupBy,
         critical: &str,
         warning: &str,
-        groups: Vec<Labelled>,
+        groups: Vec<NamedGroup>,
     ) -> Vec<(String, u64, u64, State)> {
         let judged = limits(by, critical, warning).judge(groups, false).into_iter();
         judged.map(|group| (group.label, group.count, group.most, group.state)).collect()
@@ -224,11 +226,11 @@ mod tests {
         (label.to_owned(), count, most, state)
     }
 
-    fn group(group: Group, count: u64) -> Labelled {
-        Labelled::owned(group, &group.to_string(), count, &[], &[])
+    fn group(group: Group, count: u64) -> NamedGroup {
+        NamedGroup::owned(group, &group.to_string(), count, &[], &[])
     }
 
-    fn hidden(count: u64) -> Labelled {
+    fn hidden(count: u64) -> NamedGroup {
         let mut hidden = group(Group::Process(9), count);
         hidden.label = "(hidden)".to_owned();
         hidden.hidden = true;
@@ -285,7 +287,7 @@ mod tests {
     fn what_may_be_behind_the_interface_of_a_key_is_unclear() {
         let found = |end: &str| {
             let end = end.parse().unwrap_or_else(|e| panic!("{end}: {e}"));
-            vec![group(Group::Endpoint(Endpoint::within(end, Net::OWN)), 5)]
+            vec![group(Group::Endpoint(Endpoint::within(end, NetnsIndex::OWN)), 5)]
         };
         let unclear = |most, state| Some(row("[fe80::1%eth0]:443", 0, most, state));
         for (end, key, expected) in [
@@ -325,9 +327,9 @@ mod tests {
         assert_eq!(total("1", "total=5", 6), Some(Warning));
     }
 
-    fn process(pid: u32, name: &str, count: u64) -> Labelled {
+    fn process(pid: u32, name: &str, count: u64) -> NamedGroup {
         let label = format!("{name} ({pid})");
-        Labelled::owned(Group::Process(u64::from(pid)), &label, count, &[(pid, name)], &[])
+        NamedGroup::owned(Group::Process(u64::from(pid)), &label, count, &[(pid, name)], &[])
     }
 
     #[test]
@@ -397,7 +399,7 @@ mod tests {
 
     #[test]
     fn a_unit_may_have_more_than_can_be_seen() {
-        let unit = |count| Labelled::owned(Group::Cgroup(Some(7)), "web", count, &[], &[]);
+        let unit = |count| NamedGroup::owned(Group::Cgroup(Some(7)), "web", count, &[], &[]);
         let first = |critical, hidden_count| {
             judged(GroupBy::Unit, critical, "", vec![unit(3), hidden(hidden_count)])
                 .into_iter()
@@ -421,7 +423,7 @@ mod tests {
 
     #[test]
     fn users_are_known_by_id_whatever_they_are_called() {
-        let user = || vec![Labelled::owned(Group::User(Some(33)), "www", 3, &[], &[33, 34])];
+        let user = || vec![NamedGroup::owned(Group::User(Some(33)), "www", 3, &[], &[33, 34])];
         for critical in ["33=2", "34=2", "webapp=2"] {
             assert_eq!(
                 judged(GroupBy::User, critical, "", user()),
@@ -446,7 +448,7 @@ mod tests {
             unknown.hidden = true;
             unknown
         };
-        let root = || Labelled::owned(Group::User(Some(0)), "root", 9, &[], &[0]);
+        let root = || NamedGroup::owned(Group::User(Some(0)), "root", 9, &[], &[0]);
         for (critical, groups, expected) in [
             ("webapp=5", vec![unknown(6)], Some(row("webapp", 0, 6, Unknown))),
             ("webapp=6", vec![unknown(6)], None),
@@ -514,7 +516,7 @@ mod tests {
         }
         // What is in a namespace that was looked into is known.
         let web = |critical| {
-            let web = Labelled::owned(Group::Net(Net(1)), "web", 5, &[], &[]);
+            let web = NamedGroup::owned(Group::Netns(NetnsIndex(1)), "web", 5, &[], &[]);
             more(GroupBy::Netns, critical, "", web)
         };
         for (critical, state) in [("6:", Critical), ("web=6:", Critical), ("db=1:", Unknown)] {

@@ -11,10 +11,10 @@
 //!
 //! # For other crates
 //!
-//! [`run`] answers a [`check::Question`]: how many connections each group has, the connections
+//! [`run`] answers a [`check::Query`]: how many connections each group has, the connections
 //! themselves, or a [`Report`] of a [`Check`], which [`mod@format`] prints. What a question is made of
 //! is in [`selection`], [`group`], [`measure`], [`netns`] and [`vocabulary`], by its names in
-//! [`name`]; what is judged by, in [`judge`]; what comes back, in [`labelled`] and [`details`].
+//! [`name`]; what is judged by, in [`judge`]; what comes back, in [`named_group`] and [`details`].
 //!
 //! What else is public is there for the command, the Python module, tests and fuzzing. It is hidden
 //! here, and changes without notice.
@@ -32,11 +32,11 @@ mod error;
 pub mod format;
 pub mod group;
 pub mod judge;
-pub mod labelled;
 #[cfg(target_os = "linux")]
 mod linux;
 pub mod measure;
 pub mod name;
+pub mod named_group;
 #[doc(hidden)]
 pub mod namespaces;
 pub mod netns;
@@ -67,9 +67,9 @@ pub use error::Error;
 pub use format::Format;
 pub use group::{Group, GroupBy};
 pub use judge::state::State;
-pub use judge::threshold::Thresholds;
+pub use judge::threshold::ThresholdSpec;
 pub use name::Named;
-pub use namespaces::Visited;
+pub use namespaces::NetnsCoverage;
 pub use owner::{Process, Processes};
 pub use range::{Range, RangeError};
 pub use report::Report;

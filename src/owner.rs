@@ -25,7 +25,7 @@ use crate::group::{Group, Id};
 use crate::namespaces::{Namespaces, View};
 use crate::owner::holders::Holders;
 use crate::owner::unseen::{NONE, OTHERS, OUTSIDE};
-use crate::vocabulary::Net;
+use crate::vocabulary::NetnsIndex;
 
 #[cfg(target_os = "linux")]
 use linux as system;
@@ -39,7 +39,7 @@ pub use system::user_id;
 pub use unseen::unseen;
 
 /// What stands between an address with a port and its network namespace.
-pub const IN: &str = " in ";
+pub const NETNS_SEPARATOR: &str = " in ";
 
 /// Whether the key of a socket's processes is its inode number.
 pub const KEYS_ARE_INODES: bool = cfg!(target_os = "linux");
@@ -61,8 +61,8 @@ pub struct Names {
     unknown: HashSet<u32>,
     units: HashMap<u64, Arc<str>>,
     holders: Arc<Holders>,
-    interfaces: HashMap<(Net, u32), Arc<str>>,
-    namespaces: HashMap<Net, Arc<str>>,
+    interfaces: HashMap<(NetnsIndex, u32), Arc<str>>,
+    namespaces: HashMap<NetnsIndex, Arc<str>>,
     // Whether there are processes whose sockets cannot be seen.
     hidden: bool,
 }
@@ -111,7 +111,7 @@ impl Names {
                 Id::Cgroup(id) => drop(units.insert(id)),
                 Id::Process(key) => keys.push(key),
                 Id::Interface(address) => interfaces.extend(address.interface()),
-                Id::Net(net) => drop(nets.insert(net)),
+                Id::Netns(net) => drop(nets.insert(net)),
                 Id::Endpoint(endpoint) => {
                     interfaces.extend(endpoint.address.interface());
                     nets.extend(namespaces.are_asked_for().then_some(endpoint.net));
@@ -177,7 +177,7 @@ impl Names {
 
     /// What people call a network namespace.
     #[must_use]
-    pub fn namespace(&self, net: Net) -> Option<Arc<str>> {
+    pub fn namespace(&self, net: NetnsIndex) -> Option<Arc<str>> {
         self.namespaces.get(&net).cloned()
     }
 
@@ -194,7 +194,7 @@ impl Names {
             Some(Id::Process(key)) => self.hidden && self.processes(key).is_empty(),
             Some(Id::Cgroup(id)) => self.units.get(&id).is_some_and(|unit| &**unit == OUTSIDE),
             Some(Id::User(id)) => self.unknown.contains(&id),
-            Some(Id::Interface(_) | Id::Net(_) | Id::Endpoint(_)) | None => false,
+            Some(Id::Interface(_) | Id::Netns(_) | Id::Endpoint(_)) | None => false,
         }
     }
 
@@ -212,9 +212,12 @@ impl Names {
             Some(Id::Endpoint(endpoint)) => {
                 let shown = endpoint.shown(&self.address(endpoint.address));
                 let netns = self.namespace(endpoint.net);
-                Some(netns.map_or_else(|| shown.clone(), |netns| format!("{shown}{IN}{netns}")))
+                Some(netns.map_or_else(
+                    || shown.clone(),
+                    |netns| format!("{shown}{NETNS_SEPARATOR}{netns}"),
+                ))
             }
-            Some(Id::Net(net)) => self.namespace(net).map(|name| name.to_string()),
+            Some(Id::Netns(net)) => self.namespace(net).map(|name| name.to_string()),
             None => None,
         };
         name.unwrap_or_else(|| group.to_string())
@@ -223,10 +226,10 @@ impl Names {
 
 /// The names of interfaces, each in its network namespace. Only who is in one is told them.
 fn interface_names(
-    interfaces: &HashSet<(Net, u32)>,
+    interfaces: &HashSet<(NetnsIndex, u32)>,
     namespaces: &Namespaces,
     deadline: &Deadline,
-) -> Result<HashMap<(Net, u32), Arc<str>>, Error> {
+) -> Result<HashMap<(NetnsIndex, u32), Arc<str>>, Error> {
     let mut names = HashMap::new();
     let wanted = |net| interfaces.iter().any(|(of, _)| *of == net);
     namespaces.visit(false, &wanted, deadline, &mut |net, view, _| {

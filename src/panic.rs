@@ -14,7 +14,7 @@ thread_local! {
 }
 
 /// Does `work`; a panic in it is an error, and writes nothing.
-pub(crate) fn caught<T>(work: impl FnOnce() -> T) -> Result<T, Error> {
+pub(crate) fn catch_panic<T>(work: impl FnOnce() -> T) -> Result<T, Error> {
     quieten();
     let outer = CAUGHT.replace(true);
     let done = panic::catch_unwind(AssertUnwindSafe(work));
@@ -50,10 +50,11 @@ mod tests {
 
     #[test]
     fn a_panic_is_one_line() {
-        for caught in
-            [caught(|| panic!("lost\nmy mind")), caught(|| panic!("{}\n{}", "lost", "my mind"))]
-        {
-            let error = caught.map_or_else(|error| error.to_string(), |()| String::new());
+        for catch_panic in [
+            catch_panic(|| panic!("lost\nmy mind")),
+            catch_panic(|| panic!("{}\n{}", "lost", "my mind")),
+        ] {
+            let error = catch_panic.map_or_else(|error| error.to_string(), |()| String::new());
             assert_eq!(error, "Internal error, please report it: lost my mind");
         }
     }
@@ -62,8 +63,8 @@ mod tests {
     fn a_thread_is_silent_only_within() {
         let silent = || CAUGHT.get();
         assert!(!silent());
-        let inside = caught(|| {
-            let lost: Result<(), _> = caught(|| panic!("lost"));
+        let inside = catch_panic(|| {
+            let lost: Result<(), _> = catch_panic(|| panic!("lost"));
             (lost.is_err(), silent(), thread::spawn(silent).join().ok())
         });
         assert!(matches!(inside, Ok((true, true, Some(false)))));

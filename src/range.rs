@@ -45,7 +45,7 @@ pub enum Verdict {
     /// It is.
     Fine,
     /// It is not.
-    Left,
+    Outside,
     /// That depends on the value.
     Unclear,
 }
@@ -65,7 +65,7 @@ impl Range {
         match (inside, outside) {
             (true, _) if !self.inverted => Verdict::Fine,
             (_, true) if self.inverted => Verdict::Fine,
-            (true, _) | (_, true) => Verdict::Left,
+            (true, _) | (_, true) => Verdict::Outside,
             (false, false) => Verdict::Unclear,
         }
     }
@@ -246,7 +246,7 @@ mod tests {
 
     #[test]
     fn what_lies_between_is_fine_or_not_or_unclear() {
-        use Verdict::{Fine, Left, Unclear};
+        use Verdict::{Fine, Outside, Unclear};
         for (text, low, high, expected) in [
             ("10:20", 10.0, 20.0, Fine),
             ("10:20", 9.0, 20.0, Unclear),
@@ -254,16 +254,16 @@ mod tests {
             ("10:20", 0.0, 30.0, Unclear),
             ("10:20", 9.0, 10.0, Unclear),
             ("10:20", 20.0, 21.0, Unclear),
-            ("10:20", 0.0, 9.0, Left),
-            ("10:20", 21.0, 30.0, Left),
-            ("@10:20", 10.0, 20.0, Left),
+            ("10:20", 0.0, 9.0, Outside),
+            ("10:20", 21.0, 30.0, Outside),
+            ("@10:20", 10.0, 20.0, Outside),
             ("@10:20", 9.0, 10.0, Unclear),
             ("@10:20", 0.0, 30.0, Unclear),
             ("@10:20", 0.0, 9.0, Fine),
             ("@10:20", 21.0, 30.0, Fine),
             ("", 0.0, 1e300, Fine),
             ("5", 5.0, 5.0, Fine),
-            ("5", 6.0, 6.0, Left),
+            ("5", 6.0, 6.0, Outside),
         ] {
             assert_eq!(range(text).between(low, high), expected, "{low} to {high} in {text}");
         }

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use crate::check::Check;
 use crate::details::Detail;
-use crate::judge::Judged;
+use crate::judge::GroupState;
 use crate::judge::state::State;
-use crate::namespaces::Visited;
+use crate::namespaces::NetnsCoverage;
 
 /// How many groups are printed of a kind that has many, unless told otherwise.
 pub const TOP: usize = 10;
@@ -18,7 +18,7 @@ pub struct Report {
     /// The check that was run.
     pub check: Check,
     /// Every group, the largest first.
-    pub groups: Vec<Judged>,
+    pub groups: Vec<GroupState>,
     /// The number of selected connections.
     pub total: u64,
     /// The state of the total, where a threshold asks for one.
@@ -34,7 +34,7 @@ pub struct Report {
     /// Who answered, for example `netlink`.
     pub source: String,
     /// Which network namespaces were looked at.
-    pub visited: Visited,
+    pub coverage: NetnsCoverage,
     /// How long it took.
     pub duration: Duration,
 }
@@ -43,8 +43,8 @@ impl Report {
     /// The state of the whole check, which is the command's exit code.
     #[must_use]
     pub fn state(&self) -> State {
-        let judgement = &self.check.judgement;
-        if judgement.always_ok {
+        let policy = &self.check.policy;
+        if policy.always_ok {
             return State::Ok;
         }
         let nothing = self.is_empty().then_some(self.nothing());
@@ -66,15 +66,15 @@ impl Report {
     /// The state of nothing, where nothing was found: there may be something that was not seen.
     #[must_use]
     pub fn nothing(&self) -> State {
-        match self.check.judgement.no_match.0 {
-            State::Warning | State::Critical if self.visited.unseen > 0 => State::Unknown,
+        match self.check.policy.no_match.0 {
+            State::Warning | State::Critical if self.coverage.skipped > 0 => State::Unknown,
             state => state,
         }
     }
 
     /// The groups that were found: those that have connections, or a share.
-    pub fn found(&self) -> impl Iterator<Item = &Judged> {
-        let is_part = |judged: &Judged| judged.group.is_some() && judged.share.is_some();
+    pub fn found(&self) -> impl Iterator<Item = &GroupState> {
+        let is_part = |judged: &GroupState| judged.group.is_some() && judged.share.is_some();
         self.groups.iter().filter(move |judged| judged.count > 0 || is_part(judged))
     }
 
@@ -88,13 +88,13 @@ impl Report {
     /// The groups that are printed, the largest first, and how many are left out: never one in
     /// alert state before one that is fine.
     #[must_use]
-    pub fn shown(&self) -> (Vec<&Judged>, usize) {
-        let few = if self.check.question.group_by.is_fixed() { usize::MAX } else { TOP };
+    pub fn shown(&self) -> (Vec<&GroupState>, usize) {
+        let few = if self.check.query.group_by.is_fixed() { usize::MAX } else { TOP };
         self.shown_at_most(self.check.presentation.top.unwrap_or(few))
     }
 
     /// As many groups as `top` says.
-    pub(crate) fn shown_at_most(&self, top: usize) -> (Vec<&Judged>, usize) {
+    pub(crate) fn shown_at_most(&self, top: usize) -> (Vec<&GroupState>, usize) {
         if self.groups.len() <= top {
             return (self.groups.iter().collect(), 0);
         }
@@ -108,7 +108,7 @@ impl Report {
 
     /// The groups that details are given of.
     #[must_use]
-    pub fn explained(&self) -> Vec<&Judged> {
+    pub fn explained(&self) -> Vec<&GroupState> {
         let (shown, _) = self.shown();
         let mut alerting: Vec<_> =
             shown.into_iter().filter(|judged| judged.state != State::Ok).collect();
@@ -126,7 +126,7 @@ mod tests {
     use crate::measure::Share;
 
     fn report(groups: &[(u16, u64, State)]) -> Report {
-        let groups = groups.iter().map(|(port, count, state)| Judged {
+        let groups = groups.iter().map(|(port, count, state)| GroupState {
             group: Some(Group::Port(*port)),
             label: port.to_string(),
             count: *count,
@@ -136,7 +136,7 @@ mod tests {
         });
         let groups: Vec<_> = groups.collect();
         let mut check = Check::default();
-        check.question.group_by = GroupBy::LocalPort;
+        check.query.group_by = GroupBy::LocalPort;
         Report {
             check,
             total: groups.iter().map(|judged| judged.count).sum(),
@@ -146,12 +146,12 @@ mod tests {
             details: Vec::new(),
             unseen: None,
             source: "fixture".to_owned(),
-            visited: Visited::default(),
+            coverage: NetnsCoverage::default(),
             duration: Duration::ZERO,
         }
     }
 
-    fn labels((shown, left_out): (Vec<&Judged>, usize)) -> (Vec<&str>, usize) {
+    fn labels((shown, left_out): (Vec<&GroupState>, usize)) -> (Vec<&str>, usize) {
         (shown.into_iter().map(|judged| judged.label.as_str()).collect(), left_out)
     }
 
@@ -161,8 +161,8 @@ mod tests {
     fn nothing_may_be_what_was_not_seen() {
         let nothing = |no_match: State, unseen: usize| {
             let mut report = report(&[]);
-            report.check.judgement.no_match = NoMatch(no_match);
-            report.visited.unseen = unseen;
+            report.check.policy.no_match = NoMatch(no_match);
+            report.coverage.skipped = unseen;
             report.nothing()
         };
         for (no_match, all_seen, one_unseen) in [
@@ -199,7 +199,7 @@ mod tests {
             let groups: Vec<_> = (1..).zip(states).map(|(port, state)| (port, 1, *state)).collect();
             let mut report = report(&groups);
             report.total_state = total;
-            report.check.judgement.no_match = NoMatch(no_match);
+            report.check.policy.no_match = NoMatch(no_match);
             report.state()
         };
         assert_eq!(state(&[Ok, Ok], None, Critical), Ok);
@@ -213,9 +213,9 @@ mod tests {
         assert_eq!(state(&[], None, Ok), Ok);
         assert_eq!(state(&[], Some(Critical), Unknown), Critical);
         let mut zeros = report(&[(1, 0, Ok)]);
-        zeros.check.judgement.no_match = NoMatch(Critical);
+        zeros.check.policy.no_match = NoMatch(Critical);
         assert_eq!(zeros.state(), Critical);
-        zeros.check.judgement.always_ok = true;
+        zeros.check.policy.always_ok = true;
         assert_eq!(zeros.state(), Ok);
     }
 
@@ -245,7 +245,7 @@ mod tests {
         let mut eleven = report(&eleven);
         assert_eq!(eleven.shown().0.len(), 10);
         assert_eq!(eleven.shown().1, 1);
-        eleven.check.question.group_by = GroupBy::Type;
+        eleven.check.query.group_by = GroupBy::Type;
         assert_eq!(eleven.shown().0.len(), 11);
     }
 

@@ -39,11 +39,11 @@ fn keep(mut kept: CapabilitySet) -> Result<()> {
 fn needed(check: &Check) -> CapabilitySet {
     let mut needed = CapabilitySet::empty();
     // Descriptors of others' processes, and links to what they are.
-    if check.presentation.lengthy || check.question.group_by == GroupBy::Process {
+    if check.presentation.lengthy || check.query.group_by == GroupBy::Process {
         needed |= CapabilitySet::SYS_PTRACE | CapabilitySet::DAC_READ_SEARCH;
     }
     // Entering a namespace, and the link to that of a process.
-    if !check.question.netns.is_empty() {
+    if !check.query.netns.is_empty() {
         needed |= CapabilitySet::SYS_ADMIN | CapabilitySet::SYS_PTRACE;
     }
     needed
@@ -52,7 +52,7 @@ fn needed(check: &Check) -> CapabilitySet {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::{Presentation, Question};
+    use crate::check::{Presentation, Query};
 
     #[test]
     fn what_is_needed_follows_from_the_question() {
@@ -60,19 +60,19 @@ mod tests {
         let read = CapabilitySet::DAC_READ_SEARCH;
         let admin = CapabilitySet::SYS_ADMIN;
         let netns = vec!["all".parse().unwrap_or_else(|e| panic!("{e}"))];
-        let all = Question { netns, ..Question::default() };
-        let process = Question { group_by: GroupBy::Process, ..Question::default() };
-        let unit = Question { group_by: GroupBy::Unit, ..Question::default() };
-        for (question, lengthy, expected) in [
-            (Question::default(), false, CapabilitySet::empty()),
+        let all = Query { netns, ..Query::default() };
+        let process = Query { group_by: GroupBy::Process, ..Query::default() };
+        let unit = Query { group_by: GroupBy::Unit, ..Query::default() };
+        for (query, lengthy, expected) in [
+            (Query::default(), false, CapabilitySet::empty()),
             (unit, false, CapabilitySet::empty()),
-            (Question::default(), true, ptrace | read),
+            (Query::default(), true, ptrace | read),
             (process, false, ptrace | read),
             (all.clone(), false, admin | ptrace),
             (all, true, admin | ptrace | read),
         ] {
             let presentation = Presentation { lengthy, ..Presentation::default() };
-            let check = Check { question, presentation, ..Check::default() };
+            let check = Check { query, presentation, ..Check::default() };
             assert_eq!(needed(&check), expected, "{check:?}");
         }
     }

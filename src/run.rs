@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::address::Endpoint;
-use crate::check::{Check, Question};
+use crate::check::{Check, Query};
 use crate::collect::Collector;
 use crate::collect::connections::{Connection, Connections};
-use crate::collect::counts::{Grid, Map, PortTable, ProcessKeys, Recorded, Table};
+use crate::collect::counts::{CountMap, Grid, PortTable, ProcessKeys, Recorded, Table};
 use crate::collect::details::Details;
 use crate::collect::ports::{
     ByFamily, Ephemeral, EphemeralPorts, LocalPorts, Outgoing, PortRange, UsedPorts, span,
@@ -21,26 +21,26 @@ use crate::details::{self, Detail};
 use crate::error::Error;
 use crate::group::{Group, GroupBy, Kind};
 use crate::judge::state::State;
-use crate::judge::threshold::{Place, Thresholds};
-use crate::judge::{Judged, Limits};
-use crate::labelled::{Labelled, labelled};
+use crate::judge::threshold::{KeyContext, ThresholdSpec};
+use crate::judge::{GroupState, Thresholds};
 use crate::measure::{Measure, Share};
-use crate::namespaces::{Namespaces, Visited};
+use crate::named_group::{NamedGroup, named_groups};
+use crate::namespaces::{Namespaces, NetnsCoverage};
 use crate::owner::{self, Names, Need};
 use crate::report::Report;
 use crate::selection::{Choice, Network, Ports, Selection};
-use crate::source::{self, Answer};
-use crate::vocabulary::{ConnectionStatus, ConnectionType, Net, SourceName};
+use crate::source::{self, Provenance};
+use crate::vocabulary::{ConnectionStatus, ConnectionType, NetnsIndex, SourceName};
 
 /// Counts this host's connections and judges them. `interrupted` says whether the caller wants to
 /// stop.
 pub fn check(check: Check, interrupted: &dyn Fn() -> bool) -> Result<Report, Error> {
     let start = Instant::now();
-    let deadline = Deadline::new(check.question.timeout, interrupted);
+    let deadline = Deadline::new(check.query.timeout, interrupted);
     let limits = limits(&check, true, &deadline)?;
-    let host = Host::of(&check.question, check.presentation.lengthy, &deadline)?;
+    let host = Host::of(&check.query, check.presentation.lengthy, &deadline)?;
     let every_holder = limits.ask_for_owners();
-    let counted = host.measure(&check.question, check.presentation.lengthy, every_holder)?;
+    let counted = host.measure(&check.query, check.presentation.lengthy, every_holder)?;
     let mut report = report(check, &limits, counted, &host.namespaces, &deadline)?;
     // What takes more than the dump is asked for where something is wrong.
     let asked = source::PORTS_ARE_AT_HAND || report.state() != State::Ok;
@@ -58,20 +58,20 @@ pub fn fixture(
     interrupted: &dyn Fn() -> bool,
 ) -> Result<Report, Error> {
     let start = Instant::now();
-    let deadline = Deadline::new(check.question.timeout, interrupted);
+    let deadline = Deadline::new(check.query.timeout, interrupted);
     let limits = limits(&check, false, &deadline)?;
-    let by = check.question.group_by;
+    let by = check.query.group_by;
     if by == GroupBy::Netns {
         return Err(Error::Fixture("Fixture has no network namespaces".to_owned()));
     }
-    if check.question.measure != Measure::Connections {
+    if check.query.measure != Measure::Connections {
         return Err(Error::Fixture(
             "Fixture has connections, which are all it can tell".to_owned(),
         ));
     }
     let details = check.presentation.lengthy.then(|| Details::new(by, None));
     let mut collected = (Recorded::new(by), details);
-    source::fixture::read(text, &check.question.selection, &deadline, &mut collected)?;
+    source::fixture::read(text, &check.query.selection, &deadline, &mut collected)?;
     let (table, details) = collected;
     let source = "fixture".to_owned();
     let counted = Counted { groups: table.groups(), details, source, ..Counted::default() };
@@ -81,46 +81,47 @@ pub fn fixture(
 }
 
 /// Counts this host's connections per group, the largest first.
-pub fn counts(question: &Question, interrupted: &dyn Fn() -> bool) -> Result<Vec<Labelled>, Error> {
-    let deadline = Deadline::new(question.timeout, interrupted);
-    let host = Host::of(question, false, &deadline)?;
-    let counted = host.count(question, None, false)?;
-    let groups = with_zeros(question, counted.groups);
+pub fn counts(query: &Query, interrupted: &dyn Fn() -> bool) -> Result<Vec<NamedGroup>, Error> {
+    let deadline = Deadline::new(query.timeout, interrupted);
+    let host = Host::of(query, false, &deadline)?;
+    let counted = host.count(query, None, false)?;
+    let groups = with_zeros(query, counted.groups);
     let need = Need { units: true, every_holder: true };
     let known = Some(&counted.names);
     let names = Names::look_up(keys(&groups), need, known, &host.namespaces, &deadline)?;
-    let merged = question.group_by.is_merged(host.namespaces.are_several());
-    Ok(labelled(merged, groups, &|_| None, &names))
+    let merged = query.group_by.is_merged(host.namespaces.are_several());
+    Ok(named_groups(merged, groups, &|_| None, &names))
 }
 
 /// The selected connections themselves, in the kernel's order. `processes` asks for the processes
 /// that have them too, which reads all of `/proc/PID/fd`.
 pub fn connections(
-    question: &Question,
+    query: &Query,
     processes: bool,
     interrupted: &dyn Fn() -> bool,
 ) -> Result<Vec<Connection>, Error> {
-    let deadline = Deadline::new(question.timeout, interrupted);
-    let host = Host::of(question, true, &deadline)?;
-    let (connections, _) = host.collect(&question.selection, Connections::default())?;
-    let owners = connections.owners(processes, !question.netns.is_empty());
+    let deadline = Deadline::new(query.timeout, interrupted);
+    let host = Host::of(query, true, &deadline)?;
+    let (connections, _) = host.collect(&query.selection, Connections::default())?;
+    let owners = connections.owners(processes, !query.netns.is_empty());
     let need = Need { units: false, every_holder: true };
     let names = Names::look_up(owners, need, None, &host.namespaces, &deadline)?;
     Ok(connections.named(processes, &names))
 }
 
 /// What the thresholds mean here; `live` where it is this system that is asked.
-fn limits(check: &Check, live: bool, deadline: &Deadline) -> Result<Limits, Error> {
-    let Question { measure, group_by: by, selection, netns, .. } = &check.question;
+fn limits(check: &Check, live: bool, deadline: &Deadline) -> Result<Thresholds, Error> {
+    let Query { measure, group_by: by, selection, netns, .. } = &check.query;
     let user_id = |name: &str| owner::user_id(name, deadline);
     let netns = !netns.is_empty();
-    let place = Place { measure: *measure, netns, by: *by, selection, live, user_id: &user_id };
-    let resolved = |thresholds: &Option<Thresholds>| {
+    let place =
+        KeyContext { measure: *measure, netns, by: *by, selection, live, user_id: &user_id };
+    let resolved = |thresholds: &Option<ThresholdSpec>| {
         thresholds.as_ref().map(|thresholds| thresholds.resolved(&place)).transpose()
     };
     // Where both are wrong the critical one is named.
-    let critical = resolved(&check.judgement.critical)?;
-    Ok(Limits { critical, warning: resolved(&check.judgement.warning)? })
+    let critical = resolved(&check.policy.critical)?;
+    Ok(Thresholds { critical, warning: resolved(&check.policy.warning)? })
 }
 
 /// What a dump gave.
@@ -133,7 +134,7 @@ struct Counted {
     // Of owners that had to be known to count by them.
     names: Names,
     source: String,
-    visited: Visited,
+    coverage: NetnsCoverage,
 }
 
 impl Counted {
@@ -141,7 +142,7 @@ impl Counted {
     fn parts(
         parts: impl Iterator<Item = (Group, u64, Share)>,
         details: Option<Details>,
-        answer: &Answer,
+        answer: &Provenance,
     ) -> Self {
         let (mut groups, mut shares) = (Vec::new(), HashMap::new());
         for (group, count, share) in parts {
@@ -154,14 +155,14 @@ impl Counted {
     }
 
     /// Nothing yet, by whom it is told.
-    fn of(Answer { sources, visited }: &Answer) -> Self {
-        Self { source: SourceName::join(sources), visited: *visited, ..Self::default() }
+    fn of(Provenance { sources, coverage }: &Provenance) -> Self {
+        Self { source: SourceName::join(sources), coverage: *coverage, ..Self::default() }
     }
 }
 
 /// What is asked for and a source never tells.
-fn untold(question: &Question, details: bool, source: SourceName) -> Option<&'static str> {
-    let Question { measure, group_by, selection, .. } = question;
+fn untold(query: &Query, details: bool, source: SourceName) -> Option<&'static str> {
+    let Query { measure, group_by, selection, .. } = query;
     match source {
         SourceName::Procfs | SourceName::Netstat2 if *group_by == GroupBy::Unit => {
             Some("the units")
@@ -184,17 +185,17 @@ struct Host<'a> {
     source: Option<SourceName>,
     deadline: &'a Deadline<'a>,
     // The local ports that somebody listens on, once they were asked for.
-    listening: OnceCell<HashSet<(Net, u16)>>,
+    listening: OnceCell<HashSet<(NetnsIndex, u16)>>,
 }
 
 impl<'a> Host<'a> {
     /// `details` are what no group tells: who has connections, and where they lead.
-    fn of(question: &Question, details: bool, deadline: &'a Deadline<'a>) -> Result<Self, Error> {
+    fn of(query: &Query, details: bool, deadline: &'a Deadline<'a>) -> Result<Self, Error> {
         // Also where no connection is there to show it.
-        if let Some(source) = question.source
-            && let Some(what) = untold(question, details, source)
+        if let Some(source) = query.source
+            && let Some(what) = untold(query, details, source)
         {
-            let tells = |source: &&SourceName| untold(question, details, **source).is_none();
+            let tells = |source: &&SourceName| untold(query, details, **source).is_none();
             let telling: Vec<_> = SourceName::CHOICES.iter().filter(tells).copied().collect();
             let valid = if telling.is_empty() {
                 String::new()
@@ -205,28 +206,23 @@ impl<'a> Host<'a> {
                 "The source {source} does not tell {what} of sockets{valid}"
             )));
         }
-        let namespaces = Namespaces::find(&question.netns, deadline)?;
-        Ok(Self { namespaces, source: question.source, deadline, listening: OnceCell::new() })
+        let namespaces = Namespaces::find(&query.netns, deadline)?;
+        Ok(Self { namespaces, source: query.source, deadline, listening: OnceCell::new() })
     }
 
     /// Measures what is asked for, with what `--lengthy` tells of it.
-    fn measure(
-        &self,
-        question: &Question,
-        lengthy: bool,
-        every_holder: bool,
-    ) -> Result<Counted, Error> {
-        match question.measure {
+    fn measure(&self, query: &Query, lengthy: bool, every_holder: bool) -> Result<Counted, Error> {
+        match query.measure {
             Measure::Connections => {
                 let listening = lengthy.then(|| self.listening()).transpose()?.cloned();
                 let details =
-                    listening.map(|listening| Details::new(question.group_by, Some(listening)));
-                self.count(question, details, every_holder)
+                    listening.map(|listening| Details::new(query.group_by, Some(listening)));
+                self.count(query, details, every_holder)
             }
             Measure::AcceptQueue => {
-                let details = lengthy.then(|| Details::by_queue(question.group_by));
+                let details = lengthy.then(|| Details::by_queue(query.group_by));
                 let ((Queues(queues), details), answer) =
-                    self.collect(&question.selection, (Queues::default(), details))?;
+                    self.collect(&query.selection, (Queues::default(), details))?;
                 let queue = |(endpoint, queue): (Endpoint, Queue)| {
                     (Group::Endpoint(endpoint), queue.waiting, queue.share)
                 };
@@ -242,10 +238,10 @@ impl<'a> Host<'a> {
                         return Err(Error::Unsupported(source::NO_PORTS.to_owned()));
                     }
                 }
-                let details = lengthy.then(|| Details::by_status(question.group_by));
+                let details = lengthy.then(|| Details::by_status(query.group_by));
                 // What comes in is mostly left out by the kernel.
                 let local_ports = span(&ports).into_iter().collect();
-                let selection = Selection { local_ports, ..question.selection.clone() };
+                let selection = Selection { local_ports, ..query.selection.clone() };
                 let outgoing = Outgoing::new(ports.clone(), (UsedPorts::default(), details));
                 let (outgoing, answer) = self.collect(&selection, outgoing)?;
                 let (used, details) = outgoing.collected();
@@ -277,26 +273,26 @@ impl<'a> Host<'a> {
     /// Counts the selected connections in the table that suits their groups.
     fn count(
         &self,
-        question: &Question,
+        query: &Query,
         details: Option<Details>,
         every_holder: bool,
     ) -> Result<Counted, Error> {
         fn by<T: Table + Send>(
             host: &Host,
             table: T,
-            question: &Question,
+            query: &Query,
             details: Option<Details>,
         ) -> Result<Counted, Error> {
-            let ((table, details), answer) = host.collect(&question.selection, (table, details))?;
+            let ((table, details), answer) = host.collect(&query.selection, (table, details))?;
             Ok(Counted { groups: table.groups(), details, ..Counted::of(&answer) })
         }
-        match question.group_by.kind() {
-            Kind::Fixed(group) => by(self, Grid::new(group), question, details),
-            Kind::Port(end) => by(self, PortTable::new(end), question, details),
-            Kind::Open => by(self, Map::new(question.group_by), question, details),
+        match query.group_by.kind() {
+            Kind::Fixed(group) => by(self, Grid::new(group), query, details),
+            Kind::Port(end) => by(self, PortTable::new(end), query, details),
+            Kind::Open => by(self, CountMap::new(query.group_by), query, details),
             Kind::Socket => {
                 let ((table, details), answer) =
-                    self.collect(&question.selection, (ProcessKeys::default(), details))?;
+                    self.collect(&query.selection, (ProcessKeys::default(), details))?;
                 let ProcessKeys { mut keys, without, cgroups, .. } = table;
                 keys.sort_unstable();
                 let cgroups = if every_holder { HashSet::new() } else { cgroups };
@@ -313,14 +309,14 @@ impl<'a> Host<'a> {
         &self,
         selection: &Selection,
         mut collector: C,
-    ) -> Result<(C, Answer), Error> {
+    ) -> Result<(C, Provenance), Error> {
         let Self { namespaces, source, deadline, .. } = self;
         let answer = source::collect(selection, *source, namespaces, deadline, &mut collector)?;
         Ok((collector, answer))
     }
 
     /// The local ports that somebody listens on.
-    fn listening(&self) -> Result<&HashSet<(Net, u16)>, Error> {
+    fn listening(&self) -> Result<&HashSet<(NetnsIndex, u16)>, Error> {
         if let Some(listening) = self.listening.get() {
             return Ok(listening);
         }
@@ -367,26 +363,26 @@ impl<'a> Host<'a> {
 /// Names, labels, judges and explains what was counted.
 fn report(
     check: Check,
-    limits: &Limits,
+    limits: &Thresholds,
     counted: Counted,
     namespaces: &Namespaces,
     deadline: &Deadline,
 ) -> Result<Report, Error> {
-    let groups = with_zeros(&check.question, counted.groups);
+    let groups = with_zeros(&check.query, counted.groups);
     let need = Need { units: true, every_holder: true };
     let known = Some(&counted.names);
     let names = Names::look_up(keys(&groups), need, known, namespaces, deadline)?;
-    let merged = check.question.group_by.is_merged(namespaces.are_several());
+    let merged = check.query.group_by.is_merged(namespaces.are_several());
     let share = |group| counted.shares.get(&group).copied();
-    let labelled = labelled(merged, groups, &share, &names);
-    let total = labelled.iter().map(|labelled| labelled.count).sum();
-    let more = counted.visited.unseen > 0;
-    let fullest = labelled.first().filter(|labelled| labelled.share.is_some());
+    let named = named_groups(merged, groups, &share, &names);
+    let total = named.iter().map(|labelled| labelled.count).sum();
+    let more = counted.coverage.skipped > 0;
+    let fullest = named.first().filter(|labelled| labelled.share.is_some());
     let holding = fullest.map(|fullest| limits.of(fullest)).unwrap_or_default();
-    let groups = limits.judge(labelled, more);
+    let groups = limits.judge(named, more);
     let unclear = groups.iter().any(|judged| judged.state == State::Unknown);
     let mut report = Report {
-        unseen: unclear.then(|| owner::unseen(check.question.group_by)).flatten(),
+        unseen: unclear.then(|| owner::unseen(check.query.group_by)).flatten(),
         check,
         groups,
         total,
@@ -394,7 +390,7 @@ fn report(
         limits: holding,
         details: Vec::new(),
         source: counted.source,
-        visited: counted.visited,
+        coverage: counted.coverage,
         duration: Duration::ZERO,
     };
     if let Some(details) = counted.details {
@@ -404,9 +400,9 @@ fn report(
 }
 
 /// The groups that were found and, where they are asked for, those without connections.
-fn with_zeros(question: &Question, mut groups: Vec<(Group, u64)>) -> Vec<(Group, u64)> {
-    if question.zero {
-        let mut missing = question.group_by.expected(&question.selection);
+fn with_zeros(query: &Query, mut groups: Vec<(Group, u64)>) -> Vec<(Group, u64)> {
+    if query.zero {
+        let mut missing = query.group_by.expected(&query.selection);
         missing.retain(|group| groups.iter().all(|(found, _)| found != group));
         groups.extend(missing.into_iter().map(|group| (group, 0)));
     }
@@ -434,11 +430,12 @@ fn explained(
     let parts =
         details.parts(explained.len(), |group| places.get(names.label(group).as_str()).copied());
     // Where there is one namespace only, nobody asks which.
-    let shown = |group: &Group| namespaces.are_several() || !matches!(group, Group::Net(_));
+    let shown = |group: &Group| namespaces.are_several() || !matches!(group, Group::Netns(_));
     let groups = details::groups(&parts).filter(shown);
     let need = Need { units: false, every_holder: false };
     let names = Names::look_up(groups, need, Some(names), namespaces, deadline)?;
-    let detail = |(judged, parts): (&Judged, _)| Detail::new(judged.label.clone(), parts, &names);
+    let detail =
+        |(judged, parts): (&GroupState, _)| Detail::new(judged.label.clone(), parts, &names);
     Ok(explained.into_iter().zip(parts).map(detail).collect())
 }
 

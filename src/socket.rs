@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use crate::error::Error;
-use crate::vocabulary::{ConnectionStatus, ConnectionType, Net};
+use crate::vocabulary::{ConnectionStatus, ConnectionType, NetnsIndex};
 
 /// One socket as a source shows it: a view over its message or line whose fields are decoded
 /// when they are asked for.
@@ -43,8 +43,8 @@ pub trait Socket {
     }
 
     /// The network namespace that it is in.
-    fn netns(&self) -> Net {
-        Net::OWN
+    fn netns(&self) -> NetnsIndex {
+        NetnsIndex::OWN
     }
 
     /// The socket's inode number, 0 where no process has it.
@@ -84,13 +84,13 @@ pub trait Socket {
 #[derive(Clone, Copy, Debug)]
 pub struct Placed<'a, S> {
     socket: &'a S,
-    netns: Net,
+    netns: NetnsIndex,
 }
 
 impl<'a, S: Socket> Placed<'a, S> {
     /// A socket of this namespace.
     #[inline]
-    pub fn new(socket: &'a S, netns: Net) -> Self {
+    pub fn new(socket: &'a S, netns: NetnsIndex) -> Self {
         Self { socket, netns }
     }
 }
@@ -117,7 +117,7 @@ impl<S: Socket> Socket for Placed<'_, S> {
     }
 
     #[inline]
-    fn netns(&self) -> Net {
+    fn netns(&self) -> NetnsIndex {
         self.netns
     }
 

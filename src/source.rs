@@ -19,10 +19,10 @@ use crate::collect::ports::{ByFamily, PortRange};
 use crate::collect::{Collector, Within};
 use crate::deadline::Deadline;
 use crate::error::Error;
-use crate::namespaces::{Namespaces, View, Visited};
+use crate::namespaces::{Namespaces, NetnsCoverage, View};
 use crate::selection::Selection;
 use crate::source::summary::SocketSummary;
-use crate::vocabulary::{Net, Protocol, SourceName};
+use crate::vocabulary::{NetnsIndex, Protocol, SourceName};
 
 #[cfg(target_os = "linux")]
 use linux::procfs::{self as system, idle};
@@ -35,11 +35,11 @@ pub use system::{NO_PORTS, PORTS_ARE_AT_HAND, PORTS_UNTOLD};
 
 /// Who answered.
 #[derive(Clone, Debug, Default)]
-pub struct Answer {
+pub struct Provenance {
     /// The sources.
     pub sources: Vec<SourceName>,
     /// The namespaces.
-    pub visited: Visited,
+    pub coverage: NetnsCoverage,
 }
 
 /// Hands every selected connection to `collector`, one namespace and one protocol after the other.
@@ -52,7 +52,7 @@ pub fn collect<C: Collector + Send>(
     namespaces: &Namespaces,
     deadline: &Deadline,
     collector: &mut C,
-) -> Result<Answer, Error> {
+) -> Result<Provenance, Error> {
     let chain = match &choice {
         None => SourceName::AVAILABLE,
         Some(source) if SourceName::CHOICES.contains(source) => std::slice::from_ref(source),
@@ -65,10 +65,10 @@ pub fn collect<C: Collector + Send>(
     };
     let mut sources = Vec::new();
     let processes = chain.contains(&SourceName::Procfs);
-    let visited =
+    let coverage =
         namespaces.visit(processes, &|_| true, deadline, &mut |net, view, deadline| {
             // Most other namespaces have none of one or the other.
-            let counted = choice.is_none() && net != Net::OWN;
+            let counted = choice.is_none() && net != NetnsIndex::OWN;
             let idle = if counted { idle(view) } else { Vec::new() };
             let mut whole = |collector: &mut C| {
                 for protocol in Protocol::ALL {
@@ -98,14 +98,14 @@ pub fn collect<C: Collector + Send>(
                 }
             }
         })?;
-    Ok(Answer { sources, visited })
+    Ok(Provenance { sources, coverage })
 }
 
 fn collect_protocol<C: Collector>(
     protocol: Protocol,
     selection: &Selection,
     chain: &[SourceName],
-    (net, view): (Net, &View),
+    (net, view): (NetnsIndex, &View),
     deadline: &Deadline,
     collector: &mut C,
 ) -> Result<SourceName, Error> {
@@ -165,7 +165,7 @@ fn read<C: Collector>(
 pub fn ephemeral_ports(
     namespaces: &Namespaces,
     deadline: &Deadline,
-) -> Result<HashMap<Net, ByFamily<PortRange>>, Error> {
+) -> Result<HashMap<NetnsIndex, ByFamily<PortRange>>, Error> {
     let mut ports = HashMap::new();
     namespaces.visit(true, &|_| true, deadline, &mut |net, view, deadline| {
         ports.extend(system::ephemeral_ports(view, deadline)?.map(|found| (net, found)));

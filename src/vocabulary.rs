@@ -192,9 +192,9 @@ impl ConnectionStatus {
 
 /// A network namespace (`network_namespaces(7)`), by its number among those that are looked at.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Net(pub u16);
+pub struct NetnsIndex(pub u16);
 
-impl Net {
+impl NetnsIndex {
     /// The one of this very thread.
     pub const OWN: Self = Self(0);
 }

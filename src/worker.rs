@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use crate::deadline::Deadline;
 use crate::error::Error;
-use crate::panic::caught;
+use crate::panic::catch_panic;
 
 /// How often the deadline, and the caller's wish to stop, are looked at during a wait.
 const PACE: Duration = Duration::from_millis(100);
@@ -23,7 +23,7 @@ const MOMENT: Duration = Duration::from_millis(1);
 /// Does `work` in a thread that ends with it, and waits for that: what it changes of its thread, as
 /// the namespaces that it is in, is nobody else's. It must look at its deadline.
 #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
-pub(crate) fn apart<T: Send>(
+pub(crate) fn run_in_thread<T: Send>(
     deadline: &Deadline,
     work: impl FnOnce(&Deadline) -> Result<T, Error> + Send,
 ) -> Result<T, Error> {
@@ -33,7 +33,7 @@ pub(crate) fn apart<T: Send>(
         let stopped = &stopped;
         let work = move || {
             let interrupted = || stopped.load(Relaxed);
-            let result = caught(|| work(&limit.deadline(&interrupted)));
+            let result = catch_panic(|| work(&limit.deadline(&interrupted)));
             let _ = done.send(result.and_then(|result| result));
         };
         thread::Builder::new()
@@ -158,7 +158,7 @@ impl Worker {
             drop(queue);
             if wanted.strong_count() > 0 {
                 // What panics has found nothing more.
-                let _ = caught(work);
+                let _ = catch_panic(work);
             }
         }
     }
@@ -201,12 +201,12 @@ mod tests {
     fn work_apart_is_waited_for_and_may_fail() {
         let deadline = Deadline::new(PATIENCE, &|| false);
         let here = thread::current().id();
-        let there = apart(&deadline, |_| Ok(thread::current().id()));
+        let there = run_in_thread(&deadline, |_| Ok(thread::current().id()));
         assert!(there.is_ok_and(|there| there != here));
-        let panicking: Result<(), _> = apart(&deadline, |_| panic!("lost"));
+        let panicking: Result<(), _> = run_in_thread(&deadline, |_| panic!("lost"));
         assert!(matches!(panicking, Err(Error::Internal(cause)) if cause == "lost"));
         let until_stopped = |deadline: &Deadline| -> Result<(), Error> {
-            apart(deadline, |deadline| {
+            run_in_thread(deadline, |deadline| {
                 loop {
                     deadline.check()?;
                     thread::sleep(MOMENT);

@@ -12,7 +12,7 @@ use std::ffi::OsString;
 use std::io::{BufReader, Read};
 use std::path::Path;
 
-use network_connections::check::{Check, Question, TIMEOUT};
+use network_connections::check::{Check, Query, TIMEOUT};
 use network_connections::cli;
 use network_connections::cli::reader;
 use network_connections::run;
@@ -119,8 +119,8 @@ pub fn fixture(data: &[u8]) {
 
     // The parts make the whole.
     let of = |selection: Selection| {
-        let question = Question { selection, ..Question::default() };
-        run(Check { question, ..Check::default() }, &mut &data[..]).unwrap().total
+        let query = Query { selection, ..Query::default() };
+        run(Check { query, ..Check::default() }, &mut &data[..]).unwrap().total
     };
     let types = ConnectionType::VALUES
         .iter()
@@ -131,8 +131,8 @@ pub fn fixture(data: &[u8]) {
         .map(|status| of(Selection { statuses: Choice::of(&[*status]), ..Selection::default() }));
     assert_eq!(statuses.sum::<u64>(), report.total);
     for group_by in GroupBy::VALUES {
-        let question = Question { group_by: *group_by, ..Question::default() };
-        match run(Check { question, ..Check::default() }, &mut &data[..]) {
+        let query = Query { group_by: *group_by, ..Query::default() };
+        match run(Check { query, ..Check::default() }, &mut &data[..]) {
             Ok(grouped) => {
                 assert_eq!(grouped.total, report.total);
                 output::report(&grouped);
@@ -176,19 +176,19 @@ pub fn arguments(data: &[u8]) {
         return output::failure(&error);
     }
     let check = command.check;
-    let judgement = check.judgement.clone();
+    let policy = check.policy.clone();
     let top = check.presentation.top;
     // As often as the test is slow, an answer is late.
-    let question = Question { timeout: TIMEOUT, ..check.question };
-    let check = Check { question, ..check };
-    for thresholds in [&judgement.critical, &judgement.warning].into_iter().flatten() {
+    let query = Query { timeout: TIMEOUT, ..check.query };
+    let check = Check { query, ..check };
+    for thresholds in [&policy.critical, &policy.warning].into_iter().flatten() {
         assert!(arguments.iter().any(|word| word.contains(thresholds.text())));
     }
     match run::fixture(check, RECORDED.as_bytes(), &nobody) {
         Ok(report) => {
             output::report(&report);
             assert!(report.total <= 7);
-            assert!(!judgement.always_ok || report.state() == State::Ok);
+            assert!(!policy.always_ok || report.state() == State::Ok);
             assert!(top.is_none_or(|top| report.shown().0.len() <= top));
         }
         // Owners are not recorded, and a key may be that of no group.

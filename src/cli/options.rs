@@ -6,7 +6,7 @@ use crate::error::Error;
 use crate::format::Format;
 use crate::group::GroupBy;
 use crate::judge::state::NoMatch;
-use crate::judge::threshold::Thresholds;
+use crate::judge::threshold::ThresholdSpec;
 use crate::measure::Measure;
 use crate::name::{Named, named, names, spelled};
 use crate::selection::{ALL, Choice, choices};
@@ -191,7 +191,7 @@ pub static OPTIONS: &[Opt] = &[
     Opt {
         long: "--always-ok",
         metavar: "ALWAYS_OK",
-        takes: Takes::Switch(|c| c.check.judgement.always_ok = true),
+        takes: Takes::Switch(|c| c.check.policy.always_ok = true),
         reference: true,
         keyword: Some(keyword("always_ok", Api::Check)),
         help: "Exit with 0 (OK) whatever the thresholds say. What cannot be counted is still \
@@ -202,7 +202,7 @@ pub static OPTIONS: &[Opt] = &[
         long: CONN_STATUS,
         metavar: "CONN_STATUS",
         takes: Takes::Several(Value::Choice(statuses), |c, names| {
-            set(&mut c.check.question.selection.statuses, Choice::parse(names))
+            set(&mut c.check.query.selection.statuses, Choice::parse(names))
         }),
         reference: true,
         default: Some(all),
@@ -214,7 +214,7 @@ pub static OPTIONS: &[Opt] = &[
         long: CONN_TYPE,
         metavar: "CONN_TYPE",
         takes: Takes::Several(Value::Choice(choices_of_types), |c, names| {
-            set(&mut c.check.question.selection.types, Choice::parse(names))
+            set(&mut c.check.query.selection.types, Choice::parse(names))
         }),
         reference: true,
         default: Some(all),
@@ -227,7 +227,7 @@ pub static OPTIONS: &[Opt] = &[
         short: Some("-c"),
         metavar: "CRIT",
         takes: Takes::Single(Value::Range, |c, text| {
-            set(&mut c.check.judgement.critical, Thresholds::parse(CRITICAL, text).map(Some))
+            set(&mut c.check.policy.critical, ThresholdSpec::parse(CRITICAL, text).map(Some))
         }),
         reference: true,
         keyword: Some(keyword("critical", Api::Check)),
@@ -251,7 +251,7 @@ pub static OPTIONS: &[Opt] = &[
         long: GROUP_BY,
         metavar: "GROUP_BY",
         takes: Takes::Single(Value::Choice(choices_of::<GroupBy>), |c, name| {
-            set(&mut c.check.question.group_by, named(name))
+            set(&mut c.check.query.group_by, named(name))
         }),
         default: Some(default::<GroupBy>),
         keyword: Some(keyword("group_by", Api::Count)),
@@ -271,7 +271,7 @@ pub static OPTIONS: &[Opt] = &[
         long: "--local-address",
         metavar: "LOCAL_ADDRESS",
         takes: Takes::Several(Value::Address, |c, networks| {
-            set(&mut c.check.question.selection.local_addresses, values::each(networks))
+            set(&mut c.check.query.selection.local_addresses, values::each(networks))
         }),
         default: Some(any),
         keyword: Some(keyword("local_address", Api::Connections)),
@@ -283,7 +283,7 @@ pub static OPTIONS: &[Opt] = &[
         long: LOCAL_PORT,
         metavar: "LOCAL_PORT",
         takes: Takes::Several(Value::Port, |c, ports| {
-            set(&mut c.check.question.selection.local_ports, values::each(ports))
+            set(&mut c.check.query.selection.local_ports, values::each(ports))
         }),
         default: Some(any),
         keyword: Some(keyword("local_port", Api::Connections)),
@@ -295,7 +295,7 @@ pub static OPTIONS: &[Opt] = &[
         long: MEASURE,
         metavar: "MEASURE",
         takes: Takes::Single(Value::Choice(choices_of::<Measure>), |c, name| {
-            set(&mut c.check.question.measure, named(name))
+            set(&mut c.check.query.measure, named(name))
         }),
         default: Some(default::<Measure>),
         keyword: Some(keyword("measure", Api::Check)),
@@ -319,7 +319,7 @@ pub static OPTIONS: &[Opt] = &[
         long: "--netns",
         metavar: "NETNS",
         takes: Takes::Several(Value::Netns, |c, names| {
-            set(&mut c.check.question.netns, values::each(names))
+            set(&mut c.check.query.netns, values::each(names))
         }),
         default: Some(|| "own".to_owned()),
         keyword: Some(keyword("netns", Api::Connections)),
@@ -332,7 +332,7 @@ pub static OPTIONS: &[Opt] = &[
         long: "--no-match-severity",
         metavar: "NO_MATCH_SEVERITY",
         takes: Takes::Single(Value::Choice(choices_of::<NoMatch>), |c, name| {
-            set(&mut c.check.judgement.no_match, named(name))
+            set(&mut c.check.policy.no_match, named(name))
         }),
         default: Some(default::<NoMatch>),
         keyword: Some(keyword("no_match_severity", Api::Check)),
@@ -352,7 +352,7 @@ pub static OPTIONS: &[Opt] = &[
         long: REMOTE_ADDRESS,
         metavar: "REMOTE_ADDRESS",
         takes: Takes::Several(Value::Address, |c, networks| {
-            set(&mut c.check.question.selection.remote_addresses, values::each(networks))
+            set(&mut c.check.query.selection.remote_addresses, values::each(networks))
         }),
         default: Some(any),
         keyword: Some(keyword("remote_address", Api::Connections)),
@@ -364,7 +364,7 @@ pub static OPTIONS: &[Opt] = &[
         long: REMOTE_PORT,
         metavar: "REMOTE_PORT",
         takes: Takes::Several(Value::Port, |c, ports| {
-            set(&mut c.check.question.selection.remote_ports, values::each(ports))
+            set(&mut c.check.query.selection.remote_ports, values::each(ports))
         }),
         default: Some(any),
         keyword: Some(keyword("remote_port", Api::Connections)),
@@ -375,7 +375,7 @@ pub static OPTIONS: &[Opt] = &[
         long: "--source",
         metavar: "SOURCE",
         takes: Takes::Single(Value::Choice(sources), |c, name| {
-            set(&mut c.check.question.source, spelled(name))
+            set(&mut c.check.query.source, spelled(name))
         }),
         default: Some(default::<Option<SourceName>>),
         keyword: Some(keyword("source", Api::Connections)),
@@ -407,7 +407,7 @@ pub static OPTIONS: &[Opt] = &[
         long: "--timeout",
         metavar: "TIMEOUT",
         takes: Takes::Single(Value::Seconds, |c, text| {
-            set(&mut c.check.question.timeout, values::seconds(text))
+            set(&mut c.check.query.timeout, values::seconds(text))
         }),
         default: Some(|| TIMEOUT.as_secs_f64().to_string()),
         keyword: Some(keyword("timeout", Api::Connections)),
@@ -430,7 +430,7 @@ pub static OPTIONS: &[Opt] = &[
         short: Some("-w"),
         metavar: "WARN",
         takes: Takes::Single(Value::Range, |c, text| {
-            set(&mut c.check.judgement.warning, Thresholds::parse(WARNING, text).map(Some))
+            set(&mut c.check.policy.warning, ThresholdSpec::parse(WARNING, text).map(Some))
         }),
         reference: true,
         keyword: Some(keyword("warning", Api::Check)),
@@ -441,7 +441,7 @@ pub static OPTIONS: &[Opt] = &[
     Opt {
         long: ZERO,
         metavar: "ZERO",
-        takes: Takes::Switch(|c| c.check.question.zero = true),
+        takes: Takes::Switch(|c| c.check.query.zero = true),
         keyword: Some(keyword("zero", Api::Count)),
         help: "Report and judge selected types and statuses without connections as 0.",
         ..OPT

@@ -2,7 +2,7 @@
 
 use crate::format::Format;
 use crate::judge::state::State;
-use crate::panic::caught;
+use crate::panic::catch_panic;
 
 /// What a run of the command leaves behind.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,7 +26,7 @@ impl Outcome {
 /// Turns a panic into one line and exit code 3: whatever happens, the monitoring system gets an
 /// answer it understands.
 pub fn guard(run: impl FnOnce() -> Outcome) -> Outcome {
-    caught(run).unwrap_or_else(|error| Outcome::unknown(&Format::Plugin.failure(&error, "")))
+    catch_panic(run).unwrap_or_else(|error| Outcome::unknown(&Format::Plugin.failure(&error, "")))
 }
 
 #[cfg(test)]

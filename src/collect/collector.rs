@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use crate::socket::{Placed, Socket};
-use crate::vocabulary::Net;
+use crate::vocabulary::NetnsIndex;
 
 /// What is done with the sockets of a dump.
 pub trait Collector: Sized {
@@ -23,13 +23,13 @@ pub trait Collector: Sized {
 /// Collects the sockets of one network namespace.
 #[derive(Debug)]
 pub struct Within<C> {
-    net: Net,
+    net: NetnsIndex,
     collector: C,
 }
 
 impl<C: Collector> Within<C> {
     /// Nothing collected yet.
-    pub fn new(net: Net, collector: C) -> Self {
+    pub fn new(net: NetnsIndex, collector: C) -> Self {
         Self { net, collector }
     }
 

@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use crate::address::Address;
 use crate::collect::collector::Collector;
-use crate::error::{Error, Known};
+use crate::error::{Error, Optional};
 use crate::group::Group;
 use crate::owner::{KEYS_ARE_INODES, Names, Processes};
 use crate::socket::Socket;
-use crate::vocabulary::{ConnectionStatus, ConnectionType, Net};
+use crate::vocabulary::{ConnectionStatus, ConnectionType, NetnsIndex};
 
 /// One connection, as `ss -antup` shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -45,7 +45,7 @@ pub struct Connection {
     /// What people call its network namespace, where namespaces were asked for.
     pub netns: Option<Arc<str>>,
     /// That namespace's number, until it is looked up.
-    pub net: Net,
+    pub net: NetnsIndex,
     /// The id of that unit's cgroup, until it is looked up.
     pub cgroup: Option<NonZeroU64>,
 }
@@ -60,24 +60,24 @@ impl Collector for Connections {
     }
 
     fn add(&mut self, socket: &impl Socket) -> Result<(), Error> {
-        let queues = socket.queues().known()?;
+        let queues = socket.queues().optional()?;
         self.0.push(Connection {
             connection_type: socket.connection_type(),
             status: socket.status(),
             local: socket.local()?,
-            remote: socket.remote().known()?,
+            remote: socket.remote().optional()?,
             local_interface: None,
             remote_interface: None,
             recv_queue: queues.map(|(receive, _)| receive),
             send_queue: queues.map(|(_, send)| send),
-            inode: socket.process_key().known()?,
-            uid: socket.uid().known()?.flatten(),
+            inode: socket.process_key().optional()?,
+            uid: socket.uid().optional()?.flatten(),
             user: None,
             unit: None,
             processes: None,
             netns: None,
             net: socket.netns(),
-            cgroup: socket.cgroup().known()?.flatten().and_then(NonZeroU64::new),
+            cgroup: socket.cgroup().optional()?.flatten().and_then(NonZeroU64::new),
         });
         Ok(())
     }
@@ -105,7 +105,7 @@ impl Connections {
                 Some(Group::User(connection.uid)),
                 Some(Group::Cgroup(connection.cgroup.map(NonZeroU64::get))),
                 process,
-                netns.then_some(Group::Net(connection.net)),
+                netns.then_some(Group::Netns(connection.net)),
             ];
             owners.into_iter().chain(ends)
         });
@@ -135,7 +135,7 @@ impl Connections {
 
 /// The name of the interface that an end has as its scope, else its number; which is taken away then,
 /// for it tells no more.
-fn interface(end: &mut SocketAddr, net: Net, names: &Names) -> Option<Arc<str>> {
+fn interface(end: &mut SocketAddr, net: NetnsIndex, names: &Names) -> Option<Arc<str>> {
     let address = Address::within(*end, net);
     let (_, index) = address.interface()?;
     if let SocketAddr::V6(end) = end {

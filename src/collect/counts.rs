@@ -4,7 +4,7 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::collect::collector::Collector;
-use crate::error::{Error, Known};
+use crate::error::{Error, Optional};
 use crate::group::{End, Group, GroupBy};
 use crate::name::Named;
 use crate::socket::Socket;
@@ -114,12 +114,12 @@ impl Table for PortTable {
 
 /// Counts whatever there is.
 #[derive(Clone, Debug)]
-pub struct Map {
+pub struct CountMap {
     by: GroupBy,
     counts: HashMap<Group, u64>,
 }
 
-impl Map {
+impl CountMap {
     /// No connections yet.
     #[must_use]
     pub fn new(by: GroupBy) -> Self {
@@ -127,7 +127,7 @@ impl Map {
     }
 }
 
-impl Collector for Map {
+impl Collector for CountMap {
     fn fresh(&self) -> Self {
         Self::new(self.by)
     }
@@ -149,7 +149,7 @@ impl Collector for Map {
     }
 }
 
-impl Table for Map {
+impl Table for CountMap {
     fn groups(self) -> Vec<(Group, u64)> {
         canonical(self.counts)
     }
@@ -230,7 +230,7 @@ impl Collector for ProcessKeys {
                 self.keys.push(key);
                 // What is not told of one is told of none, and what is mostly is that of the last one.
                 if !self.untold {
-                    let cgroup = socket.cgroup().known()?;
+                    let cgroup = socket.cgroup().optional()?;
                     self.untold = cgroup.is_none();
                     if self.last != cgroup.flatten() {
                         self.last = cgroup.flatten();
@@ -311,7 +311,7 @@ mod tests {
         let remote = rows(&[("0", 4), ("1", 2), ("2", 2)]);
         assert_eq!(counted(PortTable::new(End::Remote), &dumps), remote);
         let addresses = rows(&[("0.0.0.0", 4), ("192.0.2.2", 2), ("2001:db8::1", 2)]);
-        assert_eq!(counted(Map::new(GroupBy::RemoteAddress), &dumps), addresses);
+        assert_eq!(counted(CountMap::new(GroupBy::RemoteAddress), &dumps), addresses);
         // In the order of their first appearance.
         assert_eq!(
             counted(Recorded::new(GroupBy::RemoteAddress), &dumps),

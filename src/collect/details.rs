@@ -5,11 +5,11 @@ use std::collections::{HashMap, HashSet};
 use crate::address::{Address, Endpoint};
 use crate::collect::collector::Collector;
 use crate::collect::queues::Queue;
-use crate::error::{Error, Known};
+use crate::error::{Error, Optional};
 use crate::group::{Group, GroupBy};
 use crate::measure::Share;
 use crate::socket::Socket;
-use crate::vocabulary::{ConnectionStatus, Net, Protocol};
+use crate::vocabulary::{ConnectionStatus, NetnsIndex, Protocol};
 
 /// The owners of a connection, as far as the source tells. Small, for there may be as many as
 /// connections.
@@ -25,7 +25,7 @@ pub struct Owners {
     /// The accept queue of a listening socket, where that is measured.
     pub queue: Option<Box<(u64, Share)>>,
     /// The network namespace.
-    pub net: Net,
+    pub net: NetnsIndex,
 }
 
 impl Owners {
@@ -54,12 +54,12 @@ pub struct Destination {
     /// The remote port, where they go out from here.
     pub port: Option<u16>,
     /// The network namespace that they are in.
-    pub net: Net,
+    pub net: NetnsIndex,
 }
 
 /// What some groups consist of together.
 #[derive(Clone, Debug, Default)]
-pub struct Parts {
+pub struct Breakdown {
     /// Connections by owner.
     pub owners: HashMap<Owners, u64>,
     /// Connections by destination.
@@ -75,7 +75,7 @@ pub struct Details {
     // Whether the queues of listening sockets are told apart.
     queues: bool,
     // The local ports that somebody listens on; `None` where that cannot be known.
-    listening: Option<HashSet<(Net, u16)>>,
+    listening: Option<HashSet<(NetnsIndex, u16)>>,
     owners: HashMap<(Group, Owners), u64>,
     peers: HashMap<(Group, Destination), u64>,
 }
@@ -83,7 +83,7 @@ pub struct Details {
 impl Details {
     /// Nothing collected yet.
     #[must_use]
-    pub fn new(by: GroupBy, listening: Option<HashSet<(Net, u16)>>) -> Self {
+    pub fn new(by: GroupBy, listening: Option<HashSet<(NetnsIndex, u16)>>) -> Self {
         let (owners, peers) = (HashMap::new(), HashMap::new());
         Self { by, statuses: false, queues: false, listening, owners, peers }
     }
@@ -103,8 +103,8 @@ impl Details {
     /// What the groups consist of that `place` gives a place below `places`, those of one place
     /// together.
     #[must_use]
-    pub fn parts(self, places: usize, place: impl Fn(Group) -> Option<usize>) -> Vec<Parts> {
-        let mut all = vec![Parts::default(); places];
+    pub fn parts(self, places: usize, place: impl Fn(Group) -> Option<usize>) -> Vec<Breakdown> {
+        let mut all = vec![Breakdown::default(); places];
         for ((group, owners), count) in self.owners {
             if let Some(parts) = place(group).and_then(|place| all.get_mut(place)) {
                 *parts.owners.entry(owners).or_insert(0) += count;
@@ -119,7 +119,7 @@ impl Details {
     }
 
     /// Whether a connection was opened from here: nobody listens on its local port.
-    fn is_outgoing(&self, protocol: Protocol, local: (Net, u16)) -> bool {
+    fn is_outgoing(&self, protocol: Protocol, local: (NetnsIndex, u16)) -> bool {
         protocol == Protocol::Tcp && self.listening.as_ref().is_some_and(|l| !l.contains(&local))
     }
 }
@@ -133,9 +133,9 @@ impl Collector for Details {
     fn add(&mut self, socket: &impl Socket) -> Result<(), Error> {
         let group = self.by.group(socket)?;
         let owners = Owners {
-            process: socket.process_key().known()?,
-            cgroup: socket.cgroup().known()?,
-            uid: socket.uid().known()?,
+            process: socket.process_key().optional()?,
+            cgroup: socket.cgroup().optional()?,
+            uid: socket.uid().optional()?,
             status: self.statuses.then(|| socket.status()),
             queue: if self.queues { Some(Queue::of(socket)?) } else { None }
                 .map(|queue| Box::new((queue.waiting, queue.share))),
@@ -145,10 +145,10 @@ impl Collector for Details {
         if self.statuses {
             return Ok(());
         }
-        let remote = socket.remote().known()?.filter(|remote| remote.port() != 0);
+        let remote = socket.remote().optional()?.filter(|remote| remote.port() != 0);
         if let Some(remote) = remote {
             let protocol = socket.connection_type().protocol();
-            let local = socket.local().known()?;
+            let local = socket.local().optional()?;
             let net = socket.netns();
             let outgoing =
                 local.is_some_and(|local| self.is_outgoing(protocol, (net, local.port())));

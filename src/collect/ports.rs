@@ -11,11 +11,11 @@ use crate::error::Error;
 use crate::group::End;
 use crate::selection::Ports;
 use crate::socket::Socket;
-use crate::vocabulary::Net;
+use crate::vocabulary::NetnsIndex;
 
 /// Collects local ports.
 #[derive(Debug, Default)]
-pub struct LocalPorts(pub HashSet<(Net, u16)>);
+pub struct LocalPorts(pub HashSet<(NetnsIndex, u16)>);
 
 impl Collector for LocalPorts {
     fn fresh(&self) -> Self {
@@ -109,7 +109,7 @@ impl Ephemeral {
 
 /// The ephemeral ports of every network namespace that tells them: mostly of one, which is asked for with
 /// every connection.
-pub type EphemeralPorts = Arc<BTreeMap<Net, ByFamily<Arc<Ephemeral>>>>;
+pub type EphemeralPorts = Arc<BTreeMap<NetnsIndex, ByFamily<Arc<Ephemeral>>>>;
 
 /// From the first to the last of all of them.
 #[must_use]
@@ -254,7 +254,7 @@ mod tests {
         let ends = ["192.0.2.1:80", "[2001:db8::1]:80", "192.0.2.1:443", "192.0.2.1:22"];
         let sockets = ends.map(|local| tcp(local, "0.0.0.0:0"));
         let LocalPorts(ports) = collected(LocalPorts::default(), &sockets);
-        assert_eq!(ports, HashSet::from([80, 443, 22].map(|port| (Net::OWN, port))));
+        assert_eq!(ports, HashSet::from([80, 443, 22].map(|port| (NetnsIndex::OWN, port))));
     }
 
     #[test]
@@ -264,7 +264,7 @@ mod tests {
             Arc::new(Ephemeral::new(&range, |_| false))
         };
         let families = ByFamily { ipv4: ports(100, 199), ipv6: ports(150, 249) };
-        let ports = Arc::new(BTreeMap::from([(Net::OWN, families)]));
+        let ports = Arc::new(BTreeMap::from([(NetnsIndex::OWN, families)]));
         assert_eq!(span(&ports), Some(Ports { first: 100, last: 249 }));
         let (a, b) = ("198.51.100.1:443", "198.51.100.2:443");
         let sockets = [
@@ -284,7 +284,7 @@ mod tests {
         let used: BTreeMap<_, _> = used.by_destination().into_iter().collect();
         let to = |text: &str, count| {
             let end = text.parse().unwrap_or_else(|e| panic!("{text}: {e}"));
-            (Endpoint::within(end, Net::OWN), count)
+            (Endpoint::within(end, NetnsIndex::OWN), count)
         };
         assert_eq!(used, BTreeMap::from([to(a, 3), to(b, 1), to("[2001:db8::2]:443", 1)]));
     }

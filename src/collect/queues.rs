@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use crate::address::Endpoint;
 use crate::collect::collector::Collector;
-use crate::error::{Error, Known};
+use crate::error::{Error, Optional};
 use crate::group::End;
 use crate::measure::{Share, fuller};
 use crate::socket::Socket;
@@ -22,7 +22,7 @@ impl Queue {
     /// That of a listening socket.
     pub fn of(socket: &impl Socket) -> Result<Self, Error> {
         let (waiting, limit) = socket.backlog()?;
-        let share = Share { of: limit.into(), drops: socket.drops().known()?.map(u64::from) };
+        let share = Share { of: limit.into(), drops: socket.drops().optional()?.map(u64::from) };
         Ok(Self { waiting: waiting.into(), share })
     }
 }
@@ -67,12 +67,12 @@ impl Collector for Queues {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::vocabulary::Net;
+    use crate::vocabulary::NetnsIndex;
 
     #[test]
     fn the_fullest_queue_counts_and_every_drop() {
         let end = "[::]:443".parse().unwrap_or_else(|e| panic!("{e}"));
-        let endpoint = Endpoint::within(end, Net::OWN);
+        let endpoint = Endpoint::within(end, NetnsIndex::OWN);
         let mut queues = Queues::default();
         for (waiting, of, drops) in
             [(2, 5, Some(1)), (1, 100, None), (3, 5, Some(0)), (2, 5, Some(7)), (3, 5, None)]

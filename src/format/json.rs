@@ -3,12 +3,12 @@
 use serde_json::{Map, Value, json};
 
 use crate::format::plugin::message;
-use crate::judge::Judged;
+use crate::judge::GroupState;
 use crate::judge::state::State;
-use crate::judge::threshold::Thresholds;
+use crate::judge::threshold::ThresholdSpec;
 use crate::measure::Measure;
 use crate::name::Named;
-use crate::namespaces::Visited;
+use crate::namespaces::NetnsCoverage;
 use crate::report::Report;
 
 /// Changes where a field changes its meaning or goes away; new fields do not change it.
@@ -18,10 +18,10 @@ const SCHEMA: u32 = 1;
 #[must_use]
 pub fn report(report: &Report) -> String {
     let groups: Vec<Value> = report.groups.iter().map(group).collect();
-    let text = |thresholds: &Option<Thresholds>| {
+    let text = |thresholds: &Option<ThresholdSpec>| {
         thresholds.as_ref().map(|thresholds| thresholds.text().to_owned())
     };
-    let judgement = &report.check.judgement;
+    let policy = &report.check.policy;
     let mut object = json!({
         "schema": SCHEMA,
         "state": report.state() as u8,
@@ -30,15 +30,15 @@ pub fn report(report: &Report) -> String {
         "total": report.total,
         "total_state": report.total_state.map(|state| state as u8),
         "thresholds": {
-            "warning": text(&judgement.warning),
-            "critical": text(&judgement.critical),
+            "warning": text(&policy.warning),
+            "critical": text(&policy.critical),
         },
         "source": report.source,
         "duration": report.duration.as_secs_f64(),
     });
     if let Some(object) = object.as_object_mut() {
         object.extend(netns(report).map(|netns| ("netns".to_owned(), netns)));
-        let measure = report.check.question.measure;
+        let measure = report.check.query.measure;
         let measure = (measure != Measure::default()).then(|| measure.name().into());
         object.extend(measure.map(|measure| ("measure".to_owned(), measure)));
     }
@@ -47,13 +47,13 @@ pub fn report(report: &Report) -> String {
 
 /// How many network namespaces were looked at, where some were asked for.
 fn netns(report: &Report) -> Option<Value> {
-    let Visited { seen, unseen, doubtful } = report.visited;
-    let asked = !report.check.question.netns.is_empty();
-    asked.then(|| json!({"seen": seen, "unseen": unseen, "doubtful": doubtful}))
+    let NetnsCoverage { read, skipped, maybe_read } = report.coverage;
+    let asked = !report.check.query.netns.is_empty();
+    asked.then(|| json!({"seen": read, "unseen": skipped, "doubtful": maybe_read}))
 }
 
-fn group(judged: &Judged) -> Value {
-    let Judged { label, count, most, share, state, .. } = judged;
+fn group(judged: &GroupState) -> Value {
+    let GroupState { label, count, most, share, state, .. } = judged;
     let mut object = Map::new();
     object.insert("label".to_owned(), label.as_str().into());
     object.insert("count".to_owned(), (*count).into());

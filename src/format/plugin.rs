@@ -2,11 +2,11 @@
 
 use crate::error::Error;
 use crate::format::tables::{Namer, tables};
-use crate::judge::Judged;
+use crate::judge::GroupState;
 use crate::judge::state::State;
 use crate::judge::threshold::TOTAL;
 use crate::measure::Meaning;
-use crate::namespaces::Visited;
+use crate::namespaces::NetnsCoverage;
 use crate::printable::{is_invisible, neutralised, shortened};
 use crate::report::Report;
 
@@ -44,7 +44,7 @@ fn room(report: &Report, first_line: usize) -> Option<usize> {
     (LIMIT - 1).checked_sub(first_line + 2 + perfdata(report).len())
 }
 
-fn first_line(report: &Report, (shown, left_out): (Vec<&Judged>, usize)) -> String {
+fn first_line(report: &Report, (shown, left_out): (Vec<&GroupState>, usize)) -> String {
     let mut parts = Vec::new();
     if let Some(state) = report.total_state {
         parts.push(format!("{TOTAL}: {}{}", report.total, mark(state)));
@@ -56,7 +56,7 @@ fn first_line(report: &Report, (shown, left_out): (Vec<&Judged>, usize)) -> Stri
     if left_out > 0 {
         parts.push(format!("and {left_out} more"));
     }
-    let silent = report.check.judgement.no_match.0 == State::Ok;
+    let silent = report.check.policy.no_match.0 == State::Ok;
     if report.groups.is_empty() || report.is_empty() && !silent {
         parts.push(nothing(report));
     }
@@ -65,36 +65,32 @@ fn first_line(report: &Report, (shown, left_out): (Vec<&Judged>, usize)) -> Stri
         message.push_str("; ");
         message.push_str(unseen);
     }
-    if let Some(unseen) = unseen(report.visited) {
+    if let Some(unseen) = skipped(report.coverage) {
         message.push_str("; ");
         message.push_str(&unseen);
     }
-    if report.check.judgement.always_ok {
+    if report.check.policy.always_ok {
         message.push_str(" (always ok)");
     }
     neutralised(&message).into_owned()
 }
 
-/// What is said of namespaces that nobody could look into.
-fn unseen(Visited { unseen, doubtful, .. }: Visited) -> Option<String> {
-    let up_to = if doubtful > 0 { "up to " } else { "" };
-    let plural = if unseen == 1 { "" } else { "s" };
-    (unseen > 0).then(|| {
-        format!("{up_to}{unseen} network namespace{plural} not seen (CAP_SYS_ADMIN is needed)")
+/// The note about namespaces that were not read.
+fn skipped(NetnsCoverage { skipped, maybe_read, .. }: NetnsCoverage) -> Option<String> {
+    let up_to = if maybe_read > 0 { "up to " } else { "" };
+    let plural = if skipped == 1 { "" } else { "s" };
+    (skipped > 0).then(|| {
+        format!("{up_to}{skipped} network namespace{plural} not seen (CAP_SYS_ADMIN is needed)")
     })
 }
 
 /// What shows a label in a message.
 fn namer(report: &Report) -> Namer {
-    if report.check.question.group_by.is_fixed() {
-        |label| label.replace('_', " ")
-    } else {
-        shortened
-    }
+    if report.check.query.group_by.is_fixed() { |label| label.replace('_', " ") } else { shortened }
 }
 
 /// `5`, `2 to 5`, `60% (3 of 5)`, `0% to 60% (0 to 3 of 5)` or `120% (6 of 5, 12 dropped)`
-fn number(Judged { count, most, share, .. }: &Judged) -> String {
+fn number(GroupState { count, most, share, .. }: &GroupState) -> String {
     let (count, most) = (*count, *most);
     let counted = if most > count { format!("{count} to {most}") } else { count.to_string() };
     let Some(share) = share else {
@@ -121,10 +117,10 @@ fn percent(percent: f64) -> String {
 }
 
 fn nothing(report: &Report) -> String {
-    if let Some(Meaning { groups, .. }) = report.check.question.measure.meaning() {
+    if let Some(Meaning { groups, .. }) = report.check.query.measure.meaning() {
         return format!("No {groups} found.{}", mark(report.nothing()));
     }
-    let selection = &report.check.question.selection;
+    let selection = &report.check.query.selection;
     format!(
         "No connections of type \"{}\" in status \"{}\" found.{}",
         selection.types.label(),
@@ -140,10 +136,10 @@ pub fn perfdata(report: &Report) -> String {
     if !report.check.presentation.perfdata {
         return String::new();
     }
-    if let Some(meaning) = report.check.question.measure.meaning() {
+    if let Some(meaning) = report.check.query.measure.meaning() {
         return perfdata_of_shares(report, &meaning);
     }
-    let fixed = report.check.question.group_by.is_fixed();
+    let fixed = report.check.query.group_by.is_fixed();
     let mut metrics = Vec::new();
     if !fixed {
         let largest = report.groups.first().map_or(0, |judged| judged.count);
@@ -154,7 +150,7 @@ pub fn perfdata(report: &Report) -> String {
         metrics.push(format!("'{TOTAL}'={}", report.total));
     }
     if fixed {
-        let metric = |judged: &Judged| format!("'{}'={}", judged.label, judged.count);
+        let metric = |judged: &GroupState| format!("'{}'={}", judged.label, judged.count);
         metrics.extend(report.groups.iter().map(metric));
     }
     metrics.join(" ")

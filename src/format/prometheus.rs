@@ -19,16 +19,16 @@ const PREFIX: &str = "network_connections";
 #[must_use]
 pub fn report(report: &Report, name: &str) -> String {
     let mut page = Page::new(name);
-    let question = &report.check.question;
-    match question.measure {
+    let query = &report.check.query;
+    match query.measure {
         Measure::Connections => connections(&mut page, report),
         Measure::AcceptQueue => queues(&mut page, report),
         Measure::EphemeralPorts => ports(&mut page, report),
     }
     page.gauge("_selected", "Sockets selected.", report.total);
-    if !question.netns.is_empty() {
+    if !query.netns.is_empty() {
         let help = "Network namespaces that nobody could look into.";
-        page.gauge("_netns_unseen", help, report.visited.unseen);
+        page.gauge("_netns_unseen", help, report.coverage.skipped);
     }
     page.head("_check_source_info", "gauge", "Who answered.");
     page.sample("_check_source_info", &[("source", &report.source)], 1);
@@ -39,9 +39,9 @@ pub fn report(report: &Report, name: &str) -> String {
 
 /// A series for every group where they are few, else how many there are.
 fn connections(page: &mut Page, report: &Report) {
-    let question = &report.check.question;
-    if question.group_by.is_fixed() {
-        let expected = question.group_by.expected(&question.selection);
+    let query = &report.check.query;
+    if query.group_by.is_fixed() {
+        let expected = query.group_by.expected(&query.selection);
         let mut series: BTreeMap<_, _> = expected.into_iter().map(|group| (group, 0)).collect();
         let found = report.groups.iter().filter_map(|judged| Some((judged.group?, judged.count)));
         series.extend(found);
@@ -155,6 +155,6 @@ fn labels(group: Group) -> Option<Vec<(&'static str, &'static str)>> {
         | Group::User(_)
         | Group::Cgroup(_)
         | Group::Process(_)
-        | Group::Net(_) => None,
+        | Group::Netns(_) => None,
     }
 }

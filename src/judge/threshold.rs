@@ -6,10 +6,10 @@ use std::str::FromStr;
 use crate::address::Endpoint;
 use crate::error::Error;
 use crate::group::{Group, GroupBy, KERNEL};
-use crate::labelled::Labelled;
 use crate::measure::Measure;
 use crate::name::Named;
-use crate::owner::{IN, Process};
+use crate::named_group::NamedGroup;
+use crate::owner::{NETNS_SEPARATOR, Process};
 use crate::range::Range;
 use crate::selection::{Network, Ports, Selection};
 use crate::vocabulary::{ConnectionStatus, ConnectionType};
@@ -17,7 +17,7 @@ use crate::vocabulary::{ConnectionStatus, ConnectionType};
 /// The ranges of one severity as they were given: one for all groups, and others for those that a
 /// key names.
 #[derive(Clone, Debug)]
-pub struct Thresholds {
+pub struct ThresholdSpec {
     option: &'static str,
     text: String,
     plain: Option<Range>,
@@ -27,7 +27,7 @@ pub struct Thresholds {
 /// The key of the sum of what is selected.
 pub const TOTAL: &str = "total";
 
-impl Thresholds {
+impl ThresholdSpec {
     /// Reads what was given for `option`: a range, or a comma-separated list of `KEY=RANGE` and at
     /// most one plain range.
     pub fn parse(option: &'static str, text: &str) -> Result<Self, Error> {
@@ -82,17 +82,17 @@ impl Thresholds {
     ///
     /// A key that no selected group can ever have is refused: a mistyped threshold must not be
     /// silence.
-    pub fn resolved(&self, place: &Place) -> Result<Ranges, Error> {
+    pub fn resolved(&self, place: &KeyContext) -> Result<KeyedRanges, Error> {
         let key = |text: &str| Key::parse(text, place);
         let keyed = self.keyed.iter().map(|(text, range)| Ok((key(text)?, range.clone())));
         let keyed = keyed.collect::<Result<_, Error>>();
         let keyed = keyed.map_err(|error| error.of_option(self.option))?;
-        Ok(Ranges { plain: self.plain.clone(), keyed })
+        Ok(KeyedRanges { plain: self.plain.clone(), keyed })
     }
 }
 
 /// Where keys mean something.
-pub struct Place<'a> {
+pub struct KeyContext<'a> {
     /// What is measured.
     pub measure: Measure,
     /// Whether network namespaces are asked for, so that labels have them.
@@ -107,7 +107,7 @@ pub struct Place<'a> {
     pub user_id: &'a dyn Fn(&str) -> Result<Option<u32>, Error>,
 }
 
-impl Place<'_> {
+impl KeyContext<'_> {
     /// The types and states that a connection can have here.
     fn pairs(&self) -> impl Iterator<Item = (ConnectionType, ConnectionStatus)> {
         self.selection.pairs().filter(|(_, status)| !self.live || status.is_of_this_system())
@@ -116,15 +116,15 @@ impl Place<'_> {
 
 /// The ranges of one severity, and what each holds for.
 #[derive(Clone, Debug, Default)]
-pub struct Ranges {
+pub struct KeyedRanges {
     plain: Option<Range>,
     keyed: Vec<(Key, Range)>,
 }
 
-impl Ranges {
+impl KeyedRanges {
     /// The range of a group: that of its most specific key, of equally specific ones the last.
     #[must_use]
-    pub fn of(&self, group: &Labelled) -> Option<&Range> {
+    pub fn of(&self, group: &NamedGroup) -> Option<&Range> {
         self.keyed
             .iter()
             .filter_map(|(key, range)| key.specificity(group).map(|rank| (rank, range)))
@@ -186,14 +186,14 @@ impl EndpointKey {
             (Some(ip), None) => SocketAddr::new(*ip, *port).to_string(),
             (Some(ip), Some(interface)) => format!("[{ip}%{interface}]:{port}"),
         };
-        netns.as_ref().map_or_else(|| end.clone(), |netns| format!("{end}{IN}{netns}"))
+        netns.as_ref().map_or_else(|| end.clone(), |netns| format!("{end}{NETNS_SEPARATOR}{netns}"))
     }
 
     fn specificity(&self, found: Endpoint, label: &str) -> Option<Specificity> {
         let Self { ip, interface, netns, .. } = self;
         // By its name, as the label has it, or by its number.
         let is_behind = |interface: &String| {
-            let (end, _) = label.split_once(IN).unwrap_or((label, ""));
+            let (end, _) = label.split_once(NETNS_SEPARATOR).unwrap_or((label, ""));
             let name = end.split_once('%').and_then(|(_, rest)| rest.rsplit_once(']'));
             let index = found.address.interface().map(|(_, index)| index.to_string());
             name.is_some_and(|(name, _)| name.eq_ignore_ascii_case(interface))
@@ -210,7 +210,7 @@ impl EndpointKey {
 
     /// Whether it means this one, as far as it does not depend on the interface.
     fn is_without_interface(&self, found: Endpoint, label: &str) -> bool {
-        let (_, place) = label.split_once(IN).unwrap_or((label, ""));
+        let (_, place) = label.split_once(NETNS_SEPARATOR).unwrap_or((label, ""));
         self.port == found.port
             && self.ip.is_none_or(|ip| ip == found.address.ip())
             && self.netns.as_ref().is_none_or(|netns| netns.eq_ignore_ascii_case(place))
@@ -244,7 +244,7 @@ pub enum Specificity {
 }
 
 impl Key {
-    fn parse(text: &str, place: &Place) -> Result<Self, Error> {
+    fn parse(text: &str, place: &KeyContext) -> Result<Self, Error> {
         let selection = place.selection;
         let summable = place.measure == Measure::Connections;
         if summable && text.eq_ignore_ascii_case(TOTAL) {
@@ -313,7 +313,7 @@ impl Key {
 
     /// How closely this key means a group; `None` where it does not.
     #[must_use]
-    pub fn specificity(&self, group: &Labelled) -> Option<Specificity> {
+    pub fn specificity(&self, group: &NamedGroup) -> Option<Specificity> {
         use Specificity::{Broad, Exact};
         let found = group.group;
         match self {
@@ -364,8 +364,8 @@ impl Key {
     /// The most that the group that this key names may have without being told to: connections of
     /// the `hidden` owners, or those whose interface is not told.
     #[must_use]
-    pub fn untold(&self, groups: &[Labelled], hidden: u64) -> Labelled {
-        let may_be = |group: &&Labelled| match self {
+    pub fn untold(&self, groups: &[NamedGroup], hidden: u64) -> NamedGroup {
+        let may_be = |group: &&NamedGroup| match self {
             Self::LinkLocal(key) => {
                 let address = key.split_once('%').map(|(address, _)| address);
                 address == Some(&*group.label)
@@ -381,7 +381,7 @@ impl Key {
             | Self::Owner(_) => false,
         };
         let mut named = self.group();
-        if let Some(all) = groups.iter().filter(may_be).cloned().reduce(Labelled::with) {
+        if let Some(all) = groups.iter().filter(may_be).cloned().reduce(NamedGroup::with) {
             (named.count, named.share) = (all.count, all.share);
         } else if self.is_of_name() {
             named.count = hidden;
@@ -406,7 +406,7 @@ impl Key {
 
     /// The group that this key names, without connections.
     #[must_use]
-    pub fn group(&self) -> Labelled {
+    pub fn group(&self) -> NamedGroup {
         let (group, label) = match self {
             Self::Group(group) => (Some(*group), group.to_string()),
             Self::Total => (None, TOTAL.to_owned()),
@@ -416,7 +416,7 @@ impl Key {
             Self::LinkLocal(name) | Self::Owner(name) => (None, name.clone()),
             Self::Endpoint(key) => (None, key.shown()),
         };
-        Labelled::named(group, label)
+        NamedGroup::named(group, label)
     }
 }
 
@@ -468,8 +468,8 @@ fn is_selected(address: IpAddr, selected: &[Network], selection: &Selection) -> 
 }
 
 /// A port, or an address with a port, each in a network namespace or in any.
-fn endpoint(text: &str, ports: &[Ports], addresses: &[Network], place: &Place) -> Option<Key> {
-    let (end, netns) = match text.split_once(IN) {
+fn endpoint(text: &str, ports: &[Ports], addresses: &[Network], place: &KeyContext) -> Option<Key> {
+    let (end, netns) = match text.split_once(NETNS_SEPARATOR) {
         Some((end, netns)) => (end.trim(), Some(netns.trim().to_owned())),
         None => (text, None),
     };
@@ -516,15 +516,15 @@ fn user(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::vocabulary::Net;
+    use crate::vocabulary::NetnsIndex;
 
-    fn place(by: GroupBy, selection: &Selection) -> Place<'_> {
+    fn place(by: GroupBy, selection: &Selection) -> KeyContext<'_> {
         let measure = Measure::Connections;
-        Place { measure, netns: true, by, selection, live: true, user_id: &|_| Ok(None) }
+        KeyContext { measure, netns: true, by, selection, live: true, user_id: &|_| Ok(None) }
     }
 
-    fn parse(text: &str, by: GroupBy) -> Result<Ranges, String> {
-        Thresholds::parse("--critical", text)
+    fn parse(text: &str, by: GroupBy) -> Result<KeyedRanges, String> {
+        ThresholdSpec::parse("--critical", text)
             .and_then(|thresholds| {
                 let selection = &Selection::default();
                 thresholds.resolved(&place(by, selection))
@@ -535,7 +535,7 @@ mod tests {
     fn range_of(text: &str, group: Group) -> String {
         parse(text, GroupBy::TypeStatus)
             .unwrap_or_else(|e| panic!("{e}"))
-            .of(&Labelled::named(Some(group), group.to_string()))
+            .of(&NamedGroup::named(Some(group), group.to_string()))
             .map_or_else(|| "none".to_owned(), ToString::to_string)
     }
 
@@ -620,7 +620,7 @@ mod tests {
     #[test]
     fn what_was_given_is_kept() {
         for text in ["5", " 1:2 ", "LISTEN=5,6"] {
-            let thresholds = Thresholds::parse("--warning", text);
+            let thresholds = ThresholdSpec::parse("--warning", text);
             assert_eq!(thresholds.unwrap_or_else(|e| panic!("{e}")).text(), text);
         }
     }
@@ -635,9 +635,15 @@ mod tests {
         ] {
             let parse = |live| {
                 let measure = Measure::Connections;
-                let place =
-                    Place { measure, netns: false, by, selection, live, user_id: &|_| Ok(None) };
-                Thresholds::parse("--critical", text)?.resolved(&place)
+                let place = KeyContext {
+                    measure,
+                    netns: false,
+                    by,
+                    selection,
+                    live,
+                    user_id: &|_| Ok(None),
+                };
+                ThresholdSpec::parse("--critical", text)?.resolved(&place)
             };
             assert!(parse(true).is_err(), "{text}");
             assert!(parse(false).is_ok(), "{text}");
@@ -655,7 +661,7 @@ mod tests {
         };
         let parse = |text: &str, by| {
             let place = place(by, selection);
-            Thresholds::parse("--critical", text).and_then(|t| t.resolved(&place))
+            ThresholdSpec::parse("--critical", text).and_then(|t| t.resolved(&place))
         };
         for (text, by, fits) in [
             ("85=5", GroupBy::LocalPort, true),
@@ -684,11 +690,11 @@ mod tests {
             let ip = "fe80::1".parse().unwrap_or_else(|e| panic!("{e}"));
             crate::address::Address::within(
                 std::net::SocketAddrV6::new(ip, 0, 0, interface).into(),
-                Net::OWN,
+                NetnsIndex::OWN,
             )
         };
         let named = |interface, label: &str| {
-            Labelled::named(Some(Group::Address(address(interface))), label.to_owned())
+            NamedGroup::named(Some(Group::Address(address(interface))), label.to_owned())
         };
         // Any other address is one group.
         let ranges = parse("192.0.2.7=5", GroupBy::RemoteAddress).unwrap_or_default();
@@ -714,8 +720,8 @@ mod tests {
     fn the_key_of_an_endpoint_is_a_port_with_or_without_address_and_namespace() {
         let group = |end: &str, netns: &str| {
             let end = end.parse().unwrap_or_else(|e| panic!("{end}: {e}"));
-            let group = Group::Endpoint(Endpoint::within(end, Net(1)));
-            Labelled::named(Some(group), format!("{group}{netns}"))
+            let group = Group::Endpoint(Endpoint::within(end, NetnsIndex(1)));
+            NamedGroup::named(Some(group), format!("{group}{netns}"))
         };
         let key = |text: &str| {
             let ranges = parse(&format!("{text}=5"), GroupBy::LocalEndpoint);
@@ -751,8 +757,8 @@ mod tests {
         }
         // By the name that is shown, or by the number.
         let end = "[fe80::1%7]:443".parse().unwrap_or_else(|e| panic!("{e}"));
-        let named = Group::Endpoint(Endpoint::within(end, Net(1)));
-        let named = Labelled::named(Some(named), "[fe80::1%eth0]:443".to_owned());
+        let named = Group::Endpoint(Endpoint::within(end, NetnsIndex(1)));
+        let named = NamedGroup::named(Some(named), "[fe80::1%eth0]:443".to_owned());
         for (text, of_named) in [
             ("[fe80::1%ETH0]:443", by(true, true, false)),
             ("[fe80::1%7]:443", by(true, true, false)),
@@ -797,8 +803,8 @@ mod tests {
         ] {
             let by = GroupBy::RemoteEndpoint;
             let measure = Measure::EphemeralPorts;
-            let place = Place { measure, ..place(by, &selection) };
-            let thresholds = Thresholds::parse("--critical", &format!("{text}=5"));
+            let place = KeyContext { measure, ..place(by, &selection) };
+            let thresholds = ThresholdSpec::parse("--critical", &format!("{text}=5"));
             let resolved = thresholds.and_then(|thresholds| thresholds.resolved(&place));
             assert_eq!(resolved.is_ok(), valid, "{text}");
         }

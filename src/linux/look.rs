@@ -42,7 +42,7 @@ impl<T> Seen<T> {
     }
 
     /// What is there; else the same as what came of looking at something else.
-    pub fn or_hand_on<U>(self) -> Result<T, Seen<U>> {
+    pub fn ok_or_status<U>(self) -> Result<T, Seen<U>> {
         match self {
             Self::There(there) => Ok(there),
             Self::Gone(error) => Err(Seen::Gone(error)),
@@ -99,7 +99,7 @@ pub fn beginning<'a>(
     deadline: &Deadline,
 ) -> Result<Seen<&'a [u8]>, Error> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-    let file = match look(path, deadline, || open(path, flags, Mode::empty()))?.or_hand_on() {
+    let file = match look(path, deadline, || open(path, flags, Mode::empty()))?.ok_or_status() {
         Ok(file) => file,
         Err(seen) => return Ok(seen),
     };

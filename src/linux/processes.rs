@@ -57,7 +57,7 @@ pub fn other_threads(pid: u32, deadline: &Deadline) -> Result<Seen<Vec<String>>,
 
 /// The entries of a directory that are numbers, the lowest first.
 fn numbers(path: &str, deadline: &Deadline) -> Result<Seen<Vec<u32>>, Error> {
-    let directory = match open_directory(path, path, deadline)?.or_hand_on() {
+    let directory = match open_directory(path, path, deadline)?.ok_or_status() {
         Ok(directory) => directory,
         Err(seen) => return Ok(seen),
     };
@@ -85,7 +85,7 @@ fn numbers(path: &str, deadline: &Deadline) -> Result<Seen<Vec<u32>>, Error> {
 /// The name of a process by its directory, and by that of one of its threads that is still there.
 pub fn name(process: &str, thread: &str, deadline: &Deadline) -> Result<Seen<String>, Error> {
     let mut room = [0; LONGEST_COMM];
-    let comm = match beginning(&format!("{process}/comm"), &mut room, deadline)?.or_hand_on() {
+    let comm = match beginning(&format!("{process}/comm"), &mut room, deadline)?.ok_or_status() {
         Ok(comm) => comm.strip_suffix(b"\n").unwrap_or(comm),
         Err(seen) => return Ok(seen),
     };

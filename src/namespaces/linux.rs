@@ -25,11 +25,11 @@ use crate::linux::mounts::{Mount, mounts};
 use crate::linux::processes::{name, other_threads, pids, sees_every_process};
 use crate::linux::units::container_of;
 use crate::name::Unknown;
-use crate::namespaces::view::{View, Visit, Visited};
+use crate::namespaces::view::{NetnsCoverage, View, Visit};
 use crate::netns::{NAMED, Netns};
 use crate::printable::printable;
-use crate::vocabulary::Net;
-use crate::worker::apart;
+use crate::vocabulary::NetnsIndex;
+use crate::worker::run_in_thread;
 
 /// What the namespace is called that the first process of the whole system is in.
 const HOST: &str = "host";
@@ -133,13 +133,13 @@ impl Namespaces {
     }
 
     /// The numbers of all.
-    pub fn numbers(&self) -> impl Iterator<Item = Net> {
-        let own = (!self.abroad).then_some(Net::OWN);
+    pub fn numbers(&self) -> impl Iterator<Item = NetnsIndex> {
+        let own = (!self.abroad).then_some(NetnsIndex::OWN);
         own.into_iter().chain(self.others().map(|(net, _)| net))
     }
 
-    fn others(&self) -> impl Iterator<Item = (Net, &Namespace)> {
-        (0..=u16::MAX).map(Net).zip(&self.all).skip(1)
+    fn others(&self) -> impl Iterator<Item = (NetnsIndex, &Namespace)> {
+        (0..=u16::MAX).map(NetnsIndex).zip(&self.all).skip(1)
     }
 
     /// Does something in each that is `wanted`: where it may be entered, inside of it, in a thread of
@@ -147,24 +147,24 @@ impl Namespaces {
     pub fn visit(
         &self,
         processes: bool,
-        wanted: &dyn Fn(Net) -> bool,
+        wanted: &dyn Fn(NetnsIndex) -> bool,
         deadline: &Deadline,
         visit: &mut Visit,
-    ) -> Result<Visited, Error> {
-        let mut visited = Visited::default();
-        if !self.abroad && wanted(Net::OWN) {
-            visit(Net::OWN, &View::Inside, deadline)?;
-            visited.seen += 1;
+    ) -> Result<NetnsCoverage, Error> {
+        let mut coverage = NetnsCoverage::default();
+        if !self.abroad && wanted(NetnsIndex::OWN) {
+            visit(NetnsIndex::OWN, &View::Inside, deadline)?;
+            coverage.read += 1;
         }
         let others: Vec<_> = self.others().filter(|(net, _)| wanted(*net)).collect();
         if others.is_empty() {
-            return Ok(visited);
+            return Ok(coverage);
         }
         let mut known = HashSet::new();
-        if visited.seen > 0 {
+        if coverage.read > 0 {
             known.extend(self.all.first().and_then(|own| own.tcp));
         }
-        apart(deadline, |deadline| {
+        run_in_thread(deadline, |deadline| {
             // Seen by a process of which it is not told which mounted one it is in.
             let mut nameless = 0;
             for (net, namespace) in others {
@@ -172,7 +172,7 @@ impl Namespaces {
                     visit(net, view, deadline)
                 })? {
                     Looked::Seen { inside } => {
-                        visited.seen += 1;
+                        coverage.read += 1;
                         nameless += usize::from(!inside && namespace.inode.is_none());
                     }
                     Looked::Again => {}
@@ -192,12 +192,12 @@ impl Namespaces {
                     }
                     Looked::Denied(error) => {
                         warn!("{error}");
-                        visited.unseen += 1;
+                        coverage.skipped += 1;
                     }
                 }
             }
-            visited.doubtful = visited.unseen.min(nameless);
-            Ok(visited)
+            coverage.maybe_read = coverage.skipped.min(nameless);
+            Ok(coverage)
         })
     }
 
@@ -205,13 +205,13 @@ impl Namespaces {
     /// the first process in it.
     pub fn names(
         &self,
-        wanted: &HashSet<Net>,
+        wanted: &HashSet<NetnsIndex>,
         deadline: &Deadline,
-    ) -> Result<HashMap<Net, Arc<str>>, Error> {
+    ) -> Result<HashMap<NetnsIndex, Arc<str>>, Error> {
         let own = [Namespace::own(deadline)?];
         let all = if self.all.is_empty() { &own[..] } else { &self.all };
-        let mut wanted: HashMap<Net, Namespace> = (0..=u16::MAX)
-            .map(Net)
+        let mut wanted: HashMap<NetnsIndex, Namespace> = (0..=u16::MAX)
+            .map(NetnsIndex)
             .zip(all.iter().cloned())
             .filter(|(net, _)| wanted.contains(net))
             .collect();
@@ -225,7 +225,7 @@ impl Namespaces {
         }
         let host =
             if sees_every_process(deadline)? { tcp("/proc/1", deadline)?.found() } else { None };
-        let label = |(net, namespace): (Net, Namespace)| {
+        let label = |(net, namespace): (NetnsIndex, Namespace)| {
             let label = match namespace.tcp {
                 Some(tcp) if host == Some(tcp) => HOST.to_owned(),
                 Some(_) | None => namespace.label(deadline)?,
@@ -407,7 +407,7 @@ impl Namespace {
     /// Moves this thread into it by a link that is still one to it.
     fn enter(&self, link: &Path, deadline: &Deadline) -> Result<Seen<()>, Error> {
         let shown = link.display().to_string();
-        let file = match file(link, deadline)?.or_hand_on() {
+        let file = match file(link, deadline)?.ok_or_status() {
             Ok(file) => file,
             Err(seen) => return Ok(seen),
         };
@@ -420,7 +420,7 @@ impl Namespace {
         let file = match look(&shown, deadline, || {
             open(&*path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
         })?
-        .or_hand_on()
+        .ok_or_status()
         {
             Ok(file) => file,
             Err(seen) => return Ok(seen),

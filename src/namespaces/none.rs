@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use crate::deadline::Deadline;
 use crate::error::Error;
-use crate::namespaces::view::{View, Visit, Visited};
+use crate::namespaces::view::{NetnsCoverage, View, Visit};
 use crate::netns::Netns;
-use crate::vocabulary::Net;
+use crate::vocabulary::NetnsIndex;
 
 /// The whole system.
 #[derive(Debug, Default)]
@@ -35,28 +35,28 @@ impl Namespaces {
     }
 
     /// The numbers of all.
-    pub fn numbers(&self) -> impl Iterator<Item = Net> {
-        std::iter::once(Net::OWN)
+    pub fn numbers(&self) -> impl Iterator<Item = NetnsIndex> {
+        std::iter::once(NetnsIndex::OWN)
     }
 
     /// Does something in each.
     pub fn visit(
         &self,
         _: bool,
-        _: &dyn Fn(Net) -> bool,
+        _: &dyn Fn(NetnsIndex) -> bool,
         deadline: &Deadline,
         visit: &mut Visit,
-    ) -> Result<Visited, Error> {
-        visit(Net::OWN, &View::Inside, deadline)?;
-        Ok(Visited { seen: 1, ..Visited::default() })
+    ) -> Result<NetnsCoverage, Error> {
+        visit(NetnsIndex::OWN, &View::Inside, deadline)?;
+        Ok(NetnsCoverage { read: 1, ..NetnsCoverage::default() })
     }
 
     /// What people call them.
     pub fn names(
         &self,
-        wanted: &HashSet<Net>,
+        wanted: &HashSet<NetnsIndex>,
         _: &Deadline,
-    ) -> Result<HashMap<Net, Arc<str>>, Error> {
+    ) -> Result<HashMap<NetnsIndex, Arc<str>>, Error> {
         Ok(wanted.iter().map(|net| (*net, Arc::from("host"))).collect())
     }
 }

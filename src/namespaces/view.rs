@@ -2,7 +2,7 @@
 
 use crate::deadline::Deadline;
 use crate::error::Error;
-use crate::vocabulary::Net;
+use crate::vocabulary::NetnsIndex;
 
 /// How a namespace is looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,17 +19,17 @@ pub enum View {
 }
 
 /// What is done in every namespace.
-pub type Visit<'a> = dyn FnMut(Net, &View, &Deadline) -> Result<(), Error> + Send + 'a;
+pub type Visit<'a> = dyn FnMut(NetnsIndex, &View, &Deadline) -> Result<(), Error> + Send + 'a;
 
-/// How many namespaces were looked at, and how many could not be.
+/// How many of the requested namespaces were read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Visited {
-    /// Those that were.
-    pub seen: usize,
-    /// At most so many were not: they are mounted, no process in them is known, and entering them
-    /// is not allowed.
-    pub unseen: usize,
-    /// Of those so many may have been looked at, by processes of which it cannot be told in which of
-    /// them they are.
-    pub doubtful: usize,
+pub struct NetnsCoverage {
+    /// Namespaces that were read.
+    pub read: usize,
+    /// Namespaces that were not read, at most: each is mounted, has no known process, and may not be
+    /// entered by this user.
+    pub skipped: usize,
+    /// Skipped namespaces that may have been read all the same, through a process whose namespace
+    /// could not be matched to a mount.
+    pub maybe_read: usize,
 }

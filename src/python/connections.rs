@@ -15,7 +15,7 @@ use crate::python::arguments;
 use crate::python::fields::{fields, reduced};
 use crate::python::gil::{guarded, released};
 use crate::run;
-use crate::vocabulary::Net;
+use crate::vocabulary::NetnsIndex;
 
 /// One connection, as `ss -antup` shows it.
 #[pyclass(module = "network_connections", frozen, eq, hash)]
@@ -78,7 +78,7 @@ impl Connection {
                 unit: unit.map(Into::into),
                 processes,
                 netns: netns.map(Into::into),
-                net: Net::OWN,
+                net: NetnsIndex::OWN,
                 cgroup: None,
             }))
         })
@@ -229,7 +229,7 @@ pub fn connections<'py>(
     guarded(|| {
         let check = arguments::check(Api::Connections, types, statuses, keywords)?;
         let found =
-            released(py, |interrupted| run::connections(&check.question, processes, interrupted))?;
+            released(py, |interrupted| run::connections(&check.query, processes, interrupted))?;
         Ok(found.into_iter().map(Connection).collect())
     })
 }

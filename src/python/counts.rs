@@ -41,7 +41,7 @@ pub fn count_connections<'py>(
 ) -> PyResult<Bound<'py, PyDict>> {
     guarded(|| {
         let check = arguments::check(Api::Count, types, statuses, keywords)?;
-        let counts = released(py, |interrupted| run::counts(&check.question, interrupted))?;
+        let counts = released(py, |interrupted| run::counts(&check.query, interrupted))?;
         dictionary(py, counts.iter().map(|labelled| (labelled.label.as_str(), labelled.count)))
     })
 }

@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
 use crate::error::Error;
-use crate::panic::caught;
+use crate::panic::catch_panic;
 use crate::python::logging::connect_logging;
 
 /// How often a run looks whether Python has a signal to handle, which takes the GIL.
@@ -19,7 +19,7 @@ const NO_FILE: i32 = i32::MAX;
 
 /// Does what Python asks for; a panic is an ordinary exception.
 pub fn guarded<T>(work: impl FnOnce() -> PyResult<T>) -> PyResult<T> {
-    caught(work)?
+    catch_panic(work)?
 }
 
 /// Runs kernel work without the GIL; a signal handler that raises, as Ctrl-C's does, ends it.

@@ -18,9 +18,9 @@ thread_local! {
     static RECORDS: RefCell<Vec<Record>> = const { RefCell::new(Vec::new()) };
 }
 
-struct Keeping;
+struct BufferedLogger;
 
-impl Log for Keeping {
+impl Log for BufferedLogger {
     fn enabled(&self, _: &Metadata) -> bool {
         true
     }
@@ -59,7 +59,7 @@ pub fn connect_logging(py: Python<'_>) -> PyResult<()> {
     if !CONNECTED.is_completed() && py.import("sys")?.getattr("modules")?.contains("logging")? {
         CONNECTED.call_once(|| {
             // Somebody else's logger in this process is not replaced.
-            if log::set_logger(&Keeping).is_ok() {
+            if log::set_logger(&BufferedLogger).is_ok() {
                 log::set_max_level(LevelFilter::Debug);
             }
         });

@@ -209,7 +209,7 @@ impl Search<'_> {
         sockets: &mut Vec<usize>,
     ) -> Result<Seen<usize>, Error> {
         let deadline = self.deadline;
-        let directory = match open_directory(table, table, deadline)?.or_hand_on() {
+        let directory = match open_directory(table, table, deadline)?.ok_or_status() {
             Ok(directory) => directory,
             Err(seen) => return Ok(seen),
         };

@@ -91,7 +91,7 @@ mod tests {
     fn what_is_excluded_stands_below_a_rule() {
         let table = |rows: &str| {
             format!(
-                "\r\nProtocol tcp Port Exclusion Ranges\r\n\r\nStart Port    End Port      \r\n\
+                "\r\nProtocol tcp Port Exclusion KeyedRanges\r\n\r\nStart Port    End Port      \r\n\
                  ----------    --------      \r\n{rows}\r\n* - Administered port exclusions.\r\n"
             )
         };

@@ -9,7 +9,7 @@ use crate::owner::{Names, Process, Processes};
 
 /// A group by the name that people know it by.
 #[derive(Clone, Debug, Default)]
-pub struct Labelled {
+pub struct NamedGroup {
     /// The group; of several that are one to a person, the first one. `None` where only a threshold
     /// names it.
     pub group: Option<Group>,
@@ -26,14 +26,14 @@ pub struct Labelled {
     holders: Vec<Processes>,
 }
 
-impl Labelled {
+impl NamedGroup {
     /// A group that was found.
     fn found(group: Group, count: u64, names: &Names) -> Self {
         let (mut users, mut holders) = (Vec::new(), Vec::new());
         match group.id() {
             Some(Id::User(id)) => users.push(id),
             Some(Id::Process(key)) => holders.push(names.processes(key)),
-            Some(Id::Cgroup(_) | Id::Interface(_) | Id::Net(_) | Id::Endpoint(_)) | None => {}
+            Some(Id::Cgroup(_) | Id::Interface(_) | Id::Netns(_) | Id::Endpoint(_)) | None => {}
         }
         let (label, hidden) = (names.label(group), names.is_hidden(group));
         Self { group: Some(group), label, count, share: None, hidden, users, holders }
@@ -88,17 +88,19 @@ impl Labelled {
 /// Gives groups their labels, and puts those together that are one to a person where there may be
 /// some, `merged`; the largest first.
 #[must_use]
-pub fn labelled(
+pub fn named_groups(
     merged: bool,
     groups: Vec<(Group, u64)>,
     share: &dyn Fn(Group) -> Option<Share>,
     names: &Names,
-) -> Vec<Labelled> {
-    let found =
-        |(group, count)| Labelled { share: share(group), ..Labelled::found(group, count, names) };
+) -> Vec<NamedGroup> {
+    let found = |(group, count)| NamedGroup {
+        share: share(group),
+        ..NamedGroup::found(group, count, names)
+    };
     let groups = groups.into_iter().map(found);
-    let mut labelled: Vec<Labelled> = if merged {
-        let mut merged: HashMap<String, Labelled> = HashMap::new();
+    let mut labelled: Vec<NamedGroup> = if merged {
+        let mut merged: HashMap<String, NamedGroup> = HashMap::new();
         for group in groups {
             let both = match merged.remove(&group.label) {
                 Some(same) => same.with(group),
@@ -117,7 +119,7 @@ pub fn labelled(
 }
 
 #[cfg(test)]
-impl Labelled {
+impl NamedGroup {
     /// A group of an owner, for tests: the processes that have its sockets by id and name, or the ids
     /// of its users.
     pub(crate) fn owned(
@@ -139,9 +141,9 @@ impl Labelled {
 mod tests {
     use super::*;
 
-    fn held(label: &str, count: u64, hidden: bool, holders: &[&Processes]) -> Labelled {
+    fn held(label: &str, count: u64, hidden: bool, holders: &[&Processes]) -> NamedGroup {
         let holders = holders.iter().map(|holders| Processes::clone(holders)).collect();
-        Labelled { label: label.to_owned(), count, hidden, holders, ..Labelled::default() }
+        NamedGroup { label: label.to_owned(), count, hidden, holders, ..NamedGroup::default() }
     }
 
     #[test]
@@ -162,7 +164,7 @@ mod tests {
         // Of parts it is the fuller one.
         let part = |count, of| {
             let share = Some(Share { of, drops: Some(1) });
-            Labelled { share, ..held("a", count, false, &[]) }
+            NamedGroup { share, ..held("a", count, false, &[]) }
         };
         let fullest = part(2, 8).with(part(3, 4)).with(part(5, 10));
         assert_eq!((fullest.count, fullest.share), (3, Some(Share { of: 4, drops: Some(3) })));
@@ -173,7 +175,7 @@ mod tests {
         let names = Names::default();
         let groups =
             vec![(Group::User(Some(7)), 1), (Group::User(Some(8)), 5), (Group::User(None), 5)];
-        let found: Vec<_> = labelled(true, groups, &|_| None, &names)
+        let found: Vec<_> = named_groups(true, groups, &|_| None, &names)
             .into_iter()
             .map(|group| (group.label, group.count))
             .collect();
@@ -181,14 +183,15 @@ mod tests {
         assert_eq!(found, expected.map(|(label, count)| (label.to_owned(), count)));
         // No process can be seen to have these two.
         let groups = vec![(Group::Process(7), 1), (Group::Process(8), 2), (Group::Process(0), 4)];
-        let found = labelled(true, groups, &|_| None, &names);
+        let found = named_groups(true, groups, &|_| None, &names);
         assert_eq!(found.iter().map(|group| group.count).collect::<Vec<_>>(), [4, 3]);
         let groups = vec![(Group::Port(7), 1), (Group::Port(7), 2)];
-        assert_eq!(labelled(false, groups, &|_| None, &names).len(), 2);
+        assert_eq!(named_groups(false, groups, &|_| None, &names).len(), 2);
         // What is more of its own comes first.
         let share =
             |group| Some(Share { of: if group == Group::Port(7) { 2 } else { 9 }, drops: None });
-        let found = labelled(false, vec![(Group::Port(8), 3), (Group::Port(7), 1)], &share, &names);
+        let found =
+            named_groups(false, vec![(Group::Port(8), 3), (Group::Port(7), 1)], &share, &names);
         let values = found.iter().map(|found| (found.count, found.share.map(|share| share.of)));
         assert_eq!(values.collect::<Vec<_>>(), [(1, Some(2)), (3, Some(9))]);
     }
