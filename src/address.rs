@@ -1,8 +1,10 @@
 //! Addresses as they tell ends of connections apart.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use crate::vocabulary::NetnsIndex;
 
@@ -14,7 +16,7 @@ pub struct Address {
     // 0: none, or not told.
     interface: u32,
     // Numbers of interfaces are those of a network namespace: of what has none it does not matter.
-    net: NetnsIndex,
+    netns: NetnsIndex,
 }
 
 impl Address {
@@ -22,11 +24,11 @@ impl Address {
     /// its scope.
     #[inline]
     #[must_use]
-    pub fn within(end: SocketAddr, net: NetnsIndex) -> Self {
+    pub fn within(end: SocketAddr, netns: NetnsIndex) -> Self {
         match end {
             // Multicast groups are not among them: ff02::fb is the same service on every link.
             SocketAddr::V6(end) if end.ip().is_unicast_link_local() && end.scope_id() != 0 => {
-                Self { ip: IpAddr::V6(*end.ip()), interface: end.scope_id(), net }
+                Self { ip: IpAddr::V6(*end.ip()), interface: end.scope_id(), netns }
             }
             SocketAddr::V4(_) | SocketAddr::V6(_) => Self::from(end.ip()),
         }
@@ -38,12 +40,19 @@ impl Address {
         self.ip
     }
 
-    /// The index of the interface, in its network namespace.
+    /// The interface, where it belongs to the address and is known.
+    #[inline]
     #[must_use]
-    pub fn interface(self) -> Option<(NetnsIndex, u32)> {
-        (self.interface != 0).then_some((self.net, self.interface))
+    pub fn interface(self) -> Option<InterfaceIndex> {
+        (self.interface != 0).then_some((self.netns, self.interface))
     }
 }
+
+/// A network interface: its namespace and its index there (`netdevice(7)`).
+pub type InterfaceIndex = (NetnsIndex, u32);
+
+/// The names of interfaces.
+pub type InterfaceNames = HashMap<InterfaceIndex, Arc<str>>;
 
 /// An address with a port, in its network namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -53,15 +62,15 @@ pub struct Endpoint {
     /// The port.
     pub port: u16,
     /// The namespace.
-    pub net: NetnsIndex,
+    pub netns: NetnsIndex,
 }
 
 impl Endpoint {
     /// One end of a connection in a network namespace.
     #[inline]
     #[must_use]
-    pub fn within(end: SocketAddr, net: NetnsIndex) -> Self {
-        Self { address: Address::within(end, net), port: end.port(), net }
+    pub fn within(end: SocketAddr, netns: NetnsIndex) -> Self {
+        Self { address: Address::within(end, netns), port: end.port(), netns }
     }
 
     /// `192.0.2.7:443` or `[2001:db8::7]:443`, with the address as it is shown.
@@ -80,7 +89,7 @@ impl Endpoint {
 impl From<IpAddr> for Address {
     #[inline]
     fn from(ip: IpAddr) -> Self {
-        Self { ip: ip.to_canonical(), interface: 0, net: NetnsIndex::OWN }
+        Self { ip: ip.to_canonical(), interface: 0, netns: NetnsIndex::OWN }
     }
 }
 
@@ -91,8 +100,8 @@ impl Hash for Address {
             IpAddr::V4(ip) => state.write_u32(ip.to_bits()),
             IpAddr::V6(ip) => state.write_u128(ip.to_bits()),
         }
-        if let Some((net, interface)) = self.interface() {
-            net.hash(state);
+        if let Some((netns, interface)) = self.interface() {
+            netns.hash(state);
             state.write_u32(interface);
         }
     }
@@ -101,9 +110,9 @@ impl Hash for Address {
 /// At once what can be: that is felt, too.
 impl Hash for Endpoint {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        let Self { address, port, net: NetnsIndex(net) } = self;
+        let Self { address, port, netns: NetnsIndex(netns) } = self;
         address.hash(state);
-        state.write_u32(u32::from(*port) << 16 | u32::from(*net));
+        state.write_u32(u32::from(*port) << 16 | u32::from(*netns));
     }
 }
 

@@ -1,45 +1,46 @@
-//! One check: what is asked, what is fine, what is shown. Nothing but values.
+//! One check as it is asked for: query, policy and presentation. Nothing but values, which a
+//! [`Plan`](crate::Plan) validates.
 
 use std::time::Duration;
 
 use crate::group::GroupBy;
 use crate::judge::state::NoMatch;
 use crate::judge::threshold::ThresholdSpec;
-use crate::measure::{Meaning, Measure};
+use crate::measure::Measure;
 use crate::netns::Netns;
-use crate::selection::{Choice, Selection};
-use crate::vocabulary::{Protocol, SourceName};
+use crate::selection::Selection;
+use crate::vocabulary::SourceName;
 
-/// How long a run may take unless told otherwise: the convention of the collection.
+/// The default of [`Query::timeout`]: the convention of the collection.
 pub const TIMEOUT: Duration = Duration::from_secs(8);
 
 /// One check.
 #[derive(Clone, Debug, Default)]
 pub struct Check {
-    /// What is asked.
+    /// The connections, and how they are grouped and read.
     pub query: Query,
-    /// What is fine.
+    /// The thresholds.
     pub policy: Policy,
-    /// What is shown.
+    /// The form of the message.
     pub presentation: Presentation,
 }
 
-/// What is asked.
+/// The connections, and how they are grouped and read.
 #[derive(Clone, Debug)]
 pub struct Query {
-    /// Which connections are counted.
+    /// The connections.
     pub selection: Selection,
-    /// What is measured.
+    /// The number that is judged of each group.
     pub measure: Measure,
-    /// What they are counted, judged and printed by.
-    pub group_by: GroupBy,
+    /// The kind of groups; `None` for the one that the measure implies, else by type and status.
+    pub group_by: Option<GroupBy>,
     /// Whether expected groups without connections count as 0.
     pub zero: bool,
-    /// The network namespaces that are looked at; this thread's own where none is named.
+    /// The network namespaces to read; only this thread's own where empty.
     pub netns: Vec<Netns>,
     /// The source that must answer; `None` for the best one that does.
     pub source: Option<SourceName>,
-    /// The deadline of the whole run.
+    /// The time that the whole run may take.
     pub timeout: Duration,
 }
 
@@ -48,7 +49,7 @@ impl Default for Query {
         Self {
             selection: Selection::default(),
             measure: Measure::default(),
-            group_by: GroupBy::default(),
+            group_by: None,
             zero: false,
             netns: Vec::new(),
             source: None,
@@ -57,21 +58,7 @@ impl Default for Query {
     }
 }
 
-impl Query {
-    /// Makes of it what its measure is about.
-    pub fn be_measured(&mut self) {
-        if let Some(Meaning { group_by, status, .. }) = self.measure.meaning() {
-            self.group_by = group_by;
-            let tcp: Vec<_> = self.selection.types_of(Protocol::Tcp).collect();
-            self.selection.types = Choice::of(&tcp);
-            if let Some(status) = status {
-                self.selection.statuses = Choice::of(&[status]);
-            }
-        }
-    }
-}
-
-/// What is fine.
+/// The thresholds, and the states where they do not decide.
 #[derive(Clone, Debug, Default)]
 pub struct Policy {
     /// The warning thresholds.
@@ -84,14 +71,14 @@ pub struct Policy {
     pub always_ok: bool,
 }
 
-/// What is shown.
+/// The form of the message.
 #[derive(Clone, Debug)]
 pub struct Presentation {
-    /// How many groups are printed at most; `None` for all where there are few, else 10.
+    /// The most groups that are printed; `None` for all groups of a fixed kind, else 10.
     pub top: Option<usize>,
     /// Whether performance data is printed.
     pub perfdata: bool,
-    /// Whether the message goes on with who has the connections and where they lead.
+    /// Whether tables of owners and peers are printed below the first line.
     pub lengthy: bool,
 }
 

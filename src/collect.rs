@@ -1,11 +1,11 @@
-//! What is done with the sockets of a dump.
+//! Collectors: counts, details and other values of the sockets of a dump.
 
+pub mod breakdown;
 pub mod connections;
 pub mod counts;
-pub mod details;
 pub mod ports;
 pub mod queues;
 
-pub use collector::{Collector, Within};
+pub use collector::{Collector, NetnsFacts};
 
 mod collector;

@@ -3,6 +3,7 @@
 use std::io;
 use std::time::Duration;
 
+use crate::field::Field;
 use crate::name::Unknown;
 use crate::range::RangeError;
 use crate::vocabulary::{Protocol, SourceName};
@@ -19,25 +20,25 @@ pub enum Error {
     #[error("{0}")]
     Argument(String),
 
-    /// An option, or the keyword of the API that it has, without a valid value.
-    #[error("{option}: {problem}")]
-    Option {
-        /// The option's long name.
-        option: &'static str,
-        /// What is wrong, and what would be right.
+    /// A field of a check without a valid value.
+    #[error("{field}: {problem}")]
+    Value {
+        /// The field.
+        field: Field,
+        /// The problem, and the values that would be right.
         problem: String,
     },
 
-    /// Two options, or keywords, that cannot go together.
-    #[error("{option}: {problem} (valid: {other}={valid})")]
+    /// Two fields of a check that contradict each other.
+    #[error("{field}: {problem} (valid: {other}={valid})")]
     Conflict {
-        /// The option's long name.
-        option: &'static str,
+        /// The field that is refused.
+        field: Field,
         /// Why it has no meaning here.
         problem: String,
-        /// The long name of the option that it goes with.
-        other: &'static str,
-        /// The values of that option.
+        /// The field that it contradicts.
+        other: Field,
+        /// The values of the other field that it goes with.
         valid: String,
     },
 
@@ -104,11 +105,25 @@ impl Error {
         Self::System { call: call.into(), error: error.into() }
     }
 
-    /// Says which option an argument was given for.
+    /// Names the field that an argument was given for.
     #[must_use]
-    pub(crate) fn of_option(self, option: &'static str) -> Self {
+    pub(crate) fn of_field(self, field: Field) -> Self {
         match self {
-            Self::Argument(problem) => Self::Option { option, problem },
+            Self::Argument(problem) => Self::Value { field, problem },
+            other => other,
+        }
+    }
+
+    /// The same error with other names for fields: those of options, or of keywords.
+    #[must_use]
+    pub fn with_names(self, name: impl Fn(Field) -> &'static str) -> Self {
+        match self {
+            Self::Value { field, problem } => Self::Argument(format!("{}: {problem}", name(field))),
+            Self::Conflict { field, problem, other, valid } => Self::Argument(format!(
+                "{}: {problem} (valid: {}={valid})",
+                name(field),
+                name(other)
+            )),
             other => other,
         }
     }

@@ -1,6 +1,7 @@
 //! What is printed of a report: the only place that formats output. Each format is a function of a
 //! report.
 
+pub mod exposition;
 pub mod json;
 pub mod plugin;
 pub mod prometheus;

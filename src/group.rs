@@ -5,7 +5,7 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::net::SocketAddr;
 
-use crate::address::{Address, Endpoint};
+use crate::address::{Address, Endpoint, InterfaceIndex};
 use crate::error::Error;
 use crate::name::{Named, named_enum};
 use crate::selection::Selection;
@@ -46,18 +46,18 @@ named_enum! {
     }
 }
 
-/// How a kind of groups follows from a socket.
+/// How the groups of a kind follow from sockets, which decides how they are counted.
 #[derive(Clone, Copy, Debug)]
 pub enum Kind {
-    /// From type and state: there are few groups and always the same, so that each can be a series
-    /// of its own.
+    /// From type and status: the groups are few and always the same, so that each can be a series of
+    /// its own.
     Fixed(fn(ConnectionType, ConnectionStatus) -> Group),
-    /// From a port: there are not so many that counting them needs a map.
+    /// From a port: the groups fit into an array.
     Port(End),
-    /// From the socket itself: what is one to a person is not known before it is looked up.
-    Socket,
-    /// From what there is without end.
-    Open,
+    /// From the processes that hold a socket: groups are known only after all sockets were read.
+    Processes,
+    /// From a value with any number of different ones: the groups are counted in a map.
+    Unbounded,
 }
 
 /// One end of a connection.
@@ -79,16 +79,16 @@ impl End {
         }
     }
 
-    /// Address and port, in the network namespace of the socket.
+    /// Address and port of this end of a socket in a network namespace.
     #[inline]
-    pub fn endpoint(self, socket: &impl Socket) -> Result<Endpoint, Error> {
-        Ok(Endpoint::within(self.of(socket)?, socket.netns()))
+    pub fn endpoint(self, netns: NetnsIndex, socket: &impl Socket) -> Result<Endpoint, Error> {
+        Ok(Endpoint::within(self.of(socket)?, netns))
     }
 
-    /// The address alone.
+    /// The address of this end of a socket in a network namespace.
     #[inline]
-    pub fn address(self, socket: &impl Socket) -> Result<Address, Error> {
-        Ok(Address::within(self.of(socket)?, socket.netns()))
+    pub fn address(self, netns: NetnsIndex, socket: &impl Socket) -> Result<Address, Error> {
+        Ok(Address::within(self.of(socket)?, netns))
     }
 }
 
@@ -108,15 +108,16 @@ impl GroupBy {
             | Self::RemoteEndpoint
             | Self::User
             | Self::Unit
-            | Self::Netns => Kind::Open,
-            Self::Process => Kind::Socket,
+            | Self::Netns => Kind::Unbounded,
+            Self::Process => Kind::Processes,
         }
     }
 
-    /// The group of a socket.
+    /// The group of a socket in a network namespace.
     #[inline]
-    pub fn group(self, socket: &impl Socket) -> Result<Group, Error> {
-        let address = |end: End| Ok(Group::Address(end.address(socket)?));
+    pub fn group(self, netns: NetnsIndex, socket: &impl Socket) -> Result<Group, Error> {
+        let address = |end: End| Ok(Group::Address(end.address(netns, socket)?));
+        let endpoint = |end: End| Ok(Group::Endpoint(end.endpoint(netns, socket)?));
         let port = |end: End| Ok(Group::Port(end.of(socket)?.port()));
         match self {
             Self::TypeStatus => Ok(Group::TypeStatus(socket.connection_type(), socket.status())),
@@ -126,24 +127,43 @@ impl GroupBy {
             Self::RemotePort => port(End::Remote),
             Self::LocalAddress => address(End::Local),
             Self::RemoteAddress => address(End::Remote),
-            Self::LocalEndpoint => Ok(Group::Endpoint(End::Local.endpoint(socket)?)),
-            Self::RemoteEndpoint => Ok(Group::Endpoint(End::Remote.endpoint(socket)?)),
+            Self::LocalEndpoint => endpoint(End::Local),
+            Self::RemoteEndpoint => endpoint(End::Remote),
             Self::User => Ok(Group::User(socket.uid()?)),
             Self::Unit => Ok(Group::Cgroup(socket.cgroup()?)),
             Self::Process => Ok(Group::Process(socket.process_key()?)),
-            Self::Netns => Ok(Group::Netns(socket.netns())),
+            Self::Netns => Ok(Group::Netns(netns)),
         }
     }
 
-    /// Whether there are few groups and always the same.
+    /// Whether the groups are few and always the same.
     #[must_use]
     pub fn is_fixed(self) -> bool {
-        matches!(self.kind(), Kind::Fixed(_))
+        match self.kind() {
+            Kind::Fixed(_) => true,
+            Kind::Port(_) | Kind::Processes | Kind::Unbounded => false,
+        }
     }
 
-    /// Whether several groups can be one to a person: the sockets of a process, the cgroups of a
-    /// unit, the ids of a user, the namespaces of a container; and where `several` namespaces are
-    /// asked, what is of one name in some of them.
+    /// What the groups need to be known of a socket.
+    #[must_use]
+    pub const fn needs(self) -> Needs {
+        match self {
+            Self::TypeStatus | Self::Type | Self::Status | Self::Netns => Needs::Nothing,
+            Self::LocalPort
+            | Self::RemotePort
+            | Self::LocalAddress
+            | Self::RemoteAddress
+            | Self::LocalEndpoint
+            | Self::RemoteEndpoint => Needs::Ends,
+            Self::User | Self::Process => Needs::Owner,
+            Self::Unit => Needs::Cgroup,
+        }
+    }
+
+    /// Whether several groups can share a name, and are then one for a reader: the sockets of a
+    /// process, the cgroups of a unit, the ids of a user, the namespaces of a container; with
+    /// `several` network namespaces also addresses in namespaces of one name.
     #[must_use]
     pub const fn is_merged(self, several: bool) -> bool {
         match self {
@@ -173,7 +193,20 @@ impl GroupBy {
     }
 }
 
-/// What has no owner: what waits for its end, or is not accepted yet.
+/// What has to be known of a socket besides its type, status and network namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Needs {
+    /// Nothing else.
+    Nothing,
+    /// Its addresses and ports.
+    Ends,
+    /// Its user or its processes.
+    Owner,
+    /// The cgroup that it was made in.
+    Cgroup,
+}
+
+/// The label of sockets without an owner: connections that end, or that were not accepted yet.
 pub const KERNEL: &str = "(kernel)";
 
 /// One group of connections. Ordered as equal counts are displayed.
@@ -201,42 +234,22 @@ pub enum Group {
     Netns(NetnsIndex),
 }
 
-/// What is looked up to name a group.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Id {
-    /// A user.
-    User(u32),
-    /// A cgroup.
-    Cgroup(u64),
-    /// Processes, by their key.
-    Process(u64),
-    /// The interface that a link-local address is behind.
-    Interface(Address),
-    /// A network namespace.
-    Netns(NetnsIndex),
-    /// The interface that a link-local address is behind, and the network namespace where there are
-    /// several.
-    Endpoint(Endpoint),
-}
-
 impl Group {
-    /// What is looked up to name this group; `None` where it has no name but its own.
+    /// The interface of a link-local address, where it is known.
+    #[inline]
     #[must_use]
-    pub fn id(self) -> Option<Id> {
+    pub fn interface(self) -> Option<InterfaceIndex> {
         match self {
-            Self::User(Some(id)) => Some(Id::User(id)),
-            Self::Cgroup(Some(id)) => Some(Id::Cgroup(id)),
-            Self::Process(key @ 1..) => Some(Id::Process(key)),
-            Self::Address(address) => address.interface().map(|_| Id::Interface(address)),
-            Self::Netns(net) => Some(Id::Netns(net)),
-            Self::Endpoint(endpoint) => Some(Id::Endpoint(endpoint)),
-            Self::User(None)
-            | Self::Cgroup(None)
-            | Self::Process(0)
-            | Self::TypeStatus(..)
+            Self::Address(address) => address.interface(),
+            Self::Endpoint(endpoint) => endpoint.address.interface(),
+            Self::TypeStatus(..)
             | Self::Type(_)
             | Self::Status(_)
-            | Self::Port(_) => None,
+            | Self::Port(_)
+            | Self::User(_)
+            | Self::Cgroup(_)
+            | Self::Process(_)
+            | Self::Netns(_) => None,
         }
     }
 }
@@ -313,7 +326,7 @@ mod tests {
         );
         assert_eq!(KINDS.map(|(by, ..)| by), GroupBy::VALUES);
         for (by, label, fixed, merged) in KINDS {
-            let group = by.group(&socket).unwrap_or_else(|e| panic!("{e}"));
+            let group = by.group(NetnsIndex::OWN, &socket).unwrap_or_else(|e| panic!("{e}"));
             assert_eq!(group.to_string(), label);
             assert_eq!(by.is_fixed(), fixed, "{label}");
             assert_eq!(by.is_merged(false), merged, "{label}");

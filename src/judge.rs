@@ -1,97 +1,134 @@
-//! What is fine and what is not: numbers and ranges in, states out.
+//! Judges groups: numbers and ranges in, states out.
+//!
+//! A number may be known only in bounds, for three reasons. Each row says how a group is judged then:
+//!
+//! | reason | bounds of a group that was found | bounds of a key that met no group |
+//! |---|---|---|
+//! | owners are hidden, a key names an owner | its count, to that plus all hidden connections | 0 to all hidden connections |
+//! | the interface of a link-local address is not known | its count | 0 to the connections of that address |
+//! | network namespaces were skipped (`more`) | its count, to any number | 0 to any number |
+//!
+//! An alert needs a range that no number within the bounds lies in; where only some numbers do, the
+//! state is UNKNOWN.
 
+pub mod key;
 pub mod state;
 pub mod threshold;
 
 use crate::group::Group;
+use crate::judge::key::{Key, Specificity};
 use crate::judge::state::State;
-use crate::judge::threshold::{Key, KeyedRanges, Specificity};
-use crate::measure::Share;
+use crate::judge::threshold::KeyedRanges;
+use crate::measure::share::Share;
 use crate::named_group::NamedGroup;
 use crate::range::{Range, Verdict};
 
-/// The ranges that hold.
+/// The thresholds of a check.
 #[derive(Clone, Debug, Default)]
 pub struct Thresholds {
-    /// Outside of these the state is CRITICAL.
+    /// The state is CRITICAL outside of these ranges.
     pub critical: Option<KeyedRanges>,
-    /// Outside of these it is WARNING, unless it is CRITICAL.
+    /// The state is WARNING outside of these ranges, unless it is CRITICAL.
     pub warning: Option<KeyedRanges>,
 }
 
 /// One group, counted and judged.
 #[derive(Clone, Debug)]
 pub struct GroupState {
-    /// The group; of several that are one to a person, one of them. `None` where only a threshold
-    /// names it.
+    /// The group; of several with one name the first one. `None` where only a threshold names it.
     pub group: Option<Group>,
     /// Its label.
     pub label: String,
-    /// Its connections; where some cannot be told, the fewest that it has.
+    /// Its connections; the fewest that it can have, where some of them cannot be seen.
     pub count: u64,
-    /// The most connections that it can have: more than `count` only where some cannot be told.
+    /// The most connections that it can have: more than `count` only where some cannot be seen.
     pub most: u64,
-    /// What its number is a part of, where it is one.
+    /// The limit that its connections are a part of, where the measure has one.
     pub share: Option<Share>,
     /// Its own state.
     pub state: State,
 }
 
-/// From how much to how much a group has.
-type Between = (f64, f64);
+impl GroupState {
+    /// Whether it was found: it has connections, or a limit.
+    #[must_use]
+    pub fn is_found(&self) -> bool {
+        self.count > 0 || self.group.is_some() && self.share.is_some()
+    }
+}
+
+/// The lower and the upper bound of a group's number.
+type Bounds = (f64, f64);
 
 /// Ranges compare 64-bit floats, as the reference and the C plugins do.
 #[allow(clippy::cast_precision_loss)]
-fn numbers(least: u64, most: u64) -> Between {
+fn bounds(least: u64, most: u64) -> Bounds {
     (least as f64, most as f64)
 }
 
 impl Thresholds {
-    /// Judges every group, and what thresholds name and nobody found: that has no connections. Where
-    /// there are namespaces that nobody could look into, there may be `more` of everything.
+    /// Judges every group, and every key without a group. Where network namespaces were skipped,
+    /// there may be `more` connections of every group.
     #[must_use]
     pub fn judge(&self, groups: Vec<NamedGroup>, more: bool) -> Vec<GroupState> {
         let hidden = groups.iter().filter(|group| group.hidden).map(|group| group.count).sum();
-        let unfound = self.unfound(&groups, hidden, more);
+        let unmet = self.unmet_keys(&groups, hidden, more);
         let mut judged: Vec<GroupState> =
             groups.into_iter().map(|group| self.found(group, hidden, more)).collect();
-        judged.extend(unfound);
+        judged.extend(unmet);
         judged
     }
 
     fn found(&self, group: NamedGroup, hidden: u64, more: bool) -> GroupState {
         let count = group.count;
-        // What is in a namespace that was looked into is known.
-        let more = more && !matches!(group.group, Some(Group::Netns(_) | Group::Endpoint(_)));
-        let state = |between| self.state(between, more, |ranges| ranges.of(&group));
+        let more = more && !is_of_one_namespace(&group);
+        let state = |bounds| self.state(bounds, more, |ranges| ranges.of(&group));
         let most = if self.may_be_more(&group) { count + hidden } else { count };
-        let between = if group.share.is_some() {
-            (group.value(), group.value())
-        } else {
-            numbers(count, most)
-        };
-        let state = match state(between) {
-            // Several owners may be behind it, each with a part.
-            State::Ok if group.hidden && state(numbers(1.min(count), count)) != State::Ok => {
-                State::Unknown
-            }
+        let number = group.share.map_or_else(
+            || bounds(count, most),
+            |share| {
+                let percent = share.percent(count);
+                (percent, percent)
+            },
+        );
+        let state = match state(number) {
+            // Hidden connections may belong to several owners, each with a part of them.
+            State::Ok if group.hidden => match state(bounds(1.min(count), count)) {
+                State::Ok => State::Ok,
+                State::Warning | State::Critical | State::Unknown => State::Unknown,
+            },
             state => state,
         };
-        let NamedGroup { group, label, share, .. } = group;
-        GroupState { group, label, count, most, share, state }
+        let NamedGroup { group, name, share, .. } = group;
+        GroupState { group, label: name.label, count, most, share, state }
     }
 
-    /// Whether a key asks for a group that connections of hidden owners may belong to as well. The
-    /// sockets of a process are all hidden or none; those of a unit or a user are not.
+    /// Whether a key asks for a group that hidden connections may belong to as well. The sockets of
+    /// a process are all hidden or none; those of a unit or a user are not.
     fn may_be_more(&self, group: &NamedGroup) -> bool {
-        let shared = matches!(group.group, Some(Group::Cgroup(Some(_)) | Group::User(Some(_))));
+        let shared = match group.group {
+            Some(Group::Cgroup(Some(_)) | Group::User(Some(_))) => true,
+            Some(
+                Group::Cgroup(None)
+                | Group::User(None)
+                | Group::TypeStatus(..)
+                | Group::Type(_)
+                | Group::Status(_)
+                | Group::Port(_)
+                | Group::Address(_)
+                | Group::Endpoint(_)
+                | Group::Process(_)
+                | Group::Netns(_),
+            )
+            | None => false,
+        };
         shared
             && !group.hidden
             && self.keys().any(|key| key.is_of_name() && key.specificity(group).is_some())
     }
 
-    /// What keys name and nobody found, as far as that is not fine.
-    fn unfound(&self, groups: &[NamedGroup], hidden: u64, more: bool) -> Vec<GroupState> {
+    /// The keys that meet no group, as far as 0 connections are not fine.
+    fn unmet_keys(&self, groups: &[NamedGroup], hidden: u64, more: bool) -> Vec<GroupState> {
         let mut judged: Vec<GroupState> = Vec::new();
         let mut seen: Vec<&Key> = Vec::new();
         for key in self.keys() {
@@ -99,21 +136,21 @@ impl Thresholds {
                 continue;
             }
             seen.push(key);
-            let best = groups.iter().filter_map(|group| key.specificity(group)).max();
-            let untold = key.untold(groups, hidden);
-            let state = |between| match key {
-                Key::Type(_) | Key::Status(_) | Key::Endpoint(..) => {
-                    self.state(between, more, |ranges| ranges.of_key(key))
+            let closest = groups.iter().filter_map(|group| key.specificity(group)).max();
+            let unseen = key.unseen_group(groups, hidden);
+            let state = |bounds| match key {
+                Key::Type(_) | Key::Status(_) | Key::Endpoint(_) | Key::LinkLocal(_) => {
+                    self.state(bounds, more, |ranges| ranges.of_key(key))
                 }
-                Key::Total | Key::Group(_) | Key::LinkLocal(_) | Key::User(..) | Key::Owner(_) => {
-                    self.state(between, more, |ranges| ranges.of(&untold))
+                Key::Total | Key::Group(_) | Key::User(_) | Key::Owner(_) => {
+                    self.state(bounds, more, |ranges| ranges.of(&unseen))
                 }
             };
-            let state = match best {
-                None => state((0.0, untold.value())),
+            let state = match closest {
+                None => state((0.0, unseen.value())),
                 // There may be more processes of that name.
                 Some(Specificity::Broad)
-                    if untold.count > 0 && state((1.0, untold.value())) != State::Ok =>
+                    if unseen.count > 0 && state((1.0, unseen.value())) != State::Ok =>
                 {
                     State::Unknown
                 }
@@ -122,20 +159,20 @@ impl Thresholds {
                 }
             };
             if state != State::Ok {
-                let NamedGroup { group, label, count: most, share, .. } = untold;
-                judged.push(GroupState { group, label, count: 0, most, share, state });
+                let NamedGroup { group, name, count: most, share, .. } = unseen;
+                judged.push(GroupState { group, label: name.label, count: 0, most, share, state });
             }
         }
         judged
     }
 
-    /// Whether a key asks for an owner by name, so that whoever has a socket must be known.
+    /// Whether a key asks for an owner by name, so that all processes of every socket must be known.
     #[must_use]
     pub fn ask_for_owners(&self) -> bool {
         self.keys().any(Key::is_of_name)
     }
 
-    /// The ranges that hold for a group: to be left for WARNING and for CRITICAL.
+    /// The ranges that hold for a group, for WARNING and for CRITICAL.
     #[must_use]
     pub fn of(&self, group: &NamedGroup) -> [Option<String>; 2] {
         [&self.warning, &self.critical]
@@ -146,7 +183,7 @@ impl Thresholds {
     #[must_use]
     pub fn judge_total(&self, total: u64, more: bool) -> Option<State> {
         let asked = self.keys().any(|key| *key == Key::Total);
-        let total = numbers(total, total);
+        let total = bounds(total, total);
         asked.then(|| self.state(total, more, |ranges| ranges.of_key(&Key::Total)))
     }
 
@@ -154,12 +191,11 @@ impl Thresholds {
         [&self.critical, &self.warning].into_iter().flatten().flat_map(KeyedRanges::keys)
     }
 
-    /// The state of a number that lies between two others: an alert where it is certain, else
-    /// whether there may be one. Where there may be `more` that nobody could see, what was seen
-    /// counts, but that it is too little is not certain.
+    /// The state of a number within bounds: an alert where it is certain, UNKNOWN where it is
+    /// possible. With `more`, the number may also lie above the bounds.
     fn state<'a>(
         &'a self,
-        (low, high): Between,
+        (low, high): Bounds,
         more: bool,
         range: impl Fn(&'a KeyedRanges) -> Option<&'a Range>,
     ) -> State {
@@ -186,6 +222,24 @@ impl Thresholds {
     }
 }
 
+/// Whether a group lies in one network namespace, so that skipped namespaces add nothing to it.
+fn is_of_one_namespace(group: &NamedGroup) -> bool {
+    match group.group {
+        Some(Group::Netns(_) | Group::Endpoint(_)) => true,
+        Some(
+            Group::TypeStatus(..)
+            | Group::Type(_)
+            | Group::Status(_)
+            | Group::Port(_)
+            | Group::Address(_)
+            | Group::User(_)
+            | Group::Cgroup(_)
+            | Group::Process(_),
+        )
+        | None => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use State::{Critical, Ok, Unknown, Warning};
@@ -193,19 +247,22 @@ mod tests {
     use super::*;
     use crate::address::Endpoint;
     use crate::group::GroupBy;
-    use crate::judge::threshold::{KeyContext, ThresholdSpec};
-    use crate::measure::Measure;
+    use crate::judge::key::KeyContext;
+    use crate::judge::threshold::ThresholdSpec;
     use crate::selection::Selection;
     use crate::vocabulary::{ConnectionStatus, ConnectionType, NetnsIndex};
 
     fn limits(by: GroupBy, critical: &str, warning: &str) -> Thresholds {
         let selection = &Selection::default();
         let user_id = &|name: &str| Result::Ok((name == "webapp").then_some(33));
-        let measure = Measure::Connections;
-        let place = KeyContext { measure, netns: false, by, selection, live: true, user_id };
+        let context = KeyContext { has_total: true, netns: false, by, selection, live: true };
         let ranges = |text: &str| {
-            let thresholds = ThresholdSpec::parse("--critical", text)?;
-            (!text.is_empty()).then(|| thresholds.resolved(&place)).transpose()
+            if text.is_empty() {
+                return Result::Ok(None);
+            }
+            let mut ranges = ThresholdSpec::parse(text)?.resolved(&context)?;
+            ranges.look_up_users(&context, user_id)?;
+            Result::<_, crate::Error>::Ok(Some(ranges))
         };
         let ranges = |text| ranges(text).unwrap_or_else(|e| panic!("{text}: {e}"));
         Thresholds { critical: ranges(critical), warning: ranges(warning) }
@@ -232,7 +289,7 @@ mod tests {
 
     fn hidden(count: u64) -> NamedGroup {
         let mut hidden = group(Group::Process(9), count);
-        hidden.label = "(hidden)".to_owned();
+        hidden.name = "(hidden)".to_owned().into();
         hidden.hidden = true;
         hidden
     }

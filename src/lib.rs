@@ -28,9 +28,12 @@ pub mod collect;
 #[doc(hidden)]
 pub mod deadline;
 pub mod details;
+mod ephemeral;
 mod error;
+mod field;
 pub mod format;
 pub mod group;
+mod group_name;
 pub mod judge;
 #[cfg(target_os = "linux")]
 mod linux;
@@ -43,6 +46,7 @@ pub mod netns;
 #[doc(hidden)]
 pub mod owner;
 mod panic;
+mod plan;
 mod printable;
 mod range;
 mod report;
@@ -55,6 +59,7 @@ pub mod selection;
 mod socket;
 #[doc(hidden)]
 pub mod source;
+mod survey;
 pub mod vocabulary;
 #[cfg(windows)]
 mod windows;
@@ -64,13 +69,16 @@ pub use address::{Address, Endpoint};
 pub use check::Check;
 pub use collect::connections::Connection;
 pub use error::Error;
+pub use field::Field;
 pub use format::Format;
 pub use group::{Group, GroupBy};
 pub use judge::state::State;
 pub use judge::threshold::ThresholdSpec;
+pub use measure::Measure;
 pub use name::Named;
 pub use namespaces::NetnsCoverage;
 pub use owner::{Process, Processes};
+pub use plan::Plan;
 pub use range::{Range, RangeError};
 pub use report::Report;
 pub use selection::Selection;

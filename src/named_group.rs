@@ -3,21 +3,21 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::group::{Group, Id};
-use crate::measure::{Share, fuller};
+use crate::group::Group;
+use crate::group_name::GroupName;
+use crate::measure::share::{Share, fuller};
 use crate::owner::{Names, Process, Processes};
 
 /// A group by the name that people know it by.
 #[derive(Clone, Debug, Default)]
 pub struct NamedGroup {
-    /// The group; of several that are one to a person, the first one. `None` where only a threshold
-    /// names it.
+    /// The group; of several with one name the first one. `None` where only a threshold names it.
     pub group: Option<Group>,
-    /// Its label.
-    pub label: String,
+    /// Its name.
+    pub name: GroupName,
     /// Its connections.
     pub count: u64,
-    /// What its number is a part of, where it is one.
+    /// The limit that its connections are a part of, where the measure has one.
     pub share: Option<Share>,
     /// Whether it stands for owners that cannot be seen.
     pub hidden: bool,
@@ -30,13 +30,27 @@ impl NamedGroup {
     /// A group that was found.
     fn found(group: Group, count: u64, names: &Names) -> Self {
         let (mut users, mut holders) = (Vec::new(), Vec::new());
-        match group.id() {
-            Some(Id::User(id)) => users.push(id),
-            Some(Id::Process(key)) => holders.push(names.processes(key)),
-            Some(Id::Cgroup(_) | Id::Interface(_) | Id::Netns(_) | Id::Endpoint(_)) | None => {}
+        match group {
+            Group::User(id) => users.extend(id),
+            Group::Process(key @ 1..) => holders.push(names.processes(key)),
+            Group::Process(0)
+            | Group::TypeStatus(..)
+            | Group::Type(_)
+            | Group::Status(_)
+            | Group::Port(_)
+            | Group::Address(_)
+            | Group::Endpoint(_)
+            | Group::Cgroup(_)
+            | Group::Netns(_) => {}
         }
-        let (label, hidden) = (names.label(group), names.is_hidden(group));
-        Self { group: Some(group), label, count, share: None, hidden, users, holders }
+        let (name, hidden) = (names.name(group), names.is_hidden(group));
+        Self { group: Some(group), name, count, share: None, hidden, users, holders }
+    }
+
+    /// The label that is printed.
+    #[must_use]
+    pub fn label(&self) -> &str {
+        &self.name.label
     }
 
     /// The number that is judged.
@@ -47,13 +61,13 @@ impl NamedGroup {
         self.share.map_or(self.count as f64, |share| share.percent(self.count))
     }
 
-    /// A group that nobody found.
+    /// A group that no socket belongs to.
     #[must_use]
-    pub fn named(group: Option<Group>, label: String) -> Self {
-        Self { group, label, ..Self::default() }
+    pub fn without_sockets(group: Option<Group>, name: GroupName) -> Self {
+        Self { group, name, ..Self::default() }
     }
 
-    /// Both, where they are the same to a person.
+    /// The sum of two groups with one name.
     #[must_use]
     pub fn with(mut self, other: Self) -> Self {
         match (self.share, other.share) {
@@ -85,37 +99,36 @@ impl NamedGroup {
     }
 }
 
-/// Gives groups their labels, and puts those together that are one to a person where there may be
-/// some, `merged`; the largest first.
+/// Gives groups their names and, where `merged`, adds up groups with one name; the largest first.
 #[must_use]
 pub fn named_groups(
     merged: bool,
-    groups: Vec<(Group, u64)>,
+    groups: &[(Group, u64)],
     share: &dyn Fn(Group) -> Option<Share>,
     names: &Names,
 ) -> Vec<NamedGroup> {
-    let found = |(group, count)| NamedGroup {
-        share: share(group),
-        ..NamedGroup::found(group, count, names)
+    let found = |(group, count): &(Group, u64)| NamedGroup {
+        share: share(*group),
+        ..NamedGroup::found(*group, *count, names)
     };
-    let groups = groups.into_iter().map(found);
-    let mut labelled: Vec<NamedGroup> = if merged {
+    let groups = groups.iter().map(found);
+    let mut found: Vec<NamedGroup> = if merged {
         let mut merged: HashMap<String, NamedGroup> = HashMap::new();
         for group in groups {
-            let both = match merged.remove(&group.label) {
+            let both = match merged.remove(group.label()) {
                 Some(same) => same.with(group),
                 None => group,
             };
-            merged.insert(both.label.clone(), both);
+            merged.insert(both.label().to_owned(), both);
         }
         let mut merged: Vec<_> = merged.into_values().collect();
-        merged.sort_unstable_by(|a, b| a.label.cmp(&b.label));
+        merged.sort_unstable_by(|a, b| a.label().cmp(b.label()));
         merged
     } else {
         groups.collect()
     };
-    labelled.sort_by(|a, b| b.value().total_cmp(&a.value()));
-    labelled
+    found.sort_by(|a, b| b.value().total_cmp(&a.value()));
+    found
 }
 
 #[cfg(test)]
@@ -132,8 +145,8 @@ impl NamedGroup {
         let process = |(pid, name): &(u32, &str)| Process { pid: *pid, name: (*name).into() };
         let holders = vec![processes.iter().map(process).collect()];
         let users = users.to_vec();
-        let label = label.to_owned();
-        Self { group: Some(group), label, count, users, holders, ..Self::default() }
+        let name = label.to_owned().into();
+        Self { group: Some(group), name, count, users, holders, ..Self::default() }
     }
 }
 
@@ -143,7 +156,13 @@ mod tests {
 
     fn held(label: &str, count: u64, hidden: bool, holders: &[&Processes]) -> NamedGroup {
         let holders = holders.iter().map(|holders| Processes::clone(holders)).collect();
-        NamedGroup { label: label.to_owned(), count, hidden, holders, ..NamedGroup::default() }
+        NamedGroup {
+            name: label.to_owned().into(),
+            count,
+            hidden,
+            holders,
+            ..NamedGroup::default()
+        }
     }
 
     #[test]
@@ -175,23 +194,23 @@ mod tests {
         let names = Names::default();
         let groups =
             vec![(Group::User(Some(7)), 1), (Group::User(Some(8)), 5), (Group::User(None), 5)];
-        let found: Vec<_> = named_groups(true, groups, &|_| None, &names)
+        let found: Vec<_> = named_groups(true, &groups, &|_| None, &names)
             .into_iter()
-            .map(|group| (group.label, group.count))
+            .map(|group| (group.name.label, group.count))
             .collect();
         let expected = [("(kernel)", 5), ("8", 5), ("7", 1)];
         assert_eq!(found, expected.map(|(label, count)| (label.to_owned(), count)));
         // No process can be seen to have these two.
         let groups = vec![(Group::Process(7), 1), (Group::Process(8), 2), (Group::Process(0), 4)];
-        let found = named_groups(true, groups, &|_| None, &names);
+        let found = named_groups(true, &groups, &|_| None, &names);
         assert_eq!(found.iter().map(|group| group.count).collect::<Vec<_>>(), [4, 3]);
         let groups = vec![(Group::Port(7), 1), (Group::Port(7), 2)];
-        assert_eq!(named_groups(false, groups, &|_| None, &names).len(), 2);
+        assert_eq!(named_groups(false, &groups, &|_| None, &names).len(), 2);
         // What is more of its own comes first.
         let share =
             |group| Some(Share { of: if group == Group::Port(7) { 2 } else { 9 }, drops: None });
         let found =
-            named_groups(false, vec![(Group::Port(8), 3), (Group::Port(7), 1)], &share, &names);
+            named_groups(false, &[(Group::Port(8), 3), (Group::Port(7), 1)], &share, &names);
         let values = found.iter().map(|found| (found.count, found.share.map(|share| share.of)));
         assert_eq!(values.collect::<Vec<_>>(), [(1, Some(2)), (3, Some(9))]);
     }

@@ -18,11 +18,12 @@ use std::sync::Arc;
 
 use log::warn;
 
-use crate::address::Address;
+use crate::address::{Address, Endpoint, InterfaceNames};
 use crate::deadline::Deadline;
 use crate::error::Error;
-use crate::group::{Group, Id};
-use crate::namespaces::{Namespaces, View};
+use crate::group::Group;
+use crate::group_name::{GroupName, NETNS_SEPARATOR};
+use crate::namespaces::Namespaces;
 use crate::owner::holders::Holders;
 use crate::owner::unseen::{NONE, OTHERS, OUTSIDE};
 use crate::vocabulary::NetnsIndex;
@@ -37,9 +38,6 @@ use windows as system;
 pub use process::{Process, Processes};
 pub use system::user_id;
 pub use unseen::unseen;
-
-/// What stands between an address with a port and its network namespace.
-pub const NETNS_SEPARATOR: &str = " in ";
 
 /// Whether the key of a socket's processes is its inode number.
 pub const KEYS_ARE_INODES: bool = cfg!(target_os = "linux");
@@ -57,11 +55,11 @@ pub struct Need {
 #[derive(Debug, Default)]
 pub struct Names {
     users: HashMap<u32, Arc<str>>,
-    // The ids of which nobody can tell whose they are.
-    unknown: HashSet<u32>,
+    // Ids whose user cannot be known.
+    unknown_users: HashSet<u32>,
     units: HashMap<u64, Arc<str>>,
     holders: Arc<Holders>,
-    interfaces: HashMap<(NetnsIndex, u32), Arc<str>>,
+    interfaces: Arc<InterfaceNames>,
     namespaces: HashMap<NetnsIndex, Arc<str>>,
     // Whether there are processes whose sockets cannot be seen.
     hidden: bool,
@@ -94,53 +92,60 @@ impl Names {
         groups.map(|(key, count)| (Group::Process(key), count)).collect()
     }
 
-    /// Looks up the owners that groups stand for, besides the processes that are `known`.
+    /// Names with interfaces that were already looked up.
+    #[must_use]
+    pub fn with_interfaces(self, interfaces: InterfaceNames) -> Self {
+        Self { interfaces: Arc::new(interfaces), ..self }
+    }
+
+    /// Looks up the owners that groups stand for, besides the processes and interfaces that are
+    /// `known`.
     pub fn look_up(
         groups: impl Iterator<Item = Group>,
         need: Need,
-        known: Option<&Self>,
+        known: &Self,
         namespaces: &Namespaces,
         deadline: &Deadline,
     ) -> Result<Self, Error> {
-        let mut names = Self::default();
-        let (mut users, mut units, mut keys) = (HashSet::new(), HashSet::new(), Vec::new());
-        let (mut interfaces, mut nets) = (HashSet::new(), HashSet::new());
-        for id in groups.filter_map(Group::id) {
-            match id {
-                Id::User(id) => drop(users.insert(id)),
-                Id::Cgroup(id) => drop(units.insert(id)),
-                Id::Process(key) => keys.push(key),
-                Id::Interface(address) => interfaces.extend(address.interface()),
-                Id::Netns(net) => drop(nets.insert(net)),
-                Id::Endpoint(endpoint) => {
-                    interfaces.extend(endpoint.address.interface());
-                    nets.extend(namespaces.are_asked_for().then_some(endpoint.net));
+        let mut names = Self { interfaces: Arc::clone(&known.interfaces), ..Self::default() };
+        let (mut users, mut cgroups, mut keys) = (HashSet::new(), HashSet::new(), Vec::new());
+        let mut netns = HashSet::new();
+        for group in groups {
+            match group {
+                Group::User(id) => users.extend(id),
+                Group::Cgroup(id) => cgroups.extend(id),
+                Group::Process(key @ 1..) => keys.push(key),
+                Group::Netns(index) => netns.extend([index]),
+                Group::Endpoint(endpoint) => {
+                    netns.extend(namespaces.are_asked_for().then_some(endpoint.netns));
                 }
+                Group::Process(0)
+                | Group::TypeStatus(..)
+                | Group::Type(_)
+                | Group::Status(_)
+                | Group::Port(_)
+                | Group::Address(_) => {}
             }
         }
         if !users.is_empty() {
-            (names.users, names.unknown) = system::users(users, deadline)?;
+            (names.users, names.unknown_users) = system::users(users, deadline)?;
         }
-        let known = known.filter(|known| keys.iter().all(|key| known.holders.covers(*key)));
-        if let Some(Self { holders, hidden, .. }) = known {
-            (names.holders, names.hidden) = (Arc::clone(holders), *hidden);
+        if keys.iter().all(|key| known.holders.covers(*key)) {
+            (names.holders, names.hidden) = (Arc::clone(&known.holders), known.hidden);
         } else {
-            let cgroups = if need.every_holder { HashSet::new() } else { units.clone() };
-            let Self { holders, hidden, .. } = Self::of_processes(keys, cgroups, deadline)?;
+            let likely = if need.every_holder { HashSet::new() } else { cgroups.clone() };
+            let Self { holders, hidden, .. } = Self::of_processes(keys, likely, deadline)?;
             (names.holders, names.hidden) = (holders, hidden);
         }
-        if !units.is_empty() {
-            match system::units(units, deadline) {
+        if !cgroups.is_empty() {
+            match system::units(cgroups, deadline) {
                 Ok(units) => names.units = units,
                 Err(error) if !need.units && !error.is_final() => warn!("no units: {error}"),
                 Err(error) => return Err(error),
             }
         }
-        if !interfaces.is_empty() {
-            names.interfaces = interface_names(&interfaces, namespaces, deadline)?;
-        }
-        if !nets.is_empty() {
-            names.namespaces = namespaces.names(&nets, deadline)?;
+        if !netns.is_empty() {
+            names.namespaces = namespaces.names(&netns, deadline)?;
         }
         Ok(names)
     }
@@ -169,16 +174,10 @@ impl Names {
         self.interfaces.get(&address.interface()?).cloned()
     }
 
-    /// An address, a link-local one with the name of its interface where that is known.
-    fn address(&self, address: Address) -> String {
-        self.interface(address)
-            .map_or_else(|| address.to_string(), |name| format!("{}%{name}", address.ip()))
-    }
-
     /// What people call a network namespace.
     #[must_use]
-    pub fn namespace(&self, net: NetnsIndex) -> Option<Arc<str>> {
-        self.namespaces.get(&net).cloned()
+    pub fn namespace(&self, netns: NetnsIndex) -> Option<Arc<str>> {
+        self.namespaces.get(&netns).cloned()
     }
 
     /// The processes that have a key; empty where none can be seen.
@@ -190,55 +189,68 @@ impl Names {
     /// Whether a group stands for owners that cannot be seen.
     #[must_use]
     pub fn is_hidden(&self, group: Group) -> bool {
-        match group.id() {
-            Some(Id::Process(key)) => self.hidden && self.processes(key).is_empty(),
-            Some(Id::Cgroup(id)) => self.units.get(&id).is_some_and(|unit| &**unit == OUTSIDE),
-            Some(Id::User(id)) => self.unknown.contains(&id),
-            Some(Id::Interface(_) | Id::Netns(_) | Id::Endpoint(_)) | None => false,
-        }
-    }
-
-    /// The label of a group: of owners their name, as far as it is known.
-    #[must_use]
-    pub fn label(&self, group: Group) -> String {
-        let name = match group.id() {
-            Some(Id::User(id)) => self.user(id).map(|name| name.to_string()),
-            Some(Id::Cgroup(id)) => self.unit(id).map(|name| name.to_string()),
-            Some(Id::Process(key)) => Some(
-                process::label(&self.processes(key))
-                    .unwrap_or_else(|| if self.hidden { OTHERS } else { NONE }.to_owned()),
-            ),
-            Some(Id::Interface(address)) => Some(self.address(address)),
-            Some(Id::Endpoint(endpoint)) => {
-                let shown = endpoint.shown(&self.address(endpoint.address));
-                let netns = self.namespace(endpoint.net);
-                Some(netns.map_or_else(
-                    || shown.clone(),
-                    |netns| format!("{shown}{NETNS_SEPARATOR}{netns}"),
-                ))
+        match group {
+            Group::Process(key @ 1..) => self.hidden && self.processes(key).is_empty(),
+            Group::Cgroup(id) => {
+                id.and_then(|id| self.units.get(&id)).is_some_and(|unit| &**unit == OUTSIDE)
             }
-            Some(Id::Netns(net)) => self.namespace(net).map(|name| name.to_string()),
-            None => None,
-        };
-        name.unwrap_or_else(|| group.to_string())
-    }
-}
-
-/// The names of interfaces, each in its network namespace. Only who is in one is told them.
-fn interface_names(
-    interfaces: &HashSet<(NetnsIndex, u32)>,
-    namespaces: &Namespaces,
-    deadline: &Deadline,
-) -> Result<HashMap<(NetnsIndex, u32), Arc<str>>, Error> {
-    let mut names = HashMap::new();
-    let wanted = |net| interfaces.iter().any(|(of, _)| *of == net);
-    namespaces.visit(false, &wanted, deadline, &mut |net, view, _| {
-        if *view == View::Inside {
-            let indices = interfaces.iter().filter(|(of, _)| *of == net).map(|(_, index)| *index);
-            let found = system::interfaces(indices.collect());
-            names.extend(found.into_iter().map(|(index, name)| ((net, index), name)));
+            Group::User(id) => id.is_some_and(|id| self.unknown_users.contains(&id)),
+            Group::Process(0)
+            | Group::TypeStatus(..)
+            | Group::Type(_)
+            | Group::Status(_)
+            | Group::Port(_)
+            | Group::Address(_)
+            | Group::Endpoint(_)
+            | Group::Netns(_) => false,
         }
-        Ok(())
-    })?;
-    Ok(names)
+    }
+
+    /// The name of a group: the owner's name where it is known, else its number.
+    #[must_use]
+    pub fn name(&self, group: Group) -> GroupName {
+        let known = match group {
+            Group::User(id) => id.and_then(|id| self.user(id)),
+            Group::Cgroup(id) => id.and_then(|id| self.unit(id)),
+            Group::Netns(index) => self.namespace(index),
+            Group::Process(key @ 1..) => return self.process_label(key).into(),
+            Group::Address(address) => {
+                let (label, interface) = self.address(address);
+                return GroupName { label, interface, netns: None };
+            }
+            Group::Endpoint(endpoint) => return self.endpoint(endpoint),
+            Group::TypeStatus(..)
+            | Group::Type(_)
+            | Group::Status(_)
+            | Group::Port(_)
+            | Group::Process(0) => None,
+        };
+        known.map_or_else(|| group.to_string(), |name| name.to_string()).into()
+    }
+
+    fn process_label(&self, key: u64) -> String {
+        let nobody = if self.hidden { OTHERS } else { NONE };
+        process::label(&self.processes(key)).unwrap_or_else(|| nobody.to_owned())
+    }
+
+    /// An address as it is printed, and the name of its interface where that is known.
+    fn address(&self, address: Address) -> (String, Option<Arc<str>>) {
+        let interface = self.interface(address);
+        let label = match &interface {
+            Some(name) => format!("{}%{name}", address.ip()),
+            None => address.to_string(),
+        };
+        (label, interface)
+    }
+
+    fn endpoint(&self, endpoint: Endpoint) -> GroupName {
+        let (address, interface) = self.address(endpoint.address);
+        let netns = self.namespace(endpoint.netns);
+        let mut label = endpoint.shown(&address);
+        if let Some(netns) = &netns {
+            label.push_str(NETNS_SEPARATOR);
+            label.push_str(netns);
+        }
+        GroupName { label, interface, netns }
+    }
 }

@@ -3,11 +3,11 @@
 use std::cmp::Reverse;
 use std::time::Duration;
 
-use crate::check::Check;
 use crate::details::Detail;
 use crate::judge::GroupState;
 use crate::judge::state::State;
 use crate::namespaces::NetnsCoverage;
+use crate::plan::Plan;
 
 /// How many groups are printed of a kind that has many, unless told otherwise.
 pub const TOP: usize = 10;
@@ -16,24 +16,24 @@ pub const TOP: usize = 10;
 #[derive(Clone, Debug)]
 pub struct Report {
     /// The check that was run.
-    pub check: Check,
+    pub plan: Plan,
     /// Every group, the largest first.
     pub groups: Vec<GroupState>,
     /// The number of selected connections.
     pub total: u64,
     /// The state of the total, where a threshold asks for one.
     pub total_state: Option<State>,
-    /// The ranges that hold for the first group, where its number is a part of another: to be left
-    /// for WARNING and for CRITICAL.
+    /// The ranges of the first group, where its number is a part of a limit: for WARNING and for
+    /// CRITICAL.
     pub limits: [Option<String>; 2],
-    /// What the groups in alert state consist of, or the largest one where all is fine; only if it
-    /// was asked for.
+    /// Owners and peers of the groups in alert state, or of the largest one where all is fine; only
+    /// with `lengthy`.
     pub details: Vec<Detail>,
-    /// Why owners cannot be seen, and what would be needed; where that matters to the state.
-    pub unseen: Option<&'static str>,
-    /// Who answered, for example `netlink`.
+    /// Why owners cannot be seen, and the rights that would show them; where that matters to the state.
+    pub missing_owners: Option<&'static str>,
+    /// The sources that answered, for example `netlink`.
     pub source: String,
-    /// Which network namespaces were looked at.
+    /// How many network namespaces were read.
     pub coverage: NetnsCoverage,
     /// How long it took.
     pub duration: Duration,
@@ -43,7 +43,7 @@ impl Report {
     /// The state of the whole check, which is the command's exit code.
     #[must_use]
     pub fn state(&self) -> State {
-        let policy = &self.check.policy;
+        let policy = self.plan.policy();
         if policy.always_ok {
             return State::Ok;
         }
@@ -66,7 +66,7 @@ impl Report {
     /// The state of nothing, where nothing was found: there may be something that was not seen.
     #[must_use]
     pub fn nothing(&self) -> State {
-        match self.check.policy.no_match.0 {
+        match self.plan.policy().no_match.0 {
             State::Warning | State::Critical if self.coverage.skipped > 0 => State::Unknown,
             state => state,
         }
@@ -74,8 +74,7 @@ impl Report {
 
     /// The groups that were found: those that have connections, or a share.
     pub fn found(&self) -> impl Iterator<Item = &GroupState> {
-        let is_part = |judged: &GroupState| judged.group.is_some() && judged.share.is_some();
-        self.groups.iter().filter(move |judged| judged.count > 0 || is_part(judged))
+        self.groups.iter().filter(|group| group.is_found())
     }
 
     /// How many percent of its share the fullest group has; 0 where there is none.
@@ -89,8 +88,8 @@ impl Report {
     /// alert state before one that is fine.
     #[must_use]
     pub fn shown(&self) -> (Vec<&GroupState>, usize) {
-        let few = if self.check.query.group_by.is_fixed() { usize::MAX } else { TOP };
-        self.shown_at_most(self.check.presentation.top.unwrap_or(few))
+        let few = if self.plan.group_by().is_fixed() { usize::MAX } else { TOP };
+        self.shown_at_most(self.plan.presentation().top.unwrap_or(few))
     }
 
     /// As many groups as `top` says.
@@ -121,9 +120,10 @@ impl Report {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::check::Check;
     use crate::group::{Group, GroupBy};
     use crate::judge::state::NoMatch;
-    use crate::measure::Share;
+    use crate::measure::share::Share;
 
     fn report(groups: &[(u16, u64, State)]) -> Report {
         let groups = groups.iter().map(|(port, count, state)| GroupState {
@@ -136,19 +136,31 @@ mod tests {
         });
         let groups: Vec<_> = groups.collect();
         let mut check = Check::default();
-        check.query.group_by = GroupBy::LocalPort;
+        check.query.group_by = Some(GroupBy::LocalPort);
         Report {
-            check,
+            plan: plan(check),
             total: groups.iter().map(|judged| judged.count).sum(),
             groups,
             total_state: None,
             limits: [None, None],
             details: Vec::new(),
-            unseen: None,
+            missing_owners: None,
             source: "fixture".to_owned(),
             coverage: NetnsCoverage::default(),
             duration: Duration::ZERO,
         }
+    }
+
+    fn plan(check: Check) -> Plan {
+        Plan::new(check).unwrap_or_else(|e| panic!("{e}"))
+    }
+
+    /// The same report of a plan with another policy or presentation.
+    fn changed(report: &Report, change: impl FnOnce(&mut Check)) -> Report {
+        let mut check = Check::default();
+        check.query.group_by = Some(report.plan.group_by());
+        change(&mut check);
+        Report { plan: plan(check), ..report.clone() }
     }
 
     fn labels((shown, left_out): (Vec<&GroupState>, usize)) -> (Vec<&str>, usize) {
@@ -160,8 +172,8 @@ mod tests {
     #[test]
     fn nothing_may_be_what_was_not_seen() {
         let nothing = |no_match: State, unseen: usize| {
-            let mut report = report(&[]);
-            report.check.policy.no_match = NoMatch(no_match);
+            let mut report =
+                changed(&report(&[]), |check| check.policy.no_match = NoMatch(no_match));
             report.coverage.skipped = unseen;
             report.nothing()
         };
@@ -199,8 +211,7 @@ mod tests {
             let groups: Vec<_> = (1..).zip(states).map(|(port, state)| (port, 1, *state)).collect();
             let mut report = report(&groups);
             report.total_state = total;
-            report.check.policy.no_match = NoMatch(no_match);
-            report.state()
+            changed(&report, |check| check.policy.no_match = NoMatch(no_match)).state()
         };
         assert_eq!(state(&[Ok, Ok], None, Critical), Ok);
         assert_eq!(state(&[Ok, Unknown], None, Ok), Unknown);
@@ -212,11 +223,14 @@ mod tests {
         assert_eq!(state(&[], None, Warning), Warning);
         assert_eq!(state(&[], None, Ok), Ok);
         assert_eq!(state(&[], Some(Critical), Unknown), Critical);
-        let mut zeros = report(&[(1, 0, Ok)]);
-        zeros.check.policy.no_match = NoMatch(Critical);
-        assert_eq!(zeros.state(), Critical);
-        zeros.check.policy.always_ok = true;
-        assert_eq!(zeros.state(), Ok);
+        let zeros = |always_ok| {
+            changed(&report(&[(1, 0, Ok)]), |check| {
+                check.policy.no_match = NoMatch(Critical);
+                check.policy.always_ok = always_ok;
+            })
+        };
+        assert_eq!(zeros(false).state(), Critical);
+        assert_eq!(zeros(true).state(), Ok);
     }
 
     #[test]
@@ -229,7 +243,7 @@ mod tests {
     #[test]
     fn the_worst_and_then_the_largest_are_shown() {
         let groups = [(1, 9, Ok), (2, 8, Warning), (3, 7, Ok), (4, 6, Critical), (5, 5, Unknown)];
-        let mut five = report(&groups);
+        let five = report(&groups);
         assert_eq!(labels(five.shown()), (vec!["1", "2", "3", "4", "5"], 0));
         for (top, expected, left_out) in [
             (5, vec!["1", "2", "3", "4", "5"], 0),
@@ -237,16 +251,16 @@ mod tests {
             (3, vec!["2", "4", "5"], 2),
             (1, vec!["4"], 4),
         ] {
-            five.check.presentation.top = Some(top);
+            let five = changed(&five, |check| check.presentation.top = Some(top));
             assert_eq!(labels(five.shown()), (expected, left_out), "{top}");
         }
         // Without being told otherwise, 10 of what there may be many of.
         let eleven: Vec<_> = (1..=11).map(|port| (port, 1, Ok)).collect();
-        let mut eleven = report(&eleven);
+        let eleven = report(&eleven);
         assert_eq!(eleven.shown().0.len(), 10);
         assert_eq!(eleven.shown().1, 1);
-        eleven.check.query.group_by = GroupBy::Type;
-        assert_eq!(eleven.shown().0.len(), 11);
+        let types = changed(&eleven, |check| check.query.group_by = Some(GroupBy::Type));
+        assert_eq!(types.shown().0.len(), 11);
     }
 
     #[test]

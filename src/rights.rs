@@ -7,16 +7,16 @@ use rustix::thread::{
     CapabilitySet, CapabilitySets, capabilities, capability_is_in_ambient_set, set_capabilities,
 };
 
-use crate::check::Check;
-use crate::group::GroupBy;
+use crate::group::{GroupBy, Kind};
+use crate::plan::Plan;
 
-/// Gives up what this check does not need of what its file gave it. Root keeps what it has, for files
-/// are its own.
-pub fn give_up(check: &Check) {
+/// Gives up the capabilities of the file that this plan does not need; without a plan all of them.
+/// Root keeps its capabilities, which no file gave it.
+pub fn give_up(plan: Option<&Plan>) {
     if rustix::process::geteuid().is_root() {
         return;
     }
-    if let Err(error) = keep(needed(check)) {
+    if let Err(error) = keep(plan.map_or(CapabilitySet::empty(), needed)) {
         warn!("capabilities are kept: {error}");
     }
 }
@@ -36,23 +36,30 @@ fn keep(mut kept: CapabilitySet) -> Result<()> {
     if kept == has { Ok(()) } else { set_capabilities(None, kept) }
 }
 
-fn needed(check: &Check) -> CapabilitySet {
+fn needed(plan: &Plan) -> CapabilitySet {
     let mut needed = CapabilitySet::empty();
     // Descriptors of others' processes, and links to what they are.
-    if check.presentation.lengthy || check.query.group_by == GroupBy::Process {
+    if plan.presentation().lengthy || reads_processes(plan.group_by()) {
         needed |= CapabilitySet::SYS_PTRACE | CapabilitySet::DAC_READ_SEARCH;
     }
     // Entering a namespace, and the link to that of a process.
-    if !check.query.netns.is_empty() {
+    if plan.asks_for_namespaces() {
         needed |= CapabilitySet::SYS_ADMIN | CapabilitySet::SYS_PTRACE;
     }
     needed
 }
 
+fn reads_processes(group_by: GroupBy) -> bool {
+    match group_by.kind() {
+        Kind::Processes => true,
+        Kind::Fixed(_) | Kind::Port(_) | Kind::Unbounded => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::{Presentation, Query};
+    use crate::check::{Check, Presentation, Query};
 
     #[test]
     fn what_is_needed_follows_from_the_question() {
@@ -61,8 +68,8 @@ mod tests {
         let admin = CapabilitySet::SYS_ADMIN;
         let netns = vec!["all".parse().unwrap_or_else(|e| panic!("{e}"))];
         let all = Query { netns, ..Query::default() };
-        let process = Query { group_by: GroupBy::Process, ..Query::default() };
-        let unit = Query { group_by: GroupBy::Unit, ..Query::default() };
+        let process = Query { group_by: Some(GroupBy::Process), ..Query::default() };
+        let unit = Query { group_by: Some(GroupBy::Unit), ..Query::default() };
         for (query, lengthy, expected) in [
             (Query::default(), false, CapabilitySet::empty()),
             (unit, false, CapabilitySet::empty()),
@@ -73,7 +80,8 @@ mod tests {
         ] {
             let presentation = Presentation { lengthy, ..Presentation::default() };
             let check = Check { query, presentation, ..Check::default() };
-            assert_eq!(needed(&check), expected, "{check:?}");
+            let plan = Plan::new(check).unwrap_or_else(|e| panic!("{e}"));
+            assert_eq!(needed(&plan), expected, "{plan:?}");
         }
     }
 }

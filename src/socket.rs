@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use crate::error::Error;
-use crate::vocabulary::{ConnectionStatus, ConnectionType, NetnsIndex};
+use crate::vocabulary::{ConnectionStatus, ConnectionType};
 
 /// One socket as a source shows it: a view over its message or line whose fields are decoded
 /// when they are asked for.
@@ -42,11 +42,6 @@ pub trait Socket {
         Err(Error::Unsupported("the drops of sockets are not known here".to_owned()))
     }
 
-    /// The network namespace that it is in.
-    fn netns(&self) -> NetnsIndex {
-        NetnsIndex::OWN
-    }
-
     /// The socket's inode number, 0 where no process has it.
     fn inode(&self) -> Result<u64, Error> {
         Err(Error::Unsupported("the processes of sockets are not known here".to_owned()))
@@ -77,86 +72,6 @@ pub trait Socket {
              them)"
                 .to_owned(),
         ))
-    }
-}
-
-/// A socket as a source shows it, and the network namespace that the source was asked in.
-#[derive(Clone, Copy, Debug)]
-pub struct Placed<'a, S> {
-    socket: &'a S,
-    netns: NetnsIndex,
-}
-
-impl<'a, S: Socket> Placed<'a, S> {
-    /// A socket of this namespace.
-    #[inline]
-    pub fn new(socket: &'a S, netns: NetnsIndex) -> Self {
-        Self { socket, netns }
-    }
-}
-
-impl<S: Socket> Socket for Placed<'_, S> {
-    #[inline]
-    fn connection_type(&self) -> ConnectionType {
-        self.socket.connection_type()
-    }
-
-    #[inline]
-    fn status(&self) -> ConnectionStatus {
-        self.socket.status()
-    }
-
-    #[inline]
-    fn local(&self) -> Result<SocketAddr, Error> {
-        self.socket.local()
-    }
-
-    #[inline]
-    fn remote(&self) -> Result<SocketAddr, Error> {
-        self.socket.remote()
-    }
-
-    #[inline]
-    fn netns(&self) -> NetnsIndex {
-        self.netns
-    }
-
-    #[inline]
-    fn queues(&self) -> Result<(u32, u32), Error> {
-        self.socket.queues()
-    }
-
-    fn backlog(&self) -> Result<(u32, u32), Error> {
-        self.socket.backlog()
-    }
-
-    fn drops(&self) -> Result<u32, Error> {
-        self.socket.drops()
-    }
-
-    #[inline]
-    fn inode(&self) -> Result<u64, Error> {
-        self.socket.inode()
-    }
-
-    #[inline]
-    fn process_key(&self) -> Result<u64, Error> {
-        self.socket.process_key()
-    }
-
-    #[inline]
-    fn is_full(&self) -> Result<bool, Error> {
-        self.socket.is_full()
-    }
-
-    #[inline]
-    fn uid(&self) -> Result<Option<u32>, Error> {
-        self.socket.uid()
-    }
-
-    #[inline]
-    fn cgroup(&self) -> Result<Option<u64>, Error> {
-        self.socket.cgroup()
     }
 }
 

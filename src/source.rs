@@ -1,5 +1,7 @@
-//! Which source answers a selection, and what happens when it fails.
+//! Sources of sockets, and the fallback from one to the next.
 
+mod door;
+mod dump;
 pub mod fixture;
 #[cfg(target_os = "linux")]
 pub mod linux;
@@ -11,111 +13,43 @@ mod untold;
 #[cfg(any(windows, test))]
 mod windows;
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 
 use log::{debug, warn};
 
-use crate::collect::ports::{ByFamily, PortRange};
-use crate::collect::{Collector, Within};
-use crate::deadline::Deadline;
+use crate::address::{InterfaceIndex, InterfaceNames};
+use crate::collect::Collector;
 use crate::error::Error;
-use crate::namespaces::{Namespaces, NetnsCoverage, View};
-use crate::selection::Selection;
+use crate::namespaces::View;
 use crate::source::summary::SocketSummary;
-use crate::vocabulary::{NetnsIndex, Protocol, SourceName};
+use crate::vocabulary::SourceName;
 
 #[cfg(target_os = "linux")]
-use linux::procfs::{self as system, idle};
+use linux::procfs as system;
 #[cfg(not(any(target_os = "linux", windows)))]
 use untold as system;
 #[cfg(windows)]
 use windows::netsh as system;
 
-pub use system::{NO_PORTS, PORTS_ARE_AT_HAND, PORTS_UNTOLD};
+pub use door::Door;
+pub use dump::Dump;
+pub use system::{NO_PORTS, PORTS_ARE_AT_HAND, PORTS_UNTOLD, ephemeral_ports};
 
-/// Who answered.
-#[derive(Clone, Debug, Default)]
-pub struct Provenance {
-    /// The sources.
-    pub sources: Vec<SourceName>,
-    /// The namespaces.
-    pub coverage: NetnsCoverage,
-}
-
-/// Hands every selected connection to `collector`, one namespace and one protocol after the other.
-///
-/// Without a `choice` each protocol is read from the first source that answers completely; a
-/// chosen source never falls back.
-pub fn collect<C: Collector + Send>(
-    selection: &Selection,
-    choice: Option<SourceName>,
-    namespaces: &Namespaces,
-    deadline: &Deadline,
-    collector: &mut C,
-) -> Result<Provenance, Error> {
-    let chain = match &choice {
-        None => SourceName::AVAILABLE,
-        Some(source) if SourceName::CHOICES.contains(source) => std::slice::from_ref(source),
-        Some(source) => {
-            return Err(Error::Unsupported(format!(
-                "The source {source} does not exist on this system (valid: auto, {})",
-                SourceName::join(SourceName::CHOICES)
-            )));
-        }
-    };
-    let mut sources = Vec::new();
-    let processes = chain.contains(&SourceName::Procfs);
-    let coverage =
-        namespaces.visit(processes, &|_| true, deadline, &mut |net, view, deadline| {
-            // Most other namespaces have none of one or the other.
-            let counted = choice.is_none() && net != NetnsIndex::OWN;
-            let idle = if counted { idle(view) } else { Vec::new() };
-            let mut whole = |collector: &mut C| {
-                for protocol in Protocol::ALL {
-                    if selection.types_of(protocol).next().is_none() {
-                        continue;
-                    }
-                    let source = if idle.contains(&protocol) {
-                        SourceName::Counters
-                    } else {
-                        let place = (net, view);
-                        collect_protocol(protocol, selection, chain, place, deadline, collector)?
-                    };
-                    if !sources.contains(&source) {
-                        sources.push(source);
-                    }
-                }
-                Ok(())
-            };
-            match view {
-                View::Inside => whole(collector),
-                // What a process shows may end half-way, and is then read again of another one.
-                View::Process { .. } => {
-                    let mut complete = collector.fresh();
-                    whole(&mut complete)?;
-                    collector.merge(complete);
-                    Ok(())
-                }
-            }
-        })?;
-    Ok(Provenance { sources, coverage })
-}
-
-fn collect_protocol<C: Collector>(
-    protocol: Protocol,
-    selection: &Selection,
+/// Hands the sockets of a complete dump to `collector`: that of the first source in `chain` that
+/// answers completely. Returns that source.
+pub fn collect<C: Collector>(
+    dump: &Dump,
     chain: &[SourceName],
-    (net, view): (NetnsIndex, &View),
-    deadline: &Deadline,
     collector: &mut C,
 ) -> Result<SourceName, Error> {
+    let protocol = dump.protocol;
     let mut causes = Vec::new();
-    for &source in chain.iter().filter(|source| reaches(**source, view)) {
-        let mut dump = Within::new(net, collector.fresh());
-        match read(source, protocol, selection, view, deadline, &mut dump) {
+    for &source in chain.iter().filter(|source| reaches(**source, dump.view)) {
+        let mut complete = collector.fresh();
+        match read(source, dump, &mut complete) {
             Ok(()) => {
                 debug!("{protocol}: {source} answered");
-                collector.merge(dump.collected());
+                collector.merge(complete);
                 return Ok(source);
             }
             Err(error) if error.is_final() => return Err(error),
@@ -128,56 +62,54 @@ fn collect_protocol<C: Collector>(
     Err(Error::Sources { protocol, causes })
 }
 
-/// Whether a source can be asked of a namespace that is looked at like this.
+/// Whether a source can be asked about a namespace that is seen in this way.
 fn reaches(source: SourceName, view: &View) -> bool {
-    match view {
-        View::Inside => true,
-        View::Process { .. } => source == SourceName::Procfs,
+    match (view, source) {
+        (View::Inside, _) | (View::Process { .. }, SourceName::Procfs) => true,
+        (
+            View::Process { .. },
+            SourceName::Netlink | SourceName::Netstat2 | SourceName::Counters,
+        ) => false,
     }
 }
 
-fn read<C: Collector>(
-    source: SourceName,
-    protocol: Protocol,
-    selection: &Selection,
-    view: &View,
-    deadline: &Deadline,
-    dump: &mut C,
-) -> Result<(), Error> {
+fn read<C: Collector>(source: SourceName, dump: &Dump, collector: &mut C) -> Result<(), Error> {
     match source {
         #[cfg(target_os = "linux")]
-        SourceName::Netlink => linux::sock_diag::read(protocol, selection, deadline, dump),
+        SourceName::Netlink => linux::sock_diag::read(dump, collector),
         #[cfg(target_os = "linux")]
-        SourceName::Procfs => linux::procfs::read(protocol, selection, view, deadline, dump),
+        SourceName::Procfs => linux::procfs::read(dump, collector),
         #[cfg(target_os = "linux")]
-        SourceName::Counters => linux::counters::read(protocol, selection, deadline, dump),
+        SourceName::Counters => linux::counters::read(dump, collector),
         #[cfg(any(not(target_os = "linux"), test))]
-        SourceName::Netstat2 => netstat2::read(protocol, selection, deadline, dump),
+        SourceName::Netstat2 => netstat2::read(dump, collector),
         #[allow(unreachable_patterns)]
         SourceName::Netlink | SourceName::Procfs | SourceName::Netstat2 | SourceName::Counters => {
-            let _ = view;
             Err(Error::Unsupported("not a source of this system".to_owned()))
         }
     }
 }
 
-/// The ports from which each namespace takes those of outgoing connections, where it tells.
-pub fn ephemeral_ports(
-    namespaces: &Namespaces,
-    deadline: &Deadline,
-) -> Result<HashMap<NetnsIndex, ByFamily<PortRange>>, Error> {
-    let mut ports = HashMap::new();
-    namespaces.visit(true, &|_| true, deadline, &mut |net, view, deadline| {
-        ports.extend(system::ephemeral_ports(view, deadline)?.map(|found| (net, found)));
-        Ok(())
-    })?;
-    Ok(ports)
+/// The protocols that are known to have no sockets in a namespace.
+#[cfg(target_os = "linux")]
+pub use linux::procfs::idle;
+
+/// The protocols that are known to have no sockets in a namespace: none.
+#[cfg(not(target_os = "linux"))]
+#[must_use]
+pub fn idle(_: &View) -> Vec<crate::vocabulary::Protocol> {
+    Vec::new()
 }
 
-/// The protocols that are known to have no sockets in a namespace.
-#[cfg(not(target_os = "linux"))]
-fn idle(_: &View) -> Vec<Protocol> {
-    Vec::new()
+/// The names of interfaces in the network namespace of this thread.
+pub(crate) fn interface_names(interfaces: HashSet<InterfaceIndex>) -> InterfaceNames {
+    #[cfg(target_os = "linux")]
+    return linux::interfaces::names(interfaces);
+    #[cfg(not(target_os = "linux"))]
+    return {
+        let _ = interfaces;
+        InterfaceNames::new()
+    };
 }
 
 /// The kernel's own sums of sockets.

@@ -18,8 +18,8 @@ use network_connections::cli::reader;
 use network_connections::run;
 use network_connections::selection::Choice;
 use network_connections::{
-    ConnectionStatus, ConnectionType, Error, Format, Group, GroupBy, Named, Range, RangeError,
-    Report, Selection, State,
+    ConnectionStatus, ConnectionType, Error, Format, Group, GroupBy, Named, Plan, Range,
+    RangeError, Report, Selection, State,
 };
 
 #[cfg(target_os = "linux")]
@@ -84,7 +84,9 @@ pub fn range(data: &[u8]) {
 
 /// A recorded list of connections.
 pub fn fixture(data: &[u8]) {
-    let run = |check: Check, text: &mut dyn Read| run::fixture(check, text, &nobody);
+    let run = |check: Check, text: &mut dyn Read| {
+        Plan::of_fixture(check).and_then(|plan| run::fixture(plan, text, &nobody))
+    };
     let report = match run(Check::default(), &mut &data[..]) {
         Ok(report) => report,
         Err(error) => {
@@ -131,7 +133,7 @@ pub fn fixture(data: &[u8]) {
         .map(|status| of(Selection { statuses: Choice::of(&[*status]), ..Selection::default() }));
     assert_eq!(statuses.sum::<u64>(), report.total);
     for group_by in GroupBy::VALUES {
-        let query = Query { group_by: *group_by, ..Query::default() };
+        let query = Query { group_by: Some(*group_by), ..Query::default() };
         match run(Check { query, ..Check::default() }, &mut &data[..]) {
             Ok(grouped) => {
                 assert_eq!(grouped.total, report.total);
@@ -184,7 +186,8 @@ pub fn arguments(data: &[u8]) {
     for thresholds in [&policy.critical, &policy.warning].into_iter().flatten() {
         assert!(arguments.iter().any(|word| word.contains(thresholds.text())));
     }
-    match run::fixture(check, RECORDED.as_bytes(), &nobody) {
+    let run = |plan| run::fixture(plan, RECORDED.as_bytes(), &nobody);
+    match Plan::of_fixture(check).and_then(run) {
         Ok(report) => {
             output::report(&report);
             assert!(report.total <= 7);
@@ -193,7 +196,9 @@ pub fn arguments(data: &[u8]) {
         }
         // Owners are not recorded, and a key may be that of no group.
         Err(error) => {
-            assert!(matches!(error, Error::Fixture(_) | Error::Option { .. }), "{error:?}");
+            let expected =
+                matches!(error, Error::Fixture(_) | Error::Value { .. } | Error::Conflict { .. });
+            assert!(expected, "{error:?}");
             output::failure(&error);
         }
     }
@@ -203,7 +208,7 @@ pub fn arguments(data: &[u8]) {
 fn command(arguments: &[String]) {
     let mut all = vec![OsString::from("--test=[]")];
     all.extend(arguments.iter().map(OsString::from));
-    let outcome = cli::run(Path::new("/nonexistent/program"), &all, &|_| {}, &nobody);
+    let outcome = cli::run(Path::new("/nonexistent/program"), &all, &nobody);
     assert!(!outcome.stdout.starts_with("Internal error"), "{}", outcome.stdout);
     assert!(outcome.code <= 3);
     let read = reader::read(arguments);

@@ -3,6 +3,7 @@
 use crate::check::{Check, TIMEOUT};
 use crate::cli::values;
 use crate::error::Error;
+use crate::field::Field;
 use crate::format::Format;
 use crate::group::GroupBy;
 use crate::judge::state::NoMatch;
@@ -44,6 +45,8 @@ pub struct Opt {
     pub hidden: bool,
     /// Whether the reference has it, so that its abbreviations keep their meaning.
     pub reference: bool,
+    /// The field of a check that it sets, if any.
+    pub field: Option<Field>,
     /// What it is in the API, where it is there.
     pub keyword: Option<Keyword>,
     /// What it does.
@@ -142,18 +145,8 @@ impl Opt {
     }
 }
 
-const CRITICAL: &str = "--critical";
-const WARNING: &str = "--warning";
 pub(super) const FORMAT: &str = "--format";
-pub(super) const GROUP_BY: &str = "--group-by";
-pub(super) const MEASURE: &str = "--measure";
 pub(super) const NAME: &str = "--name";
-pub(super) const CONN_TYPE: &str = "--conn-type";
-pub(super) const CONN_STATUS: &str = "--conn-status";
-pub(super) const LOCAL_PORT: &str = "--local-port";
-pub(super) const REMOTE_ADDRESS: &str = "--remote-address";
-pub(super) const REMOTE_PORT: &str = "--remote-port";
-pub(super) const ZERO: &str = "--zero";
 
 /// What most options have in common.
 const OPT: Opt = Opt {
@@ -164,6 +157,7 @@ const OPT: Opt = Opt {
     default: None,
     hidden: false,
     reference: false,
+    field: None,
     keyword: None,
     help: "",
 };
@@ -193,43 +187,47 @@ pub static OPTIONS: &[Opt] = &[
         metavar: "ALWAYS_OK",
         takes: Takes::Switch(|c| c.check.policy.always_ok = true),
         reference: true,
+        field: Some(Field::AlwaysOk),
         keyword: Some(keyword("always_ok", Api::Check)),
         help: "Exit with 0 (OK) whatever the thresholds say. What cannot be counted is still \
                UNKNOWN.",
         ..OPT
     },
     Opt {
-        long: CONN_STATUS,
+        long: "--conn-status",
         metavar: "CONN_STATUS",
         takes: Takes::Several(Value::Choice(statuses), |c, names| {
             set(&mut c.check.query.selection.statuses, Choice::parse(names))
         }),
         reference: true,
         default: Some(all),
+        field: Some(Field::Statuses),
         keyword: Some(keyword("statuses", Api::Connections)),
         help: "Count only connections in this status. UDP sockets have the status \"none\".",
         ..OPT
     },
     Opt {
-        long: CONN_TYPE,
+        long: "--conn-type",
         metavar: "CONN_TYPE",
         takes: Takes::Several(Value::Choice(choices_of_types), |c, names| {
             set(&mut c.check.query.selection.types, Choice::parse(names))
         }),
         reference: true,
         default: Some(all),
+        field: Some(Field::Types),
         keyword: Some(keyword("types", Api::Connections)),
         help: "Count only connections of this type.",
         ..OPT
     },
     Opt {
-        long: CRITICAL,
+        long: "--critical",
         short: Some("-c"),
         metavar: "CRIT",
         takes: Takes::Single(Value::Range, |c, text| {
-            set(&mut c.check.policy.critical, ThresholdSpec::parse(CRITICAL, text).map(Some))
+            set(&mut c.check.policy.critical, ThresholdSpec::parse(text).map(Some))
         }),
         reference: true,
+        field: Some(Field::Critical),
         keyword: Some(keyword("critical", Api::Check)),
         help: "CRITICAL where the number of a group lies outside this Nagios range. With keys, \
                as in \"5000,CLOSE_WAIT=100,total=30000\", a group, status, type or the total \
@@ -248,12 +246,13 @@ pub static OPTIONS: &[Opt] = &[
         ..OPT
     },
     Opt {
-        long: GROUP_BY,
+        long: "--group-by",
         metavar: "GROUP_BY",
         takes: Takes::Single(Value::Choice(choices_of::<GroupBy>), |c, name| {
-            set(&mut c.check.query.group_by, named(name))
+            set(&mut c.check.query.group_by, named(name).map(Some))
         }),
         default: Some(default::<GroupBy>),
+        field: Some(Field::GroupBy),
         keyword: Some(keyword("group_by", Api::Count)),
         help: "What is counted, judged and printed: the connections of each of these.",
         ..OPT
@@ -262,6 +261,7 @@ pub static OPTIONS: &[Opt] = &[
         long: "--lengthy",
         metavar: "LENGTHY",
         takes: Takes::Switch(|c| c.check.presentation.lengthy = true),
+        field: Some(Field::Lengthy),
         keyword: Some(keyword("lengthy", Api::Check)),
         help: "Go on below the first line with who has the connections of each group in alert \
                state, or of the largest one where all is fine, and which peers they lead to.",
@@ -274,30 +274,33 @@ pub static OPTIONS: &[Opt] = &[
             set(&mut c.check.query.selection.local_addresses, values::each(networks))
         }),
         default: Some(any),
+        field: Some(Field::LocalAddresses),
         keyword: Some(keyword("local_address", Api::Connections)),
         help: "Count only connections from this local address or network, as in 192.0.2.7, \
                192.0.2.0/24 or 2001:db8::/32.",
         ..OPT
     },
     Opt {
-        long: LOCAL_PORT,
+        long: "--local-port",
         metavar: "LOCAL_PORT",
         takes: Takes::Several(Value::Port, |c, ports| {
             set(&mut c.check.query.selection.local_ports, values::each(ports))
         }),
         default: Some(any),
+        field: Some(Field::LocalPorts),
         keyword: Some(keyword("local_port", Api::Connections)),
         help: "Count only connections from this local port or range of ports, as in 443 or \
                8000-8099.",
         ..OPT
     },
     Opt {
-        long: MEASURE,
+        long: "--measure",
         metavar: "MEASURE",
         takes: Takes::Single(Value::Choice(choices_of::<Measure>), |c, name| {
             set(&mut c.check.query.measure, named(name))
         }),
         default: Some(default::<Measure>),
+        field: Some(Field::Measure),
         keyword: Some(keyword("measure", Api::Check)),
         help: "What is judged: the number of connections of each group; or what runs out, the accept \
                queue of each listener, in percent of its limit, or the ephemeral ports towards each \
@@ -322,6 +325,7 @@ pub static OPTIONS: &[Opt] = &[
             set(&mut c.check.query.netns, values::each(names))
         }),
         default: Some(|| "own".to_owned()),
+        field: Some(Field::Netns),
         keyword: Some(keyword("netns", Api::Connections)),
         help: "Look into this network namespace instead of the own one: a name below /run/netns, a \
                path as in /proc/1/ns/net, the id of a process in it, or \"all\" for every one that \
@@ -335,6 +339,7 @@ pub static OPTIONS: &[Opt] = &[
             set(&mut c.check.policy.no_match, named(name))
         }),
         default: Some(default::<NoMatch>),
+        field: Some(Field::NoMatch),
         keyword: Some(keyword("no_match_severity", Api::Check)),
         help: "The state where no connection is found.",
         ..OPT
@@ -344,29 +349,32 @@ pub static OPTIONS: &[Opt] = &[
         metavar: "NO_PERFDATA",
         takes: Takes::Switch(|c| c.check.presentation.perfdata = false),
         reference: true,
+        field: Some(Field::Perfdata),
         keyword: Some(Keyword { name: "perfdata", of: Api::Check, inverted: true }),
         help: "Leave out the performance data.",
         ..OPT
     },
     Opt {
-        long: REMOTE_ADDRESS,
+        long: "--remote-address",
         metavar: "REMOTE_ADDRESS",
         takes: Takes::Several(Value::Address, |c, networks| {
             set(&mut c.check.query.selection.remote_addresses, values::each(networks))
         }),
         default: Some(any),
+        field: Some(Field::RemoteAddresses),
         keyword: Some(keyword("remote_address", Api::Connections)),
         help: "Count only connections to this remote address or network. An IPv4 network has \
                the IPv4-mapped peers of IPv6 sockets too.",
         ..OPT
     },
     Opt {
-        long: REMOTE_PORT,
+        long: "--remote-port",
         metavar: "REMOTE_PORT",
         takes: Takes::Several(Value::Port, |c, ports| {
             set(&mut c.check.query.selection.remote_ports, values::each(ports))
         }),
         default: Some(any),
+        field: Some(Field::RemotePorts),
         keyword: Some(keyword("remote_port", Api::Connections)),
         help: "Count only connections to this remote port or range of ports.",
         ..OPT
@@ -378,6 +386,7 @@ pub static OPTIONS: &[Opt] = &[
             set(&mut c.check.query.source, spelled(name))
         }),
         default: Some(default::<Option<SourceName>>),
+        field: Some(Field::Source),
         keyword: Some(keyword("source", Api::Connections)),
         help: "Where the connections are read from. \"auto\" takes the best source that answers \
                completely; a source named here is the only one asked. \"counters\" is quicker where \
@@ -410,6 +419,7 @@ pub static OPTIONS: &[Opt] = &[
             set(&mut c.check.query.timeout, values::seconds(text))
         }),
         default: Some(|| TIMEOUT.as_secs_f64().to_string()),
+        field: Some(Field::Timeout),
         keyword: Some(keyword("timeout", Api::Connections)),
         help: "Give up after this many seconds.",
         ..OPT
@@ -420,33 +430,50 @@ pub static OPTIONS: &[Opt] = &[
         takes: Takes::Single(Value::Whole, |c, text| {
             set(&mut c.check.presentation.top, values::whole(text).map(Some))
         }),
+        field: Some(Field::Top),
         keyword: Some(keyword("top", Api::Check)),
         help: "Print at most this many groups. Without it, 10 ports or addresses, but all types \
                and statuses.",
         ..OPT
     },
     Opt {
-        long: WARNING,
+        long: "--warning",
         short: Some("-w"),
         metavar: "WARN",
         takes: Takes::Single(Value::Range, |c, text| {
-            set(&mut c.check.policy.warning, ThresholdSpec::parse(WARNING, text).map(Some))
+            set(&mut c.check.policy.warning, ThresholdSpec::parse(text).map(Some))
         }),
         reference: true,
+        field: Some(Field::Warning),
         keyword: Some(keyword("warning", Api::Check)),
         help: "WARNING where the number of a group lies outside this Nagios range. Takes keys as \
                --critical does.",
         ..OPT
     },
     Opt {
-        long: ZERO,
+        long: "--zero",
         metavar: "ZERO",
         takes: Takes::Switch(|c| c.check.query.zero = true),
+        field: Some(Field::Zero),
         keyword: Some(keyword("zero", Api::Count)),
         help: "Report and judge selected types and statuses without connections as 0.",
         ..OPT
     },
 ];
+
+/// The long name of the option that sets a field.
+#[must_use]
+pub fn option_of(field: Field) -> &'static str {
+    let option = OPTIONS.iter().find(|option| option.field == Some(field));
+    option.map_or(field.name(), |option| option.long)
+}
+
+/// The keyword of the API that sets a field.
+#[must_use]
+pub fn keyword_of(field: Field) -> &'static str {
+    let option = OPTIONS.iter().find(|option| option.field == Some(field));
+    option.and_then(|option| option.keyword).map_or(field.name(), |keyword| keyword.name)
+}
 
 const fn keyword(name: &'static str, of: Api) -> Keyword {
     Keyword { name, of, inverted: false }

@@ -1,59 +1,47 @@
-//! What is done with the sockets of a dump.
+//! The interface between sources and the tables that sockets are counted in.
 
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use crate::address::InterfaceIndex;
+use crate::ephemeral::EphemeralPorts;
 use crate::error::Error;
-use crate::socket::{Placed, Socket};
+use crate::socket::Socket;
 use crate::vocabulary::NetnsIndex;
 
-/// What is done with the sockets of a dump.
+/// Facts about a network namespace that are read before its sockets, as far as they were asked for.
+#[derive(Clone, Debug, Default)]
+pub struct NetnsFacts {
+    /// The local TCP ports with a listener.
+    pub listening: Option<Arc<HashSet<u16>>>,
+    /// The ports for outgoing connections; `None` also where the namespace does not show them.
+    pub ephemeral: Option<EphemeralPorts>,
+}
+
+/// Takes in the sockets of dumps.
 pub trait Collector: Sized {
-    /// Whether it asks sockets for their drops.
+    /// Whether it reads the drops of sockets, which the kernel reports only on request.
     const DROPS: bool = false;
 
-    /// An empty collector of the same kind: a dump that fails half-way is dropped with it.
+    /// Returns an empty collector of the same kind. Each dump gets one, so that a dump that fails
+    /// half-way leaves nothing behind.
     #[must_use]
     fn fresh(&self) -> Self;
 
-    /// Takes one socket in.
-    fn add(&mut self, socket: &impl Socket) -> Result<(), Error>;
+    /// Receives the facts about a namespace before the first of its sockets.
+    fn begin(&mut self, _facts: &NetnsFacts) -> Result<(), Error> {
+        Ok(())
+    }
 
-    /// Takes in what a complete dump gave.
+    /// Takes in one socket of a network namespace.
+    fn add(&mut self, netns: NetnsIndex, socket: &impl Socket) -> Result<(), Error>;
+
+    /// Takes in the result of a complete dump.
     fn merge(&mut self, dump: Self);
-}
 
-/// Collects the sockets of one network namespace.
-#[derive(Debug)]
-pub struct Within<C> {
-    net: NetnsIndex,
-    collector: C,
-}
-
-impl<C: Collector> Within<C> {
-    /// Nothing collected yet.
-    pub fn new(net: NetnsIndex, collector: C) -> Self {
-        Self { net, collector }
-    }
-
-    /// What was collected.
-    pub fn collected(self) -> C {
-        self.collector
-    }
-}
-
-impl<C: Collector> Collector for Within<C> {
-    const DROPS: bool = C::DROPS;
-
-    fn fresh(&self) -> Self {
-        Self::new(self.net, self.collector.fresh())
-    }
-
-    #[inline]
-    fn add(&mut self, socket: &impl Socket) -> Result<(), Error> {
-        self.collector.add(&Placed::new(socket, self.net))
-    }
-
-    fn merge(&mut self, dump: Self) {
-        self.collector.merge(dump.collector);
-    }
+    /// Adds the interfaces that the collected addresses name, so that they can be
+    /// looked up while the namespace is entered.
+    fn interfaces(&self, _found: &mut HashSet<InterfaceIndex>) {}
 }
 
 impl<C: Collector> Collector for Option<C> {
@@ -63,14 +51,24 @@ impl<C: Collector> Collector for Option<C> {
         self.as_ref().map(Collector::fresh)
     }
 
+    fn begin(&mut self, facts: &NetnsFacts) -> Result<(), Error> {
+        self.as_mut().map_or(Ok(()), |collector| collector.begin(facts))
+    }
+
     #[inline]
-    fn add(&mut self, socket: &impl Socket) -> Result<(), Error> {
-        self.as_mut().map_or(Ok(()), |collector| collector.add(socket))
+    fn add(&mut self, netns: NetnsIndex, socket: &impl Socket) -> Result<(), Error> {
+        self.as_mut().map_or(Ok(()), |collector| collector.add(netns, socket))
     }
 
     fn merge(&mut self, dump: Self) {
         if let (Some(collector), Some(dump)) = (self, dump) {
             collector.merge(dump);
+        }
+    }
+
+    fn interfaces(&self, found: &mut HashSet<InterfaceIndex>) {
+        if let Some(collector) = self {
+            collector.interfaces(found);
         }
     }
 }
@@ -82,14 +80,24 @@ impl<A: Collector, B: Collector> Collector for (A, B) {
         (self.0.fresh(), self.1.fresh())
     }
 
+    fn begin(&mut self, facts: &NetnsFacts) -> Result<(), Error> {
+        self.0.begin(facts)?;
+        self.1.begin(facts)
+    }
+
     #[inline]
-    fn add(&mut self, socket: &impl Socket) -> Result<(), Error> {
-        self.0.add(socket)?;
-        self.1.add(socket)
+    fn add(&mut self, netns: NetnsIndex, socket: &impl Socket) -> Result<(), Error> {
+        self.0.add(netns, socket)?;
+        self.1.add(netns, socket)
     }
 
     fn merge(&mut self, dump: Self) {
         self.0.merge(dump.0);
         self.1.merge(dump.1);
+    }
+
+    fn interfaces(&self, found: &mut HashSet<InterfaceIndex>) {
+        self.0.interfaces(found);
+        self.1.interfaces(found);
     }
 }

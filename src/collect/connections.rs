@@ -1,10 +1,11 @@
 //! Connections as values, for whoever wants to look at each of them. Counting never builds them.
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
-use crate::address::Address;
+use crate::address::{Address, InterfaceIndex};
 use crate::collect::collector::Collector;
 use crate::error::{Error, Optional};
 use crate::group::Group;
@@ -44,8 +45,8 @@ pub struct Connection {
     pub processes: Option<Processes>,
     /// What people call its network namespace, where namespaces were asked for.
     pub netns: Option<Arc<str>>,
-    /// That namespace's number, until it is looked up.
-    pub net: NetnsIndex,
+    /// The index of that namespace, until its name is looked up.
+    pub netns_index: NetnsIndex,
     /// The id of that unit's cgroup, until it is looked up.
     pub cgroup: Option<NonZeroU64>,
 }
@@ -59,7 +60,7 @@ impl Collector for Connections {
         Self::default()
     }
 
-    fn add(&mut self, socket: &impl Socket) -> Result<(), Error> {
+    fn add(&mut self, netns: NetnsIndex, socket: &impl Socket) -> Result<(), Error> {
         let queues = socket.queues().optional()?;
         self.0.push(Connection {
             connection_type: socket.connection_type(),
@@ -76,7 +77,7 @@ impl Collector for Connections {
             unit: None,
             processes: None,
             netns: None,
-            net: socket.netns(),
+            netns_index: netns,
             cgroup: socket.cgroup().optional()?.flatten().and_then(NonZeroU64::new),
         });
         Ok(())
@@ -89,6 +90,14 @@ impl Collector for Connections {
             self.0.extend(dump.0);
         }
     }
+
+    fn interfaces(&self, found: &mut HashSet<InterfaceIndex>) {
+        for connection in &self.0 {
+            let ends = [Some(connection.local), connection.remote].into_iter().flatten();
+            let addresses = ends.map(|end| Address::within(end, connection.netns_index));
+            found.extend(addresses.filter_map(Address::interface));
+        }
+    }
 }
 
 impl Connections {
@@ -98,14 +107,14 @@ impl Connections {
         let owners = self.0.iter().flat_map(move |connection| {
             let process = connection.inode.filter(|_| processes).map(Group::Process);
             let ends = [Some(connection.local), connection.remote].map(|end| {
-                let address = end.map(|end| Address::within(end, connection.net));
+                let address = end.map(|end| Address::within(end, connection.netns_index));
                 address.filter(|address| address.interface().is_some()).map(Group::Address)
             });
             let owners = [
                 Some(Group::User(connection.uid)),
                 Some(Group::Cgroup(connection.cgroup.map(NonZeroU64::get))),
                 process,
-                netns.then_some(Group::Netns(connection.net)),
+                netns.then_some(Group::Netns(connection.netns_index)),
             ];
             owners.into_iter().chain(ends)
         });
@@ -119,7 +128,7 @@ impl Connections {
         for connection in &mut connections {
             connection.user = connection.uid.and_then(|id| names.user(id));
             connection.unit = connection.cgroup.take().and_then(|id| names.unit(id.get()));
-            let net = std::mem::take(&mut connection.net);
+            let net = std::mem::take(&mut connection.netns_index);
             connection.netns = names.namespace(net);
             connection.local_interface = interface(&mut connection.local, net, names);
             connection.remote_interface =
@@ -160,7 +169,7 @@ mod tests {
         let key = u64::from(std::process::id());
         let made = Made::new(t, status, "192.0.2.1:80", "198.51.100.1:443");
         let own = Made { process_key: key, ..made };
-        collected.add(&own).unwrap_or_else(|e| panic!("{e}"));
+        collected.add(NetnsIndex::OWN, &own).unwrap_or_else(|e| panic!("{e}"));
         let deadline = Deadline::new(Duration::from_secs(20), &|| false);
         let names = Names::of_processes(vec![key], HashSet::new(), &deadline);
         let names = names.unwrap_or_else(|e| panic!("{e}"));

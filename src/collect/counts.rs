@@ -3,12 +3,13 @@
 
 use std::collections::{HashMap, HashSet};
 
+use crate::address::InterfaceIndex;
 use crate::collect::collector::Collector;
 use crate::error::{Error, Optional};
 use crate::group::{End, Group, GroupBy};
 use crate::name::Named;
 use crate::socket::Socket;
-use crate::vocabulary::{ConnectionStatus, ConnectionType};
+use crate::vocabulary::{ConnectionStatus, ConnectionType, NetnsIndex};
 
 /// A collector that counts.
 pub trait Table: Collector {
@@ -40,7 +41,7 @@ impl Collector for Grid {
     }
 
     #[inline]
-    fn add(&mut self, socket: &impl Socket) -> Result<(), Error> {
+    fn add(&mut self, _: NetnsIndex, socket: &impl Socket) -> Result<(), Error> {
         let (t, status) = (socket.connection_type() as usize, socket.status() as usize);
         if let Some(cell) = self.cells.get_mut(t).and_then(|row| row.get_mut(status)) {
             *cell += 1;
@@ -90,7 +91,7 @@ impl Collector for PortTable {
     }
 
     #[inline]
-    fn add(&mut self, socket: &impl Socket) -> Result<(), Error> {
+    fn add(&mut self, _: NetnsIndex, socket: &impl Socket) -> Result<(), Error> {
         let port = self.end.of(socket)?.port();
         if let Some(count) = self.counts.get_mut(usize::from(port)) {
             *count += 1;
@@ -133,8 +134,8 @@ impl Collector for CountMap {
     }
 
     #[inline]
-    fn add(&mut self, socket: &impl Socket) -> Result<(), Error> {
-        *self.counts.entry(self.by.group(socket)?).or_insert(0) += 1;
+    fn add(&mut self, netns: NetnsIndex, socket: &impl Socket) -> Result<(), Error> {
+        *self.counts.entry(self.by.group(netns, socket)?).or_insert(0) += 1;
         Ok(())
     }
 
@@ -146,6 +147,10 @@ impl Collector for CountMap {
         for (group, count) in dump.counts {
             *self.counts.entry(group).or_insert(0) += count;
         }
+    }
+
+    fn interfaces(&self, found: &mut HashSet<InterfaceIndex>) {
+        found.extend(self.counts.keys().filter_map(|group| group.interface()));
     }
 }
 
@@ -186,8 +191,8 @@ impl Collector for Recorded {
         Self::new(self.by)
     }
 
-    fn add(&mut self, socket: &impl Socket) -> Result<(), Error> {
-        self.count(self.by.group(socket)?, 1);
+    fn add(&mut self, netns: NetnsIndex, socket: &impl Socket) -> Result<(), Error> {
+        self.count(self.by.group(netns, socket)?, 1);
         Ok(())
     }
 
@@ -214,7 +219,7 @@ pub struct ProcessKeys {
     /// The ids of cgroups, as far as they are told.
     pub cgroups: HashSet<u64>,
     last: Option<u64>,
-    untold: bool,
+    without_cgroups: bool,
 }
 
 impl Collector for ProcessKeys {
@@ -223,15 +228,15 @@ impl Collector for ProcessKeys {
     }
 
     #[inline]
-    fn add(&mut self, socket: &impl Socket) -> Result<(), Error> {
+    fn add(&mut self, _: NetnsIndex, socket: &impl Socket) -> Result<(), Error> {
         match socket.process_key()? {
             0 => self.without += 1,
             key => {
                 self.keys.push(key);
-                // What is not told of one is told of none, and what is mostly is that of the last one.
-                if !self.untold {
+                // A source reports cgroups for all sockets or for none; neighbours usually share one.
+                if !self.without_cgroups {
                     let cgroup = socket.cgroup().optional()?;
-                    self.untold = cgroup.is_none();
+                    self.without_cgroups = cgroup.is_none();
                     if self.last != cgroup.flatten() {
                         self.last = cgroup.flatten();
                         self.cgroups.extend(self.last);
@@ -272,7 +277,7 @@ mod tests {
         for sockets in dumps {
             let mut dump = table.fresh();
             for socket in *sockets {
-                dump.add(socket).unwrap_or_else(|e| panic!("{e}"));
+                dump.add(NetnsIndex::OWN, socket).unwrap_or_else(|e| panic!("{e}"));
             }
             table.merge(dump);
         }
@@ -289,7 +294,7 @@ mod tests {
     fn grid(by: GroupBy) -> Grid {
         match by.kind() {
             Kind::Fixed(group) => Grid::new(group),
-            Kind::Port(_) | Kind::Socket | Kind::Open => panic!("{by:?} has no grid"),
+            Kind::Port(_) | Kind::Processes | Kind::Unbounded => panic!("{by:?} has no grid"),
         }
     }
 
@@ -329,7 +334,7 @@ mod tests {
         ] {
             let mut fresh = keys.fresh();
             for socket in dump {
-                fresh.add(socket).unwrap_or_else(|e| panic!("{e}"));
+                fresh.add(NetnsIndex::OWN, socket).unwrap_or_else(|e| panic!("{e}"));
             }
             keys.merge(fresh);
         }

@@ -1,25 +1,26 @@
 //! The accept queues of listeners.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use crate::address::Endpoint;
+use crate::address::{Endpoint, InterfaceIndex};
 use crate::collect::collector::Collector;
 use crate::error::{Error, Optional};
 use crate::group::End;
-use crate::measure::{Share, fuller};
+use crate::measure::share::{Share, fuller};
 use crate::socket::Socket;
+use crate::vocabulary::NetnsIndex;
 
 /// The accept queue of one listener.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Queue {
-    /// How many connections wait.
+    /// The connections that wait to be accepted.
     pub waiting: u64,
-    /// How many may, and how many found no room.
+    /// The limit, and the drops.
     pub share: Share,
 }
 
 impl Queue {
-    /// That of a listening socket.
+    /// The queue of a listening socket.
     pub fn of(socket: &impl Socket) -> Result<Self, Error> {
         let (waiting, limit) = socket.backlog()?;
         let share = Share { of: limit.into(), drops: socket.drops().optional()?.map(u64::from) };
@@ -27,8 +28,8 @@ impl Queue {
     }
 }
 
-/// Collects the accept queues of listening sockets. Of several with one address and port it is the
-/// fullest: which of them a connection goes to is not its own choice.
+/// Collects the accept queues of listening sockets. Several sockets with one address and port count
+/// as the fullest of them, because the kernel chooses where a connection goes.
 #[derive(Debug, Default)]
 pub struct Queues(pub HashMap<Endpoint, Queue>);
 
@@ -52,8 +53,8 @@ impl Collector for Queues {
         Self::default()
     }
 
-    fn add(&mut self, socket: &impl Socket) -> Result<(), Error> {
-        self.take_in(End::Local.endpoint(socket)?, Queue::of(socket)?);
+    fn add(&mut self, netns: NetnsIndex, socket: &impl Socket) -> Result<(), Error> {
+        self.take_in(End::Local.endpoint(netns, socket)?, Queue::of(socket)?);
         Ok(())
     }
 
@@ -62,12 +63,15 @@ impl Collector for Queues {
             self.take_in(endpoint, queue);
         }
     }
+
+    fn interfaces(&self, found: &mut HashSet<InterfaceIndex>) {
+        found.extend(self.0.keys().filter_map(|endpoint| endpoint.address.interface()));
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::vocabulary::NetnsIndex;
 
     #[test]
     fn the_fullest_queue_counts_and_every_drop() {

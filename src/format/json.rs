@@ -21,7 +21,7 @@ pub fn report(report: &Report) -> String {
     let text = |thresholds: &Option<ThresholdSpec>| {
         thresholds.as_ref().map(|thresholds| thresholds.text().to_owned())
     };
-    let policy = &report.check.policy;
+    let policy = report.plan.policy();
     let mut object = json!({
         "schema": SCHEMA,
         "state": report.state() as u8,
@@ -38,7 +38,7 @@ pub fn report(report: &Report) -> String {
     });
     if let Some(object) = object.as_object_mut() {
         object.extend(netns(report).map(|netns| ("netns".to_owned(), netns)));
-        let measure = report.check.query.measure;
+        let measure = report.plan.measure();
         let measure = (measure != Measure::default()).then(|| measure.name().into());
         object.extend(measure.map(|measure| ("measure".to_owned(), measure)));
     }
@@ -48,7 +48,7 @@ pub fn report(report: &Report) -> String {
 /// How many network namespaces were looked at, where some were asked for.
 fn netns(report: &Report) -> Option<Value> {
     let NetnsCoverage { read, skipped, maybe_read } = report.coverage;
-    let asked = !report.check.query.netns.is_empty();
+    let asked = report.plan.asks_for_namespaces();
     asked.then(|| json!({"seen": read, "unseen": skipped, "doubtful": maybe_read}))
 }
 

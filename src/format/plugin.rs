@@ -3,9 +3,9 @@
 use crate::error::Error;
 use crate::format::tables::{Namer, tables};
 use crate::judge::GroupState;
+use crate::judge::key::TOTAL;
 use crate::judge::state::State;
-use crate::judge::threshold::TOTAL;
-use crate::measure::Meaning;
+use crate::measure::definition::Reading;
 use crate::namespaces::NetnsCoverage;
 use crate::printable::{is_invisible, neutralised, shortened};
 use crate::report::Report;
@@ -34,7 +34,7 @@ pub fn message(report: &Report) -> String {
         line = first_line(report, shown.clone());
     }
     let left = room(report, line.len()).unwrap_or(0);
-    line + &tables(&report.details, namer(report), left)
+    line + &tables(&report.details, report.plan.definition().aspect, namer(report), left)
 }
 
 /// How many bytes are left for tables below a first line of this length; `None` where the first line
@@ -56,12 +56,12 @@ fn first_line(report: &Report, (shown, left_out): (Vec<&GroupState>, usize)) -> 
     if left_out > 0 {
         parts.push(format!("and {left_out} more"));
     }
-    let silent = report.check.policy.no_match.0 == State::Ok;
+    let silent = report.plan.policy().no_match.0 == State::Ok;
     if report.groups.is_empty() || report.is_empty() && !silent {
         parts.push(nothing(report));
     }
     let mut message = parts.join(", ");
-    if let Some(unseen) = report.unseen {
+    if let Some(unseen) = report.missing_owners {
         message.push_str("; ");
         message.push_str(unseen);
     }
@@ -69,7 +69,7 @@ fn first_line(report: &Report, (shown, left_out): (Vec<&GroupState>, usize)) -> 
         message.push_str("; ");
         message.push_str(&unseen);
     }
-    if report.check.policy.always_ok {
+    if report.plan.policy().always_ok {
         message.push_str(" (always ok)");
     }
     neutralised(&message).into_owned()
@@ -86,7 +86,7 @@ fn skipped(NetnsCoverage { skipped, maybe_read, .. }: NetnsCoverage) -> Option<S
 
 /// What shows a label in a message.
 fn namer(report: &Report) -> Namer {
-    if report.check.query.group_by.is_fixed() { |label| label.replace('_', " ") } else { shortened }
+    if report.plan.group_by().is_fixed() { |label| label.replace('_', " ") } else { shortened }
 }
 
 /// `5`, `2 to 5`, `60% (3 of 5)`, `0% to 60% (0 to 3 of 5)` or `120% (6 of 5, 12 dropped)`
@@ -117,29 +117,25 @@ fn percent(percent: f64) -> String {
 }
 
 fn nothing(report: &Report) -> String {
-    if let Some(Meaning { groups, .. }) = report.check.query.measure.meaning() {
-        return format!("No {groups} found.{}", mark(report.nothing()));
-    }
-    let selection = &report.check.query.selection;
-    format!(
-        "No connections of type \"{}\" in status \"{}\" found.{}",
-        selection.types.label(),
-        selection.statuses.label(),
-        mark(report.nothing())
-    )
+    let nothing = (report.plan.definition().nothing)(report.plan.selection());
+    format!("{nothing}{}", mark(report.nothing()))
 }
 
 /// The performance data, empty where there is none: every group where they are few, else only how
 /// many there are, so that no store is flooded.
 #[must_use]
 pub fn perfdata(report: &Report) -> String {
-    if !report.check.presentation.perfdata {
+    if !report.plan.presentation().perfdata {
         return String::new();
     }
-    if let Some(meaning) = report.check.query.measure.meaning() {
-        return perfdata_of_shares(report, &meaning);
+    match report.plan.definition().reading {
+        Reading::Count => perfdata_of_counts(report),
+        Reading::Percent => perfdata_of_shares(report),
     }
-    let fixed = report.check.query.group_by.is_fixed();
+}
+
+fn perfdata_of_counts(report: &Report) -> String {
+    let fixed = report.plan.group_by().is_fixed();
     let mut metrics = Vec::new();
     if !fixed {
         let largest = report.groups.first().map_or(0, |judged| judged.count);
@@ -156,15 +152,15 @@ pub fn perfdata(report: &Report) -> String {
     metrics.join(" ")
 }
 
-/// Of the fullest group what its limits are, and of all how many there are.
-fn perfdata_of_shares(report: &Report, meaning: &Meaning) -> String {
+/// The fullest group with its thresholds, and the number of groups.
+fn perfdata_of_shares(report: &Report) -> String {
     let [warning, critical] = report.limits.each_ref().map(|range| {
         // The unit is said once, behind the value.
         range.as_deref().unwrap_or("").replace('%', "")
     });
     let mut metrics = vec![
         format!("'fullest'={}%;{warning};{critical};0;100", percent(report.fullest())),
-        format!("'{}'={}", meaning.groups, report.found().count()),
+        format!("'{}'={}", report.plan.definition().groups, report.found().count()),
     ];
     let drops = report.found().filter_map(|judged| judged.share?.drops).reduce(u64::saturating_add);
     metrics.extend(drops.map(|drops| format!("'drops'={drops}c")));

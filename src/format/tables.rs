@@ -4,7 +4,9 @@ use std::fmt::Write;
 
 use unicode_width::UnicodeWidthStr;
 
-use crate::details::{Detail, Owner, ROWS};
+use crate::collect::breakdown::{Aspect, Extra};
+use crate::collect::queues::Queue;
+use crate::details::{Detail, OwnerRow, ROWS};
 use crate::name::Named;
 use crate::printable::{neutralised, shortened};
 
@@ -13,13 +15,13 @@ pub type Namer = fn(&str) -> String;
 
 /// Details in at most `left` bytes: as many rows as fit, and what does not fit is counted.
 #[must_use]
-pub fn tables(details: &[Detail], name: Namer, left: usize) -> String {
+pub fn tables(details: &[Detail], aspect: Aspect, name: Namer, left: usize) -> String {
     for rows in (1..=ROWS).rev() {
         let mut text = String::new();
         // What does not fit is not written to its end: there may be thousands.
         for detail in details {
             if text.len() <= left {
-                text.push_str(&tables_of(detail, name, rows));
+                text.push_str(&tables_of(detail, aspect, name, rows));
             }
         }
         if text.len() <= left {
@@ -29,7 +31,7 @@ pub fn tables(details: &[Detail], name: Namer, left: usize) -> String {
     // Not even one row of each: the first groups are the worst.
     let mut text = String::new();
     for (number, detail) in details.iter().enumerate() {
-        let table = tables_of(detail, name, 1);
+        let table = tables_of(detail, aspect, name, 1);
         let rest = format!("\n\nand {} more groups", details.len() - number);
         if text.len() + table.len() + rest.len() > left {
             if text.len() + rest.len() <= left {
@@ -42,33 +44,27 @@ pub fn tables(details: &[Detail], name: Namer, left: usize) -> String {
     text
 }
 
-fn tables_of(detail: &Detail, name: Namer, rows: usize) -> String {
+fn tables_of(detail: &Detail, aspect: Aspect, name: Namer, rows: usize) -> String {
     let label = neutralised(&name(&detail.label)).into_owned();
     let mut text = String::new();
     if !detail.owners.is_empty() {
         let owners = detail.owners.iter().map(|owner| {
-            let Owner { count, process, unit, user, status, queue, netns } = owner;
+            let OwnerRow { count, process, unit, user, extra, netns } = owner;
             let owners = [process.clone(), unit.clone(), user.clone()];
-            let number = |number: Option<u64>| number.map_or("-".to_owned(), |n| n.to_string());
-            let (before, after) = match (queue, status) {
-                (Some((waiting, share)), _) => {
-                    let numbers = [Some(*waiting), Some(share.of), share.drops].map(number);
-                    (detail.label.clone(), numbers.to_vec())
-                }
-                (None, Some(status)) => (count.to_string(), vec![status.name().replace('_', " ")]),
-                (None, None) => (count.to_string(), Vec::new()),
+            let (first, extra) = match extra {
+                Extra::None => (count.to_string(), Vec::new()),
+                Extra::Status(status) => (count.to_string(), vec![status.name().replace('_', " ")]),
+                Extra::Queue(queue) => (detail.label.clone(), queue_cells(queue)),
             };
-            [before].into_iter().chain(owners).chain(after).chain(netns.clone()).collect()
+            [first].into_iter().chain(owners).chain(extra).chain(netns.clone()).collect()
         });
-        let first = detail.owners.first();
-        let (first, more): (_, &[&str]) =
-            match first.map_or((None, None), |owner| (owner.queue, owner.status)) {
-                (Some(_), _) => ("Listener", &["Queue", "Limit", "Drops"]),
-                (None, Some(_)) => ("Connections", &["State"]),
-                (None, None) => ("Connections", &[]),
-            };
+        let (first, extra): (_, &[&str]) = match aspect {
+            Aspect::Peer => ("Connections", &[]),
+            Aspect::Status => ("Connections", &["State"]),
+            Aspect::Queue => ("Listener", &["Queue", "Limit", "Drops"]),
+        };
         let several = detail.owners.iter().any(|owner| owner.netns.is_some());
-        let header = header(&[&[first, "Process", "Unit", "User"], more].concat(), several);
+        let header = header(&[&[first, "Process", "Unit", "User"], extra].concat(), several);
         let table = table(&header, owners, rows);
         let _ = write!(text, "\n\n{label}, by owner:\n{table}");
     }
@@ -77,7 +73,7 @@ fn tables_of(detail: &Detail, name: Namer, rows: usize) -> String {
             let dash = || "-".to_owned();
             let mut row = vec![
                 peer.count.to_string(),
-                peer.shown.clone(),
+                peer.address.clone(),
                 peer.destination.port.map_or_else(dash, |port| port.to_string()),
                 peer.ports.map_or_else(dash, |(used, all)| share(used, all)),
             ];
@@ -93,6 +89,11 @@ fn tables_of(detail: &Detail, name: Namer, rows: usize) -> String {
         let _ = write!(text, "\n\n{label}, by peer:\n{table}");
     }
     text
+}
+
+fn queue_cells(Queue { waiting, share }: &Queue) -> Vec<String> {
+    let cell = |number: Option<u64>| number.map_or("-".to_owned(), |number| number.to_string());
+    [Some(*waiting), Some(share.of), share.drops].map(cell).to_vec()
 }
 
 /// The names of columns: where there are several network namespaces, they have one too.

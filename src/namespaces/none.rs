@@ -34,16 +34,10 @@ impl Namespaces {
         false
     }
 
-    /// The numbers of all.
-    pub fn numbers(&self) -> impl Iterator<Item = NetnsIndex> {
-        std::iter::once(NetnsIndex::OWN)
-    }
-
     /// Does something in each.
     pub fn visit(
         &self,
         _: bool,
-        _: &dyn Fn(NetnsIndex) -> bool,
         deadline: &Deadline,
         visit: &mut Visit,
     ) -> Result<NetnsCoverage, Error> {

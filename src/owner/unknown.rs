@@ -22,10 +22,6 @@ pub fn units(_: HashSet<u64>, _: &Deadline) -> Result<HashMap<u64, Arc<str>>, Er
     Ok(HashMap::new())
 }
 
-pub fn interfaces(_: HashSet<u32>) -> HashMap<u32, Arc<str>> {
-    HashMap::new()
-}
-
 pub fn members(_: HashSet<u64>, _: &Deadline) -> Result<Vec<u32>, Error> {
     Ok(Vec::new())
 }

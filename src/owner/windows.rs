@@ -12,7 +12,7 @@ use crate::printable::printable;
 use crate::windows::said;
 use crate::worker::Worker;
 
-pub use crate::owner::unknown::{interfaces, members, units, user_id, users};
+pub use crate::owner::unknown::{members, units, user_id, users};
 
 /// Who has the sockets of these processes, and whether there is somebody we cannot see: nobody, for
 /// every user is shown every process and its name.

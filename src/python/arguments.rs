@@ -4,19 +4,19 @@ use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyString};
 
-use crate::check::Check;
 use crate::cli;
 use crate::cli::options::{Api, OPTIONS, Takes};
 use crate::cli::reader::Arguments;
+use crate::plan::Plan;
 use crate::python::range::Range;
 
-/// The check that the keywords of a function ask for.
-pub fn check(
+/// The plan that the keywords of a function ask for.
+pub fn plan(
     api: Api,
     types: Option<&Bound<'_, PyAny>>,
     statuses: Option<&Bound<'_, PyAny>>,
     keywords: Option<&Bound<'_, PyDict>>,
-) -> PyResult<Check> {
+) -> PyResult<Plan> {
     let mut arguments = Arguments::default();
     set(&mut arguments, api, "types", types)?;
     set(&mut arguments, api, "statuses", statuses)?;
@@ -26,7 +26,11 @@ pub fn check(
     }
     let (command, read) = cli::command(&arguments);
     read?;
-    Ok(command.check)
+    let plan = match api {
+        Api::Connections => Plan::of_list(command.check.query),
+        Api::Count | Api::Check => Plan::new(command.check),
+    };
+    Ok(plan?)
 }
 
 fn set(

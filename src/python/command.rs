@@ -19,8 +19,7 @@ pub fn run(
     program: PathBuf,
     arguments: Vec<OsString>,
 ) -> PyResult<(String, String, u8)> {
-    let outcome =
-        released(py, |interrupted| Ok(cli::run(&program, &arguments, &|_| {}, interrupted)));
+    let outcome = released(py, |interrupted| Ok(cli::run(&program, &arguments, interrupted)));
     outcome.map(|outcome| (outcome.stdout, outcome.stderr, outcome.code))
 }
 

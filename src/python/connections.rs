@@ -78,7 +78,7 @@ impl Connection {
                 unit: unit.map(Into::into),
                 processes,
                 netns: netns.map(Into::into),
-                net: NetnsIndex::OWN,
+                netns_index: NetnsIndex::OWN,
                 cgroup: None,
             }))
         })
@@ -227,9 +227,8 @@ pub fn connections<'py>(
     keywords: Option<&Bound<'py, PyDict>>,
 ) -> PyResult<Vec<Connection>> {
     guarded(|| {
-        let check = arguments::check(Api::Connections, types, statuses, keywords)?;
-        let found =
-            released(py, |interrupted| run::connections(&check.query, processes, interrupted))?;
+        let plan = arguments::plan(Api::Connections, types, statuses, keywords)?;
+        let found = released(py, |interrupted| run::connections(&plan, processes, interrupted))?;
         Ok(found.into_iter().map(Connection).collect())
     })
 }

@@ -40,9 +40,9 @@ pub fn count_connections<'py>(
     keywords: Option<&Bound<'py, PyDict>>,
 ) -> PyResult<Bound<'py, PyDict>> {
     guarded(|| {
-        let check = arguments::check(Api::Count, types, statuses, keywords)?;
-        let counts = released(py, |interrupted| run::counts(&check.query, interrupted))?;
-        dictionary(py, counts.iter().map(|labelled| (labelled.label.as_str(), labelled.count)))
+        let plan = arguments::plan(Api::Count, types, statuses, keywords)?;
+        let counts = released(py, |interrupted| run::counts(&plan, interrupted))?;
+        dictionary(py, counts.iter().map(|group| (group.label(), group.count)))
     })
 }
 
@@ -64,10 +64,10 @@ pub fn check<'py>(
     keywords: Option<&Bound<'py, PyDict>>,
 ) -> PyResult<CheckResult> {
     guarded(|| {
-        let check = arguments::check(Api::Check, types, statuses, keywords)?;
+        let plan = arguments::plan(Api::Check, types, statuses, keywords)?;
         // What is printed too: a million groups take their time.
         released(py, |interrupted| {
-            let report = run::check(check, interrupted)?;
+            let report = run::check(plan, interrupted)?;
             Ok(CheckResult {
                 state: report.state() as u8,
                 message: plugin::message(&report),

@@ -3,7 +3,7 @@
 use pyo3::PyErr;
 use pyo3::exceptions::{PyOSError, PyRuntimeError, PyTimeoutError, PyValueError};
 
-use crate::cli::options::OPTIONS;
+use crate::cli::options::keyword_of;
 use crate::error::Error;
 
 /// `EIO`, where the kernel's answer was wrong without an error of its own.
@@ -11,10 +11,10 @@ const EIO: i32 = 5;
 
 impl From<Error> for PyErr {
     fn from(error: Error) -> Self {
-        match in_python(error) {
+        match error.with_names(keyword_of) {
             error @ (Error::Range(_)
             | Error::Argument(_)
-            | Error::Option { .. }
+            | Error::Value { .. }
             | Error::Conflict { .. }
             | Error::Fixture(_)
             | Error::Unsupported(_)) => PyValueError::new_err(error.to_string()),
@@ -29,20 +29,4 @@ impl From<Error> for PyErr {
             }
         }
     }
-}
-
-/// The same error about keywords instead of options.
-fn in_python(error: Error) -> Error {
-    match error {
-        Error::Option { option, problem } => Error::Option { option: keyword(option), problem },
-        Error::Conflict { option, problem, other, valid } => {
-            Error::Conflict { option: keyword(option), problem, other: keyword(other), valid }
-        }
-        error => error,
-    }
-}
-
-fn keyword(option: &'static str) -> &'static str {
-    let named = OPTIONS.iter().find(|other| other.long == option);
-    named.and_then(|option| option.keyword).map_or(option, |keyword| keyword.name)
 }

@@ -32,12 +32,13 @@ pub const ALL: &str = "all";
 pub struct Choice<T> {
     bits: u32,
     label: String,
+    given: bool,
     values: PhantomData<T>,
 }
 
 impl<T: Member> Default for Choice<T> {
     fn default() -> Self {
-        Self { bits: u32::MAX, label: ALL.to_owned(), values: PhantomData }
+        Self { bits: u32::MAX, label: ALL.to_owned(), given: false, values: PhantomData }
     }
 }
 
@@ -58,7 +59,7 @@ impl<T: Member> Choice<T> {
             };
         }
         let label: Vec<_> = names.iter().map(|name| name.as_ref().to_ascii_lowercase()).collect();
-        Ok(Self { bits, label: label.join(","), values: PhantomData })
+        Ok(Self { bits, label: label.join(","), given: true, values: PhantomData })
     }
 
     /// Chooses these values.
@@ -66,13 +67,19 @@ impl<T: Member> Choice<T> {
     pub fn of(values: &[T]) -> Self {
         let names: Vec<_> = values.iter().map(|value| value.name().to_ascii_lowercase()).collect();
         let bits = values.iter().fold(0, |bits, value| bits | value.bit());
-        Self { bits, label: names.join(","), values: PhantomData }
+        Self { bits, label: names.join(","), given: true, values: PhantomData }
     }
 
     /// Whether `value` is chosen.
     #[must_use]
     pub fn contains(&self, value: T) -> bool {
         self.bits & value.bit() != 0
+    }
+
+    /// Whether values were named, if only `all`, so that this is not the default.
+    #[must_use]
+    pub fn is_given(&self) -> bool {
+        self.given
     }
 
     /// The words it was chosen by, comma-separated.

@@ -17,7 +17,7 @@ use crate::error::Error;
 use crate::name::{Named, spelled};
 use crate::selection::Selection;
 use crate::socket::Socket;
-use crate::vocabulary::{ConnectionStatus, ConnectionType};
+use crate::vocabulary::{ConnectionStatus, ConnectionType, NetnsIndex};
 
 /// Hands every selected connection of a fixture to `collector`.
 pub fn read<C: Collector>(
@@ -33,7 +33,7 @@ pub fn read<C: Collector>(
         add: |recorded: &Recorded| {
             let taken = deadline.check().and_then(|()| {
                 if selection.matches(recorded)? {
-                    collector.add(recorded)?;
+                    collector.add(NetnsIndex::OWN, recorded)?;
                 }
                 Ok(())
             });

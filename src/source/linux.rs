@@ -2,6 +2,7 @@
 
 pub mod counters;
 pub mod inet_diag;
+pub mod interfaces;
 pub mod proc_table;
 pub mod procfs;
 pub mod sock_diag;

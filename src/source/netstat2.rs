@@ -12,18 +12,14 @@ use crate::collect::Collector;
 use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::name::Named;
-use crate::selection::Selection;
 use crate::socket::Socket;
+use crate::source::dump::Dump;
 use crate::vocabulary::{ConnectionStatus, ConnectionType, Protocol};
 use crate::worker::Worker;
 
-/// Hands every selected connection of one protocol to `dump`.
-pub fn read<C: Collector>(
-    protocol: Protocol,
-    selection: &Selection,
-    deadline: &Deadline,
-    dump: &mut C,
-) -> Result<(), Error> {
+/// Hands every selected socket to `collector`.
+pub fn read<C: Collector>(dump: &Dump, collector: &mut C) -> Result<(), Error> {
+    let Dump { protocol, selection, netns, deadline, .. } = *dump;
     let flags = match protocol {
         Protocol::Tcp => ProtocolFlags::TCP,
         Protocol::Udp => ProtocolFlags::UDP,
@@ -39,7 +35,7 @@ pub fn read<C: Collector>(
             let SocketInfo { protocol_socket_info, associated_pids, .. } = info;
             let socket = Row::new(connection_type, protocol_socket_info, &associated_pids)?;
             if selection.matches(&socket)? {
-                dump.add(&socket)?;
+                collector.add(netns, &socket)?;
             }
         }
     }
@@ -284,8 +280,11 @@ mod tests {
     use super::*;
     use crate::collect::counts::{Grid, Table};
     use crate::group::Group;
-    use crate::selection::{Choice, Network, Ports};
+    use crate::namespaces::View;
+    use crate::selection::{Choice, Network, Ports, Selection};
+    use crate::source::door::Door;
     use crate::source::linux::sock_diag;
+    use crate::vocabulary::NetnsIndex;
 
     const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -356,13 +355,15 @@ mod tests {
         if t.is_ipv6() { Ipv6Addr::LOCALHOST.into() } else { Ipv4Addr::LOCALHOST.into() }
     }
 
-    type Read = fn(Protocol, &Selection, &Deadline, &mut Grid) -> Result<(), Error>;
+    type Read = fn(&Dump, &mut Grid) -> Result<(), Error>;
 
     fn counted(read: Read, selection: &Selection) -> Result<Vec<(Group, u64)>, Error> {
         let deadline = Deadline::new(PATIENCE, &|| false);
         let mut counts = Grid::new(Group::TypeStatus);
         for protocol in Protocol::ALL {
-            read(protocol, selection, &deadline, &mut counts)?;
+            let (netns, view, door) = (NetnsIndex::OWN, &View::Inside, &Door::default());
+            let deadline = &deadline;
+            read(&Dump { protocol, selection, netns, view, door, deadline }, &mut counts)?;
         }
         Ok(counts.groups())
     }

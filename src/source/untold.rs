@@ -1,7 +1,7 @@
 //! Systems that tell nothing beside their sockets.
 
-use crate::collect::ports::{ByFamily, PortRange};
 use crate::deadline::Deadline;
+use crate::ephemeral::{ByFamily, PortRange};
 use crate::error::Error;
 use crate::namespaces::View;
 

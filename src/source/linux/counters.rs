@@ -7,55 +7,52 @@
 use std::net::SocketAddr;
 
 use crate::collect::Collector;
-use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::name::Named;
 use crate::namespaces::View;
 use crate::selection::{Choice, Selection};
 use crate::socket::Socket;
+use crate::source::dump::Dump;
 use crate::source::linux::{procfs, sock_diag};
-use crate::vocabulary::{ConnectionStatus, ConnectionType, Protocol};
+use crate::vocabulary::{ConnectionStatus, ConnectionType, NetnsIndex, Protocol};
 
 /// How often the deadline is looked at, in sockets.
 const PACE: u64 = 1 << 16;
 
-/// Hands every selected connection of one protocol to `dump`. What was not dumped has neither ports nor
+/// Hands every selected socket to `collector`. Sockets that were only counted have neither ports nor
 /// addresses nor owners.
-pub fn read<C: Collector>(
-    protocol: Protocol,
-    selection: &Selection,
-    deadline: &Deadline,
-    dump: &mut C,
-) -> Result<(), Error> {
+pub fn read<C: Collector>(dump: &Dump, collector: &mut C) -> Result<(), Error> {
+    let Dump { protocol, selection, netns, deadline, .. } = *dump;
     let status = match protocol {
         Protocol::Tcp => ConnectionStatus::Established,
         Protocol::Udp => ConnectionStatus::None,
     };
     if !selection.statuses.contains(status) {
-        return sock_diag::read(protocol, selection, deadline, dump);
+        return sock_diag::read(dump, collector);
     }
     let types: Vec<_> = selection.types_of(protocol).collect();
-    let mut others = Others { selection: selection.clone(), full: [0; TYPES], dump: dump.fresh() };
+    let collected = collector.fresh();
+    let mut unlisted = TeeUnlisted { selection: selection.clone(), full: [0; TYPES], collected };
     if protocol == Protocol::Tcp {
         let mut statuses = ConnectionStatus::VALUES.to_vec();
         statuses.retain(|other| *other != status);
         let statuses = Choice::of(&statuses);
-        let selection = Selection { types: Choice::of(&types), statuses, ..Selection::default() };
-        sock_diag::read(protocol, &selection, deadline, &mut others)?;
+        let others = Selection { types: Choice::of(&types), statuses, ..Selection::default() };
+        sock_diag::read(&Dump { selection: &others, ..*dump }, &mut unlisted)?;
     }
     // After the dump, so that what was there all the time is in both.
     let sockstat = procfs::sockstat(&View::Inside)?;
     for connection_type in types {
         let in_use = sockstat.in_use(connection_type)?;
-        let full = others.full.get(connection_type as usize).copied().unwrap_or(0);
+        let full = unlisted.full.get(connection_type as usize).copied().unwrap_or(0);
         for number in 0..rest(connection_type, in_use, full)? {
             if number % PACE == 0 {
                 deadline.check()?;
             }
-            others.dump.add(&Counted { connection_type, status })?;
+            unlisted.collected.add(netns, &Counted { connection_type, status })?;
         }
     }
-    dump.merge(others.dump);
+    collector.merge(unlisted.collected);
     Ok(())
 }
 
@@ -69,35 +66,35 @@ fn rest(connection_type: ConnectionType, in_use: u64, shown: u64) -> Result<u64,
 
 const TYPES: usize = ConnectionType::VALUES.len();
 
-/// Collects what is selected of the sockets that are dumped, and counts the full ones: the counters have
-/// no others.
-struct Others<C> {
+/// Hands on the selected sockets of a dump, and counts all full ones: the counters have no others.
+struct TeeUnlisted<C> {
     selection: Selection,
     full: [u64; TYPES],
-    dump: C,
+    collected: C,
 }
 
-impl<C: Collector> Collector for Others<C> {
+impl<C: Collector> Collector for TeeUnlisted<C> {
     fn fresh(&self) -> Self {
-        Self { selection: self.selection.clone(), full: [0; TYPES], dump: self.dump.fresh() }
+        let (selection, collected) = (self.selection.clone(), self.collected.fresh());
+        Self { selection, full: [0; TYPES], collected }
     }
 
-    fn add(&mut self, socket: &impl Socket) -> Result<(), Error> {
+    fn add(&mut self, netns: NetnsIndex, socket: &impl Socket) -> Result<(), Error> {
         if let Some(full) = self.full.get_mut(socket.connection_type() as usize) {
             *full += u64::from(socket.is_full()?);
         }
-        if self.selection.matches(socket)? { self.dump.add(socket) } else { Ok(()) }
+        if self.selection.matches(socket)? { self.collected.add(netns, socket) } else { Ok(()) }
     }
 
     fn merge(&mut self, dump: Self) {
         for (sum, count) in self.full.iter_mut().zip(dump.full) {
             *sum += count;
         }
-        self.dump.merge(dump.dump);
+        self.collected.merge(dump.collected);
     }
 }
 
-/// A socket that was not looked at.
+/// A socket that was counted and not read.
 struct Counted {
     connection_type: ConnectionType,
     status: ConnectionStatus,

@@ -11,14 +11,15 @@ use rustix::fs::{AtFlags, Mode, OFlags, fstatfs, open, openat, statat};
 use rustix::io::{Errno, read as read_file};
 
 use crate::collect::Collector;
-use crate::collect::ports::{ByFamily, PortRange};
 use crate::deadline::Deadline;
+use crate::ephemeral::{ByFamily, PortRange};
 use crate::error::Error;
 use crate::linux::file_system::is_of_type;
 use crate::name::Named;
 use crate::namespaces::View;
-use crate::selection::{Ports, Selection};
+use crate::selection::Ports;
 use crate::socket::Socket;
+use crate::source::dump::Dump;
 use crate::source::linux::proc_table::{Lines, Row};
 use crate::source::summary::{SocketSummary, Sockstat};
 use crate::vocabulary::{ConnectionType, Protocol};
@@ -28,19 +29,14 @@ const CHUNK: usize = 64 * 1024;
 /// Longer than the kernel's own sums.
 const TEXT: usize = 4 * 1024;
 
-/// Hands every selected connection of one protocol to `dump`.
-pub fn read<C: Collector>(
-    protocol: Protocol,
-    selection: &Selection,
-    view: &View,
-    deadline: &Deadline,
-    dump: &mut C,
-) -> Result<(), Error> {
-    if selection.linux_mask(protocol) == 0 {
+/// Hands every selected socket to `collector`.
+pub fn read<C: Collector>(dump: &Dump, collector: &mut C) -> Result<(), Error> {
+    let Dump { protocol, selection, view, .. } = dump;
+    if selection.linux_mask(*protocol) == 0 {
         return Ok(());
     }
     let directory = NetDirectory::open(view)?;
-    for connection_type in selection.types_of(protocol) {
+    for connection_type in selection.types_of(*protocol) {
         let counted = || sockstat(view).and_then(|counters| counters.in_use(connection_type)).ok();
         for attempt in 1..=ATTEMPTS {
             let before = counted();
@@ -50,10 +46,10 @@ pub fn read<C: Collector>(
             };
             directory.is_still_of(view)?;
             let path = directory.path(connection_type.name());
-            let mut part = dump.fresh();
-            let full = read_table(&table, connection_type, &path, selection, deadline, &mut part)?;
+            let mut part = collector.fresh();
+            let full = read_table(&table, connection_type, &path, dump, &mut part)?;
             if attempt == ATTEMPTS || is_likely(full, before, counted()) {
-                dump.merge(part);
+                collector.merge(part);
                 break;
             }
             debug!("{path}: {full} sockets, which the kernel's counters do not confirm");
@@ -171,15 +167,15 @@ impl NetDirectory {
     }
 }
 
-/// Hands every selected row to `dump`; returns how many full sockets there are, selected or not.
+/// Hands every selected row to `collector`; returns the number of full sockets, selected or not.
 fn read_table<C: Collector>(
     table: &OwnedFd,
     connection_type: ConnectionType,
     path: &str,
-    selection: &Selection,
-    deadline: &Deadline,
-    dump: &mut C,
+    dump: &Dump,
+    collector: &mut C,
 ) -> Result<u64, Error> {
+    let Dump { selection, netns, deadline, .. } = dump;
     let mut full = 0;
     let mut buffer = vec![0; CHUNK];
     let mut lines = Lines::default();
@@ -196,7 +192,7 @@ fn read_table<C: Collector>(
                 .map_err(|error| Error::Garbled(format!("{path}: {error}")))?;
             full += u64::from(row.is_full()?);
             if selection.matches(&row)? {
-                dump.add(&row)?;
+                collector.add(*netns, &row)?;
             }
             Ok(())
         })?;

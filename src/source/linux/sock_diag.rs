@@ -15,9 +15,8 @@ use rustix::net::{
 use crate::collect::Collector;
 use crate::deadline::Deadline;
 use crate::error::Error;
-use crate::selection::Selection;
+use crate::source::dump::Dump;
 use crate::source::linux::inet_diag::{self, Event, Request};
-use crate::vocabulary::Protocol;
 
 /// The kernel never fills more than this into one datagram of a dump.
 const DATAGRAM: usize = 32 * 1024;
@@ -25,37 +24,51 @@ const DATAGRAM: usize = 32 * 1024;
 /// How long a wait may last before the deadline, and the caller's wish to stop, are looked at.
 const WAIT: Duration = Duration::from_millis(200);
 
-/// Hands every selected connection of one protocol to `dump`.
-pub fn read<C: Collector>(
-    protocol: Protocol,
-    selection: &Selection,
-    deadline: &Deadline,
-    dump: &mut C,
-) -> Result<(), Error> {
-    let requests = inet_diag::requests(protocol, selection, C::DROPS);
+/// Hands every selected socket to `collector`.
+pub fn read<C: Collector>(dump: &Dump, collector: &mut C) -> Result<(), Error> {
+    let requests = inet_diag::requests(dump.protocol, dump.selection, C::DROPS);
     if requests.is_empty() {
         return Ok(());
     }
-    let socket = open()?;
+    let socket = match dump.door.take() {
+        Some(socket) => socket,
+        None => open()?,
+    };
     // Not zeroed: that would touch every page of it, and most answers need the first one only.
     let mut buffer = Vec::with_capacity(DATAGRAM);
     for request in &requests {
-        transmit(&socket, request, deadline)?;
-        let mut datagrams = 0_u32;
-        let mut done = false;
-        while !done {
-            let datagram = receive(&socket, &mut buffer, deadline)?;
-            datagrams += 1;
-            for event in request.messages(datagram) {
-                match event? {
-                    Event::Message(socket) if selection.matches(&socket)? => dump.add(&socket)?,
-                    Event::Message(_) => {}
-                    Event::Done => done = true,
+        answer(&socket, request, &mut buffer, dump, collector)?;
+    }
+    dump.door.put(socket);
+    Ok(())
+}
+
+/// Hands the sockets of the answer to one request to `collector`.
+fn answer<C: Collector>(
+    socket: &OwnedFd,
+    request: &Request,
+    buffer: &mut Vec<u8>,
+    dump: &Dump,
+    collector: &mut C,
+) -> Result<(), Error> {
+    let Dump { protocol, selection, netns, deadline, .. } = dump;
+    transmit(socket, request, deadline)?;
+    let mut datagrams = 0_u32;
+    let mut done = false;
+    while !done {
+        let datagram = receive(socket, buffer, deadline)?;
+        datagrams += 1;
+        for event in request.messages(datagram) {
+            match event? {
+                Event::Message(socket) if selection.matches(&socket)? => {
+                    collector.add(*netns, &socket)?;
                 }
+                Event::Message(_) => {}
+                Event::Done => done = true,
             }
         }
-        debug!("{protocol}: complete after {datagrams} datagrams");
     }
+    debug!("{protocol}: complete after {datagrams} datagrams");
     Ok(())
 }
 

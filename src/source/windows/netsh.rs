@@ -7,8 +7,8 @@ use std::process::{Child, Command, Stdio};
 
 use log::warn;
 
-use crate::collect::ports::{ByFamily, PortRange};
 use crate::deadline::Deadline;
+use crate::ephemeral::{ByFamily, PortRange};
 use crate::error::Error;
 use crate::namespaces::View;
 use crate::source::windows::port_text::{dynamic, excluded};

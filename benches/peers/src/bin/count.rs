@@ -9,17 +9,17 @@ use std::error::Error;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use network_connections::check::Query;
-use network_connections::run;
+use network_connections::{Check, Plan, check::Query, run};
 use rustix::time::{ClockId, clock_gettime};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let calls: u32 = std::env::args().nth(1).ok_or("usage: count CALLS")?.parse()?;
     let query = Query { timeout: Duration::MAX, ..Query::default() };
+    let plan = Plan::new(Check { query, ..Check::default() })?;
     let mut sockets = 0;
     let (cpu, wall) = (cpu_time()?, Instant::now());
     for _ in 0..calls {
-        let counts = run::counts(black_box(&query), &|| false)?;
+        let counts = run::counts(black_box(&plan), &|| false)?;
         sockets = counts.iter().map(|group| group.count).sum();
     }
     let (cpu, wall) = (cpu_time()?.saturating_sub(cpu), wall.elapsed());

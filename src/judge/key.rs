@@ -1,0 +1,665 @@
+//! The keys of thresholds: `CLOSE_WAIT`, `443`, `fe80::1%eth0`, `nginx`, `total`.
+
+use std::net::{IpAddr, SocketAddr};
+
+use crate::address::{Address, Endpoint, InterfaceIndex};
+use crate::error::Error;
+use crate::group::{Group, GroupBy, KERNEL};
+use crate::group_name::{GroupName, NETNS_SEPARATOR};
+use crate::name::Named;
+use crate::named_group::NamedGroup;
+use crate::owner::Process;
+use crate::selection::{Network, Ports, Selection};
+use crate::vocabulary::{ConnectionStatus, ConnectionType};
+
+/// The key of the sum of all selected connections.
+pub const TOTAL: &str = "total";
+
+/// The query that decides which keys have a meaning.
+#[derive(Clone, Copy, Debug)]
+pub struct KeyContext<'a> {
+    /// Whether the numbers of groups can be added up, so that `total` is a key.
+    pub has_total: bool,
+    /// Whether network namespaces are asked for, so that groups have their names.
+    pub netns: bool,
+    /// The kind of groups.
+    pub by: GroupBy,
+    /// The selected connections.
+    pub selection: &'a Selection,
+    /// Whether this system is read: a fixture may have states of others.
+    pub live: bool,
+}
+
+impl KeyContext<'_> {
+    /// The types and states that a connection can have here.
+    fn pairs(&self) -> impl Iterator<Item = (ConnectionType, ConnectionStatus)> {
+        self.selection.pairs().filter(|(_, status)| !self.live || status.is_of_this_system())
+    }
+
+    /// The error for a key that no selected group can have.
+    fn refuse(&self, key: &str, valid: &str) -> Error {
+        let total = if self.has_total { "total, " } else { "" };
+        Error::Argument(format!(
+            "{key:?} is the key of no group that can be selected here (valid: {total}{valid})"
+        ))
+    }
+}
+
+/// The group, or groups, that a range is given for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Key {
+    /// The sum of all selected connections.
+    Total,
+    /// Exactly this group.
+    Group(Group),
+    /// Every group of this type, in any status.
+    Type(ConnectionType),
+    /// Every group in this status, of any type.
+    Status(ConnectionStatus),
+    /// A link-local address.
+    LinkLocal(LinkLocalKey),
+    /// A port, or an address with a port.
+    Endpoint(EndpointKey),
+    /// A user by id, or by name.
+    User(UserKey),
+    /// A unit, processes or a network namespace by name.
+    Owner(String),
+}
+
+/// A link-local address, behind one interface or any.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LinkLocalKey {
+    ip: IpAddr,
+    // By name or number.
+    interface: Option<String>,
+}
+
+impl LinkLocalKey {
+    fn label(&self) -> String {
+        let Self { ip, interface } = self;
+        interface.as_ref().map_or_else(|| ip.to_string(), |name| format!("{ip}%{name}"))
+    }
+
+    fn specificity(&self, group: &NamedGroup) -> Option<Specificity> {
+        let found = address_of(group).filter(|found| found.ip() == self.ip)?;
+        match &self.interface {
+            Some(interface) => {
+                is_behind(interface, found.interface(), &group.name).then_some(Specificity::Exact)
+            }
+            None if found.interface().is_none() => Some(Specificity::Exact),
+            None => Some(Specificity::Broad),
+        }
+    }
+
+    /// Whether it may mean an address whose interface is not known.
+    fn may_mean(&self, group: &NamedGroup) -> bool {
+        self.interface.is_some()
+            && address_of(group)
+                .is_some_and(|found| found.ip() == self.ip && found.interface().is_none())
+    }
+}
+
+fn address_of(group: &NamedGroup) -> Option<Address> {
+    match group.group? {
+        Group::Address(address) => Some(address),
+        Group::Endpoint(_)
+        | Group::TypeStatus(..)
+        | Group::Type(_)
+        | Group::Status(_)
+        | Group::Port(_)
+        | Group::User(_)
+        | Group::Cgroup(_)
+        | Group::Process(_)
+        | Group::Netns(_) => None,
+    }
+}
+
+/// Whether a key's interface is this one, by its name or by its number.
+fn is_behind(key: &str, index: Option<InterfaceIndex>, name: &GroupName) -> bool {
+    name.interface.as_ref().is_some_and(|name| name.eq_ignore_ascii_case(key))
+        || index.is_some_and(|(_, index)| index.to_string() == key)
+}
+
+/// A port, of one address or any, in one network namespace or any.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndpointKey {
+    ip: Option<IpAddr>,
+    // Of a link-local address: the interface by its name or number, or any.
+    interface: Option<String>,
+    port: u16,
+    netns: Option<String>,
+}
+
+impl EndpointKey {
+    fn label(&self) -> String {
+        let Self { ip, interface, port, netns } = self;
+        let mut label = match (ip, interface) {
+            (None, _) => port.to_string(),
+            (Some(ip), None) => SocketAddr::new(*ip, *port).to_string(),
+            (Some(ip), Some(interface)) => format!("[{ip}%{interface}]:{port}"),
+        };
+        if let Some(netns) = netns {
+            label.push_str(NETNS_SEPARATOR);
+            label.push_str(netns);
+        }
+        label
+    }
+
+    fn specificity(&self, group: &NamedGroup) -> Option<Specificity> {
+        let Self { ip, interface, netns, .. } = self;
+        let found = endpoint_of(group).filter(|found| self.is_met(*found, &group.name))?;
+        let index = found.address.interface();
+        interface.as_ref().is_none_or(|key| is_behind(key, index, &group.name)).then_some(
+            Specificity::Endpoint {
+                address: ip.is_some(),
+                interface: interface.is_some(),
+                netns: netns.is_some(),
+            },
+        )
+    }
+
+    /// Whether it means an endpoint as far as port, address and namespace go.
+    fn is_met(&self, found: Endpoint, name: &GroupName) -> bool {
+        let is_in = |netns: &String| {
+            name.netns.as_ref().is_some_and(|found| found.eq_ignore_ascii_case(netns))
+        };
+        self.port == found.port
+            && self.ip.is_none_or(|ip| ip == found.address.ip())
+            && self.netns.as_ref().is_none_or(is_in)
+    }
+
+    /// Whether it may mean an endpoint whose interface is not known.
+    fn may_mean(&self, group: &NamedGroup) -> bool {
+        self.interface.is_some()
+            && endpoint_of(group).is_some_and(|found| {
+                found.address.interface().is_none() && self.is_met(found, &group.name)
+            })
+    }
+}
+
+fn endpoint_of(group: &NamedGroup) -> Option<Endpoint> {
+    match group.group? {
+        Group::Endpoint(endpoint) => Some(endpoint),
+        Group::Address(_)
+        | Group::TypeStatus(..)
+        | Group::Type(_)
+        | Group::Status(_)
+        | Group::Port(_)
+        | Group::User(_)
+        | Group::Cgroup(_)
+        | Group::Process(_)
+        | Group::Netns(_) => None,
+    }
+}
+
+/// A user. A name has no id until it is looked up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UserKey {
+    id: Option<u32>,
+    text: String,
+}
+
+impl UserKey {
+    fn is_by_name(&self) -> bool {
+        self.text.parse::<u32>().is_err()
+    }
+}
+
+/// How closely a key means a group; the greatest of these is the closest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Specificity {
+    /// The key means other groups too.
+    Broad,
+    /// The key means endpoints, by these parts besides the port. Of two keys the closer one has the
+    /// first part that the other one lacks.
+    Endpoint {
+        /// The address.
+        address: bool,
+        /// The interface of a link-local address.
+        interface: bool,
+        /// The network namespace.
+        netns: bool,
+    },
+    /// The key means this group alone.
+    Exact,
+}
+
+impl Key {
+    /// Reads a key. A key that no selected group can ever have is refused: a mistyped threshold must
+    /// not be silence.
+    pub fn parse(text: &str, context: &KeyContext) -> Result<Self, Error> {
+        let selection = context.selection;
+        if context.has_total && text.eq_ignore_ascii_case(TOTAL) {
+            return Ok(Self::Total);
+        }
+        let refused = |valid: &str| context.refuse(text, valid);
+        match context.by {
+            GroupBy::TypeStatus => context
+                .pairs()
+                .find_map(|(t, status)| {
+                    let group = Group::TypeStatus(t, status);
+                    if group.to_string().eq_ignore_ascii_case(text) {
+                        Some(Self::Group(group))
+                    } else if t.name().eq_ignore_ascii_case(text) {
+                        Some(Self::Type(t))
+                    } else if status.name().eq_ignore_ascii_case(text) {
+                        Some(Self::Status(status))
+                    } else {
+                        None
+                    }
+                })
+                .ok_or_else(|| {
+                    let status = names(context.pairs().map(|(_, status)| status));
+                    let types = names(context.pairs().map(|(t, _)| t));
+                    refused(&format!("{types}, {status}, or both as in tcp_TIME_WAIT"))
+                }),
+            GroupBy::Type => context
+                .pairs()
+                .find(|(t, _)| t.name().eq_ignore_ascii_case(text))
+                .map(|(t, _)| Self::Group(Group::Type(t)))
+                .ok_or_else(|| refused(&names(context.pairs().map(|(t, _)| t)))),
+            GroupBy::Status => context
+                .pairs()
+                .find(|(_, status)| status.name().eq_ignore_ascii_case(text))
+                .map(|(_, status)| Self::Group(Group::Status(status)))
+                .ok_or_else(|| refused(&names(context.pairs().map(|(_, status)| status)))),
+            GroupBy::LocalPort => {
+                port(text, &selection.local_ports).ok_or_else(|| refused("a selected local port"))
+            }
+            GroupBy::RemotePort => {
+                port(text, &selection.remote_ports).ok_or_else(|| refused("a selected remote port"))
+            }
+            GroupBy::LocalAddress => address(text, &selection.local_addresses, selection)
+                .ok_or_else(|| refused("a selected local address")),
+            GroupBy::RemoteAddress => address(text, &selection.remote_addresses, selection)
+                .ok_or_else(|| refused("a selected remote address")),
+            GroupBy::LocalEndpoint => {
+                endpoint(text, &selection.local_ports, &selection.local_addresses, context)
+                    .ok_or_else(|| refused("a selected local port, or address and port"))
+            }
+            GroupBy::RemoteEndpoint => {
+                endpoint(text, &selection.remote_ports, &selection.remote_addresses, context)
+                    .ok_or_else(|| refused("a selected remote port, or address and port"))
+            }
+            GroupBy::User if text.eq_ignore_ascii_case(KERNEL) => {
+                Ok(Self::Group(Group::User(None)))
+            }
+            GroupBy::User => {
+                Ok(Self::User(UserKey { id: text.parse().ok(), text: text.to_owned() }))
+            }
+            // Units, processes and namespaces change from minute to minute.
+            GroupBy::Unit | GroupBy::Process | GroupBy::Netns => Ok(Self::Owner(text.to_owned())),
+        }
+    }
+
+    /// Looks up the id of a user's name; an unknown name is refused.
+    pub fn look_up_user(
+        &mut self,
+        context: &KeyContext,
+        user_id: &dyn Fn(&str) -> Result<Option<u32>, Error>,
+    ) -> Result<(), Error> {
+        match self {
+            Self::User(UserKey { id: id @ None, text }) => {
+                *id = user_id(text)?;
+                if id.is_none() {
+                    return Err(context.refuse(text, "the name or id of a user of this host"));
+                }
+                Ok(())
+            }
+            Self::User(UserKey { id: Some(_), .. })
+            | Self::Total
+            | Self::Group(_)
+            | Self::Type(_)
+            | Self::Status(_)
+            | Self::LinkLocal(_)
+            | Self::Endpoint(_)
+            | Self::Owner(_) => Ok(()),
+        }
+    }
+
+    /// How closely this key means a group; `None` where it does not.
+    #[must_use]
+    pub fn specificity(&self, group: &NamedGroup) -> Option<Specificity> {
+        use Specificity::{Broad, Exact};
+        let found = group.group;
+        match self {
+            Self::Total => None,
+            Self::Group(key) => (found == Some(*key)).then_some(Exact),
+            Self::Type(key) => {
+                matches!(found, Some(Group::TypeStatus(t, _)) if t == *key).then_some(Broad)
+            }
+            Self::Status(key) => {
+                let met = matches!(found, Some(Group::TypeStatus(_, s)) if s == *key);
+                met.then_some(Broad)
+            }
+            Self::LinkLocal(key) => key.specificity(group),
+            Self::Endpoint(key) => key.specificity(group),
+            Self::User(UserKey { id, text }) => {
+                let met = id.is_some_and(|id| group.is_of_user(id)) || group.label() == *text;
+                met.then_some(Exact)
+            }
+            Self::Owner(name) => {
+                let is = |other: &str| name.eq_ignore_ascii_case(other);
+                let called =
+                    |process: &Process| is(&process.name) || process.short_name().is_some_and(is);
+                // With its id, by either name.
+                let this = |process: &Process| {
+                    let of = |name: &str| is(&format!("{name} ({})", process.pid));
+                    of(&process.name) || process.short_name().is_some_and(of)
+                };
+                if is(group.label()) || group.processes().any(this) {
+                    Some(Exact)
+                } else {
+                    group.processes().any(called).then_some(Broad)
+                }
+            }
+        }
+    }
+
+    /// The group of this key, with the most connections that may belong to it unseen: those of
+    /// `hidden` owners, or those whose interface is not known.
+    #[must_use]
+    pub fn unseen_group(&self, groups: &[NamedGroup], hidden: u64) -> NamedGroup {
+        let may_be = |group: &&NamedGroup| match self {
+            Self::LinkLocal(key) => key.may_mean(group),
+            Self::Endpoint(key) => key.may_mean(group),
+            Self::Total
+            | Self::Group(_)
+            | Self::Type(_)
+            | Self::Status(_)
+            | Self::User(_)
+            | Self::Owner(_) => false,
+        };
+        let mut unseen = self.group();
+        if let Some(all) = groups.iter().filter(may_be).cloned().reduce(NamedGroup::with) {
+            (unseen.count, unseen.share) = (all.count, all.share);
+        } else if self.is_of_name() {
+            unseen.count = hidden;
+        }
+        unseen
+    }
+
+    /// Whether it asks for an owner by name, so that a hidden owner may be meant.
+    #[must_use]
+    pub fn is_of_name(&self) -> bool {
+        match self {
+            Self::Owner(_) => true,
+            Self::User(user) => user.is_by_name(),
+            Self::Total
+            | Self::Group(_)
+            | Self::Type(_)
+            | Self::Status(_)
+            | Self::LinkLocal(_)
+            | Self::Endpoint(_) => false,
+        }
+    }
+
+    /// The group that this key names, without connections.
+    #[must_use]
+    pub fn group(&self) -> NamedGroup {
+        let (group, label) = match self {
+            Self::Group(group) => (Some(*group), group.to_string()),
+            Self::Total => (None, TOTAL.to_owned()),
+            Self::Type(t) => (None, t.name().to_owned()),
+            Self::Status(status) => (None, status.name().to_owned()),
+            Self::User(UserKey { id, text }) => (id.map(|id| Group::User(Some(id))), text.clone()),
+            Self::Owner(name) => (None, name.clone()),
+            Self::LinkLocal(key) => (None, key.label()),
+            Self::Endpoint(key) => (None, key.label()),
+        };
+        NamedGroup::without_sockets(group, label.into())
+    }
+}
+
+fn names<T: Named + PartialEq>(values: impl Iterator<Item = T>) -> String {
+    let mut names: Vec<&str> = Vec::new();
+    for value in values {
+        if !names.contains(&value.name()) {
+            names.push(value.name());
+        }
+    }
+    names.join(", ")
+}
+
+fn port(text: &str, selected: &[Ports]) -> Option<Key> {
+    let Ports { first, last } = text.parse().ok()?;
+    let fits = selected.is_empty() || selected.iter().any(|ports| ports.contains(first));
+    (first == last && fits).then_some(Key::Group(Group::Port(first)))
+}
+
+fn is_link_local(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V6(ip) => ip.is_unicast_link_local(),
+        IpAddr::V4(_) => false,
+    }
+}
+
+fn address(text: &str, selected: &[Network], selection: &Selection) -> Option<Key> {
+    let (ip, interface) = match text.split_once('%') {
+        Some((ip, interface)) => (ip, Some(interface.to_owned())),
+        None => (text, None),
+    };
+    let ip: IpAddr = ip.parse().ok()?;
+    let ip = ip.to_canonical();
+    let link_local = is_link_local(ip);
+    if interface.as_ref().is_some_and(|name| name.is_empty() || !link_local) {
+        return None;
+    }
+    let key = if link_local {
+        Key::LinkLocal(LinkLocalKey { ip, interface })
+    } else {
+        Key::Group(Group::Address(ip.into()))
+    };
+    is_selected(ip, selected, selection).then_some(key)
+}
+
+/// Whether a socket with this address can be selected.
+fn is_selected(address: IpAddr, selected: &[Network], selection: &Selection) -> bool {
+    let is_in =
+        |address| selected.is_empty() || selected.iter().any(|network| network.contains(address));
+    // An IPv4 address belongs to IPv4 sockets, and as an IPv4-mapped address to IPv6 ones.
+    selection.pairs().any(|(t, _)| match (address, t.is_ipv6()) {
+        (IpAddr::V4(_), false) | (IpAddr::V6(_), true) => is_in(address),
+        (IpAddr::V4(v4), true) => is_in(v4.to_ipv6_mapped().into()),
+        (IpAddr::V6(_), false) => false,
+    })
+}
+
+/// `443`, `192.0.2.1:443`, `[fe80::1%eth0]:443`, each also with a namespace as in `443 in blue`.
+fn endpoint(
+    text: &str,
+    ports: &[Ports],
+    addresses: &[Network],
+    context: &KeyContext,
+) -> Option<Key> {
+    let (end, netns) = match text.split_once(NETNS_SEPARATOR) {
+        Some((end, netns)) => (end.trim(), Some(netns.trim().to_owned())),
+        None => (text, None),
+    };
+    if netns.is_some() && !context.netns {
+        return None;
+    }
+    let (end, interface) = match end.split_once('%') {
+        Some((ip, rest)) => {
+            let (interface, port) = rest.rsplit_once(']')?;
+            (format!("{ip}]{port}"), Some(interface.to_owned()))
+        }
+        None => (end.to_owned(), None),
+    };
+    let (ip, port) = match end.parse::<SocketAddr>() {
+        Ok(end) => (Some(end.ip().to_canonical()), end.port()),
+        Err(_) => match end.parse().ok()? {
+            Ports { first, last } if first == last => (None, first),
+            Ports { .. } => return None,
+        },
+    };
+    let port_fits = ports.is_empty() || ports.iter().any(|ports| ports.contains(port));
+    let ip_fits = ip.is_none_or(|ip| is_selected(ip, addresses, context.selection));
+    let link_local = ip.is_some_and(is_link_local);
+    let interface_fits = interface.as_ref().is_none_or(|name| !name.is_empty() && link_local);
+    let key = EndpointKey { ip, interface, port, netns };
+    (port_fits && ip_fits && interface_fits).then_some(Key::Endpoint(key))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vocabulary::NetnsIndex;
+
+    fn key(text: &str, by: GroupBy) -> Result<Key, Error> {
+        let selection = &Selection::default();
+        Key::parse(text, &KeyContext { has_total: true, netns: true, by, selection, live: true })
+    }
+
+    /// A group with one address, in the namespace and behind the interface of these names.
+    fn named(
+        group: impl Fn(SocketAddr) -> Group,
+        end: &str,
+        interface: Option<&str>,
+        netns: Option<&str>,
+    ) -> NamedGroup {
+        let end: SocketAddr = end.parse().unwrap_or_else(|e| panic!("{end}: {e}"));
+        let name = GroupName {
+            label: end.to_string(),
+            interface: interface.map(Into::into),
+            netns: netns.map(Into::into),
+        };
+        NamedGroup::without_sockets(Some(group(end)), name)
+    }
+
+    fn endpoint_group(end: &str, interface: Option<&str>, netns: Option<&str>) -> NamedGroup {
+        let group = |end| Group::Endpoint(Endpoint::within(end, NetnsIndex(1)));
+        named(group, end, interface, netns)
+    }
+
+    #[test]
+    fn a_link_local_key_means_one_link_or_all() {
+        let address = |interface| {
+            let group = |end| Group::Address(Address::within(end, NetnsIndex::OWN));
+            named(
+                group,
+                &format!("[fe80::1%{interface}]:0"),
+                (interface > 0).then_some("eth0"),
+                None,
+            )
+        };
+        for (text, interface, means) in [
+            ("fe80::1%eth0", 3, Some(Specificity::Exact)),
+            ("fe80::1%ETH0", 3, Some(Specificity::Exact)),
+            ("fe80::1%3", 3, Some(Specificity::Exact)),
+            ("fe80::1%4", 3, None),
+            ("fe80::1%eth1", 3, None),
+            ("fe80::1%eth0", 0, None),
+            ("FE80:0::1", 3, Some(Specificity::Broad)),
+            ("fe80::1", 0, Some(Specificity::Exact)),
+            ("fe80::2", 3, None),
+        ] {
+            let key = key(text, GroupBy::RemoteAddress).unwrap_or_else(|e| panic!("{e}"));
+            assert_eq!(key.specificity(&address(interface)), means, "{text}");
+        }
+        // Any other address is one group.
+        let ip: IpAddr = "192.0.2.7".parse().unwrap_or_else(|e| panic!("{e}"));
+        let plain = key("192.0.2.7", GroupBy::RemoteAddress);
+        assert!(plain.is_ok_and(|key| key == Key::Group(Group::Address(ip.into()))));
+    }
+
+    #[test]
+    fn the_key_of_an_endpoint_is_a_port_with_or_without_address_and_namespace() {
+        let key = |text: &str| {
+            key(text, GroupBy::LocalEndpoint).unwrap_or_else(|e| panic!("{text}: {e}"))
+        };
+        let by =
+            |address, interface, netns| Some(Specificity::Endpoint { address, interface, netns });
+        let web = endpoint_group("[::ffff:192.0.2.1]:443", None, Some("web in 1"));
+        let other = endpoint_group("[::]:443", None, None);
+        for (text, of_web, of_other) in [
+            ("443", by(false, false, false), by(false, false, false)),
+            ("192.0.2.1:443", by(true, false, false), None),
+            ("[::ffff:192.0.2.1]:443", by(true, false, false), None),
+            ("[::]:443", None, by(true, false, false)),
+            ("443 in WEB in 1", by(false, false, true), None),
+            ("192.0.2.1:443 in web in 1", by(true, false, true), None),
+            ("192.0.2.1:443 in 1", None, None),
+            ("[fe80::1%eth0]:443", None, None),
+            ("80", None, None),
+        ] {
+            let found = (key(text).specificity(&web), key(text).specificity(&other));
+            assert_eq!(found, (of_web, of_other), "{text}");
+            assert_eq!(key(text).group().label(), text.replace("[::ffff:192.0.2.1]", "192.0.2.1"));
+        }
+        let link = endpoint_group("[fe80::1%7]:443", Some("eth0"), Some("web"));
+        for (text, of_link) in [
+            ("[fe80::1%7]:443", by(true, true, false)),
+            ("[fe80::1%ETH0]:443", by(true, true, false)),
+            ("[fe80::1%eth]:443", None),
+            ("[fe80::1]:443 in web", by(true, false, true)),
+            ("[fe80::1%7]:443 in web", by(true, true, true)),
+            ("[fe80::1%8]:443", None),
+        ] {
+            assert_eq!(key(text).specificity(&link), of_link, "{text}");
+        }
+        // From the broadest to the closest.
+        let closeness = [
+            "443",
+            "443 in web",
+            "[fe80::1]:443",
+            "[fe80::1]:443 in web",
+            "[fe80::1%7]:443",
+            "[fe80::1%7]:443 in web",
+        ];
+        assert!(closeness.map(|text| key(text).specificity(&link)).is_sorted());
+    }
+
+    #[test]
+    fn other_texts_are_refused_as_the_key_of_an_endpoint() {
+        for text in [
+            "443-444",
+            "192.0.2.1",
+            "web",
+            "0x1:443",
+            "[::1]",
+            "[fe80::1%]:443",
+            "[2001:db8::1%eth0]:443",
+        ] {
+            assert!(key(text, GroupBy::LocalEndpoint).is_err(), "{text}");
+        }
+        let selection = &Selection {
+            remote_ports: vec![Ports::of(443)],
+            remote_addresses: vec![Network::of(IpAddr::from([192, 0, 2, 1]))],
+            ..Selection::default()
+        };
+        let by = GroupBy::RemoteEndpoint;
+        let context = KeyContext { has_total: false, netns: false, by, selection, live: true };
+        for (text, valid) in [
+            ("443", true),
+            ("80", false),
+            ("192.0.2.1:443", true),
+            ("192.0.2.2:443", false),
+            ("192.0.2.1:80", false),
+            ("[2001:db8::1]:443", false),
+            ("443 in web", false),
+            ("total", false),
+        ] {
+            assert_eq!(Key::parse(text, &context).is_ok(), valid, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_user_is_known_by_id_or_looked_up_by_name() {
+        let selection = &Selection::default();
+        let by = GroupBy::User;
+        let context = KeyContext { has_total: true, netns: false, by, selection, live: true };
+        let group = |text: &str| {
+            let mut key = Key::parse(text, &context)?;
+            key.look_up_user(&context, &|name| Ok((name == "webapp").then_some(33)))?;
+            Ok::<_, Error>((key.group().group, key.is_of_name()))
+        };
+        assert!(group("webapp").is_ok_and(|g| g == (Some(Group::User(Some(33))), true)));
+        assert!(group("34").is_ok_and(|g| g == (Some(Group::User(Some(34))), false)));
+        assert!(group("(KERNEL)").is_ok_and(|g| g == (Some(Group::User(None)), false)));
+        let refused = group("webap").err().map(|error| error.to_string());
+        let expected = "\"webap\" is the key of no group that can be selected here (valid: total, \
+                        the name or id of a user of this host)";
+        assert_eq!(refused.as_deref(), Some(expected));
+    }
+}

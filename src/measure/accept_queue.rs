@@ -1,0 +1,74 @@
+//! `--measure=accept-queue`: the connections that wait to be accepted, in percent of each listener's
+//! limit (`listen(2)`).
+
+use crate::address::Endpoint;
+use crate::collect::breakdown::Aspect;
+use crate::collect::queues::{Queue, Queues};
+use crate::error::Error;
+use crate::field::Field;
+use crate::format::exposition::Page;
+use crate::group::{Group, GroupBy};
+use crate::measure::counted::{Counted, Scope};
+use crate::measure::definition::{Definition, Implied, Reading, Series};
+use crate::survey::{Facts, Host};
+use crate::vocabulary::{ConnectionStatus, SourceName};
+
+pub const DEFINITION: Definition = Definition {
+    name: "accept-queue",
+    groups: "listeners",
+    implied: Some(Implied {
+        group_by: GroupBy::LocalEndpoint,
+        status: Some(ConnectionStatus::Listen),
+    }),
+    refused: &[
+        Field::GroupBy,
+        Field::Zero,
+        Field::Statuses,
+        Field::RemoteAddresses,
+        Field::RemotePorts,
+    ],
+    unreported: |source| match source {
+        SourceName::Procfs | SourceName::Netstat2 => Some("the queue limits"),
+        SourceName::Netlink | SourceName::Counters => None,
+    },
+    of_fixture: false,
+    reading: Reading::Percent,
+    collect,
+    nothing: |_| "No listeners found.".to_owned(),
+    aspect: Aspect::Queue,
+    thresholds: [None, None],
+    series,
+};
+
+fn collect(host: &Host, scope: &Scope) -> Result<Counted, Error> {
+    let collector = (Queues::default(), scope.breakdowns(DEFINITION.aspect));
+    let ((Queues(queues), breakdowns), findings) =
+        host.survey(scope.selection, Facts::None, collector)?;
+    let part = |(endpoint, queue): (Endpoint, Queue)| {
+        (Group::Endpoint(endpoint), queue.waiting, queue.share)
+    };
+    Ok(Counted::of_shares(queues.into_iter().map(part), breakdowns, findings))
+}
+
+/// A series for every listener: they are few, and stay.
+fn series(page: &mut Page, series: &Series) {
+    let listeners = || series.found().filter_map(|g| Some((&*g.label, g.count, g.share?)));
+    let mut print = |name: &str, kind: &str, help: &str, values: Vec<(&str, u64)>| {
+        let metric = format!("_accept_queue_{name}");
+        page.head(&metric, kind, help);
+        for (label, value) in values {
+            page.sample(&metric, &[("listener", label)], value);
+        }
+    };
+    let waiting = listeners().map(|(label, count, _)| (label, count)).collect();
+    print("connections", "gauge", "Connections that wait to be accepted.", waiting);
+    let limits = listeners().map(|(label, _, share)| (label, share.of)).collect();
+    print("limit", "gauge", "Connections that may wait to be accepted.", limits);
+    let drops = listeners().filter_map(|(label, _, share)| Some((label, share.drops?))).collect();
+    print(
+        "drops_total",
+        "counter",
+        "Packets dropped for a listener, most of them requests and connections without room.",
+        drops,
+    );
+}

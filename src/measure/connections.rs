@@ -1,0 +1,106 @@
+//! `--measure=connections`: the number of connections of each group.
+
+use std::collections::{BTreeMap, HashSet};
+
+use crate::collect::breakdown::Aspect;
+use crate::collect::counts::{CountMap, Grid, PortTable, ProcessKeys, Table};
+use crate::error::Error;
+use crate::format::exposition::Page;
+use crate::group::{Group, Kind};
+use crate::measure::counted::{Counted, Scope};
+use crate::measure::definition::{Definition, Reading, Series};
+use crate::name::Named;
+use crate::owner::Names;
+use crate::selection::Selection;
+use crate::survey::{Facts, Host};
+
+pub const DEFINITION: Definition = Definition {
+    name: "connections",
+    groups: "connections",
+    implied: None,
+    refused: &[],
+    unreported: |_| None,
+    of_fixture: true,
+    reading: Reading::Count,
+    collect,
+    nothing,
+    aspect: Aspect::Peer,
+    thresholds: [None, None],
+    series,
+};
+
+/// Counts the selected connections in the table that suits their groups.
+fn collect(host: &Host, scope: &Scope) -> Result<Counted, Error> {
+    match scope.group_by.kind() {
+        Kind::Fixed(group) => count(host, scope, Grid::new(group)),
+        Kind::Port(end) => count(host, scope, PortTable::new(end)),
+        Kind::Unbounded => count(host, scope, CountMap::new(scope.group_by)),
+        Kind::Processes => count_by_process(host, scope),
+    }
+}
+
+/// Tables of peers show whether connections are outgoing, and how many ports these use.
+fn facts(scope: &Scope) -> Facts {
+    if scope.lengthy { Facts::Ports } else { Facts::None }
+}
+
+fn count<T: Table + Send>(host: &Host, scope: &Scope, table: T) -> Result<Counted, Error> {
+    let collector = (table, scope.breakdowns(DEFINITION.aspect));
+    let ((table, breakdowns), findings) = host.survey(scope.selection, facts(scope), collector)?;
+    Ok(Counted { groups: table.groups(), breakdowns, findings, ..Counted::default() })
+}
+
+fn count_by_process(host: &Host, scope: &Scope) -> Result<Counted, Error> {
+    let collector = (ProcessKeys::default(), scope.breakdowns(DEFINITION.aspect));
+    let ((table, breakdowns), findings) = host.survey(scope.selection, facts(scope), collector)?;
+    let ProcessKeys { mut keys, without, cgroups, .. } = table;
+    keys.sort_unstable();
+    let cgroups = if scope.every_holder { HashSet::new() } else { cgroups };
+    let names = Names::of_processes(keys.clone(), cgroups, host.deadline)?;
+    let mut groups = names.by_process(&keys);
+    groups.extend((without > 0).then_some((Group::Process(0), without)));
+    Ok(Counted { groups, breakdowns, names, findings, ..Counted::default() })
+}
+
+fn nothing(selection: &Selection) -> String {
+    format!(
+        "No connections of type \"{}\" in status \"{}\" found.",
+        selection.types.label(),
+        selection.statuses.label(),
+    )
+}
+
+/// A series for every group where they are few, else the number of groups.
+fn series(page: &mut Page, series: &Series) {
+    if series.group_by.is_fixed() {
+        let expected = series.group_by.expected(series.selection);
+        let mut counts: BTreeMap<_, _> = expected.into_iter().map(|group| (group, 0)).collect();
+        counts.extend(series.groups.iter().filter_map(|g| Some((g.group?, g.count))));
+        page.head("", "gauge", "Sockets.");
+        for (group, count) in counts {
+            if let Some(labels) = labels(group) {
+                page.sample("", &labels, count);
+            }
+        }
+    } else {
+        let largest = series.groups.first().map_or(0, |group| group.count);
+        page.gauge("_groups", "Groups of sockets.", series.found().count());
+        page.gauge("_largest", "Sockets in the largest group.", largest);
+    }
+}
+
+/// The labels of a series; `None` for groups of which there are too many.
+fn labels(group: Group) -> Option<Vec<(&'static str, &'static str)>> {
+    match group {
+        Group::TypeStatus(t, status) => Some(vec![("type", t.name()), ("state", status.name())]),
+        Group::Type(t) => Some(vec![("type", t.name())]),
+        Group::Status(status) => Some(vec![("state", status.name())]),
+        Group::Port(_)
+        | Group::Address(_)
+        | Group::Endpoint(_)
+        | Group::User(_)
+        | Group::Cgroup(_)
+        | Group::Process(_)
+        | Group::Netns(_) => None,
+    }
+}

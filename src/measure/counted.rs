@@ -1,0 +1,64 @@
+//! The question that a measure answers, and the form of its answer.
+
+use std::collections::HashMap;
+
+use crate::collect::breakdown::{Aspect, Breakdowns};
+use crate::group::{Group, GroupBy};
+use crate::measure::share::Share;
+use crate::owner::Names;
+use crate::selection::Selection;
+use crate::survey::Findings;
+
+/// The question that a measure answers.
+#[derive(Clone, Copy, Debug)]
+pub struct Scope<'a> {
+    /// The connections.
+    pub selection: &'a Selection,
+    /// The kind of groups.
+    pub group_by: GroupBy,
+    /// Whether owners and peers are wanted too.
+    pub lengthy: bool,
+    /// Whether all processes of a socket must be known, and not only the likely ones.
+    pub every_holder: bool,
+}
+
+impl Scope<'_> {
+    /// An empty table of owners and peers, where they are wanted.
+    #[must_use]
+    pub fn breakdowns(&self, aspect: Aspect) -> Option<Breakdowns> {
+        self.lengthy.then(|| Breakdowns::new(self.group_by, aspect))
+    }
+}
+
+/// The groups and their numbers.
+#[derive(Default)]
+pub struct Counted {
+    /// The groups, with the number of each.
+    pub groups: Vec<(Group, u64)>,
+    /// The limits that the numbers are parts of, where the measure has any.
+    pub shares: HashMap<Group, Share>,
+    /// Owners and peers, where they are wanted.
+    pub breakdowns: Option<Breakdowns>,
+    /// Names of owners that had to be known to count by them.
+    pub names: Names,
+    /// The other results of the walk.
+    pub findings: Findings,
+}
+
+impl Counted {
+    /// Numbers that are parts of limits.
+    pub fn of_shares(
+        parts: impl Iterator<Item = (Group, u64, Share)>,
+        breakdowns: Option<Breakdowns>,
+        findings: Findings,
+    ) -> Self {
+        let (mut groups, mut shares) = (Vec::new(), HashMap::new());
+        for (group, count, share) in parts {
+            groups.push((group, count));
+            shares.insert(group, share);
+        }
+        // Equal ones in an order of their own, not that of a map.
+        groups.sort_unstable_by_key(|(group, _)| *group);
+        Self { groups, shares, breakdowns, names: Names::default(), findings }
+    }
+}

@@ -1,0 +1,59 @@
+//! `--measure=ephemeral-ports`: the ports that outgoing connections use towards each destination, in
+//! percent of all ports that they can get.
+
+use crate::collect::breakdown::Aspect;
+use crate::collect::ports::{Outgoing, UsedPorts};
+use crate::error::Error;
+use crate::field::Field;
+use crate::format::exposition::Page;
+use crate::group::{Group, GroupBy};
+use crate::measure::counted::{Counted, Scope};
+use crate::measure::definition::{Definition, Implied, Reading, Series};
+use crate::measure::share::Share;
+use crate::source::{NO_PORTS, PORTS_UNTOLD};
+use crate::survey::{Facts, Host};
+
+pub const DEFINITION: Definition = Definition {
+    name: "ephemeral-ports",
+    groups: "destinations",
+    implied: Some(Implied { group_by: GroupBy::RemoteEndpoint, status: None }),
+    refused: &[Field::GroupBy, Field::Zero, Field::Statuses, Field::LocalPorts],
+    unreported: |_| None,
+    of_fixture: false,
+    reading: Reading::Percent,
+    collect,
+    nothing: |_| "No destinations found.".to_owned(),
+    aspect: Aspect::Status,
+    thresholds: [None, None],
+    series,
+};
+
+fn collect(host: &Host, scope: &Scope) -> Result<Counted, Error> {
+    let collector = Outgoing::new((UsedPorts::default(), scope.breakdowns(DEFINITION.aspect)));
+    let (outgoing, findings) = host.survey(scope.selection, Facts::EphemeralOnly, collector)?;
+    for facts in findings.facts.values() {
+        let unreadable = || Error::Unsupported(PORTS_UNTOLD.to_owned());
+        let ports = facts.ephemeral.as_ref().ok_or_else(unreadable)?;
+        if ports.both().any(|ports| ports.count() == 0) {
+            return Err(Error::Unsupported(NO_PORTS.to_owned()));
+        }
+    }
+    let (used, breakdowns) = outgoing.into_collected();
+    let ports = findings.ephemeral();
+    let shares = used.by_destination().into_iter().map(|(destination, used)| {
+        let of = ports.get(&destination.netns).map(|of| of.of(destination.address.ip()));
+        let of = of.map_or(0, |ports| ports.count());
+        (Group::Endpoint(destination), used, Share { of, drops: None })
+    });
+    Ok(Counted::of_shares(shares, breakdowns, findings))
+}
+
+/// The fullest of all destinations: there is any number of them.
+fn series(page: &mut Page, series: &Series) {
+    let fullest = series.found().next();
+    let percent = fullest.and_then(|g| Some(g.share?.percent(g.count))).unwrap_or_default();
+    let help = "Ports in use towards the fullest destination, as a part of those there are.";
+    page.gauge("_ephemeral_ports_used_ratio", help, percent / 100.0);
+    let help = "Destinations of outgoing connections.";
+    page.gauge("_ephemeral_ports_destinations", help, series.found().count());
+}

@@ -1,0 +1,58 @@
+//! Numbers that are a part of a limit.
+
+/// The limit that a number is a part of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Share {
+    /// The limit.
+    pub of: u64,
+    /// The packets that a listener has dropped since it was made, where the source reports them.
+    pub drops: Option<u64>,
+}
+
+impl Share {
+    /// A number in percent of the limit. With a limit of 0 each unit counts 100 %.
+    #[must_use]
+    #[allow(clippy::cast_precision_loss)]
+    pub fn percent(self, count: u64) -> f64 {
+        100.0 * count as f64 / self.of.max(1) as f64
+    }
+}
+
+/// The fuller one of two groups with one name, with the drops of both.
+#[must_use]
+pub fn fuller(one: (u64, Share), other: (u64, Share)) -> (u64, Share) {
+    let percent = |(count, share): (u64, Share)| share.percent(count);
+    let (count, share) = if percent(other) > percent(one) { other } else { one };
+    let drops = [one.1.drops, other.1.drops].into_iter().flatten();
+    (count, Share { drops: drops.reduce(u64::saturating_add), ..share })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_of_nothing_is_a_hundred_percent_each() {
+        let percent = |count, of| Share { of, drops: None }.percent(count);
+        for (count, of, expected) in
+            [(3, 5, 60.0), (0, 5, 0.0), (6, 5, 120.0), (0, 0, 0.0), (1, 0, 100.0), (1, 1, 100.0)]
+        {
+            assert!((percent(count, of) - expected).abs() < 1e-9, "{count} of {of}");
+        }
+    }
+
+    #[test]
+    fn the_fuller_one_counts_and_every_drop() {
+        let part = |count, of, drops| (count, Share { of, drops });
+        for (one, other, both) in [
+            (part(2, 5, Some(1)), part(1, 100, None), part(2, 5, Some(1))),
+            (part(2, 5, Some(1)), part(3, 5, Some(0)), part(3, 5, Some(1))),
+            (part(3, 5, Some(1)), part(2, 5, Some(7)), part(3, 5, Some(8))),
+            (part(3, 5, None), part(90, 100, None), part(90, 100, None)),
+            // Where both fill as much, the one that came first.
+            (part(1, 2, None), part(2, 4, None), part(1, 2, None)),
+        ] {
+            assert_eq!(fuller(one, other), both);
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! Moving this thread into a namespace, and reading it there or through a process.
+
+use std::collections::HashSet;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use rustix::fs::{Mode, OFlags, fstat, fstatfs, open};
+use rustix::io::Errno;
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
+use crate::deadline::Deadline;
+use crate::error::Error;
+use crate::linux::file_system::is_of_type;
+use crate::linux::look::{Seen, look};
+use crate::namespaces::linux::discover::another_task;
+use crate::namespaces::linux::identity::{Identity, Namespace, THREAD, inode, tcp};
+use crate::namespaces::linux::reach::{Access, Reached};
+use crate::namespaces::view::View;
+use crate::netns::NAMED;
+use crate::printable::printable;
+
+/// `NSFS_MAGIC` in `linux/magic.h`; since Linux 3.19.
+const NSFS: rustix::fs::FsWord = 0x6e73_6673;
+
+/// Stands for a file that is none of a namespace; before and after a mount there is such a file.
+pub const NO_NAMESPACE: Errno = Errno::INVAL;
+
+/// The kernel's namespaces, as this thread may reach them.
+pub struct Kernel<'a> {
+    /// The time that is left.
+    pub deadline: &'a Deadline<'a>,
+    /// The tables of the namespaces that were read.
+    pub read: &'a mut HashSet<u64>,
+    /// Called in each namespace, or for a process in it.
+    pub visit: &'a mut dyn FnMut(&View, &Deadline) -> Result<(), Error>,
+}
+
+impl Access for Kernel<'_> {
+    fn enter(&mut self, link: &Path, identity: &Identity) -> Result<Seen<()>, Error> {
+        enter(link, identity, self.deadline)
+    }
+
+    fn table(&mut self, task: &str, identity: &Identity) -> Result<Option<u64>, Error> {
+        let shown = tcp(task, self.deadline)?.found();
+        Ok(match (identity.tcp, identity.inode) {
+            (Some(known), _) => shown.filter(|shown| *shown == known),
+            (None, Some(known)) if inode(task, self.deadline)? == Some(known) => shown,
+            (None, _) => None,
+        })
+    }
+
+    fn search(
+        &mut self,
+        namespace: &Namespace,
+        tried: &HashSet<String>,
+    ) -> Result<Option<String>, Error> {
+        another_task(namespace, tried, self.deadline)
+    }
+
+    fn read_inside(&mut self) -> Result<Reached, Error> {
+        let table = tcp(THREAD, self.deadline)?.found();
+        if table.is_some_and(|table| !self.read.insert(table)) {
+            return Ok(Reached::Again);
+        }
+        (self.visit)(&View::Inside, self.deadline)?;
+        Ok(Reached::Read { inside: true })
+    }
+
+    fn read_through(
+        &mut self,
+        task: &str,
+        table: u64,
+        identity: &Identity,
+    ) -> Result<Option<Reached>, Error> {
+        if self.read.contains(&table) {
+            return Ok(Some(Reached::Again));
+        }
+        let view = View::Process { directory: task.to_owned(), tcp: table };
+        match (self.visit)(&view, self.deadline) {
+            Ok(()) => {
+                self.read.insert(table);
+                Ok(Some(Reached::Read { inside: false }))
+            }
+            Err(error) if error.is_final() => Err(error),
+            // It has ended meanwhile, or moved.
+            Err(error)
+                if error.is_of_another_namespace()
+                    || self.table(task, identity)? != Some(table) =>
+            {
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Moves this thread into the namespace that a file stands for, if that is the one of `identity`.
+fn enter(link: &Path, identity: &Identity, deadline: &Deadline) -> Result<Seen<()>, Error> {
+    let shown = link.display().to_string();
+    let file = match file(link, deadline)?.ok_or_status() {
+        Ok(file) => file,
+        Err(seen) => return Ok(seen),
+    };
+    let inode = fstat(&file).map_err(|error| Error::system(&*shown, error))?.st_ino;
+    if identity.inode.is_some_and(|known| known != inode) {
+        return Ok(Seen::Gone(Errno::NOENT));
+    }
+    // A file that was opened as a path only cannot be entered.
+    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    let opened = look(&shown, deadline, || open(&*path, flags, Mode::empty()))?;
+    let file = match opened.ok_or_status() {
+        Ok(file) => file,
+        Err(seen) => return Ok(seen),
+    };
+    // INVAL stands for a namespace of another kind, whoever asks.
+    let entered = look(&shown, deadline, || {
+        move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network))
+    });
+    match entered {
+        Err(Error::System { error, .. })
+            if error.raw_os_error() == Some(Errno::INVAL.raw_os_error()) =>
+        {
+            Err(no_network(&shown))
+        }
+        entered => entered,
+    }
+}
+
+/// A file that stands for a namespace, opened so that nothing is done with any other file.
+pub fn file(path: &Path, deadline: &Deadline) -> Result<Seen<OwnedFd>, Error> {
+    let shown = printable(path.as_os_str().as_bytes());
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    let file = match look(&shown, deadline, || open(path, flags, Mode::empty()))? {
+        Seen::There(file) => file,
+        seen => return Ok(seen),
+    };
+    let file_system = fstatfs(&file).map_err(|error| Error::system(&*shown, error))?;
+    let is_namespace = is_of_type(&file_system, NSFS);
+    Ok(if is_namespace { Seen::There(file) } else { Seen::Gone(NO_NAMESPACE) })
+}
+
+/// The error for a file that stands for no network namespace.
+pub fn no_network(shown: &str) -> Error {
+    Error::Argument(format!(
+        "{shown} is no network namespace (valid: a file as /proc/PID/ns/net or below {NAMED})"
+    ))
+}

@@ -1,0 +1,257 @@
+//! The decision which way is taken into a namespace.
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use rustix::io::Errno;
+
+use crate::error::Error;
+use crate::linux::look::Seen;
+use crate::namespaces::linux::identity::{Identity, Namespace};
+
+/// The result of trying to read a namespace.
+#[derive(Debug)]
+pub enum Reached {
+    /// It was read: from inside, or through one of its processes.
+    Read { inside: bool },
+    /// It was read before.
+    Again,
+    /// It is not there any more.
+    Gone,
+    /// It is there, but may neither be entered nor be read through a process.
+    Denied(Error),
+}
+
+/// The steps that a way into a namespace consists of.
+pub trait Access {
+    /// Moves this thread into the namespace that a file stands for, if that is the one of `identity`.
+    fn enter(&mut self, link: &Path, identity: &Identity) -> Result<Seen<()>, Error>;
+
+    /// The inode number of the table that a process shows of the namespace of `identity`; `None` where
+    /// the process is not in it.
+    fn table(&mut self, task: &str, identity: &Identity) -> Result<Option<u64>, Error>;
+
+    /// Finds a process in the namespace, other than those that were tried.
+    fn search(
+        &mut self,
+        namespace: &Namespace,
+        tried: &HashSet<String>,
+    ) -> Result<Option<String>, Error>;
+
+    /// Reads the namespace that this thread was moved into.
+    fn read_inside(&mut self) -> Result<Reached, Error>;
+
+    /// Reads a namespace through a process that shows this table; `None` where the process ended
+    /// or moved meanwhile.
+    fn read_through(
+        &mut self,
+        task: &str,
+        table: u64,
+        identity: &Identity,
+    ) -> Result<Option<Reached>, Error>;
+}
+
+/// Reads a namespace by the first way that leads there; with `processes` also through a process that
+/// may not be entered by.
+pub fn reach(
+    namespace: &Namespace,
+    processes: bool,
+    access: &mut dyn Access,
+) -> Result<Reached, Error> {
+    let identity = &namespace.identity;
+    let mut denied = None;
+    for mount in namespace.mounts_by_name() {
+        match access.enter(mount, identity)? {
+            Seen::There(()) => return access.read_inside(),
+            Seen::Gone(_) => {}
+            Seen::Hidden(error) => denied = Some(error),
+        }
+    }
+    if let Some(error) = denied
+        && namespace.searched
+        && namespace.tasks.is_empty()
+    {
+        // A search for each of many such namespaces would take the square of their number.
+        return Ok(Reached::Denied(why_denied(namespace, error)));
+    }
+    let mut tried = HashSet::new();
+    let mut known = namespace.tasks_by_readability().map(str::to_owned);
+    while let Some(task) = match known.next() {
+        Some(task) => Some(task),
+        None => access.search(namespace, &tried)?,
+    } {
+        let entered = access.enter(&Path::new(&task).join("ns/net"), identity)?;
+        if let Seen::There(()) = entered {
+            return access.read_inside();
+        }
+        match (access.table(&task, identity)?, entered) {
+            (Some(table), _) if processes => {
+                if let Some(reached) = access.read_through(&task, table, identity)? {
+                    return Ok(reached);
+                }
+            }
+            (Some(_), Seen::Hidden(error)) => denied = Some(error),
+            (Some(_) | None, _) => {}
+        }
+        tried.insert(task);
+    }
+    Ok(denied.map_or(Reached::Gone, |error| Reached::Denied(why_denied(namespace, error))))
+}
+
+/// The error for a namespace that may not be entered, and that no process shows.
+fn why_denied(namespace: &Namespace, error: Errno) -> Error {
+    let mount = namespace.mounts_by_name().next().map(|path| path.display().to_string());
+    let task = namespace.tasks_by_readability().next().map(str::to_owned);
+    let name = namespace.asked.clone().or(mount).or(task).unwrap_or_default();
+    Error::system(
+        format!(
+            "Network namespace {name} can be entered with CAP_SYS_ADMIN only, and no process is \
+             known that shows it"
+        ),
+        error,
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+    use crate::namespaces::linux::identity::Task;
+
+    /// A kernel in which links can be entered or are denied, and processes show tables.
+    #[derive(Default)]
+    struct Fake {
+        links: HashMap<&'static str, Seen<()>>,
+        tables: HashMap<&'static str, u64>,
+        // Processes that only a search finds.
+        hidden: Vec<&'static str>,
+        // Processes that end while they are read.
+        ending: Vec<&'static str>,
+        steps: Vec<String>,
+    }
+
+    impl Access for Fake {
+        fn enter(&mut self, link: &Path, _: &Identity) -> Result<Seen<()>, Error> {
+            let link = link.to_string_lossy().into_owned();
+            self.steps.push(format!("enter {link}"));
+            Ok(match self.links.get(&*link) {
+                Some(Seen::There(())) => Seen::There(()),
+                Some(Seen::Hidden(error)) => Seen::Hidden(*error),
+                Some(Seen::Gone(_)) | None => Seen::Gone(Errno::NOENT),
+            })
+        }
+
+        fn table(&mut self, task: &str, _: &Identity) -> Result<Option<u64>, Error> {
+            Ok(self.tables.get(task).copied())
+        }
+
+        fn search(
+            &mut self,
+            _: &Namespace,
+            tried: &HashSet<String>,
+        ) -> Result<Option<String>, Error> {
+            self.steps.push("search".to_owned());
+            let found = self.hidden.iter().find(|task| !tried.contains(**task));
+            Ok(found.map(|task| (*task).to_owned()))
+        }
+
+        fn read_inside(&mut self) -> Result<Reached, Error> {
+            Ok(Reached::Read { inside: true })
+        }
+
+        fn read_through(
+            &mut self,
+            task: &str,
+            table: u64,
+            _: &Identity,
+        ) -> Result<Option<Reached>, Error> {
+            self.steps.push(format!("read {task} {table}"));
+            let ends = self.ending.contains(&task);
+            Ok((!ends).then_some(Reached::Read { inside: false }))
+        }
+    }
+
+    fn namespace(mounts: &[&str], tasks: &[(&str, bool)]) -> Namespace {
+        let task = |(directory, readable): &(&str, bool)| Task {
+            directory: (*directory).to_owned(),
+            readable: *readable,
+        };
+        Namespace {
+            mounts: mounts.iter().map(Into::into).collect(),
+            tasks: tasks.iter().map(task).collect(),
+            ..Namespace::default()
+        }
+    }
+
+    const DENIED: Seen<()> = Seen::Hidden(Errno::PERM);
+
+    fn reached(namespace: &Namespace, processes: bool, fake: &mut Fake) -> String {
+        match reach(namespace, processes, fake) {
+            Ok(Reached::Denied(error)) => format!("denied: {error}"),
+            reached => format!("{reached:?}"),
+        }
+    }
+
+    #[test]
+    fn the_first_way_that_leads_inside_is_taken() {
+        let namespace =
+            namespace(&["/mnt/a", "/run/netns/a"], &[("/proc/7", false), ("/proc/8", true)]);
+        let links = |links: &[&'static str]| {
+            let links = links.iter().map(|link| (*link, Seen::There(()))).collect();
+            Fake { links, ..Fake::default() }
+        };
+        for (open, steps) in [
+            (&["/mnt/a", "/run/netns/a"][..], &["enter /run/netns/a"][..]),
+            (&["/mnt/a"], &["enter /run/netns/a", "enter /mnt/a"]),
+            (
+                &["/proc/7/ns/net", "/proc/8/ns/net"],
+                &["enter /run/netns/a", "enter /mnt/a", "enter /proc/8/ns/net"],
+            ),
+        ] {
+            let mut fake = links(open);
+            assert_eq!(reached(&namespace, true, &mut fake), "Ok(Read { inside: true })");
+            assert_eq!(fake.steps, steps);
+        }
+    }
+
+    #[test]
+    fn a_process_shows_what_may_not_be_entered() {
+        let namespace = namespace(&[], &[("/proc/7", false), ("/proc/8", false)]);
+        let fake = |ending: &[&'static str]| Fake {
+            links: ["/proc/7/ns/net", "/proc/8/ns/net"].map(|link| (link, DENIED)).into(),
+            tables: [("/proc/7", 5), ("/proc/8", 5), ("/proc/9", 5)].into(),
+            hidden: vec!["/proc/9"],
+            ending: ending.to_vec(),
+            ..Fake::default()
+        };
+        let read = |ending: &[&'static str], processes| {
+            let mut fake = fake(ending);
+            let reached = reached(&namespace, processes, &mut fake);
+            fake.steps.retain(|step| step.starts_with("read"));
+            (reached, fake.steps)
+        };
+        let through = "Ok(Read { inside: false })".to_owned();
+        assert_eq!(read(&[], true), (through.clone(), vec!["read /proc/7 5".to_owned()]));
+        let ended = read(&["/proc/7", "/proc/8"], true);
+        assert_eq!(ended.0, through);
+        assert_eq!(ended.1.last().map(String::as_str), Some("read /proc/9 5"));
+        // Where processes do not count, as with a source that needs the inside.
+        let (denied, steps) = read(&[], false);
+        assert!(denied.starts_with("denied: Network namespace /proc/7 can be entered"), "{denied}");
+        assert_eq!(steps, [""; 0]);
+    }
+
+    #[test]
+    fn a_namespace_without_ways_is_gone_and_one_behind_a_closed_mount_is_denied() {
+        let mut nothing = Fake::default();
+        assert_eq!(reached(&namespace(&["/run/netns/a"], &[]), true, &mut nothing), "Ok(Gone)");
+        assert_eq!(nothing.steps, ["enter /run/netns/a", "search"]);
+        let mut closed = Fake { links: [("/run/netns/a", DENIED)].into(), ..Fake::default() };
+        let searched = Namespace { searched: true, ..namespace(&["/run/netns/a"], &[]) };
+        let denied = reached(&searched, true, &mut closed);
+        assert!(denied.starts_with("denied: Network namespace /run/netns/a"), "{denied}");
+        // All processes were read when it was discovered.
+        assert_eq!(closed.steps, ["enter /run/netns/a"]);
+    }
+}

@@ -1,0 +1,86 @@
+//! Texts about namespaces in `/proc`. Pure functions over text.
+
+use std::path::Path;
+
+use crate::linux::units::container_of;
+use crate::printable::printable;
+
+/// The inode number of the network namespace that is mounted with this root: `net:[4026531833]`.
+pub fn netns_inode(root: &Path) -> Option<u64> {
+    root.to_str()?.strip_prefix("net:[")?.strip_suffix(']')?.parse().ok()
+}
+
+/// Whether the mount options of `/proc` hide processes from a user in these groups (`proc(5)`).
+pub fn hides_processes(options: &str, is_ours: &dyn Fn(u32) -> bool) -> bool {
+    let value = |name| options.split(',').find_map(|option| option.strip_prefix(name));
+    let group = || value("gid=").map_or(Some(0), |group| group.parse().ok());
+    match value("hidepid=") {
+        None | Some("0" | "off") => false,
+        // Each user sees the processes that it may trace.
+        Some("4" | "ptraceable") => true,
+        Some(_) => !group().is_some_and(is_ours),
+    }
+}
+
+/// The container that the cgroups of a process belong to (`cgroups(7)`), in any hierarchy.
+pub fn container(cgroups: &[u8]) -> Option<String> {
+    let mut lines = cgroups.split(|byte| *byte == b'\n').map(printable);
+    lines.find_map(|line| container_of(line.splitn(3, ':').nth(2)?))
+}
+
+/// The process directory and the process id of a directory in `/proc`, which may be that of a thread.
+pub fn process_of(task: &str) -> (&str, &str) {
+    let (process, _) = task.split_once("/task/").unwrap_or((task, ""));
+    let (_, pid) = process.rsplit_once('/').unwrap_or(("", process));
+    (process, pid)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_root_of_nsfs_has_an_inode_number() {
+        let inode = |root: &str| netns_inode(Path::new(root));
+        assert_eq!(inode("net:[4026531833]"), Some(4_026_531_833));
+        for root in ["mnt:[4026531833]", "net:[]", "net:[x]", "/", "net:[4026531833"] {
+            assert_eq!(inode(root), None, "{root}");
+        }
+    }
+
+    #[test]
+    fn hidepid_hides_from_all_but_its_group_and_ptraceable_from_all() {
+        for (options, hides) in [
+            ("rw,nosuid", false),
+            ("rw,hidepid=0", false),
+            ("rw,hidepid=off", false),
+            ("rw,hidepid=invisible", true),
+            ("rw,hidepid=1", true),
+            ("rw,gid=7,hidepid=invisible", false),
+            ("rw,gid=8,hidepid=invisible", true),
+            ("rw,gid=x,hidepid=invisible", true),
+            ("rw,gid=7,hidepid=4", true),
+            ("rw,gid=7,hidepid=ptraceable", true),
+        ] {
+            assert_eq!(hides_processes(options, &|group| group == 7), hides, "{options}");
+        }
+        assert!(!hides_processes("rw,hidepid=2", &|group| group == 0));
+    }
+
+    #[test]
+    fn the_container_is_that_of_any_hierarchy() {
+        let id = "0123456789abcdef".repeat(4);
+        let text = format!("12:pids:/user.slice\n1:name=systemd:/docker/{id}\n0::/\n");
+        assert_eq!(container(text.as_bytes()).as_deref(), Some("docker:0123456789ab"));
+        for text in ["", "0::/system.slice/nginx.service\n", "x\n", "\n\n"] {
+            assert_eq!(container(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_thread_belongs_to_its_process() {
+        assert_eq!(process_of("/proc/7"), ("/proc/7", "7"));
+        assert_eq!(process_of("/proc/7/task/9"), ("/proc/7", "7"));
+        assert_eq!(process_of("/other/proc/7/task/9"), ("/other/proc/7", "7"));
+    }
+}

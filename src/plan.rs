@@ -1,0 +1,347 @@
+//! A validated check. Only here is decided which combinations have a meaning: the command, the
+//! Python module and other crates all come this way.
+
+use std::time::Duration;
+
+use crate::check::{Check, Policy, Presentation, Query};
+use crate::error::Error;
+use crate::field::Field;
+use crate::group::{GroupBy, Needs};
+use crate::judge::Thresholds;
+use crate::judge::key::KeyContext;
+use crate::judge::threshold::{KeyedRanges, ThresholdSpec};
+use crate::measure::Measure;
+use crate::measure::definition::Definition;
+use crate::name::Named;
+use crate::netns::Netns;
+use crate::selection::{Choice, Selection};
+use crate::vocabulary::{Protocol, SourceName};
+
+/// A check that can be run.
+///
+/// ```
+/// use network_connections::{Check, Measure, Plan};
+///
+/// let mut check = Check::default();
+/// check.query.measure = Measure::AcceptQueue;
+/// assert!(Plan::new(check.clone()).is_ok());
+/// check.query.zero = true;
+/// let error = Plan::new(check).err().map(|error| error.to_string());
+/// assert_eq!(
+///     error.as_deref(),
+///     Some("zero: has no meaning where listeners are measured (valid: measure=connections)")
+/// );
+/// ```
+#[derive(Clone, Debug)]
+pub struct Plan {
+    // With all that its measure implies.
+    query: Query,
+    policy: Policy,
+    presentation: Presentation,
+    group_by: GroupBy,
+    thresholds: Thresholds,
+    live: bool,
+}
+
+impl Plan {
+    /// Validates a check of this host. The error names the field that is wrong.
+    pub fn new(check: Check) -> Result<Self, Error> {
+        let details = check.presentation.lengthy;
+        Self::validated(check, true, details)
+    }
+
+    /// Validates a query whose connections are listed one by one: each is read with its addresses.
+    pub fn of_list(query: Query) -> Result<Self, Error> {
+        Self::validated(Check { query, ..Check::default() }, true, true)
+    }
+
+    /// Validates a check of a recorded list of connections.
+    pub fn of_fixture(check: Check) -> Result<Self, Error> {
+        let plan = Self::validated(check, false, false)?;
+        if !plan.definition().of_fixture {
+            return Err(Error::Fixture(
+                "Fixture has connections, which are all it can tell".to_owned(),
+            ));
+        }
+        match plan.group_by {
+            GroupBy::Netns => Err(Error::Fixture("Fixture has no network namespaces".to_owned())),
+            GroupBy::TypeStatus
+            | GroupBy::Type
+            | GroupBy::Status
+            | GroupBy::LocalPort
+            | GroupBy::RemotePort
+            | GroupBy::LocalAddress
+            | GroupBy::RemoteAddress
+            | GroupBy::LocalEndpoint
+            | GroupBy::RemoteEndpoint
+            | GroupBy::User
+            | GroupBy::Unit
+            | GroupBy::Process => Ok(plan),
+        }
+    }
+
+    fn validated(check: Check, live: bool, details: bool) -> Result<Self, Error> {
+        let Check { mut query, policy, presentation } = check;
+        let definition = query.measure.definition();
+        refuse_meaningless(&query)?;
+        let mut group_by = query.group_by.unwrap_or_default();
+        if let Some(implied) = &definition.implied {
+            group_by = implied.group_by;
+            query.selection.types = tcp(&query.selection, definition.groups)?;
+            if let Some(status) = implied.status {
+                query.selection.statuses = Choice::of(&[status]);
+            }
+        }
+        if query.zero && !group_by.is_fixed() {
+            return Err(unlistable(group_by));
+        }
+        if live && let Some(source) = query.source {
+            check_source(&query, group_by, details, source)?;
+        }
+        let mut plan =
+            Self { query, policy, presentation, group_by, thresholds: Thresholds::default(), live };
+        plan.thresholds = plan.read_thresholds()?;
+        Ok(plan)
+    }
+
+    fn read_thresholds(&self) -> Result<Thresholds, Error> {
+        let context = self.key_context();
+        let resolved =
+            |spec: Option<&ThresholdSpec>, field| -> Result<Option<KeyedRanges>, Error> {
+                spec.map(|spec| spec.resolved(&context))
+                    .transpose()
+                    .map_err(|error| error.of_field(field))
+            };
+        let Policy { warning, critical, .. } = &self.policy;
+        let mut built_in = [None, None];
+        if warning.is_none() && critical.is_none() {
+            for (spec, text) in built_in.iter_mut().zip(self.definition().thresholds) {
+                *spec = text.map(ThresholdSpec::parse).transpose()?;
+            }
+        }
+        let [built_in_warning, built_in_critical] = &built_in;
+        // Where both are wrong the critical one is named.
+        let critical = resolved(critical.as_ref().or(built_in_critical.as_ref()), Field::Critical)?;
+        let warning = resolved(warning.as_ref().or(built_in_warning.as_ref()), Field::Warning)?;
+        Ok(Thresholds { critical, warning })
+    }
+
+    fn key_context(&self) -> KeyContext<'_> {
+        KeyContext {
+            has_total: self.definition().reading.has_total(),
+            netns: self.asks_for_namespaces(),
+            by: self.group_by,
+            selection: self.selection(),
+            live: self.live,
+        }
+    }
+
+    /// The thresholds, with the ids of the users that their keys name.
+    pub(crate) fn thresholds(
+        &self,
+        user_id: &dyn Fn(&str) -> Result<Option<u32>, Error>,
+    ) -> Result<Thresholds, Error> {
+        let context = self.key_context();
+        let look_up = |ranges: &mut Option<KeyedRanges>, field| {
+            let ranges = ranges.iter_mut();
+            let mut looked_up = ranges.map(|ranges| ranges.look_up_users(&context, user_id));
+            looked_up.try_for_each(|result| result).map_err(|error: Error| error.of_field(field))
+        };
+        let mut thresholds = self.thresholds.clone();
+        look_up(&mut thresholds.critical, Field::Critical)?;
+        look_up(&mut thresholds.warning, Field::Warning)?;
+        Ok(thresholds)
+    }
+
+    /// The measure.
+    #[must_use]
+    pub fn measure(&self) -> Measure {
+        self.query.measure
+    }
+
+    /// The definition of the measure.
+    pub(crate) fn definition(&self) -> &'static Definition {
+        self.query.measure.definition()
+    }
+
+    /// The kind of groups.
+    #[must_use]
+    pub fn group_by(&self) -> GroupBy {
+        self.group_by
+    }
+
+    /// The connections, with what the measure implies.
+    #[must_use]
+    pub fn selection(&self) -> &Selection {
+        &self.query.selection
+    }
+
+    /// Whether expected groups without connections count as 0.
+    #[must_use]
+    pub fn zero(&self) -> bool {
+        self.query.zero
+    }
+
+    /// The network namespaces to read.
+    #[must_use]
+    pub fn netns(&self) -> &[Netns] {
+        &self.query.netns
+    }
+
+    /// Whether network namespaces were named.
+    #[must_use]
+    pub fn asks_for_namespaces(&self) -> bool {
+        !self.query.netns.is_empty()
+    }
+
+    /// The source that must answer.
+    #[must_use]
+    pub fn source(&self) -> Option<SourceName> {
+        self.query.source
+    }
+
+    /// The time that the whole run may take.
+    #[must_use]
+    pub fn timeout(&self) -> Duration {
+        self.query.timeout
+    }
+
+    /// The thresholds as they were given, and the states where they do not decide.
+    #[must_use]
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// The form of the message.
+    #[must_use]
+    pub fn presentation(&self) -> &Presentation {
+        &self.presentation
+    }
+}
+
+/// Refuses a field that has no meaning with the measure.
+fn refuse_meaningless(query: &Query) -> Result<(), Error> {
+    let definition = query.measure.definition();
+    match definition.refused.iter().find(|field| is_given(query, **field)) {
+        None => Ok(()),
+        Some(field) => Err(Error::Conflict {
+            field: *field,
+            problem: format!("has no meaning where {} are measured", definition.groups),
+            other: Field::Measure,
+            valid: Measure::default().name().to_owned(),
+        }),
+    }
+}
+
+/// Whether a field of the query differs from its default.
+fn is_given(query: &Query, field: Field) -> bool {
+    let Selection { types, statuses, local_ports, remote_ports, local_addresses, remote_addresses } =
+        &query.selection;
+    match field {
+        Field::Types => types.is_given(),
+        Field::Statuses => statuses.is_given(),
+        Field::LocalPorts => !local_ports.is_empty(),
+        Field::RemotePorts => !remote_ports.is_empty(),
+        Field::LocalAddresses => !local_addresses.is_empty(),
+        Field::RemoteAddresses => !remote_addresses.is_empty(),
+        Field::Measure => query.measure != Measure::default(),
+        Field::GroupBy => query.group_by.is_some(),
+        Field::Zero => query.zero,
+        Field::Netns => !query.netns.is_empty(),
+        Field::Source => query.source.is_some(),
+        // Fields of policy and presentation have a meaning with every measure.
+        Field::Timeout
+        | Field::Warning
+        | Field::Critical
+        | Field::NoMatch
+        | Field::AlwaysOk
+        | Field::Top
+        | Field::Perfdata
+        | Field::Lengthy => false,
+    }
+}
+
+/// The selected types of TCP.
+fn tcp(selection: &Selection, groups: &str) -> Result<Choice<crate::ConnectionType>, Error> {
+    let tcp: Vec<_> = selection.types_of(Protocol::Tcp).collect();
+    if tcp.is_empty() {
+        return Err(Error::Conflict {
+            field: Field::Types,
+            problem: format!("only TCP has {groups}"),
+            other: Field::Types,
+            valid: "tcp or tcp6".to_owned(),
+        });
+    }
+    Ok(Choice::of(&tcp))
+}
+
+/// The error for groups without connections of a kind whose groups cannot be listed.
+fn unlistable(group_by: GroupBy) -> Error {
+    let fixed: Vec<_> = GroupBy::VALUES.iter().filter(|by| by.is_fixed()).collect();
+    let names: Vec<_> = fixed.iter().map(|by| by.name()).collect();
+    Error::Conflict {
+        field: Field::Zero,
+        problem: format!("the groups by {} cannot be listed", group_by.name()),
+        other: Field::GroupBy,
+        valid: alternatives(&names),
+    }
+}
+
+/// `a, b or c`
+fn alternatives(names: &[&str]) -> String {
+    match names {
+        [] => String::new(),
+        [name] => (*name).to_owned(),
+        [names @ .., last] => format!("{} or {last}", names.join(", ")),
+    }
+}
+
+/// Refuses a source that cannot answer the query, even where no connection would show that.
+fn check_source(
+    query: &Query,
+    group_by: GroupBy,
+    details: bool,
+    source: SourceName,
+) -> Result<(), Error> {
+    if !SourceName::CHOICES.contains(&source) {
+        return Err(Error::Unsupported(format!(
+            "The source {source} does not exist on this system (valid: auto, {})",
+            SourceName::join(SourceName::CHOICES)
+        )));
+    }
+    let unreported = |source: SourceName| unreported(query, group_by, details, source);
+    let Some(what) = unreported(source) else {
+        return Ok(());
+    };
+    let valid: Vec<_> =
+        SourceName::CHOICES.iter().copied().filter(|other| unreported(*other).is_none()).collect();
+    let valid = if valid.is_empty() {
+        String::new()
+    } else {
+        format!(" (valid: auto, {})", SourceName::join(&valid))
+    };
+    Err(Error::Unsupported(format!("The source {source} does not tell {what} of sockets{valid}")))
+}
+
+/// The part of the answer that a source cannot report.
+fn unreported(
+    query: &Query,
+    group_by: GroupBy,
+    details: bool,
+    source: SourceName,
+) -> Option<&'static str> {
+    let needs = if details { Needs::Owner } else { group_by.needs() };
+    let by_ends = query.selection.is_of_ends();
+    let of_groups = match (source, needs) {
+        (SourceName::Netlink, _) => None,
+        (SourceName::Procfs | SourceName::Netstat2, _) => match group_by.needs() {
+            Needs::Cgroup => Some("the units"),
+            Needs::Nothing | Needs::Ends | Needs::Owner => None,
+        },
+        (SourceName::Counters, Needs::Nothing) if !by_ends => None,
+        (SourceName::Counters, Needs::Nothing | Needs::Ends | Needs::Owner | Needs::Cgroup) => {
+            Some("ports, addresses and owners")
+        }
+    };
+    of_groups.or_else(|| (query.measure.definition().unreported)(source))
+}
