@@ -63,7 +63,8 @@ fn series(page: &mut Page, series: &Series) {
     let waiting = listeners().map(|(label, count, _)| (label, count)).collect();
     print("connections", "gauge", "Connections that wait to be accepted.", waiting);
     let limits = listeners().map(|(label, _, share)| (label, share.of)).collect();
-    print("limit", "gauge", "Connections that may wait to be accepted.", limits);
+    let help = "Limit of the accept queue: one more connection than this may wait.";
+    print("limit", "gauge", help, limits);
     let drops = listeners().filter_map(|(label, _, share)| Some((label, share.drops?))).collect();
     print(
         "drops_total",
