@@ -2,6 +2,7 @@
 
 pub(crate) mod file_system;
 pub(crate) mod look;
+pub(crate) mod mount_text;
 pub(crate) mod mounts;
 pub(crate) mod proc_text;
 pub(crate) mod processes;
