@@ -1,4 +1,30 @@
-//! What files of `/proc/PID` say. Pure functions over bytes.
+//! The texts of small files and links of `/proc` and of cgroups. Pure functions over bytes.
+
+use std::str::FromStr;
+
+/// The number that a text consists of, besides blanks around it.
+pub fn number<T: FromStr>(text: &[u8]) -> Option<T> {
+    str::from_utf8(text).ok()?.trim().parse().ok()
+}
+
+/// The numbers of a text that has one on each line, as `cgroup.procs` has.
+pub fn numbers(text: &[u8]) -> impl Iterator<Item = u32> {
+    text.split(|byte| *byte == b'\n').filter_map(number)
+}
+
+/// A line without the newline that ends it.
+pub fn line(text: &[u8]) -> &[u8] {
+    text.strip_suffix(b"\n").unwrap_or(text)
+}
+
+/// Whether a `uid_map` (`user_namespaces(7)`) gives every user id its own number: the first namespace
+/// of users has such a map. Its columns are the first id inside, the first id outside, and a count.
+pub fn maps_every_id(map: &[u8]) -> bool {
+    map.split(|byte| *byte == b'\n').any(|line| {
+        let words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+        words.map(number).eq([Some(0), Some(0), Some(u32::MAX)])
+    })
+}
 
 /// The socket behind a link in `fd`: `socket:[4711]`.
 pub fn inode(link: &[u8]) -> Option<u64> {
@@ -53,6 +79,37 @@ mod tests {
         ] {
             let name = full(comm.as_bytes(), cmdline.as_bytes());
             assert_eq!(str::from_utf8(name), Ok(expected), "{comm:?} {cmdline:?}");
+        }
+    }
+
+    #[test]
+    fn a_number_stands_alone() {
+        assert_eq!(number(b" 65534\n"), Some(65534));
+        for text in [&b""[..], b"-1", b"1 2", b"4294967296", b"self", b"\xff"] {
+            assert_eq!(number::<u32>(text), None, "{}", text.escape_ascii());
+        }
+        assert_eq!(numbers(b"1\n\n4711\nx\n23").collect::<Vec<_>>(), [1, 4711, 23]);
+    }
+
+    #[test]
+    fn a_line_ends_before_its_newline() {
+        assert_eq!(line(b"nginx \n"), b"nginx ");
+        assert_eq!(line(b"a\nb\n"), b"a\nb");
+        assert_eq!(line(b"cut"), b"cut");
+    }
+
+    #[test]
+    fn the_first_namespace_of_users_has_everybody() {
+        assert!(maps_every_id(b"         0          0 4294967295\n"));
+        for map in [
+            "",
+            "0 0 1\n",
+            "0 0 4294967294\n",
+            "0 1000 4294967295\n",
+            "0 0 1000\n1000 1000 64536\n",
+            "x 0 1\n",
+        ] {
+            assert!(!maps_every_id(map.as_bytes()), "{map}");
         }
     }
 

@@ -8,7 +8,7 @@ use rustix::io::Errno;
 use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::linux::look::{Seen, beginning, look, open_directory};
-use crate::linux::proc_text::{full, may_be_cut};
+use crate::linux::proc_text::{full, line, may_be_cut, number};
 use crate::printable::printable;
 
 /// How much is asked for of a directory at once.
@@ -74,9 +74,7 @@ fn numbers(path: &str, deadline: &Deadline) -> Result<Seen<Vec<u32>>, Error> {
                 Seen::Hidden(error) => return Ok(Seen::Hidden(error)),
             },
         };
-        let number: Option<u32> =
-            entry.file_name().to_str().ok().and_then(|name| name.parse().ok());
-        numbers.extend(number);
+        numbers.extend(number::<u32>(entry.file_name().to_bytes()));
     }
     numbers.sort_unstable();
     Ok(Seen::There(numbers))
@@ -86,7 +84,7 @@ fn numbers(path: &str, deadline: &Deadline) -> Result<Seen<Vec<u32>>, Error> {
 pub fn name(process: &str, thread: &str, deadline: &Deadline) -> Result<Seen<String>, Error> {
     let mut room = [0; LONGEST_COMM];
     let comm = match beginning(&format!("{process}/comm"), &mut room, deadline)?.ok_or_status() {
-        Ok(comm) => comm.strip_suffix(b"\n").unwrap_or(comm),
+        Ok(comm) => line(comm),
         Err(seen) => return Ok(seen),
     };
     if !may_be_cut(comm) {

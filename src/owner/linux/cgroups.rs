@@ -15,6 +15,7 @@ use crate::error::Error;
 use crate::linux::file_system::is_of_type;
 use crate::linux::look::{Seen, look, open_directory};
 use crate::linux::mounts::{Mount, mounts};
+use crate::linux::proc_text::numbers;
 use crate::linux::processes::ENTRIES;
 use crate::linux::units::short;
 use crate::owner::unseen::{GONE, OUTSIDE};
@@ -42,8 +43,7 @@ pub fn members(wanted: HashSet<u64>, deadline: &Deadline) -> Result<Vec<u32>, Er
     let mut members = Vec::new();
     for path in find(wanted, deadline)?.paths.into_values() {
         let file = path.join("cgroup.procs");
-        let text = std::fs::read_to_string(file).unwrap_or_default();
-        members.extend(text.lines().filter_map(|line| line.parse::<u32>().ok()));
+        members.extend(numbers(&std::fs::read(file).unwrap_or_default()));
         deadline.check()?;
     }
     members.sort_unstable();

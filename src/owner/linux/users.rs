@@ -10,6 +10,7 @@ use nix::unistd::{Uid, User};
 
 use crate::deadline::Deadline;
 use crate::error::Error;
+use crate::linux::proc_text::{maps_every_id, number};
 use crate::printable::printable;
 use crate::worker::Worker;
 
@@ -53,21 +54,12 @@ pub fn names(ids: HashSet<u32>, deadline: &Deadline) -> Result<Users, Error> {
 /// The id that stands for whoever has none in this namespace of users (`user_namespaces(7)`); `None`
 /// where all have one.
 fn anybody() -> Option<u32> {
-    let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
-    if has_everybody(&map) {
+    let map = fs::read("/proc/self/uid_map").unwrap_or_default();
+    if maps_every_id(&map) {
         return None;
     }
-    let id = fs::read_to_string("/proc/sys/kernel/overflowuid").unwrap_or_default();
-    Some(id.trim().parse().unwrap_or(OVERFLOW))
-}
-
-/// Whether a `uid_map` (inside, outside, how many) has every id there is.
-fn has_everybody(map: &str) -> bool {
-    let numbers = |line: &str| line.split_ascii_whitespace().map(str::parse::<u64>).collect();
-    map.lines().any(|line| {
-        let numbers: Result<Vec<_>, _> = numbers(line);
-        numbers.is_ok_and(|numbers| numbers == [0, 0, u64::from(u32::MAX)])
-    })
+    let id = fs::read("/proc/sys/kernel/overflowuid").unwrap_or_default();
+    Some(number(&id).unwrap_or(OVERFLOW))
 }
 
 fn look_up(
@@ -113,18 +105,4 @@ pub fn id(name: &str, deadline: &Deadline) -> Result<Option<u32>, Error> {
         ),
         error => error,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_first_namespace_of_users_has_everybody() {
-        assert!(has_everybody("         0          0 4294967295\n"));
-        for map in ["", "0 0 1\n", "0 1000 4294967295\n", "0 0 1000\n1000 1000 64536\n", "x 0 1\n"]
-        {
-            assert!(!has_everybody(map), "{map}");
-        }
-    }
 }
