@@ -3,6 +3,7 @@
 pub mod counters;
 pub mod inet_diag;
 pub mod interfaces;
+mod port_text;
 pub mod proc_table;
 pub mod procfs;
 pub mod sock_diag;

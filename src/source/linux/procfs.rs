@@ -17,9 +17,9 @@ use crate::error::Error;
 use crate::linux::file_system::is_of_type;
 use crate::name::Named;
 use crate::namespaces::View;
-use crate::selection::Ports;
 use crate::socket::Socket;
 use crate::source::dump::Dump;
+use crate::source::linux::port_text::{range, reserved};
 use crate::source::linux::proc_table::{Lines, Row};
 use crate::source::summary::{SocketSummary, Sockstat};
 use crate::vocabulary::{ConnectionType, Protocol};
@@ -248,17 +248,9 @@ pub fn ephemeral_ports(
 }
 
 fn port_range() -> Option<PortRange> {
-    let range = setting("ip_local_port_range")?;
-    let mut ports = range.split_ascii_whitespace().map(str::parse);
-    match (ports.next()?, ports.next()?) {
-        (Ok(first), Ok(last)) if first <= last => {
-            let reserved = setting("ip_local_reserved_ports")?;
-            let reserved = reserved.trim().split(',').filter(|ports| !ports.is_empty());
-            let reserved: Result<_, _> = reserved.map(str::parse).collect();
-            Some(PortRange { ports: Ports { first, last }, reserved: reserved.ok()? })
-        }
-        _ => None,
-    }
+    let ports = range(&setting("ip_local_port_range")?)?;
+    let reserved = reserved(&setting("ip_local_reserved_ports")?)?;
+    Some(PortRange { ports, reserved })
 }
 
 /// What a setting of IPv4 is, whole; `None` where it cannot be read or may be longer.
