@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::path::{Component, Path, PathBuf, Prefix};
 
+use crate::cli::values::recorded;
 use crate::error::Error;
 
 /// Where a fixture comes from.
@@ -18,14 +19,7 @@ pub enum Fixture {
 /// The check may run as root: PATH is read only if it resolves to a regular file inside the real
 /// directory `unit-test` beside the running program. Anything else is the fixture's text itself.
 pub fn fixture(program: &Path, value: &str) -> Result<Fixture, Error> {
-    let mut parts = value.split(',').map(str::trim);
-    let text = parts.next().unwrap_or("");
-    let code = parts.nth(1).unwrap_or("");
-    if !code.is_empty() && code.parse::<i64>().is_err() {
-        return Err(Error::Argument(format!(
-            "--test: the return code {code:?} is not a whole number"
-        )));
-    }
+    let text = recorded(value)?;
     match confined(program, text) {
         Some(path) => File::open(&path)
             .map(Fixture::File)

@@ -32,3 +32,16 @@ pub fn whole(text: &str) -> Result<usize, Error> {
         .filter(|number| *number > 0)
         .ok_or_else(|| Error::Argument(format!("{text:?} is not a whole number from 1 up")))
 }
+
+/// The PATH of `PATH[,STDERR[,RC]]`. Nothing else of it is used, but RC must be a whole number.
+pub fn recorded(value: &str) -> Result<&str, Error> {
+    let mut parts = value.split(',').map(str::trim);
+    let path = parts.next().unwrap_or("");
+    let code = parts.nth(1).unwrap_or("");
+    if !code.is_empty() && code.parse::<i64>().is_err() {
+        return Err(Error::Argument(format!(
+            "--test: the return code {code:?} is not a whole number"
+        )));
+    }
+    Ok(path)
+}
