@@ -72,10 +72,10 @@ $(TOOLS)/%:
 
 # The files that decide; MUTANTS=src/range.rs is one of them.
 MUTANTS ?= src/address.rs src/range.rs src/judge.rs src/judge/*.rs src/report.rs src/cli/reader.rs \
-	src/group.rs src/measure.rs src/labelled.rs src/collect/counts.rs src/collect/ports.rs \
+	src/group.rs src/measure.rs src/named_group.rs src/collect/counts.rs src/collect/ports.rs \
 	src/selection.rs src/selection/*.rs src/source/summary.rs src/source/linux/inet_diag.rs \
-	src/source/linux/proc_table.rs src/source/windows/port_text.rs src/owner/process.rs \
-	src/linux/units.rs src/linux/mounts.rs
+	src/source/linux/proc_table.rs src/source/linux/port_text.rs src/source/windows/port_text.rs \
+	src/owner/process.rs src/linux/mount_text.rs src/linux/proc_text.rs src/linux/units.rs
 
 .PHONY: mutants
 mutants: $(TOOLS)/cargo-mutants $(VENV)/.created ## Change what decides, one thing at a time: a test must fail

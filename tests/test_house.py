@@ -1,4 +1,7 @@
-"""The files of `src/` form no circle: each can be read after those that it builds on."""
+"""The files of `src/` form no circle, and parsers stand apart from I/O.
+
+So each file can be read after those that it builds on, and each parser can be tested with a text.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,30 @@ SRC = harness.ROOT / "src"
 # The roots: they say which files there are, and name everything.
 ROOTS = {"lib", "main"}
 
+# A parser says so in its first lines.
+PARSER = re.compile(r"pure functions over (?:bytes|text)", re.IGNORECASE)
+# I/O: crates that make system calls, and the parts of std that open files, sockets and processes.
+IO = re.compile(
+    r"""
+    \b(?:rustix|nix|winsafe|netstat2)::
+    | \bstd::(?:fs|process)\b
+    | \b(?:Tcp(?:Listener|Stream)|UdpSocket|Unix(?:Datagram|Listener|Stream))\b
+    """,
+    re.VERBOSE,
+)
+# Parsing: text becomes a number, or is divided at a literal. `Path::strip_prefix(mount)` and
+# `BufRead::split(reader, b'\n')` do neither.
+PARSING = re.compile(
+    r"""
+    \.parse(?:::<[^>]*>)?\( | \bstr::parse\b | \bfrom_str_radix\( | \bfrom_[bln]e_bytes\(
+    | \.(?:r?split(?:n|_once)?|strip_(?:prefix|suffix))\((?:\d+,[ ])?(?:&?b?["'|\[]|char::|u8::)
+    | \.split_(?:ascii_)?whitespace\( | \.lines\(
+    """,
+    re.VERBOSE,
+)
+# Files with both, until they are divided.
+BOTH = {"namespaces::linux"}
+
 
 def modules() -> dict[str, str]:
     """Return the sources of the crate by the path of their module, without their unit tests."""
@@ -21,6 +48,17 @@ def modules() -> dict[str, str]:
         if name not in ROOTS:
             text = re.sub(r"(?m)^\s*//.*$", "", path.read_text(encoding="utf-8"))
             found[name] = re.split(r"(?m)^#\[cfg\((?:test|all\(test.*)\)\]\nmod ", text)[0]
+    return found
+
+
+def parsers() -> set[str]:
+    """Return the modules that call themselves parsers."""
+    found = set()
+    for name in modules():
+        path = SRC.joinpath(*name.split("::")).with_suffix(".rs")
+        head, _, _ = path.read_text(encoding="utf-8").partition("\n\n")
+        if PARSER.search(head):
+            found.add(name)
     return found
 
 
@@ -62,6 +100,17 @@ def used(name: str, text: str, known: set[str]) -> set[str]:
     return found - {name}
 
 
+def beneath(name: str, uses: dict[str, set[str]]) -> set[str]:
+    """Return the modules that one builds on, directly or around."""
+    found: set[str] = set()
+    left = [name]
+    while left:
+        new = uses[left.pop()] - found
+        found |= new
+        left.extend(new)
+    return found
+
+
 def circles(uses: dict[str, set[str]]) -> list[set[str]]:
     """Return the groups of modules that lead to each other."""
     reach = {name: set(others) for name, others in uses.items()}
@@ -97,6 +146,61 @@ def test_a_circle_is_found() -> None:
     assert circles(uses) == [{"a", "b", "b::inner", "c"}]
 
 
+def test_a_parser_needs_no_io() -> None:
+    """Neither the parser nor any file that it builds on."""
+    sources = modules()
+    uses = {name: used(name, text, set(sources)) for name, text in sources.items()}
+    io = {name for name, text in sources.items() if IO.search(text)}
+    found = parsers()
+    assert len(found) > 5, "nothing was read"
+    for name in found:
+        assert io & {name, *beneath(name, uses)} == set(), name
+        assert PARSING.search(sources[name]), f"{name}: its parsing is not seen"
+
+
+def test_a_file_with_io_parses_nothing() -> None:
+    """A parser beside it does."""
+    sources = modules()
+    assert len([text for text in sources.values() if IO.search(text)]) > 10, "nothing was read"
+    both = {name for name, text in sources.items() if IO.search(text) and PARSING.search(text)}
+    assert both - BOTH == set(), "move what parses to a file of pure functions"
+    assert BOTH - both == set(), "no exception is needed any more: take it out of BOTH"
+
+
+def test_io_and_parsing_are_found() -> None:
+    for text in (
+        "use std::fs::File;",
+        "let text = std::fs::read(path)?;",
+        "use rustix::io::read;",
+        "use std::net::{IpAddr, TcpStream};",
+        "use std::process::{Child, Command};",
+    ):
+        assert IO.search(text), text
+    for text in ("use std::net::IpAddr;", "use std::io;", "use crate::process::Process;"):
+        assert not IO.search(text), text
+    for text in (
+        "text.trim().parse().ok()",
+        "code.parse::<i64>()",
+        "words.map(str::parse)",
+        "text.split(',')",
+        "text.splitn(3, ':')",
+        "line.split(|byte| *byte == b' ')",
+        "row.split(u8::is_ascii_whitespace)",
+        'path.split_once("/task/")',
+        'link.strip_prefix(b"net:[")',
+        "comm.strip_suffix(&[b'\\n'])",
+        "text.lines()",
+    ):
+        assert PARSING.search(text), text
+    for text in (
+        "path.strip_prefix(mount)",
+        "BufRead::split(reader, b'\\n')",
+        "buffer.split_at(length)",
+        "Arguments::parser()",
+    ):
+        assert not PARSING.search(text), text
+
+
 def test_every_file_can_be_found_by_the_map_in_contributing() -> None:
     page = Path(harness.ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     for name in modules():
@@ -109,4 +213,4 @@ def test_what_is_public_is_meant_or_hidden() -> None:
     text = (harness.ROOT / "src" / "lib.rs").read_text(encoding="utf-8")
     shown = set(re.findall(r"(?<!#\[doc\(hidden\)\]\n)^pub mod (\w+);", text, re.MULTILINE))
     (said,) = re.findall(r"^//! # For other crates\n((?://!.*\n)+)", text, re.MULTILINE)
-    assert shown == set(re.findall(r"\[`(?:mod@)?([a-z]+)(?:::\w+)?`\]", said))
+    assert shown == set(re.findall(r"\[`(?:mod@)?([a-z_]+)(?:::\w+)?`\]", said))
