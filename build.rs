@@ -1,5 +1,6 @@
-//! Gives the command for Windows a version that its properties show, and a manifest: it is for the rights
-//! of whoever starts it, and for the versions of Windows that it is named to know.
+//! Refuses systems that have no source, and gives the command for Windows a version that its properties
+//! show, and a manifest: it is for the rights of whoever starts it, and for the versions of Windows that it
+//! is named to know.
 
 use std::env;
 
@@ -21,18 +22,24 @@ const MANIFEST: &str = r#"<assembly xmlns="urn:schemas-microsoft-com:asm.v1" man
 "#;
 
 fn main() {
-    println!("cargo:rerun-if-changed=build.rs");
-    if env::var("CARGO_CFG_TARGET_OS").is_ok_and(|os| os == "windows") {
-        let licence = env::var("CARGO_PKG_LICENSE").unwrap_or_default();
-        let mut resource = winresource::WindowsResource::new();
-        resource
-            .set("FileDescription", "Monitoring check of TCP and UDP connections")
-            .set("LegalCopyright", &licence)
-            .set("OriginalFilename", &format!("{NAME}.exe"))
-            .set_manifest(MANIFEST);
-        // It counts as well without, and not every compiler of resources is everywhere.
-        if let Err(error) = resource.compile_for(NAME) {
-            println!("cargo:warning=no version resource: {error}");
-        }
+    println!("cargo::rerun-if-changed=build.rs");
+    match env::var("CARGO_CFG_TARGET_OS").as_deref() {
+        Ok("linux") => {}
+        Ok("windows") => resource(),
+        _ => println!("cargo::error=only Linux and Windows have a source of sockets"),
+    }
+}
+
+fn resource() {
+    let licence = env::var("CARGO_PKG_LICENSE").unwrap_or_default();
+    let mut resource = winresource::WindowsResource::new();
+    resource
+        .set("FileDescription", "Monitoring check of TCP and UDP connections")
+        .set("LegalCopyright", &licence)
+        .set("OriginalFilename", &format!("{NAME}.exe"))
+        .set_manifest(MANIFEST);
+    // It counts as well without, and not every compiler of resources is everywhere.
+    if let Err(error) = resource.compile_for(NAME) {
+        println!("cargo::warning=no version resource: {error}");
     }
 }

@@ -1,14 +1,12 @@
 //! Who has a connection: the names behind user ids, cgroup ids and keys of processes, and
 //! those of the interfaces that link-local addresses are behind.
 
-// Elsewhere nobody has to be searched for, or nothing is looked up.
+// Windows names the process of each socket: nobody has to be searched for.
 #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
 mod holders;
 #[cfg(target_os = "linux")]
 mod linux;
 pub mod process;
-#[cfg(not(target_os = "linux"))]
-mod unknown;
 mod unseen;
 #[cfg(windows)]
 mod windows;
@@ -30,8 +28,6 @@ use crate::vocabulary::NetnsIndex;
 
 #[cfg(target_os = "linux")]
 use linux as system;
-#[cfg(not(any(target_os = "linux", windows)))]
-use unknown as system;
 #[cfg(windows)]
 use windows as system;
 

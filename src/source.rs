@@ -5,11 +5,9 @@ mod dump;
 pub mod fixture;
 #[cfg(target_os = "linux")]
 pub mod linux;
-#[cfg(any(not(target_os = "linux"), test))]
+#[cfg(any(windows, test))]
 mod netstat2;
 pub mod summary;
-#[cfg(not(any(target_os = "linux", windows)))]
-mod untold;
 #[cfg(any(windows, test))]
 mod windows;
 
@@ -26,8 +24,6 @@ use crate::vocabulary::SourceName;
 
 #[cfg(target_os = "linux")]
 use linux::procfs as system;
-#[cfg(not(any(target_os = "linux", windows)))]
-use untold as system;
 #[cfg(windows)]
 use windows::netsh as system;
 
@@ -81,7 +77,7 @@ fn read<C: Collector>(source: SourceName, dump: &Dump, collector: &mut C) -> Res
         SourceName::Procfs => linux::procfs::read(dump, collector),
         #[cfg(target_os = "linux")]
         SourceName::Counters => linux::counters::read(dump, collector),
-        #[cfg(any(not(target_os = "linux"), test))]
+        #[cfg(any(windows, test))]
         SourceName::Netstat2 => netstat2::read(dump, collector),
         #[allow(unreachable_patterns)]
         SourceName::Netlink | SourceName::Procfs | SourceName::Netstat2 | SourceName::Counters => {
@@ -95,7 +91,7 @@ fn read<C: Collector>(source: SourceName, dump: &Dump, collector: &mut C) -> Res
 pub use linux::procfs::idle;
 
 /// The protocols that are known to have no sockets in a namespace: none.
-#[cfg(not(target_os = "linux"))]
+#[cfg(windows)]
 #[must_use]
 pub fn idle(_: &View) -> Vec<crate::vocabulary::Protocol> {
     Vec::new()
@@ -105,7 +101,7 @@ pub fn idle(_: &View) -> Vec<crate::vocabulary::Protocol> {
 pub(crate) fn interface_names(interfaces: HashSet<InterfaceIndex>) -> InterfaceNames {
     #[cfg(target_os = "linux")]
     return linux::interfaces::names(interfaces);
-    #[cfg(not(target_os = "linux"))]
+    #[cfg(windows)]
     return {
         let _ = interfaces;
         InterfaceNames::new()
@@ -116,6 +112,6 @@ pub(crate) fn interface_names(interfaces: HashSet<InterfaceIndex>) -> InterfaceN
 pub fn summary() -> Result<SocketSummary, Error> {
     #[cfg(target_os = "linux")]
     return linux::procfs::summary();
-    #[cfg(not(target_os = "linux"))]
+    #[cfg(windows)]
     return Err(Error::Unsupported("this system has no sums of its sockets".to_owned()));
 }

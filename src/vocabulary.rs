@@ -216,7 +216,7 @@ named_enum! {
         Netlink = "netlink",
         /// Linux: `/proc/net/{tcp,tcp6,udp,udp6}` (`proc_net(5)`).
         Procfs = "procfs",
-        /// Windows, macOS and the rest: the netstat2 crate.
+        /// Windows: the netstat2 crate.
         Netstat2 = "netstat2",
         /// Linux: the kernel's own sums, `/proc/net/{sockstat,sockstat6}` (`proc_net(5)`).
         Counters = "counters",

@@ -127,7 +127,7 @@ def count_connections(
             owns is ``(kernel)``.
         zero: Whether selected types and statuses without sockets are there as 0.
         source: ``"auto"`` for the best source that answers completely, or the only one to ask:
-            ``"netlink"`` or ``"procfs"`` (Linux), ``"netstat2"`` (other systems).
+            ``"netlink"`` or ``"procfs"`` (Linux), ``"netstat2"`` (Windows).
         timeout: Seconds the whole run may take.
 
     Returns:
@@ -195,9 +195,8 @@ def check(
 class Connection:
     """One connection, as ``ss -antup`` shows it: frozen, hashable and picklable.
 
-    What a source does not tell is None: procfs knows no units, and netstat2 (Windows, macOS)
-    no users, units, queues and inode numbers, nor the remote end of UDP sockets. It knows
-    processes on Windows only.
+    A field that its source does not report is None: procfs reports no units, and netstat2 (Windows)
+    no users, units, queues and inode numbers, nor the remote end of UDP sockets.
     """
 
     def __new__(

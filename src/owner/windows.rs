@@ -1,5 +1,6 @@
 //! Windows: the processes that sockets belong to, by the ids that the system keeps with sockets.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use winsafe::{HPROCESSLIST, SysResult, co};
@@ -11,8 +12,6 @@ use crate::owner::process::Process;
 use crate::printable::printable;
 use crate::windows::said;
 use crate::worker::Worker;
-
-pub use crate::owner::unknown::{members, units, user_id, users};
 
 /// Who has the sockets of these processes, and whether there is somebody we cannot see: nobody, for
 /// every user is shown every process and its name.
@@ -39,6 +38,35 @@ fn snapshot() -> SysResult<Vec<(u32, String)>> {
     list.iter_processes()
         .map(|process| process.map(|process| (process.th32ProcessID, process.szExeFile())))
         .collect()
+}
+
+// The rest has the signatures of `owner/linux.rs`.
+
+/// No source of Windows reports the users of sockets.
+#[allow(clippy::type_complexity, clippy::unnecessary_wraps)]
+pub fn users(
+    _: HashSet<u32>,
+    _: &Deadline,
+) -> Result<(HashMap<u32, Arc<str>>, HashSet<u32>), Error> {
+    Ok((HashMap::new(), HashSet::new()))
+}
+
+/// Cgroups are Linux's.
+#[allow(clippy::unnecessary_wraps)]
+pub fn units(_: HashSet<u64>, _: &Deadline) -> Result<HashMap<u64, Arc<str>>, Error> {
+    Ok(HashMap::new())
+}
+
+/// The members of cgroups.
+#[allow(clippy::unnecessary_wraps)]
+pub fn members(_: HashSet<u64>, _: &Deadline) -> Result<Vec<u32>, Error> {
+    Ok(Vec::new())
+}
+
+/// The id of a user name: Windows has other ids, and no source reports them.
+#[allow(clippy::unnecessary_wraps)]
+pub fn user_id(_: &str, _: &Deadline) -> Result<Option<u32>, Error> {
+    Ok(None)
 }
 
 #[cfg(test)]

@@ -34,7 +34,7 @@ impl Door {
     }
 }
 
-#[cfg(not(target_os = "linux"))]
+#[cfg(windows)]
 impl Door {
     /// Always false: other systems have no network namespaces.
     #[must_use]

@@ -1,4 +1,4 @@
-//! Windows, macOS and the rest: connections from the netstat2 crate.
+//! Windows: connections from the netstat2 crate. Tests run it on Linux too.
 
 use std::io;
 use std::net::SocketAddr;
@@ -144,7 +144,7 @@ impl Row {
                 }
             },
         };
-        // Elsewhere netstat2 looks through the processes for them, and finds what it may see.
+        // On Linux netstat2 searches the processes for sockets, and finds only those that it may see.
         let pid = pids.first().copied().filter(|_| cfg!(windows));
         Ok(Self { connection_type, status, info, pid })
     }
