@@ -86,7 +86,8 @@ mutants: $(TOOLS)/cargo-mutants $(VENV)/.created ## Change what decides, one thi
 	$(BIN)/python tools/mutants.py target/mutants/mutants.out
 
 .PHONY: lint
-lint: $(VENV)/.dev $(VENV)/.installed ## Check format, lints, types and documentation
+lint: $(VENV)/.dev $(VENV)/.installed ## Check format, lints, types, documentation, and what is generated
+	$(MAKE) --no-print-directory generate-check
 	cargo fmt --check
 	cargo fmt --check --manifest-path fuzz/Cargo.toml
 	cargo fmt --check --manifest-path benches/peers/Cargo.toml
@@ -116,6 +117,18 @@ lint-windows:
 	else \
 		echo 'skipped: lints for Windows (no std for it here; make test-windows sets one up)'; \
 	fi
+
+GENERATE := cargo run --quiet --example generate --
+
+.PHONY: generate
+generate: $(VENV)/.dev ## Write every copy of the option table: stub, signatures, integrations, docs
+	$(GENERATE) write
+	$(BIN)/python tools/basket.py
+
+.PHONY: generate-check
+generate-check: $(VENV)/.dev
+	$(GENERATE) check
+	$(BIN)/python tools/basket.py --check
 
 .PHONY: format
 format: $(VENV)/.dev ## Format everything
@@ -165,15 +178,15 @@ test-release: $(VENV)/.dev $(VENV)/.installed ## Install what `make release` has
 .PHONY: man
 man: $(VENV)/.dev ## Write the manual page to target/share
 	@mkdir -p $(SHARE)/man/man1
-	cargo run --quiet --example generate -- man "$$(git log -1 --format=%cs 2>/dev/null || date +%F)" \
+	$(GENERATE) man "$$(git log -1 --format=%cs 2>/dev/null || date +%F)" \
 		> $(SHARE)/man/man1/network-connections.1
 
 .PHONY: completions
 completions: $(VENV)/.dev ## Write completions for bash, zsh and fish to target/share
 	@mkdir -p $(BASH) $(ZSH) $(FISH)
-	cargo run --quiet --example generate -- bash > $(BASH)/network-connections
-	cargo run --quiet --example generate -- zsh > $(ZSH)/_network-connections
-	cargo run --quiet --example generate -- fish > $(FISH)/network-connections.fish
+	$(GENERATE) bash > $(BASH)/network-connections
+	$(GENERATE) zsh > $(ZSH)/_network-connections
+	$(GENERATE) fish > $(FISH)/network-connections.fish
 
 PLATFORMS = $(BIN)/python tests/platforms/run.py
 

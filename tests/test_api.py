@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ import network_connections
 import pytest
 from conftest import Place, Tampered
 from harness import SILENT, Command, Done, python
-from lab.names import TYPES
+from lab.names import SOURCES, TYPES, Source
 from lab.namespaces import inside
 from network_connections import CheckResult, check, count_connections
 
@@ -57,27 +57,28 @@ def counts(place: Place) -> Iterator[dict[str, int]]:
     ],
 )
 def test_counts_what_is_chosen_in_display_order(
-    types: str | Iterable[str] | None,
-    statuses: str | Iterable[str] | None,
+    types: object,
+    statuses: object,
     groups: list[str],
     counts: dict[str, int],
 ) -> None:
     # An iterator can be read only once.
-    types = types if types is None or isinstance(types, str) else [*types]
+    types = [*types] if isinstance(types, Iterator) else types
+    chosen: dict[str, Any] = {"types": types, "statuses": statuses}
     expected = [(group, counts[group]) for group in groups]
-    assert [*count_connections(types, statuses).items()] == expected
-    assert [*count_connections(types=types, statuses=statuses).items()] == expected
-    assert [*check(types, statuses).counts.items()] == expected
+    assert [*count_connections(*chosen.values()).items()] == expected
+    assert [*count_connections(**chosen).items()] == expected
+    assert [*check(*chosen.values()).counts.items()] == expected
 
 
 def test_an_iterator_of_names_will_do(counts: dict[str, int]) -> None:
-    names = (name for name in ["tcp6", "tcp"])
+    names: Iterator[Any] = (name for name in ["tcp6", "tcp"])
     assert [*count_connections(names)] == ["tcp_LISTEN", "tcp6_LISTEN"]
     assert not [*names]
 
 
-@pytest.mark.parametrize("source", ["auto", "netlink", "procfs"])
-def test_every_source_counts_the_same(source: str, counts: dict[str, int]) -> None:
+@pytest.mark.parametrize("source", SOURCES)
+def test_every_source_counts_the_same(source: Source, counts: dict[str, int]) -> None:
     assert [*count_connections(source=source).items()] == [*counts.items()]
     assert [*check(source=source).counts.items()] == [*counts.items()]
 
@@ -143,7 +144,7 @@ def test_counting_refuses_what_only_judging_needs(name: str) -> None:
 
 
 def test_an_iterable_that_fails_says_so() -> None:
-    def names() -> Iterator[str]:
+    def names() -> Iterator[Any]:
         yield "tcp"
         raise LookupError
 
@@ -153,7 +154,7 @@ def test_an_iterable_that_fails_says_so() -> None:
 
 def test_an_iterable_that_cannot_be_read_says_why() -> None:
     class Names:
-        def __iter__(self) -> Iterator[str]:
+        def __iter__(self) -> Iterator[Any]:
             raise LookupError("no names")
 
     with pytest.raises(LookupError, match="no names"):
@@ -370,7 +371,7 @@ except TimeoutError:
 def test_many_threads_count_at_once(place: Place) -> None:
     def work(number: int) -> list[tuple[str, int]]:
         with inside(place.ns):
-            source = ("auto", "netlink", "procfs")[number % 3]
+            source = SOURCES[number % 3]
             return [*count_connections(source=source, timeout=harness.PATIENCE).items()]
 
     with ThreadPoolExecutor(8) as pool:

@@ -116,9 +116,9 @@ def test_keywords_of_other_functions(name: str) -> None:
 
 def test_wrong_arguments() -> None:
     with pytest.raises(ValueError, match="sctp"):
-        connections("sctp")
+        connections("sctp")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="listening"):
-        connections(statuses=["listening"])
+        connections(statuses=["listening"])  # type: ignore[list-item]
     with pytest.raises(ValueError, match="timeout"):
         connections(timeout=0)
     with pytest.raises(TimeoutError):

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import socket
+from typing import Any
 
 import pytest
 from conftest import Place
 from harness import Command, one_line
 from lab import namespaces, oracles
+from lab.names import SOURCES, Source
 from lab.states import StateLab
 from network_connections import count_connections
 
-SOURCES = ("auto", "netlink", "procfs")
-
 
 @pytest.mark.parametrize("source", SOURCES)
-def test_counts_are_those_of_proc_net_and_ss(source: str, fresh: StateLab) -> None:
+def test_counts_are_those_of_proc_net_and_ss(source: Source, fresh: StateLab) -> None:
     with namespaces.inside(fresh.ns):
         found = count_connections(source=source)
     assert found == oracles.counts(oracles.read_proc_net(fresh.ns))
@@ -25,14 +25,14 @@ def test_counts_are_those_of_proc_net_and_ss(source: str, fresh: StateLab) -> No
 
 
 @pytest.mark.parametrize("source", SOURCES)
-def test_every_selection_is_a_part_of_all(source: str, fresh: StateLab) -> None:
+def test_every_selection_is_a_part_of_all(source: Source, fresh: StateLab) -> None:
     def part(*wanted: str) -> dict[str, int]:
         """Return the counts of the groups that have all these names."""
         groups = fresh.expected.items()
         return {"_".join(group): number for group, number in groups if {*wanted} <= {*group}}
 
-    kinds = sorted({kind for kind, _ in fresh.expected})
-    statuses = sorted({status for _, status in fresh.expected})
+    kinds: list[Any] = sorted({kind for kind, _ in fresh.expected})
+    statuses: list[Any] = sorted({status for _, status in fresh.expected})
     with namespaces.inside(fresh.ns):
         for kind in kinds:
             assert count_connections(kind, source=source) == part(kind)

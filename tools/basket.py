@@ -1,4 +1,4 @@
-"""Writes the collection's basket for the Icinga Director, or into the directory given as argument.
+"""Writes the collection's basket for the Icinga Director; with `--check` fails where it is stale.
 
 The names, types and paths are those that the collection's `tools/build-basket` makes of the plugin,
 with the variants and overwrites of the basket's .yml.
@@ -6,18 +6,19 @@ with the variants and overwrites of the basket's .yml.
 
 from __future__ import annotations
 
+import functools
 import json
+import subprocess
 import sys
 import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from network_connections import _core, plugin
-
 CHECK = "network-connections"
-FOLDER = Path(__file__).resolve().parents[1] / "integrations" / "linuxfabrik" / CHECK
-PLACE = FOLDER / "icingaweb2-module-director"
+ROOT = Path(__file__).resolve().parents[1]
+FOLDER = ROOT / "integrations" / "linuxfabrik" / CHECK
+BASKET = FOLDER / "icingaweb2-module-director" / f"{CHECK}.json"
 
 PLUGIN = f"/usr/lib64/nagios/plugins/{CHECK}"
 WINDOWS = f"C:\\Program Files\\icinga2\\sbin\\linuxfabrik\\{CHECK}"
@@ -76,9 +77,18 @@ def title(text: str) -> str:
     return " ".join(SPELLED.get(word, word) for word in words)
 
 
+@functools.cache
+def table() -> dict[str, Any]:
+    """Return the option table, and the description of the check."""
+    line = ["cargo", "run", "--quiet", "--example", "generate", "--", "table"]
+    done = subprocess.run(line, cwd=ROOT, stdout=subprocess.PIPE, check=True)
+    made: dict[str, Any] = json.loads(done.stdout)
+    return made
+
+
 def options() -> Iterator[dict[str, Any]]:
     """Yield the options that a site sets."""
-    for option in _core.options():
+    for option in table()["options"]:
         if option["action"] not in ("help", "version") and not option["hidden"]:
             yield option
 
@@ -137,7 +147,7 @@ def template(basket: Basket, name: str, check_command: str, of: str = "") -> Non
             "enable_perfdata": True,
             "icon_image": f"{CHECK}.svg",
             "max_check_attempts": 5,
-            "notes": " ".join(plugin.DESCRIPTION.split()),
+            "notes": table()["description"],
             "notes_url": MANUAL,
             "retry_interval": 15,
         }
@@ -203,10 +213,12 @@ def basket() -> Basket:
 
 
 def main() -> None:
-    """Write it."""
-    place = Path(sys.argv[1]) if len(sys.argv) > 1 else PLACE
-    text = json.dumps(basket(), indent=4)
-    (place / f"{CHECK}.json").write_text(f"{text}\n", encoding="utf-8")
+    """Write it, or compare it."""
+    text = json.dumps(basket(), indent=4) + "\n"
+    if sys.argv[1:] != ["--check"]:
+        BASKET.write_text(text, encoding="utf-8")
+    elif BASKET.read_text(encoding="utf-8") != text:
+        sys.exit(f"stale, run `make generate`: {BASKET.relative_to(ROOT)}")
 
 
 if __name__ == "__main__":

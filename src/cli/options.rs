@@ -100,6 +100,10 @@ pub struct Keyword {
     pub of: Api,
     /// Whether it says the opposite: the option switches off what it switches on.
     pub inverted: bool,
+    /// Its description, where the option's help describes the command alone.
+    pub help: Option<&'static str>,
+    /// The names that it takes beside the option's choices.
+    pub also: fn() -> Vec<String>,
 }
 
 /// The functions of the API that have options as keywords, each with those of the ones before it.
@@ -188,7 +192,10 @@ pub static OPTIONS: &[Opt] = &[
         takes: Takes::Switch(|c| c.check.policy.always_ok = true),
         reference: true,
         field: Some(Field::AlwaysOk),
-        keyword: Some(keyword("always_ok", Api::Check)),
+        keyword: Some(Keyword {
+            help: Some("Make the state OK whatever the thresholds say."),
+            ..keyword("always_ok", Api::Check)
+        }),
         help: "Exit with 0 (OK) whatever the thresholds say. What cannot be counted is still \
                UNKNOWN.",
         ..OPT
@@ -202,7 +209,10 @@ pub static OPTIONS: &[Opt] = &[
         reference: true,
         default: Some(all),
         field: Some(Field::Statuses),
-        keyword: Some(keyword("statuses", Api::Connections)),
+        keyword: Some(Keyword {
+            also: names_of::<ConnectionStatus>,
+            ..keyword("statuses", Api::Connections)
+        }),
         help: "Count only connections in this status. UDP sockets have the status \"none\".",
         ..OPT
     },
@@ -237,7 +247,7 @@ pub static OPTIONS: &[Opt] = &[
     Opt {
         long: FORMAT,
         metavar: "FORMAT",
-        takes: Takes::Single(Value::Choice(choices_of::<Format>), |c, name| {
+        takes: Takes::Single(Value::Choice(names_of::<Format>), |c, name| {
             set(&mut c.format, named(name))
         }),
         default: Some(default::<Format>),
@@ -248,7 +258,7 @@ pub static OPTIONS: &[Opt] = &[
     Opt {
         long: "--group-by",
         metavar: "GROUP_BY",
-        takes: Takes::Single(Value::Choice(choices_of::<GroupBy>), |c, name| {
+        takes: Takes::Single(Value::Choice(names_of::<GroupBy>), |c, name| {
             set(&mut c.check.query.group_by, named(name).map(Some))
         }),
         default: Some(default::<GroupBy>),
@@ -262,7 +272,14 @@ pub static OPTIONS: &[Opt] = &[
         metavar: "LENGTHY",
         takes: Takes::Switch(|c| c.check.presentation.lengthy = true),
         field: Some(Field::Lengthy),
-        keyword: Some(keyword("lengthy", Api::Check)),
+        keyword: Some(Keyword {
+            help: Some(
+                "Add tables to the message: who has the connections of each group in alert state, or \
+                 of the largest one where all is fine, and which peers they lead to. Reads \
+                 /proc/PID/fd.",
+            ),
+            ..keyword("lengthy", Api::Check)
+        }),
         help: "Go on below the first line with who has the connections of each group in alert \
                state, or of the largest one where all is fine, and which peers they lead to.",
         ..OPT
@@ -296,7 +313,7 @@ pub static OPTIONS: &[Opt] = &[
     Opt {
         long: "--measure",
         metavar: "MEASURE",
-        takes: Takes::Single(Value::Choice(choices_of::<Measure>), |c, name| {
+        takes: Takes::Single(Value::Choice(names_of::<Measure>), |c, name| {
             set(&mut c.check.query.measure, named(name))
         }),
         default: Some(default::<Measure>),
@@ -335,7 +352,7 @@ pub static OPTIONS: &[Opt] = &[
     Opt {
         long: "--no-match-severity",
         metavar: "NO_MATCH_SEVERITY",
-        takes: Takes::Single(Value::Choice(choices_of::<NoMatch>), |c, name| {
+        takes: Takes::Single(Value::Choice(names_of::<NoMatch>), |c, name| {
             set(&mut c.check.policy.no_match, named(name))
         }),
         default: Some(default::<NoMatch>),
@@ -350,7 +367,11 @@ pub static OPTIONS: &[Opt] = &[
         takes: Takes::Switch(|c| c.check.presentation.perfdata = false),
         reference: true,
         field: Some(Field::Perfdata),
-        keyword: Some(Keyword { name: "perfdata", of: Api::Check, inverted: true }),
+        keyword: Some(Keyword {
+            inverted: true,
+            help: Some("Give the result performance data."),
+            ..keyword("perfdata", Api::Check)
+        }),
         help: "Leave out the performance data.",
         ..OPT
     },
@@ -387,7 +408,11 @@ pub static OPTIONS: &[Opt] = &[
         }),
         default: Some(default::<Option<SourceName>>),
         field: Some(Field::Source),
-        keyword: Some(keyword("source", Api::Connections)),
+        // Those of other systems too.
+        keyword: Some(Keyword {
+            also: names_of::<Option<SourceName>>,
+            ..keyword("source", Api::Connections)
+        }),
         help: "Where the connections are read from. \"auto\" takes the best source that answers \
                completely; a source named here is the only one asked. \"counters\" is quicker where \
                most connections are established: it asks the kernel only for the others.",
@@ -476,7 +501,7 @@ pub fn keyword_of(field: Field) -> &'static str {
 }
 
 const fn keyword(name: &'static str, of: Api) -> Keyword {
-    Keyword { name, of, inverted: false }
+    Keyword { name, of, inverted: false, help: None, also: Vec::new }
 }
 
 fn set<T, E: Into<Error>>(field: &mut T, value: Result<T, E>) -> Result<(), Error> {
@@ -496,7 +521,7 @@ fn default<T: Named + Default>() -> String {
     T::default().name().to_owned()
 }
 
-fn choices_of<T: Named>() -> Vec<String> {
+fn names_of<T: Named>() -> Vec<String> {
     names::<T>().into_iter().map(str::to_owned).collect()
 }
 

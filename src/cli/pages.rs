@@ -3,4 +3,5 @@
 pub mod completions;
 pub mod help;
 pub mod man;
+pub mod table;
 pub mod text;

@@ -250,11 +250,6 @@ def test_sections() -> None:
     ]
 
 
-def test_help_is_the_help(folder: Path, everybodys: dict[str, str]) -> None:
-    help_text = run([f"./{NAME}", "--help"], folder, everybodys).stdout
-    assert f"```text\n{help_text}```" in section("Help")
-
-
 # The fixture that an example of the README is about, by an option of it.
 ABOUT = {"web-server": ("tcp6",), "close-wait-leak": ("--warning", "--critical", "8080")}
 
@@ -308,12 +303,10 @@ def run(
 # What is made, and put in the place of theirs.
 
 
-@pytest.mark.parametrize("script", ["basket", "panels"])
-def test_what_is_made_is_what_there_is(script: str, folder: Path) -> None:
-    """Else: run tools/basket.py and tools/panels.py."""
+def test_the_panels_are_what_is_made(folder: Path) -> None:
+    """Else: run tools/panels.py."""
     before = files(folder)
-    place = folder / "icingaweb2-module-director" if script == "basket" else folder
-    subprocess.run([sys.executable, TOOLS / f"{script}.py", place], check=True)
+    subprocess.run([sys.executable, TOOLS / "panels.py", folder], check=True)
     assert files(folder) == before
 
 

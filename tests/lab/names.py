@@ -3,6 +3,14 @@
 Written down once more, so that a wrong name in the thing under test cannot go unseen.
 """
 
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+# The sources of Linux that count everything, and the choice among them.
+Source = Literal["auto", "netlink", "procfs"]
+SOURCES: tuple[Source, ...] = get_args(Source)
+
 TYPES = ("tcp", "tcp6", "udp", "udp6")
 STATUSES = (
     "ESTABLISHED",

@@ -12,6 +12,9 @@ pub const DESCRIPTION: &str = "Counts this host's TCP and UDP sockets by family 
 alerts on any group whose number leaves a range. The counts are the kernel's own, for every \
 user's sockets, and need no privileges.";
 
+/// A sentence about the options that take several values.
+pub const SEVERAL: &str = "Can be given several times.";
+
 const WIDTH: usize = 79;
 
 /// The options that people are told of.
@@ -39,7 +42,7 @@ pub fn explanation(option: &Opt) -> String {
         let _ = write!(text, " One of: {}.", choices.join(", "));
     }
     if matches!(option.takes, Takes::Several(..)) {
-        text.push_str(" Can be given several times.");
+        let _ = write!(text, " {SEVERAL}");
     }
     if value(option).is_some() {
         let _ = write!(text, " Default: {}.", default(option).as_deref().unwrap_or("none"));
