@@ -7,6 +7,7 @@ mod discover;
 mod enter;
 mod identity;
 mod name;
+mod nsfs;
 mod reach;
 mod text;
 

@@ -14,9 +14,9 @@ use crate::linux::look::{Seen, look};
 use crate::linux::mounts::{Mount, mounts};
 use crate::linux::processes::{other_threads, pids};
 use crate::name::Unknown;
-use crate::namespaces::linux::enter::{NO_NAMESPACE, file, no_network};
 use crate::namespaces::linux::identity::{Identity, Namespace, Task, inode, tcp};
-use crate::namespaces::linux::text::{hides_processes, netns_inode};
+use crate::namespaces::linux::nsfs::{NO_NAMESPACE, file, no_network};
+use crate::namespaces::linux::text::{hides_processes, netns_inode, task_of};
 use crate::netns::NAMED;
 use crate::printable::printable;
 
@@ -77,7 +77,7 @@ pub fn of_file(path: &Path, asked: &str, deadline: &Deadline) -> Result<Namespac
             Ok(Namespace { identity, mounts, asked: Some(shown), ..Namespace::default() })
         }
         Ok(Seen::Hidden(error)) => {
-            let task = path.to_str().and_then(|path| path.strip_suffix("/ns/net"));
+            let task = task_of(path);
             let table = task.map(|task| tcp(task, deadline)).transpose()?;
             match task.zip(table) {
                 // The link may not be read, but `/proc` shows what the process has.

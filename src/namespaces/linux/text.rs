@@ -10,6 +10,11 @@ pub fn netns_inode(root: &Path) -> Option<u64> {
     root.to_str()?.strip_prefix("net:[")?.strip_suffix(']')?.parse().ok()
 }
 
+/// The directory of the process whose network namespace a link stands for: `/proc/7/ns/net`.
+pub fn task_of(link: &Path) -> Option<&str> {
+    link.to_str()?.strip_suffix("/ns/net")
+}
+
 /// Whether the mount options of `/proc` hide processes from a user in these groups (`proc(5)`).
 pub fn hides_processes(options: &str, is_ours: &dyn Fn(u32) -> bool) -> bool {
     let value = |name| options.split(',').find_map(|option| option.strip_prefix(name));
@@ -79,6 +84,8 @@ mod tests {
 
     #[test]
     fn a_thread_belongs_to_its_process() {
+        assert_eq!(task_of(Path::new("/proc/7/ns/net")), Some("/proc/7"));
+        assert_eq!(task_of(Path::new("/run/netns/blue")), None);
         assert_eq!(process_of("/proc/7"), ("/proc/7", "7"));
         assert_eq!(process_of("/proc/7/task/9"), ("/proc/7", "7"));
         assert_eq!(process_of("/other/proc/7/task/9"), ("/other/proc/7", "7"));

@@ -1,0 +1,41 @@
+//! Files that stand for namespaces (`namespaces(7)`).
+
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use rustix::fs::{Mode, OFlags, fstatfs, open};
+use rustix::io::Errno;
+
+use crate::deadline::Deadline;
+use crate::error::Error;
+use crate::linux::file_system::is_of_type;
+use crate::linux::look::{Seen, look};
+use crate::netns::NAMED;
+use crate::printable::printable;
+
+/// `NSFS_MAGIC` in `linux/magic.h`; since Linux 3.19.
+const NSFS: rustix::fs::FsWord = 0x6e73_6673;
+
+/// Stands for a file that is none of a namespace; before and after a mount there is such a file.
+pub const NO_NAMESPACE: Errno = Errno::INVAL;
+
+/// A file that stands for a namespace, opened so that nothing is done with any other file.
+pub fn file(path: &Path, deadline: &Deadline) -> Result<Seen<OwnedFd>, Error> {
+    let shown = printable(path.as_os_str().as_bytes());
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    let file = match look(&shown, deadline, || open(path, flags, Mode::empty()))? {
+        Seen::There(file) => file,
+        seen => return Ok(seen),
+    };
+    let file_system = fstatfs(&file).map_err(|error| Error::system(&*shown, error))?;
+    let is_namespace = is_of_type(&file_system, NSFS);
+    Ok(if is_namespace { Seen::There(file) } else { Seen::Gone(NO_NAMESPACE) })
+}
+
+/// The error for a file that stands for no network namespace.
+pub fn no_network(shown: &str) -> Error {
+    Error::Argument(format!(
+        "{shown} is no network namespace (valid: a file as /proc/PID/ns/net or below {NAMED})"
+    ))
+}
