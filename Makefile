@@ -100,8 +100,9 @@ lint: $(VENV)/.dev $(VENV)/.installed ## Check format, lints, types, documentati
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	cd $(VENV) && bin/python -m mypy.stubtest network_connections
-	$(BIN)/zizmor --offline --quiet .github/workflows
+	$(BIN)/zizmor --offline --quiet .github
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
 
 # By the installed Rust if it knows the target, else by what `make test-windows` has set up.
 .PHONY: lint-windows
@@ -129,6 +130,10 @@ generate: $(VENV)/.dev ## Write every copy of the option table: stub, signatures
 generate-check: $(VENV)/.dev
 	$(GENERATE) check
 	$(BIN)/python tools/basket.py --check
+
+.PHONY: audit
+audit: $(TOOLS)/cargo-deny ## Download advisories and say which dependencies they are about
+	cargo deny --workspace check advisories
 
 .PHONY: format
 format: $(VENV)/.dev ## Format everything
