@@ -214,3 +214,14 @@ def test_what_is_public_is_meant_or_hidden() -> None:
     shown = set(re.findall(r"(?<!#\[doc\(hidden\)\]\n)^pub mod (\w+);", text, re.MULTILINE))
     (said,) = re.findall(r"^//! # For other crates\n((?://!.*\n)+)", text, re.MULTILINE)
     assert shown == set(re.findall(r"\[`(?:mod@)?([a-z_]+)(?:::\w+)?`\]", said))
+
+
+def test_github_runs_every_stage() -> None:
+    script = (harness.ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    stages = re.findall(r"^#     ([a-z-]+) {2,}", script, re.MULTILINE)
+    run: list[str] = []
+    for workflow in (harness.ROOT / ".github" / "workflows").iterdir():
+        text = workflow.read_text(encoding="utf-8")
+        for found in re.findall(r"stages: \[(.*)\]|\.ci/run ([a-z -]+)", text):
+            run.extend("".join(found).replace(",", " ").split())
+    assert sorted(run) == sorted(stages)
