@@ -308,6 +308,27 @@ def test_what_was_not_seen_is_said(site: Site) -> None:
     assert "\nnetwork_connections_netns_unseen 0\n" not in prometheus.stdout
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--group-by=netns"],
+        ["--lengthy"],
+        ["--lengthy", "--group-by=remote-endpoint", "--critical=0"],
+        ["--lengthy", "--group-by=process", "--conn-status=close_wait", "--critical=0"],
+        ["--measure=accept-queue", "--lengthy", "--critical=0"],
+        ["--measure=ephemeral-ports", "--lengthy", "--critical=0"],
+    ],
+    ids=" ".join,
+)
+def test_each_namespace_is_entered_once(site: Site, directory: Path, options: list[str]) -> None:
+    """Whatever is asked: the sockets, ports, ranges and names of one moment."""
+    log = directory / "log"
+    before = ["strace", "-f", "-qq", "-o", str(log), "-e", "trace=setns"]
+    done = site.ask(*site.both, *options, before=before)
+    assert done.returncode == (2 if "--critical=0" in options else 0), done
+    assert log.read_text(encoding="utf-8").count("setns(") == 2
+
+
 def test_processes_are_not_looked_at_for_each_that_may_not_be_entered(
     site: Site, tampered: Tampered, directory: Path
 ) -> None:
