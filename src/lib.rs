@@ -1,9 +1,9 @@
 //! Counts a host's TCP and UDP sockets by family and state, and alerts on Nagios ranges.
 //!
 //! ```text
-//! argv ──cli──▶ Check ──run──▶ Report ──format──▶ text
+//! argv ──cli──▶ Check ──plan──▶ Plan ──run──▶ Report ──format──▶ text
 //!
-//! run: Selection ──source──▶ sockets ──collect──▶ counts ──owner──▶ labels ──judge──▶ Report
+//! run: Selection ──source──▶ sockets ──collect──▶ counts ──owner──▶ names ──judge──▶ Report
 //! ```
 //!
 //! *The reference* is the plugin `network-connections` of *the collection*, the Linuxfabrik
@@ -11,40 +11,35 @@
 //!
 //! # For other crates
 //!
-//! [`run`] answers a [`check::Query`]: how many connections each group has, the connections
-//! themselves, or a [`Report`] of a [`Check`], which [`mod@format`] prints. What a question is made of
-//! is in [`selection`], [`group`], [`measure`], [`netns`] and [`vocabulary`], by its names in
-//! [`name`]; what is judged by, in [`judge`]; what comes back, in [`named_group`] and [`details`].
+//! A [`Check`] says what is counted, judged and printed. [`Plan`] validates it, and the functions in
+//! [`run`] answer a plan: with a [`Report`], with the number of connections of each group, or with the
+//! connections themselves. [`Format`] prints a report.
 //!
-//! What else is public is there for the command, the Python module, tests and fuzzing. It is hidden
-//! here, and changes without notice.
+//! Hidden modules are public for the command, the Python module, tests and fuzzing alone. They change
+//! without notice.
 
 mod address;
-pub mod check;
+mod check;
 #[doc(hidden)]
 pub mod cli;
-#[doc(hidden)]
-pub mod collect;
-#[doc(hidden)]
-pub mod deadline;
-pub mod details;
+mod collect;
+mod deadline;
+mod details;
 mod ephemeral;
 mod error;
 mod field;
-pub mod format;
-pub mod group;
+mod format;
+mod group;
 mod group_name;
-pub mod judge;
+mod judge;
 #[cfg(target_os = "linux")]
 mod linux;
-pub mod measure;
-pub mod name;
-pub mod named_group;
-#[doc(hidden)]
-pub mod namespaces;
-pub mod netns;
-#[doc(hidden)]
-pub mod owner;
+mod measure;
+mod name;
+mod named_group;
+mod namespaces;
+mod netns;
+mod owner;
 mod panic;
 mod plan;
 mod printable;
@@ -55,35 +50,41 @@ mod report;
 #[doc(hidden)]
 pub mod rights;
 pub mod run;
-pub mod selection;
+mod selection;
 mod socket;
 #[doc(hidden)]
 pub mod source;
 mod survey;
-pub mod vocabulary;
+mod vocabulary;
 #[cfg(windows)]
 mod windows;
 mod worker;
 
 pub use address::{Address, Endpoint};
-pub use check::Check;
+pub use check::{Check, Policy, Presentation, Query, TIMEOUT};
 pub use collect::connections::Connection;
+pub use details::{Detail, OwnerRow, PeerRow};
 pub use error::Error;
 pub use field::Field;
 pub use format::Format;
 pub use group::{Group, GroupBy};
-pub use judge::state::State;
+pub use group_name::GroupName;
+pub use judge::GroupState;
+pub use judge::state::{NoMatch, State};
 pub use judge::threshold::ThresholdSpec;
 pub use measure::Measure;
-pub use name::Named;
+pub use measure::share::Share;
+pub use name::{Named, named, names};
+pub use named_group::NamedGroup;
 pub use namespaces::NetnsCoverage;
+pub use netns::Netns;
 pub use owner::{Process, Processes};
 pub use plan::Plan;
 pub use range::{Range, RangeError};
 pub use report::Report;
-pub use selection::Selection;
+pub use selection::{Choice, Network, Ports, Selection};
 pub use socket::Socket;
-pub use vocabulary::{ConnectionStatus, ConnectionType, Protocol};
+pub use vocabulary::{ConnectionStatus, ConnectionType, NetnsIndex, Protocol, SourceName};
 
 #[cfg(feature = "python")]
 mod python;

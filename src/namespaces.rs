@@ -10,4 +10,4 @@ mod view;
 pub use linux::Namespaces;
 #[cfg(not(target_os = "linux"))]
 pub use none::Namespaces;
-pub use view::{NetnsCoverage, View, Visit};
+pub use view::{NetnsCoverage, View};

@@ -20,7 +20,7 @@ pub enum Netns {
     Process(u32),
     /// The one that a file stands for.
     File(PathBuf),
-    /// The one that has this name below [`NAMED`].
+    /// The one that has this name below `/run/netns`.
     Name(String),
 }
 

@@ -30,7 +30,7 @@ use crate::vocabulary::SourceName;
 ///
 /// let plan = Plan::new(Check::default())?;
 /// let report = run::check(plan, &|| false)?;
-/// assert_eq!(report.total, report.groups.iter().map(|group| group.count).sum());
+/// assert_eq!(report.total, report.groups.iter().map(|group| group.count).sum::<u64>());
 /// # Ok::<(), network_connections::Error>(())
 /// ```
 pub fn check(plan: Plan, interrupted: &dyn Fn() -> bool) -> Result<Report, Error> {
@@ -102,7 +102,7 @@ pub fn counts(plan: &Plan, interrupted: &dyn Fn() -> bool) -> Result<Vec<NamedGr
 /// that hold them too, which reads all of `/proc/PID/fd`.
 ///
 /// ```
-/// use network_connections::{Plan, check::Query, run};
+/// use network_connections::{Plan, Query, run};
 ///
 /// for connection in run::connections(&Plan::of_list(Query::default())?, false, &|| false)? {
 ///     assert!(connection.processes.is_none());

@@ -10,7 +10,7 @@ use crate::name::Named;
 use crate::socket::Socket;
 use crate::vocabulary::{ConnectionStatus, ConnectionType, Protocol, possible};
 
-pub use choice::{ALL, Choice, Member, choices};
+pub use choice::{ALL, Choice, choices};
 pub use ends::{Network, Ports};
 
 /// Which connections are meant. Everything by default; the values of one field are alternatives,

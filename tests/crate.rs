@@ -3,12 +3,12 @@
 // In tests a panic is the message.
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::unwrap_used)]
 
-use network_connections::check::{Policy, Presentation, Query};
-use network_connections::selection::{Choice, Selection};
 use network_connections::{
     Check, ConnectionStatus, ConnectionType, Error, Field, Format, GroupBy, Measure, Named, Plan,
     State, ThresholdSpec, run,
 };
+use network_connections::{Choice, Selection};
+use network_connections::{Policy, Presentation, Query};
 
 const RECORDED: &str = r#"[
     {"proto": "tcp", "status": "LISTEN", "local": "0.0.0.0:443", "remote": "0.0.0.0:0"},

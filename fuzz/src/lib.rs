@@ -12,11 +12,11 @@ use std::ffi::OsString;
 use std::io::{BufReader, Read};
 use std::path::Path;
 
-use network_connections::check::{Check, Query, TIMEOUT};
+use network_connections::Choice;
 use network_connections::cli;
 use network_connections::cli::reader;
 use network_connections::run;
-use network_connections::selection::Choice;
+use network_connections::{Check, Query, TIMEOUT};
 use network_connections::{
     ConnectionStatus, ConnectionType, Error, Format, Group, GroupBy, Named, Plan, Range,
     RangeError, Report, Selection, State,

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use network_connections::selection::Choice;
+use network_connections::Choice;
 use network_connections::{ConnectionStatus, ConnectionType, Error, Selection, Socket};
 
 #[derive(Clone, Debug, PartialEq)]

@@ -3,8 +3,8 @@
 
 use std::net::IpAddr;
 
-use network_connections::selection::{Choice, Network, Ports, Selection};
 use network_connections::source::linux::inet_diag::requests;
+use network_connections::{Choice, Network, Ports, Selection};
 use network_connections::{ConnectionStatus, ConnectionType, Named, Protocol};
 use proptest::collection::vec;
 use proptest::prelude::*;

@@ -1,6 +1,6 @@
 //! A dump is read to its end and means what was written, or it is an error.
 
-use network_connections::selection::Selection;
+use network_connections::Selection;
 use network_connections::source::linux::inet_diag::{Event, Request, requests};
 use network_connections::{ConnectionType, Error, Named, Protocol, Socket as _};
 use proptest::collection::vec;

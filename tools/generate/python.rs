@@ -3,7 +3,7 @@
 
 use network_connections::cli::options::{Api, Keyword, OPTIONS, Opt, Takes, Value};
 use network_connections::cli::pages::text::{default, filled};
-use network_connections::name::names as named;
+use network_connections::names as named;
 use network_connections::{ConnectionStatus, ConnectionType};
 
 /// The parameters that can be given without a name, in their order.
