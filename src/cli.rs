@@ -12,7 +12,7 @@ use std::io::BufReader;
 use std::path::Path;
 
 use crate::cli::fixture::{Fixture, fixture};
-use crate::cli::options::{Command, FORMAT, NAME, OPTIONS, Takes, option_of};
+use crate::cli::options::{Command, FORMAT, NAME, Naming, OPTIONS, Takes, long_name, name_of};
 use crate::cli::outcome::{Outcome, guard};
 use crate::cli::pages::help::{help, usage, version};
 use crate::cli::reader::{Arguments, Terminal, read};
@@ -87,7 +87,7 @@ fn read_line(arguments: &[OsString]) -> Result<Run, Outcome> {
         Some(Terminal::Version) => return Err(Outcome::unknown(&version())),
         None => {}
     }
-    let (command, read) = command(&arguments);
+    let (command, read) = command(&arguments, long_name);
     if let (true, Some(stray)) = (command.strict, arguments.strays.first()) {
         let what = if stray.starts_with('-') { "option" } else { "word" };
         let message = format!("Unknown {what} {stray:?} (see --help for what there is)");
@@ -102,7 +102,7 @@ fn read_line(arguments: &[OsString]) -> Result<Run, Outcome> {
 }
 
 fn failed(error: Error, format: Format, name: &str) -> Outcome {
-    Outcome::unknown(&format.failure(&error.with_names(option_of), name))
+    Outcome::unknown(&format.failure(&error.with_names(|field| name_of(field, long_name)), name))
 }
 
 fn usage_error(asked: &Command, message: &str) -> Outcome {
@@ -120,14 +120,14 @@ fn format_of_broken_line<S: AsRef<str>>(arguments: &[S]) -> Command {
             let one = |words| arguments.get(start..start + words).and_then(|w| read(w).ok());
             one(1).or_else(|| one(2)).filter(|arguments| arguments.has(option))
         });
-        given.map_or_else(Command::default, |arguments| command(&arguments).0)
+        given.map_or_else(Command::default, |arguments| command(&arguments, long_name).0)
     };
     Command { format: given(FORMAT).format, name: given(NAME).name, ..Command::default() }
 }
 
 /// What the arguments ask for, and the first value that is none: what could be read of the rest
 /// still holds, so that an error is printed as it is wanted.
-pub fn command(arguments: &Arguments) -> (Command, Result<(), Error>) {
+pub fn command(arguments: &Arguments, naming: Naming) -> (Command, Result<(), Error>) {
     let mut command = Command::default();
     let mut read = Ok(());
     for option in OPTIONS {
@@ -143,10 +143,7 @@ pub fn command(arguments: &Arguments) -> (Command, Result<(), Error>) {
             Takes::Single(_, set) => values.last().map_or(Ok(()), |value| set(&mut command, value)),
             Takes::Several(_, set) => set(&mut command, values),
         };
-        read = read.and(set.map_err(|error| match option.field {
-            Some(field) => error.of_field(field),
-            None => error,
-        }));
+        read = read.and(set.map_err(|error| error.of_value(naming(option))));
     }
     (command, read)
 }

@@ -105,6 +105,15 @@ impl Error {
         Self::System { call: call.into(), error: error.into() }
     }
 
+    /// Names the option or keyword that an argument was given for.
+    #[must_use]
+    pub(crate) fn of_value(self, name: &str) -> Self {
+        match self {
+            Self::Argument(problem) => Self::Argument(format!("{name}: {problem}")),
+            other => other,
+        }
+    }
+
     /// Names the field that an argument was given for.
     #[must_use]
     pub(crate) fn of_field(self, field: Field) -> Self {

@@ -1,12 +1,12 @@
-//! The fields of a check, so that an error can name the one that is wrong.
+//! The fields of a check that a plan may refuse, so that the error can name the field.
 
 use std::fmt;
 
 use crate::name::{Named, named_enum};
 
 named_enum! {
-    /// A field of [`Check`](crate::Check). The command has an option for each, the Python module a
-    /// keyword.
+    /// A field of [`Check`](crate::Check) that may be refused. The command has an option for each, the
+    /// Python module a keyword.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub enum Field("field") {
         /// `query.selection.types`
@@ -27,26 +27,10 @@ named_enum! {
         GroupBy = "group_by",
         /// `query.zero`
         Zero = "zero",
-        /// `query.netns`
-        Netns = "netns",
-        /// `query.source`
-        Source = "source",
-        /// `query.timeout`
-        Timeout = "timeout",
         /// `policy.warning`
         Warning = "warning",
         /// `policy.critical`
         Critical = "critical",
-        /// `policy.no_match`
-        NoMatch = "no_match",
-        /// `policy.always_ok`
-        AlwaysOk = "always_ok",
-        /// `presentation.top`
-        Top = "top",
-        /// `presentation.perfdata`
-        Perfdata = "perfdata",
-        /// `presentation.lengthy`
-        Lengthy = "lengthy",
     }
 }
 

@@ -145,11 +145,12 @@ impl GroupBy {
         }
     }
 
-    /// What the groups need to be known of a socket.
+    /// The part of a socket that the groups follow from.
     #[must_use]
     pub const fn needs(self) -> Needs {
         match self {
-            Self::TypeStatus | Self::Type | Self::Status | Self::Netns => Needs::Nothing,
+            Self::TypeStatus | Self::Type | Self::Status => Needs::Nothing,
+            Self::Netns => Needs::Namespace,
             Self::LocalPort
             | Self::RemotePort
             | Self::LocalAddress
@@ -193,11 +194,13 @@ impl GroupBy {
     }
 }
 
-/// What has to be known of a socket besides its type, status and network namespace.
+/// The part of a socket that a kind of groups follows from, besides its type and status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Needs {
     /// Nothing else.
     Nothing,
+    /// Its network namespace.
+    Namespace,
     /// Its addresses and ports.
     Ends,
     /// Its user or its processes.
@@ -234,14 +237,25 @@ pub enum Group {
     Netns(NetnsIndex),
 }
 
+/// The part of an end of connections that a group stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// An address.
+    Address(Address),
+    /// An address with a port.
+    Endpoint(Endpoint),
+    /// A port alone, or no part at all.
+    None,
+}
+
 impl Group {
-    /// The interface of a link-local address, where it is known.
+    /// The part of an end of connections that the group stands for.
     #[inline]
     #[must_use]
-    pub fn interface(self) -> Option<InterfaceIndex> {
+    pub fn part(self) -> Part {
         match self {
-            Self::Address(address) => address.interface(),
-            Self::Endpoint(endpoint) => endpoint.address.interface(),
+            Self::Address(address) => Part::Address(address),
+            Self::Endpoint(endpoint) => Part::Endpoint(endpoint),
             Self::TypeStatus(..)
             | Self::Type(_)
             | Self::Status(_)
@@ -249,7 +263,18 @@ impl Group {
             | Self::User(_)
             | Self::Cgroup(_)
             | Self::Process(_)
-            | Self::Netns(_) => None,
+            | Self::Netns(_) => Part::None,
+        }
+    }
+
+    /// The interface of a link-local address, where it is known.
+    #[inline]
+    #[must_use]
+    pub fn interface(self) -> Option<InterfaceIndex> {
+        match self.part() {
+            Part::Address(address) => address.interface(),
+            Part::Endpoint(endpoint) => endpoint.address.interface(),
+            Part::None => None,
         }
     }
 }

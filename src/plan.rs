@@ -63,20 +63,9 @@ impl Plan {
                 "Fixture has connections, which are all it can tell".to_owned(),
             ));
         }
-        match plan.group_by {
-            GroupBy::Netns => Err(Error::Fixture("Fixture has no network namespaces".to_owned())),
-            GroupBy::TypeStatus
-            | GroupBy::Type
-            | GroupBy::Status
-            | GroupBy::LocalPort
-            | GroupBy::RemotePort
-            | GroupBy::LocalAddress
-            | GroupBy::RemoteAddress
-            | GroupBy::LocalEndpoint
-            | GroupBy::RemoteEndpoint
-            | GroupBy::User
-            | GroupBy::Unit
-            | GroupBy::Process => Ok(plan),
+        match plan.group_by.needs() {
+            Needs::Namespace => Err(Error::Fixture("Fixture has no network namespaces".to_owned())),
+            Needs::Nothing | Needs::Ends | Needs::Owner | Needs::Cgroup => Ok(plan),
         }
     }
 
@@ -247,17 +236,8 @@ fn is_given(query: &Query, field: Field) -> bool {
         Field::Measure => query.measure != Measure::default(),
         Field::GroupBy => query.group_by.is_some(),
         Field::Zero => query.zero,
-        Field::Netns => !query.netns.is_empty(),
-        Field::Source => query.source.is_some(),
-        // Fields of policy and presentation have a meaning with every measure.
-        Field::Timeout
-        | Field::Warning
-        | Field::Critical
-        | Field::NoMatch
-        | Field::AlwaysOk
-        | Field::Top
-        | Field::Perfdata
-        | Field::Lengthy => false,
+        // Thresholds have a meaning with every measure.
+        Field::Warning | Field::Critical => false,
     }
 }
 
@@ -330,18 +310,171 @@ fn unreported(
     details: bool,
     source: SourceName,
 ) -> Option<&'static str> {
-    let needs = if details { Needs::Owner } else { group_by.needs() };
-    let by_ends = query.selection.is_of_ends();
-    let of_groups = match (source, needs) {
-        (SourceName::Netlink, _) => None,
-        (SourceName::Procfs | SourceName::Netstat2, _) => match group_by.needs() {
+    let of_groups = match source {
+        SourceName::Netlink => None,
+        SourceName::Procfs | SourceName::Netstat2 => match group_by.needs() {
             Needs::Cgroup => Some("the units"),
-            Needs::Nothing | Needs::Ends | Needs::Owner => None,
+            Needs::Nothing | Needs::Namespace | Needs::Ends | Needs::Owner => None,
         },
-        (SourceName::Counters, Needs::Nothing) if !by_ends => None,
-        (SourceName::Counters, Needs::Nothing | Needs::Ends | Needs::Owner | Needs::Cgroup) => {
-            Some("ports, addresses and owners")
-        }
+        SourceName::Counters => match group_by.needs() {
+            Needs::Nothing | Needs::Namespace if !details && !query.selection.is_of_ends() => None,
+            Needs::Nothing | Needs::Namespace | Needs::Ends | Needs::Owner | Needs::Cgroup => {
+                Some("ports, addresses and owners")
+            }
+        },
     };
     of_groups.or_else(|| (query.measure.definition().unreported)(source))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vocabulary::{ConnectionStatus, ConnectionType};
+
+    fn check(change: impl FnOnce(&mut Check)) -> Check {
+        let mut check = Check::default();
+        change(&mut check);
+        check
+    }
+
+    fn planned(change: impl FnOnce(&mut Check)) -> Result<Plan, String> {
+        Plan::new(check(change)).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_measure_decides_groups_types_and_status() {
+        let plan = planned(|check| check.query.measure = Measure::AcceptQueue);
+        let plan = plan.unwrap_or_else(|e| panic!("{e}"));
+        assert_eq!(plan.group_by(), GroupBy::LocalEndpoint);
+        let pairs: Vec<_> = plan.selection().pairs().collect();
+        let listen = ConnectionStatus::Listen;
+        assert_eq!(pairs, [(ConnectionType::Tcp, listen), (ConnectionType::Tcp6, listen)]);
+        let plan = planned(|check| {
+            check.query.measure = Measure::EphemeralPorts;
+            check.query.selection.types = Choice::of(&[ConnectionType::Tcp6, ConnectionType::Udp]);
+        });
+        let plan = plan.unwrap_or_else(|e| panic!("{e}"));
+        assert_eq!(plan.group_by(), GroupBy::RemoteEndpoint);
+        assert!(plan.selection().pairs().all(|(t, _)| t == ConnectionType::Tcp6));
+        assert!(plan.selection().statuses.contains(ConnectionStatus::TimeWait));
+    }
+
+    #[test]
+    fn every_refused_field_is_refused_where_it_is_given() {
+        let give = |check: &mut Check, field| {
+            let Query { selection, group_by, zero, measure, .. } = &mut check.query;
+            let port = || vec![crate::selection::Ports::of(443)];
+            let address = || vec![crate::selection::Network::of([192, 0, 2, 1].into())];
+            match field {
+                Field::Types => selection.types = Choice::of(&[ConnectionType::Tcp]),
+                Field::Statuses => {
+                    selection.statuses = Choice::parse(&["all"]).unwrap_or_else(|e| panic!("{e}"));
+                }
+                Field::LocalPorts => selection.local_ports = port(),
+                Field::RemotePorts => selection.remote_ports = port(),
+                Field::LocalAddresses => selection.local_addresses = address(),
+                Field::RemoteAddresses => selection.remote_addresses = address(),
+                Field::Measure => *measure = Measure::default(),
+                Field::GroupBy => *group_by = Some(GroupBy::default()),
+                Field::Zero => *zero = true,
+                Field::Warning | Field::Critical => {
+                    let spec = ThresholdSpec::parse("5").unwrap_or_else(|e| panic!("{e}"));
+                    check.policy.warning = Some(spec);
+                }
+            }
+        };
+        for measure in Measure::VALUES {
+            for field in Field::VALUES.iter().copied().filter(|field| *field != Field::Measure) {
+                let plan = planned(|check| {
+                    check.query.measure = *measure;
+                    give(check, field);
+                });
+                let refused = measure.definition().refused.contains(&field);
+                let other = field == Field::Zero && measure.definition().implied.is_some();
+                assert_eq!(plan.is_err(), refused || other, "{measure:?} {field}");
+            }
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_source_is_refused_where_it_cannot_report_what_is_asked() {
+        let refused = |source, change: &dyn Fn(&mut Check)| {
+            let plan = planned(|check| {
+                check.query.source = Some(source);
+                change(check);
+            });
+            plan.err()
+        };
+        let by = |group_by| move |check: &mut Check| check.query.group_by = Some(group_by);
+        let queues = |check: &mut Check| check.query.measure = Measure::AcceptQueue;
+        let lengthy = |check: &mut Check| check.presentation.lengthy = true;
+        let port = |check: &mut Check| {
+            check.query.selection.local_ports = vec![crate::selection::Ports::of(443)];
+        };
+        for (source, change, message) in [
+            (SourceName::Procfs, &by(GroupBy::Process) as &dyn Fn(&mut Check), None),
+            (
+                SourceName::Procfs,
+                &by(GroupBy::Unit),
+                Some("the units of sockets (valid: auto, netlink)"),
+            ),
+            (
+                SourceName::Procfs,
+                &queues,
+                Some("the queue limits of sockets (valid: auto, netlink)"),
+            ),
+            (SourceName::Netlink, &queues, None),
+            (SourceName::Counters, &by(GroupBy::Netns), None),
+            (
+                SourceName::Counters,
+                &by(GroupBy::User),
+                Some("ports, addresses and owners of sockets (valid: auto, netlink, procfs)"),
+            ),
+            (
+                SourceName::Counters,
+                &lengthy,
+                Some("ports, addresses and owners of sockets (valid: auto, netlink, procfs)"),
+            ),
+            (
+                SourceName::Counters,
+                &port,
+                Some("ports, addresses and owners of sockets (valid: auto, netlink, procfs)"),
+            ),
+        ] {
+            let expected =
+                message.map(|message| format!("The source {source} does not tell {message}"));
+            assert_eq!(refused(source, change), expected);
+        }
+        let missing = refused(SourceName::Netstat2, &|_| {});
+        assert!(missing.is_some_and(|m| m.starts_with("The source netstat2 does not exist")));
+    }
+
+    #[test]
+    fn a_recorded_list_has_connections_only() {
+        let refused = |change: &dyn Fn(&mut Check)| {
+            Plan::of_fixture(check(change)).err().map(|error| error.to_string())
+        };
+        assert_eq!(refused(&|check| check.query.source = Some(SourceName::Netstat2)), None);
+        assert_eq!(
+            refused(&|check| check.query.measure = Measure::EphemeralPorts).as_deref(),
+            Some("Fixture has connections, which are all it can tell")
+        );
+        assert_eq!(
+            refused(&|check| check.query.group_by = Some(GroupBy::Netns)).as_deref(),
+            Some("Fixture has no network namespaces")
+        );
+    }
+
+    #[test]
+    fn the_critical_threshold_is_named_first() {
+        let spec = |text| ThresholdSpec::parse(text).ok();
+        let refused = planned(|check| {
+            check.policy.warning = spec("A=1");
+            check.policy.critical = spec("B=1");
+        });
+        assert!(refused.is_err_and(|message| message.starts_with("critical: \"B\" is the key of")));
+        let refused = planned(|check| check.policy.warning = spec("A=1"));
+        assert!(refused.is_err_and(|message| message.starts_with("warning: \"A\" is the key of")));
+    }
 }

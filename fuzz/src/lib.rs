@@ -14,6 +14,7 @@ use std::path::Path;
 
 use network_connections::Choice;
 use network_connections::cli;
+use network_connections::cli::options::long_name;
 use network_connections::cli::reader;
 use network_connections::run;
 use network_connections::{Check, Query, TIMEOUT};
@@ -173,7 +174,7 @@ pub fn arguments(data: &[u8]) {
     if read.terminal.is_some() {
         return;
     }
-    let (command, valid) = cli::command(&read);
+    let (command, valid) = cli::command(&read, long_name);
     if let Err(error) = valid {
         return output::failure(&error);
     }
@@ -222,7 +223,7 @@ fn command(arguments: &[String]) {
     if terminal {
         return;
     }
-    let format = read.as_ref().ok().map(|read| cli::command(read).0.format);
+    let format = read.as_ref().ok().map(|read| cli::command(read, long_name).0.format);
     match format {
         Some(format) => output::of(format, text),
         // A usage error: in the format that can be made out.

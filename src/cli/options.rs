@@ -45,7 +45,7 @@ pub struct Opt {
     pub hidden: bool,
     /// Whether the reference has it, so that its abbreviations keep their meaning.
     pub reference: bool,
-    /// The field of a check that it sets, if any.
+    /// The field of a check that it sets, where a plan may refuse that.
     pub field: Option<Field>,
     /// What it is in the API, where it is there.
     pub keyword: Option<Keyword>,
@@ -191,7 +191,6 @@ pub static OPTIONS: &[Opt] = &[
         metavar: "ALWAYS_OK",
         takes: Takes::Switch(|c| c.check.policy.always_ok = true),
         reference: true,
-        field: Some(Field::AlwaysOk),
         keyword: Some(Keyword {
             help: Some("Make the state OK whatever the thresholds say."),
             ..keyword("always_ok", Api::Check)
@@ -271,7 +270,6 @@ pub static OPTIONS: &[Opt] = &[
         long: "--lengthy",
         metavar: "LENGTHY",
         takes: Takes::Switch(|c| c.check.presentation.lengthy = true),
-        field: Some(Field::Lengthy),
         keyword: Some(Keyword {
             help: Some(
                 "Add tables to the message: who has the connections of each group in alert state, or \
@@ -342,7 +340,6 @@ pub static OPTIONS: &[Opt] = &[
             set(&mut c.check.query.netns, values::each(names))
         }),
         default: Some(|| "own".to_owned()),
-        field: Some(Field::Netns),
         keyword: Some(keyword("netns", Api::Connections)),
         help: "Look into this network namespace instead of the own one: a name below /run/netns, a \
                path as in /proc/1/ns/net, the id of a process in it, or \"all\" for every one that \
@@ -356,7 +353,6 @@ pub static OPTIONS: &[Opt] = &[
             set(&mut c.check.policy.no_match, named(name))
         }),
         default: Some(default::<NoMatch>),
-        field: Some(Field::NoMatch),
         keyword: Some(keyword("no_match_severity", Api::Check)),
         help: "The state where no connection is found.",
         ..OPT
@@ -366,7 +362,6 @@ pub static OPTIONS: &[Opt] = &[
         metavar: "NO_PERFDATA",
         takes: Takes::Switch(|c| c.check.presentation.perfdata = false),
         reference: true,
-        field: Some(Field::Perfdata),
         keyword: Some(Keyword {
             inverted: true,
             help: Some("Give the result performance data."),
@@ -407,7 +402,6 @@ pub static OPTIONS: &[Opt] = &[
             set(&mut c.check.query.source, spelled(name))
         }),
         default: Some(default::<Option<SourceName>>),
-        field: Some(Field::Source),
         // Those of other systems too.
         keyword: Some(Keyword {
             also: names_of::<Option<SourceName>>,
@@ -444,7 +438,6 @@ pub static OPTIONS: &[Opt] = &[
             set(&mut c.check.query.timeout, values::seconds(text))
         }),
         default: Some(|| TIMEOUT.as_secs_f64().to_string()),
-        field: Some(Field::Timeout),
         keyword: Some(keyword("timeout", Api::Connections)),
         help: "Give up after this many seconds.",
         ..OPT
@@ -455,7 +448,6 @@ pub static OPTIONS: &[Opt] = &[
         takes: Takes::Single(Value::Whole, |c, text| {
             set(&mut c.check.presentation.top, values::whole(text).map(Some))
         }),
-        field: Some(Field::Top),
         keyword: Some(keyword("top", Api::Check)),
         help: "Print at most this many groups. Without it, 10 ports or addresses, but all types \
                and statuses.",
@@ -486,18 +478,25 @@ pub static OPTIONS: &[Opt] = &[
     },
 ];
 
-/// The long name of the option that sets a field.
+/// Says how an option is named in an error.
+pub type Naming = fn(&Opt) -> &'static str;
+
+/// The long name, for the command.
 #[must_use]
-pub fn option_of(field: Field) -> &'static str {
-    let option = OPTIONS.iter().find(|option| option.field == Some(field));
-    option.map_or(field.name(), |option| option.long)
+pub fn long_name(option: &Opt) -> &'static str {
+    option.long
 }
 
-/// The keyword of the API that sets a field.
+/// The keyword, for the Python module.
 #[must_use]
-pub fn keyword_of(field: Field) -> &'static str {
-    let option = OPTIONS.iter().find(|option| option.field == Some(field));
-    option.and_then(|option| option.keyword).map_or(field.name(), |keyword| keyword.name)
+pub fn keyword_name(option: &Opt) -> &'static str {
+    option.keyword.map_or(option.long, |keyword| keyword.name)
+}
+
+/// The name of the option that sets a field.
+#[must_use]
+pub fn name_of(field: Field, naming: Naming) -> &'static str {
+    OPTIONS.iter().find(|option| option.field == Some(field)).map_or(field.name(), naming)
 }
 
 const fn keyword(name: &'static str, of: Api) -> Keyword {

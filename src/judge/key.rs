@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::address::{Address, Endpoint, InterfaceIndex};
 use crate::error::Error;
-use crate::group::{Group, GroupBy, KERNEL};
+use crate::group::{Group, GroupBy, KERNEL, Part};
 use crate::group_name::{GroupName, NETNS_SEPARATOR};
 use crate::name::Named;
 use crate::named_group::NamedGroup;
@@ -100,17 +100,9 @@ impl LinkLocalKey {
 }
 
 fn address_of(group: &NamedGroup) -> Option<Address> {
-    match group.group? {
-        Group::Address(address) => Some(address),
-        Group::Endpoint(_)
-        | Group::TypeStatus(..)
-        | Group::Type(_)
-        | Group::Status(_)
-        | Group::Port(_)
-        | Group::User(_)
-        | Group::Cgroup(_)
-        | Group::Process(_)
-        | Group::Netns(_) => None,
+    match group.group?.part() {
+        Part::Address(address) => Some(address),
+        Part::Endpoint(_) | Part::None => None,
     }
 }
 
@@ -178,17 +170,9 @@ impl EndpointKey {
 }
 
 fn endpoint_of(group: &NamedGroup) -> Option<Endpoint> {
-    match group.group? {
-        Group::Endpoint(endpoint) => Some(endpoint),
-        Group::Address(_)
-        | Group::TypeStatus(..)
-        | Group::Type(_)
-        | Group::Status(_)
-        | Group::Port(_)
-        | Group::User(_)
-        | Group::Cgroup(_)
-        | Group::Process(_)
-        | Group::Netns(_) => None,
+    match group.group?.part() {
+        Part::Endpoint(endpoint) => Some(endpoint),
+        Part::Address(_) | Part::None => None,
     }
 }
 

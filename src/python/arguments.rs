@@ -5,7 +5,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyString};
 
 use crate::cli;
-use crate::cli::options::{Api, OPTIONS, Takes};
+use crate::cli::options::{Api, OPTIONS, Takes, keyword_name};
 use crate::cli::reader::Arguments;
 use crate::plan::Plan;
 use crate::python::range::Range;
@@ -24,7 +24,7 @@ pub fn plan(
         let name: String = name.extract()?;
         set(&mut arguments, api, &name, Some(&value))?;
     }
-    let (command, read) = cli::command(&arguments);
+    let (command, read) = cli::command(&arguments, keyword_name);
     read?;
     let plan = match api {
         Api::Connections => Plan::of_list(command.check.query),

@@ -3,7 +3,7 @@
 use pyo3::PyErr;
 use pyo3::exceptions::{PyOSError, PyRuntimeError, PyTimeoutError, PyValueError};
 
-use crate::cli::options::keyword_of;
+use crate::cli::options::{keyword_name, name_of};
 use crate::error::Error;
 
 /// `EIO`, where the kernel's answer was wrong without an error of its own.
@@ -11,7 +11,7 @@ const EIO: i32 = 5;
 
 impl From<Error> for PyErr {
     fn from(error: Error) -> Self {
-        match error.with_names(keyword_of) {
+        match error.with_names(|field| name_of(field, keyword_name)) {
             error @ (Error::Range(_)
             | Error::Argument(_)
             | Error::Value { .. }
