@@ -23,16 +23,17 @@ use crate::printable::printable;
 /// `NSFS_MAGIC` in `linux/magic.h`; since Linux 3.19.
 const NSFS: rustix::fs::FsWord = 0x6e73_6673;
 
-/// Stands for a file that is none of a namespace; before and after a mount there is such a file.
+/// Stands for a file that does not represent a namespace. A mount point is such a file before and
+/// after the mount.
 pub const NO_NAMESPACE: Errno = Errno::INVAL;
 
 /// The kernel's namespaces, as this thread may reach them.
 pub struct Kernel<'a> {
     /// The time that is left.
     pub deadline: &'a Deadline<'a>,
-    /// The tables of the namespaces that were read.
+    /// The inode numbers of `net/tcp` of the namespaces that were read.
     pub read: &'a mut HashSet<u64>,
-    /// Called in each namespace, or for a process in it.
+    /// The function that is called in each namespace, or for a process in it.
     pub visit: &'a mut dyn FnMut(&View, &Deadline) -> Result<(), Error>,
 }
 
@@ -83,7 +84,7 @@ impl Access for Kernel<'_> {
                 Ok(Some(Reached::Read { inside: false }))
             }
             Err(error) if error.is_final() => Err(error),
-            // It has ended meanwhile, or moved.
+            // The process has ended meanwhile, or moved.
             Err(error)
                 if error.is_of_another_namespace()
                     || self.table(task, identity)? != Some(table) =>
@@ -95,7 +96,7 @@ impl Access for Kernel<'_> {
     }
 }
 
-/// Moves this thread into the namespace that a file stands for, if that is the one of `identity`.
+/// Moves this thread into the namespace that a file stands for, if `identity` is its identity.
 fn enter(link: &Path, identity: &Identity, deadline: &Deadline) -> Result<Seen<()>, Error> {
     let shown = link.display().to_string();
     let file = match file(link, deadline)?.ok_or_status() {
@@ -106,7 +107,7 @@ fn enter(link: &Path, identity: &Identity, deadline: &Deadline) -> Result<Seen<(
     if identity.inode.is_some_and(|known| known != inode) {
         return Ok(Seen::Gone(Errno::NOENT));
     }
-    // A file that was opened as a path only cannot be entered.
+    // `setns(2)` refuses a file that was opened as a path only (`O_PATH`).
     let path = format!("/proc/self/fd/{}", file.as_raw_fd());
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
     let opened = look(&shown, deadline, || open(&*path, flags, Mode::empty()))?;
@@ -114,7 +115,7 @@ fn enter(link: &Path, identity: &Identity, deadline: &Deadline) -> Result<Seen<(
         Ok(file) => file,
         Err(seen) => return Ok(seen),
     };
-    // INVAL stands for a namespace of another kind, whoever asks.
+    // `EINVAL` means a namespace of another kind, whatever rights the caller has.
     let entered = look(&shown, deadline, || {
         move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network))
     });
@@ -128,7 +129,7 @@ fn enter(link: &Path, identity: &Identity, deadline: &Deadline) -> Result<Seen<(
     }
 }
 
-/// A file that stands for a namespace, opened so that nothing is done with any other file.
+/// Opens the file of a namespace as a path only (`O_PATH`): any other file stays untouched.
 pub fn file(path: &Path, deadline: &Deadline) -> Result<Seen<OwnedFd>, Error> {
     let shown = printable(path.as_os_str().as_bytes());
     let flags = OFlags::PATH | OFlags::CLOEXEC;
@@ -141,7 +142,7 @@ pub fn file(path: &Path, deadline: &Deadline) -> Result<Seen<OwnedFd>, Error> {
     Ok(if is_namespace { Seen::There(file) } else { Seen::Gone(NO_NAMESPACE) })
 }
 
-/// The error for a file that stands for no network namespace.
+/// The error for a file that does not represent a network namespace.
 pub fn no_network(shown: &str) -> Error {
     Error::Argument(format!(
         "{shown} is no network namespace (valid: a file as /proc/PID/ns/net or below {NAMED})"
