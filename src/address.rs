@@ -1,4 +1,4 @@
-//! Addresses as they tell ends of connections apart.
+//! Addresses and endpoints as group keys.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -8,25 +8,25 @@ use std::sync::Arc;
 
 use crate::vocabulary::NetnsIndex;
 
-/// An address, an IPv4-mapped one as its IPv4 address. A link-local one names another host on every
-/// link, so the interface belongs to it where the source tells it.
+/// An address; an IPv4-mapped address is kept as its IPv4 address. A link-local address means
+/// another host on every link: it includes the interface, where the source reports the interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Address {
     ip: IpAddr,
-    // 0: none, or not told.
+    // 0: no interface, or an interface that the source does not report.
     interface: u32,
-    // Numbers of interfaces are those of a network namespace: of what has none it does not matter.
+    // An interface index is valid in one network namespace. Without an interface this is `OWN`.
     netns: NetnsIndex,
 }
 
 impl Address {
-    /// The address of one end of a connection in a network namespace, with the interface that it has as
-    /// its scope.
+    /// The address of one end of a connection in a network namespace. Its scope id is the
+    /// interface.
     #[inline]
     #[must_use]
     pub fn within(end: SocketAddr, netns: NetnsIndex) -> Self {
         match end {
-            // Multicast groups are not among them: ff02::fb is the same service on every link.
+            // A multicast address keeps no interface: ff02::fb is the same service on every link.
             SocketAddr::V6(end) if end.ip().is_unicast_link_local() && end.scope_id() != 0 => {
                 Self { ip: IpAddr::V6(*end.ip()), interface: end.scope_id(), netns }
             }
@@ -34,13 +34,13 @@ impl Address {
         }
     }
 
-    /// Without the interface.
+    /// The IP address without the interface.
     #[must_use]
     pub const fn ip(self) -> IpAddr {
         self.ip
     }
 
-    /// The interface, where it belongs to the address and is known.
+    /// The interface of a link-local address, where it is known.
     #[inline]
     #[must_use]
     pub fn interface(self) -> Option<InterfaceIndex> {
@@ -73,7 +73,7 @@ impl Endpoint {
         Self { address: Address::within(end, netns), port: end.port(), netns }
     }
 
-    /// `192.0.2.7:443` or `[2001:db8::7]:443`, with the address as it is shown.
+    /// `192.0.2.7:443` or `[2001:db8::7]:443`, with `address` as the text of the address.
     #[must_use]
     pub fn shown(self, address: &str) -> String {
         let Self { port, .. } = self;
@@ -85,7 +85,7 @@ impl Endpoint {
     }
 }
 
-/// An address on its own: no interface is told.
+/// A bare IP address has no interface.
 impl From<IpAddr> for Address {
     #[inline]
     fn from(ip: IpAddr) -> Self {
@@ -93,7 +93,7 @@ impl From<IpAddr> for Address {
     }
 }
 
-/// What tells kinds apart need not be hashed: that is felt at a million sockets.
+/// Leaves the family out of the hash: hashing it takes measurable time at a million sockets.
 impl Hash for Address {
     fn hash<H: Hasher>(&self, state: &mut H) {
         match self.ip {
@@ -107,7 +107,7 @@ impl Hash for Address {
     }
 }
 
-/// At once what can be: that is felt, too.
+/// Hashes port and namespace in one call: a second call takes measurable time at a million sockets.
 impl Hash for Endpoint {
     fn hash<H: Hasher>(&self, state: &mut H) {
         let Self { address, port, netns: NetnsIndex(netns) } = self;
@@ -116,7 +116,7 @@ impl Hash for Endpoint {
     }
 }
 
-/// `fe80::1%2`, with the interface's number.
+/// `fe80::1%2`, with the index of the interface.
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.interface() {
@@ -150,15 +150,15 @@ mod tests {
             assert_eq!(address.to_string(), shown);
             assert_eq!(address.ip(), IpAddr::V6(parsed).to_canonical());
             assert_eq!(address.interface().is_some(), shown.ends_with("%7"));
-            // Where the interface is not told there is none.
-            let untold = Address::within(SocketAddr::new(parsed.into(), 80), NetnsIndex::OWN);
-            assert_eq!(untold, Address::from(IpAddr::V6(parsed)));
-            assert_eq!(untold.to_string(), shown.trim_end_matches("%7"));
+            // Without a scope id the address has no interface.
+            let unscoped = Address::within(SocketAddr::new(parsed.into(), 80), NetnsIndex::OWN);
+            assert_eq!(unscoped, Address::from(IpAddr::V6(parsed)));
+            assert_eq!(unscoped.to_string(), shown.trim_end_matches("%7"));
         }
     }
 
     #[test]
-    fn equal_hashes_are_of_equal_addresses() {
+    fn addresses_hash_by_ip_and_interface() {
         let hasher = RandomState::new();
         let hash = |ip: &str, scope| {
             let ip = ip.parse().unwrap_or_else(|e| panic!("{ip}: {e}"));
@@ -173,7 +173,7 @@ mod tests {
         assert_ne!(hash("::ffff:192.0.2.1", 0), hash("::ffff:192.0.2.2", 0));
     }
     #[test]
-    fn ports_and_namespaces_are_hashed() {
+    fn endpoints_hash_by_port_and_namespace() {
         let hasher = RandomState::new();
         let hash = |end: &str, net| {
             let end: SocketAddr = end.parse().unwrap_or_else(|e| panic!("{end}: {e}"));
@@ -183,7 +183,7 @@ mod tests {
         assert_ne!(hash("192.0.2.1:80", 0), hash("192.0.2.1:81", 0));
         assert_ne!(hash("192.0.2.1:80", 0), hash("192.0.2.2:80", 0));
         assert_ne!(hash("192.0.2.1:80", 0), hash("192.0.2.1:80", 1));
-        // A port is not a number of a namespace.
+        // A port and a namespace with the same number hash differently.
         assert_ne!(hash("192.0.2.1:1", 0), hash("192.0.2.1:0", 1));
     }
 }

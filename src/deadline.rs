@@ -1,38 +1,38 @@
-//! One deadline for a whole run, and the caller's wish to stop.
+//! The deadline of a whole run, and the caller's request to stop.
 
 use std::time::{Duration, Instant};
 
 use crate::error::Error;
 
-/// Until when a run may take.
+/// The time limit of a run.
 #[derive(Clone, Copy, Debug)]
 pub struct Limit {
     timeout: Duration,
-    // `None` where the timeout lies beyond what the clock can express: that never passes.
+    // `None` for a timeout that the clock cannot express: such a timeout never passes.
     end: Option<Instant>,
 }
 
-/// Until when a run may take, and whether somebody still waits for its answer.
+/// The time limit of a run, and a function that returns whether the caller has asked to stop.
 pub struct Deadline<'a> {
     limit: Limit,
     interrupted: &'a dyn Fn() -> bool,
 }
 
 impl<'a> Deadline<'a> {
-    /// A deadline `timeout` from now. `interrupted` is asked whenever the time is, so at least
-    /// once per datagram or read, and says whether to stop.
+    /// A deadline `timeout` from now. `interrupted` returns whether to stop; it is called at every
+    /// check of the time, at least once per datagram or read.
     pub fn new(timeout: Duration, interrupted: &'a dyn Fn() -> bool) -> Self {
         let limit = Limit { timeout, end: Instant::now().checked_add(timeout) };
         Self { limit, interrupted }
     }
 
-    /// Until when it may take, for another thread.
+    /// The time limit alone, for another thread.
     #[must_use]
     pub fn limit(&self) -> Limit {
         self.limit
     }
 
-    /// The same, but at most `patience` from now.
+    /// The same deadline, but at most `patience` from now.
     #[must_use]
     pub fn sooner(&self, patience: Duration) -> Self {
         let end = Instant::now().checked_add(patience);
@@ -40,12 +40,13 @@ impl<'a> Deadline<'a> {
         Self { limit: Limit { end, ..self.limit }, ..*self }
     }
 
-    /// An error once the time is used up, or the caller wants to stop.
+    /// Returns an error once the time is used up, or the caller has asked to stop.
     pub fn check(&self) -> Result<(), Error> {
         self.remaining().map(drop)
     }
 
-    /// The time that is left, never zero: once it is used up, or the caller wants to stop, an error.
+    /// The remaining time, never zero. An error once the time is used up, or the caller has asked
+    /// to stop.
     pub fn remaining(&self) -> Result<Duration, Error> {
         if (self.interrupted)() {
             return Err(Error::Interrupted);
@@ -62,7 +63,7 @@ impl<'a> Deadline<'a> {
 }
 
 impl Limit {
-    /// The same deadline, with somebody else's wish to stop.
+    /// A deadline with the same time limit and another `interrupted`.
     #[must_use]
     pub fn deadline(self, interrupted: &dyn Fn() -> bool) -> Deadline<'_> {
         Deadline { limit: self, interrupted }
@@ -74,7 +75,7 @@ impl Limit {
 pub fn timeout(seconds: f64) -> Option<Duration> {
     (seconds > 0.0 && seconds.is_finite())
         .then(|| Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX))
-        // Rounds to no time at all below half a nanosecond.
+        // Less than half a nanosecond rounds to zero.
         .filter(|timeout| !timeout.is_zero())
 }
 
@@ -83,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn passes_and_says_so() {
+    fn a_deadline_passes_with_an_error() {
         let deadline = Deadline::new(Duration::from_nanos(1), &|| false);
         std::thread::sleep(Duration::from_millis(1));
         assert!(matches!(deadline.check(), Err(Error::Timeout(_))));

@@ -34,7 +34,7 @@ impl<T> ByFamily<T> {
 pub struct PortRange {
     /// The whole range.
     pub ports: Ports,
-    /// Ports of the range that the system never gives away.
+    /// Ports of the range that the system never gives to connections.
     pub reserved: Vec<Ports>,
 }
 
@@ -93,7 +93,7 @@ impl Ephemeral {
 pub type EphemeralPorts = ByFamily<Arc<Ephemeral>>;
 
 impl EphemeralPorts {
-    /// The ports of both ranges, without those with a listener.
+    /// The ports of both ranges, without reserved ports and ports with a listener.
     #[must_use]
     pub fn of_ranges(ranges: &ByFamily<PortRange>, listening: &HashSet<u16>) -> Self {
         let ByFamily { ipv4, ipv6 } = ranges;
@@ -119,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_reserved_or_listened_on_is_not_given() {
+    fn reserved_ports_and_ports_with_a_listener_are_left_out() {
         let range = PortRange {
             ports: Ports { first: 10, last: 20 },
             reserved: vec![Ports::of(12), Ports { first: 19, last: 30 }],

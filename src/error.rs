@@ -1,4 +1,4 @@
-//! What can go wrong, each with what a person needs to act on it.
+//! Errors, each with the facts that a person needs to act on it.
 
 use std::io;
 use std::time::Duration;
@@ -8,7 +8,8 @@ use crate::name::Unknown;
 use crate::range::RangeError;
 use crate::vocabulary::{Protocol, SourceName};
 
-/// Why there is no answer. `Display` is one line, without a full stop, for the check's first line.
+/// The reason for a missing answer. `Display` is one line, without a full stop, for the check's
+/// first line.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -16,16 +17,16 @@ pub enum Error {
     #[error(transparent)]
     Range(#[from] RangeError),
 
-    /// An argument that is no valid value; the text says which and what would be right.
+    /// An invalid argument; the text names it and the valid values.
     #[error("{0}")]
     Argument(String),
 
-    /// A field of a check without a valid value.
+    /// An invalid value of a check's field.
     #[error("{field}: {problem}")]
     Value {
         /// The field.
         field: Field,
-        /// The problem, and the values that would be right.
+        /// The problem, and the valid values.
         problem: String,
     },
 
@@ -34,11 +35,11 @@ pub enum Error {
     Conflict {
         /// The field that is refused.
         field: Field,
-        /// Why it has no meaning here.
+        /// The reason for the refusal.
         problem: String,
         /// The field that it contradicts.
         other: Field,
-        /// The values of the other field that it goes with.
+        /// The values of the other field that are valid with it.
         valid: String,
     },
 
@@ -49,30 +50,30 @@ pub enum Error {
     /// A call to the operating system failed.
     #[error("{call}: {error}")]
     System {
-        /// The call, and the file where there is one.
+        /// The name of the call, or of the file that it was made for.
         call: String,
-        /// What the operating system said.
+        /// The error of the operating system.
         error: io::Error,
     },
 
-    /// The kernel's answer is not what its interface promises: cut short, damaged or unknown.
+    /// The kernel's answer breaks the format of its interface: it is cut short, damaged or unknown.
     #[error("{0}")]
     Garbled(String),
 
-    /// A process that showed a network namespace is in another one by now.
+    /// A process that showed a network namespace has moved to another one.
     #[error("{0}: of another network namespace by now")]
     Moved(String),
 
-    /// The source cannot answer this at all.
+    /// The source cannot answer this question at all.
     #[error("{0}")]
     Unsupported(String),
 
-    /// No source answered for one protocol.
+    /// Every source failed for a protocol.
     #[error("Cannot count {protocol} connections: {}", join(.causes))]
     Sources {
-        /// What was asked for.
+        /// The protocol.
         protocol: Protocol,
-        /// Each source that was tried, and why it did not answer.
+        /// Each source that was tried, with its error.
         causes: Vec<(SourceName, Error)>,
     },
 
@@ -80,7 +81,7 @@ pub enum Error {
     #[error("Timeout: no answer within {} s", .0.as_secs_f64())]
     Timeout(Duration),
 
-    /// What must not happen: a panic.
+    /// A bug in this program, such as a panic.
     #[error("Internal error, please report it: {0}")]
     Internal(String),
 
@@ -100,12 +101,12 @@ impl From<Unknown> for Error {
 }
 
 impl Error {
-    /// Wraps what the operating system said about `call`.
+    /// Wraps the operating system's error for `call`.
     pub(crate) fn system(call: impl Into<String>, error: impl Into<io::Error>) -> Self {
         Self::System { call: call.into(), error: error.into() }
     }
 
-    /// Names the option or keyword that an argument was given for.
+    /// Adds the name of an option or keyword to an error about an argument.
     #[must_use]
     pub(crate) fn of_value(self, name: &str) -> Self {
         match self {
@@ -114,7 +115,7 @@ impl Error {
         }
     }
 
-    /// Names the field that an argument was given for.
+    /// Adds the field to an error about an argument.
     #[must_use]
     pub(crate) fn of_field(self, field: Field) -> Self {
         match self {
@@ -123,7 +124,7 @@ impl Error {
         }
     }
 
-    /// The same error with other names for fields: those of options, or of keywords.
+    /// The same error with other names for the fields: the names of options, or of keywords.
     #[must_use]
     pub fn with_names(self, name: impl Fn(Field) -> &'static str) -> Self {
         match self {
@@ -137,12 +138,12 @@ impl Error {
         }
     }
 
-    /// Whether another source must not be tried: no time is left, or nobody waits for the answer.
+    /// Whether another source must not be tried: no time is left, or the caller has asked to stop.
     pub(crate) const fn is_final(&self) -> bool {
         matches!(self, Self::Timeout(_) | Self::Interrupted)
     }
 
-    /// Whether a process has moved to another network namespace, so that nothing else is wrong.
+    /// Whether the cause is a process that has moved to another network namespace.
     #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
     pub(crate) fn is_of_another_namespace(&self) -> bool {
         match self {
@@ -154,7 +155,8 @@ impl Error {
         }
     }
 
-    /// The operating system's error number behind this error: that of the first source that has one.
+    /// The operating system's error number. Where several sources failed, the first source with a
+    /// number counts.
     #[must_use]
     pub fn errno(&self) -> Option<i32> {
         match self {
@@ -165,9 +167,10 @@ impl Error {
     }
 }
 
-/// What a source may not know.
+/// A result whose value the source may be unable to report.
 pub(crate) trait Optional<T> {
-    /// `None` for what the source does not know; anything else that is wrong stays an error.
+    /// `None` for [`Error::Unsupported`]: the source does not report the value. Every other error
+    /// stays an error.
     fn optional(self) -> Result<Option<T>, Error>;
 }
 
@@ -186,7 +189,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_number_of_several_sources_is_the_first_that_there_is() {
+    fn errno_is_the_first_number_of_several_sources() {
         let system = |number| Error::system("call", io::Error::from_raw_os_error(number));
         let garbled = || Error::Garbled("cut short".to_owned());
         let sources = |netlink, procfs| Error::Sources {
@@ -205,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_known_is_no_error_and_all_else_that_is_wrong_stays_one() {
+    fn optional_turns_only_unsupported_into_none() {
         let known = |value: Result<u8, Error>| value.optional().map_err(|error| error.to_string());
         assert_eq!(known(Ok(5)), Ok(Some(5)));
         assert_eq!(known(Err(Error::Unsupported("no uid".to_owned()))), Ok(None));

@@ -1,4 +1,4 @@
-//! Linux: what both sources and owners are read by.
+//! Linux: access to `/proc` and to mounts, for both sources and owners.
 
 pub(crate) mod file_system;
 pub(crate) mod look;

@@ -1,4 +1,4 @@
-//! The network namespaces that are looked at: this thread's own, or those that are asked for.
+//! The network namespaces to read: this thread's own, or the requested ones.
 
 #[cfg(target_os = "linux")]
 mod linux;

@@ -1,26 +1,26 @@
-//! Which network namespaces are asked for (`network_namespaces(7)`).
+//! Requests for network namespaces (`network_namespaces(7)`).
 
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use crate::error::Error;
 
-/// Where `ip netns` keeps what it gives names to (`ip-netns(8)`).
+/// The directory of the named namespaces of `ip netns` (`ip-netns(8)`).
 pub const NAMED: &str = "/run/netns";
 
-/// Every namespace that can be seen.
+/// The word that requests every visible namespace.
 pub const ALL: &str = "all";
 
-/// Network namespaces that are asked for.
+/// A request for one or all network namespaces.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Netns {
-    /// Every one that a process is in that can be seen, or that is mounted.
+    /// Every namespace that is mounted, or that a visible process is in.
     All,
-    /// The one that a process is in.
+    /// The namespace that a process is in.
     Process(u32),
-    /// The one that a file stands for.
+    /// The namespace that a file stands for.
     File(PathBuf),
-    /// The one that has this name below `/run/netns`.
+    /// The namespace that has this name below `/run/netns`.
     Name(String),
 }
 
@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn digits_are_a_process_what_has_a_slash_is_a_file_and_the_rest_a_name() {
+    fn digits_are_a_process_a_slash_makes_a_file_and_the_rest_is_a_name() {
         for (text, expected) in [
             ("all", Netns::All),
             ("812", Netns::Process(812)),

@@ -1,7 +1,7 @@
-//! Who has a connection: the names behind user ids, cgroup ids and keys of processes, and
-//! those of the interfaces that link-local addresses are behind.
+//! Owners of connections: the names of user ids, cgroup ids and process keys, and of the interfaces
+//! of link-local addresses.
 
-// Windows names the process of each socket: nobody has to be searched for.
+// Windows reports the process of each socket, so that no search is needed.
 #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
 mod holders;
 #[cfg(target_os = "linux")]
@@ -38,32 +38,33 @@ pub use unseen::unseen;
 /// Whether the key of a socket's processes is its inode number.
 pub const KEYS_ARE_INODES: bool = cfg!(target_os = "linux");
 
-/// What must be known of owners.
+/// Requirements for looking up owners.
 #[derive(Clone, Copy, Debug)]
 pub struct Need {
-    /// The units: where they cannot be known there is no answer.
+    /// Whether units are required: if so, the look-up fails where they cannot be read.
     pub units: bool,
-    /// Everybody who has a socket, not only who most likely has it.
+    /// Whether every process that has a socket must be found, not only the most likely processes.
     pub every_holder: bool,
 }
 
-/// The names of owners, looked up once for all that are asked for.
+/// The names of owners, looked up once for all groups.
 #[derive(Debug, Default)]
 pub struct Names {
     users: HashMap<u32, Arc<str>>,
-    // Ids whose user cannot be known.
+    // Ids whose user could not be looked up.
     unknown_users: HashSet<u32>,
     units: HashMap<u64, Arc<str>>,
     holders: Arc<Holders>,
     interfaces: Arc<InterfaceNames>,
     namespaces: HashMap<NetnsIndex, Arc<str>>,
-    // Whether there are processes whose sockets cannot be seen.
+    // Whether there are processes whose sockets may not be read.
     hidden: bool,
 }
 
 impl Names {
-    /// Looks up which processes have these keys. Those made in `cgroups` are most likely theirs
-    /// who are in them; empty where everybody is to be looked at.
+    /// Looks up the processes that have the sockets with these keys. Processes in `cgroups` are
+    /// searched first, the others only for sockets that are still missing. An empty set searches
+    /// all processes.
     pub fn of_processes(
         keys: Vec<u64>,
         cgroups: HashSet<u64>,
@@ -81,21 +82,20 @@ impl Names {
         Ok(names)
     }
 
-    /// Groups of sockets with the same processes, of these keys, which are in order.
+    /// Groups of sockets with the same processes. `keys` must be sorted.
     #[must_use]
     pub fn by_process(&self, keys: &[u64]) -> Vec<(Group, u64)> {
         let groups = self.holders.count_lists(keys).into_iter();
         groups.map(|(key, count)| (Group::Process(key), count)).collect()
     }
 
-    /// Names with interfaces that were already looked up.
+    /// The names with interfaces that were already looked up.
     #[must_use]
     pub fn with_interfaces(self, interfaces: InterfaceNames) -> Self {
         Self { interfaces: Arc::new(interfaces), ..self }
     }
 
-    /// Looks up the owners that groups stand for, besides the processes and interfaces that are
-    /// `known`.
+    /// Looks up the owners of groups. Processes and interfaces in `known` are not looked up again.
     pub fn look_up(
         groups: impl Iterator<Item = Group>,
         need: Need,
@@ -152,7 +152,7 @@ impl Names {
         self.users.get(&id).cloned()
     }
 
-    /// Whether units can be told here at all.
+    /// Whether any unit was looked up.
     #[must_use]
     pub fn knows_units(&self) -> bool {
         !self.units.is_empty()
@@ -164,25 +164,25 @@ impl Names {
         self.units.get(&id).cloned()
     }
 
-    /// The name of the interface that a link-local address is behind.
+    /// The name of the interface of a link-local address.
     #[must_use]
     pub fn interface(&self, address: Address) -> Option<Arc<str>> {
         self.interfaces.get(&address.interface()?).cloned()
     }
 
-    /// What people call a network namespace.
+    /// The name of a network namespace.
     #[must_use]
     pub fn namespace(&self, netns: NetnsIndex) -> Option<Arc<str>> {
         self.namespaces.get(&netns).cloned()
     }
 
-    /// The processes that have a key; empty where none can be seen.
+    /// The processes that have the socket with this key; empty where no process can be seen.
     #[must_use]
     pub fn processes(&self, key: u64) -> Processes {
         self.holders.processes(key)
     }
 
-    /// Whether a group stands for owners that cannot be seen.
+    /// Whether the owners of a group cannot be seen.
     #[must_use]
     pub fn is_hidden(&self, group: Group) -> bool {
         match group {
@@ -202,7 +202,7 @@ impl Names {
         }
     }
 
-    /// The name of a group: the owner's name where it is known, else its number.
+    /// The name of a group: the owner's name where it is known, else the group's number.
     #[must_use]
     pub fn name(&self, group: Group) -> GroupName {
         let known = match group {
@@ -225,8 +225,8 @@ impl Names {
     }
 
     fn process_label(&self, key: u64) -> String {
-        let nobody = if self.hidden { OTHERS } else { NONE };
-        process::label(&self.processes(key)).unwrap_or_else(|| nobody.to_owned())
+        let placeholder = if self.hidden { OTHERS } else { NONE };
+        process::label(&self.processes(key)).unwrap_or_else(|| placeholder.to_owned())
     }
 
     /// An address as it is printed, and the name of its interface where that is known.

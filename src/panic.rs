@@ -1,4 +1,4 @@
-//! Panics as errors: whatever is wrong in here, the caller gets an answer that it understands.
+//! Panics as errors: even after a bug in this program the caller gets an answer in the usual form.
 
 use std::any::Any;
 use std::cell::Cell;
@@ -8,12 +8,12 @@ use std::sync::Once;
 use crate::error::Error;
 
 thread_local! {
-    // It is constant, which clippy does not see for Windows.
+    // The initial value is constant, which clippy does not see for Windows.
     #[cfg_attr(windows, allow(clippy::missing_const_for_thread_local))]
     static CAUGHT: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Does `work`; a panic in it is an error, and writes nothing.
+/// Runs `work`. A panic in it becomes an error and writes nothing.
 pub(crate) fn catch_panic<T>(work: impl FnOnce() -> T) -> Result<T, Error> {
     quieten();
     let outer = CAUGHT.replace(true);
@@ -22,8 +22,9 @@ pub(crate) fn catch_panic<T>(work: impl FnOnce() -> T) -> Result<T, Error> {
     done.map_err(|panic| Error::Internal(cause(&*panic)))
 }
 
-/// The default hook writes to standard error, which plugins keep clean. Installed once for all
-/// threads: one that comes and goes with each run would be another thread's for a moment.
+/// Silences the default hook, which writes to standard error: a plugin keeps that clean. The new
+/// hook is installed once for all threads: a hook that each run installs and removes would also see
+/// panics of other threads.
 fn quieten() {
     static INSTALLED: Once = Once::new();
     INSTALLED.call_once(|| {
@@ -60,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_is_silent_only_within() {
+    fn a_thread_is_silent_only_inside_catch_panic() {
         let silent = || CAUGHT.get();
         assert!(!silent());
         let inside = catch_panic(|| {

@@ -2,15 +2,15 @@
 
 use std::borrow::Cow;
 
-/// The text of these bytes in which nothing is invisible: each such character becomes `?`.
+/// The text of these bytes, in which every invisible character becomes `?`.
 #[cfg(any(target_os = "linux", windows, test))]
 #[must_use]
 pub fn printable(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).chars().map(|c| if is_invisible(c) { '?' } else { c }).collect()
 }
 
-/// Whether a character moves the cursor, changes a colour, turns the direction of writing or is not
-/// there to see.
+/// Whether a character moves the cursor, changes a colour, changes the direction of writing or has
+/// no visible form.
 #[must_use]
 pub fn is_invisible(c: char) -> bool {
     c.is_control()
@@ -20,7 +20,8 @@ pub fn is_invisible(c: char) -> bool {
             | '\u{e0000}'..='\u{e007f}')
 }
 
-/// A name of at most 100 characters: of a longer one both ends, which tell it apart.
+/// A name of at most 100 characters. A longer name keeps both ends, which distinguish it from
+/// similar names.
 #[must_use]
 pub fn shortened(name: &str) -> String {
     const END: usize = 48;
@@ -33,8 +34,8 @@ pub fn shortened(name: &str) -> String {
     format!("{begin}...{end}")
 }
 
-/// Replaces what would end the message or be read as markup: `|` begins performance data, and a
-/// web interface that sees one HTML tag renders the whole output as HTML.
+/// Replaces characters that would end the message or be read as markup: `|` begins performance
+/// data, and a web interface that sees one HTML tag renders the whole output as HTML.
 #[must_use]
 pub fn neutralised(message: &str) -> Cow<'_, str> {
     if !message.contains(['|', '<']) {
@@ -51,9 +52,9 @@ pub fn neutralised(message: &str) -> Cow<'_, str> {
     Cow::Owned(safe)
 }
 
-/// Whether what follows a `<` makes it a tag to Icinga Web: a word, then either `>` or one blank and
-/// an attribute (`PluginOutput` in its library icingadb-web). The `>` that ends an attribute may stand
-/// anywhere later, in another name even, so it is not waited for.
+/// Whether Icinga Web reads a `<` as a tag because of the text after it: a word, then either `>` or
+/// one blank and an attribute (`PluginOutput` in its library icingadb-web). The `>` that ends an
+/// attribute may stand anywhere later, even in another name, so it is not required.
 fn opens_tag(after: &str) -> bool {
     let word =
         |text: &str| text.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(text.len());
@@ -94,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_there_to_see_is_seen() {
+    fn invisible_characters_become_question_marks() {
         assert_eq!(printable(b"a\n\x1b[31mb\xff"), "a??[31mb\u{fffd}");
         assert_eq!(printable("x\u{202e}y\u{200b}z é 漢".as_bytes()), "x?y?z é 漢");
         let invisible = "\u{ad}\u{61c}\u{200f}\u{2028}\u{2060}\u{206f}\u{feff}\u{fff9}\u{e0041}";

@@ -1,15 +1,15 @@
-//! What a socket can be asked, whichever source shows it.
+//! The fields of a socket, the same for every source.
 
 use std::net::SocketAddr;
 
 use crate::error::Error;
 use crate::vocabulary::{ConnectionStatus, ConnectionType};
 
-/// One socket as a source shows it: a view over its message or line whose fields are decoded
-/// when they are asked for.
+/// A socket as a source shows it: a view over its message or line. Fields are decoded when they are
+/// read.
 ///
-/// A field that this source does not know answers [`Error::Unsupported`], one that cannot be
-/// decoded [`Error::Garbled`]; neither is ever replaced by a guess.
+/// A field that this source does not report is [`Error::Unsupported`]; a field that cannot be
+/// decoded is [`Error::Garbled`]. Neither is ever replaced by a guess.
 pub trait Socket {
     /// Family and protocol.
     fn connection_type(&self) -> ConnectionType;
@@ -17,55 +17,56 @@ pub trait Socket {
     /// State.
     fn status(&self) -> ConnectionStatus;
 
-    /// Local address and port; unspecified and 0 where the socket is not bound. A link-local address
-    /// has the index of its interface as its scope, where this source tells it.
+    /// Local address and port; unspecified and 0 where the socket is not bound. A link-local
+    /// address has the index of its interface as its scope, where this source reports it.
     fn local(&self) -> Result<SocketAddr, Error>;
 
     /// Remote address and port, as above; unspecified and 0 where the socket is not connected.
     fn remote(&self) -> Result<SocketAddr, Error>;
 
-    /// Bytes, or for a listening socket connections, that wait to be received and to be sent.
+    /// The receive and the send queue (`Recv-Q` and `Send-Q` in `ss(8)`).
     fn queues(&self) -> Result<(u32, u32), Error> {
         Err(Error::Unsupported("the queues of sockets are not known here".to_owned()))
     }
 
-    /// Of a listening socket how many connections wait to be accepted, and how many may.
+    /// The accept queue of a listener: the number of connections that wait to be accepted, and its
+    /// limit.
     fn backlog(&self) -> Result<(u32, u32), Error> {
         Err(Error::Unsupported(
             "the limits of accept queues are not known here (only netlink has them)".to_owned(),
         ))
     }
 
-    /// How many packets of a socket the kernel has dropped since it was made; of a listening socket
-    /// connections that found no room, and requests for one (`sk_drops` in `include/net/sock.h`).
+    /// The number of packets that the kernel has dropped since the socket was made; of a listener,
+    /// the number of connections and connection requests that found no room (`sk_drops` in
+    /// `include/net/sock.h`).
     fn drops(&self) -> Result<u32, Error> {
         Err(Error::Unsupported("the drops of sockets are not known here".to_owned()))
     }
 
-    /// The socket's inode number, 0 where no process has it.
+    /// The socket's inode number; 0 where no process has the socket.
     fn inode(&self) -> Result<u64, Error> {
         Err(Error::Unsupported("the processes of sockets are not known here".to_owned()))
     }
 
-    /// What its processes are looked up by: its inode number, or the id of its process where the
-    /// system keeps that with the socket; 0 where no process has it.
+    /// The key that the socket's processes are looked up by: its inode number, or the id of its
+    /// process where the system keeps that with the socket; 0 where no process has the socket.
     fn process_key(&self) -> Result<u64, Error> {
         self.inode()
     }
 
-    /// Whether it is a full socket: neither what is left of one, in `TIME_WAIT` or `FIN_WAIT2`, nor a
-    /// request for one, in `SYN_RECV`.
+    /// Whether this is a full socket. The mini-sockets are timewait sockets, in `TIME_WAIT` or
+    /// `FIN_WAIT2`, and request sockets, in `SYN_RECV`.
     fn is_full(&self) -> Result<bool, Error> {
         Err(Error::Unsupported("what is left of sockets is not known here".to_owned()))
     }
 
-    /// The user id that made the socket; `None` where nobody owns it: what is no full socket any
-    /// more, or not yet, has no user.
+    /// The id of the user that made the socket; `None` for a mini-socket, which has no user.
     fn uid(&self) -> Result<Option<u32>, Error> {
         Err(Error::Unsupported("the users of sockets are not known here".to_owned()))
     }
 
-    /// The id of the cgroup in which the socket was made; `None` where nobody owns it.
+    /// The id of the cgroup in which the socket was made; `None` for a mini-socket.
     fn cgroup(&self) -> Result<Option<u64>, Error> {
         Err(Error::Unsupported(
             "the cgroups of sockets are not known here (only netlink on Linux 5.9 and newer has \
@@ -80,7 +81,7 @@ pub trait Socket {
 pub(crate) mod made {
     use super::{ConnectionStatus, ConnectionType, Error, Socket, SocketAddr};
 
-    /// A socket with everything there is.
+    /// A socket with fixed values.
     #[derive(Clone, Copy, Debug)]
     pub(crate) struct Made {
         pub connection_type: ConnectionType,
@@ -92,7 +93,7 @@ pub(crate) mod made {
     }
 
     impl Made {
-        /// A socket by the names of what it is.
+        /// Makes a socket whose ends are given as text.
         pub(crate) fn new(
             connection_type: ConnectionType,
             status: ConnectionStatus,

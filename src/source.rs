@@ -31,8 +31,8 @@ pub use door::Door;
 pub use dump::Dump;
 pub use system::{NO_PORTS, PORTS_ARE_AT_HAND, PORTS_UNTOLD, ephemeral_ports};
 
-/// Hands the sockets of a complete dump to `collector`: that of the first source in `chain` that
-/// answers completely. Returns that source.
+/// Hands the sockets of a complete dump to `collector`: the dump of the first source in `chain`
+/// that answers completely. Returns that source.
 pub fn collect<C: Collector>(
     dump: &Dump,
     chain: &[SourceName],
@@ -58,7 +58,7 @@ pub fn collect<C: Collector>(
     Err(Error::Sources { protocol, causes })
 }
 
-/// Whether a source can be asked about a namespace that is seen in this way.
+/// Whether a source can read a namespace in this view.
 fn reaches(source: SourceName, view: &View) -> bool {
     match (view, source) {
         (View::Inside, _) | (View::Process { .. }, SourceName::Procfs) => true,

@@ -1,5 +1,5 @@
-//! One walk through the network namespaces. Each is visited once, and everything that only its
-//! inside shows is read in that visit.
+//! One walk through the network namespaces. Each namespace is visited once, and the visit reads
+//! everything that only the inside of the namespace shows.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::slice;
@@ -51,7 +51,7 @@ pub enum Facts {
 pub struct Findings {
     /// The sources that answered.
     pub sources: Vec<SourceName>,
-    /// How many namespaces were read.
+    /// The numbers of namespaces that were read and skipped.
     pub coverage: NetnsCoverage,
     /// The facts about each namespace that was read.
     pub facts: BTreeMap<NetnsIndex, NetnsFacts>,
@@ -69,7 +69,7 @@ impl Findings {
     }
 }
 
-/// One namespace during its visit.
+/// A namespace during its visit.
 struct Visit<'a> {
     netns: NetnsIndex,
     view: &'a View,
@@ -81,7 +81,7 @@ struct Visit<'a> {
 }
 
 impl<'a> Host<'a> {
-    /// Finds the namespaces that are asked for.
+    /// Finds the requested namespaces.
     pub fn find(
         netns: &[Netns],
         source: Option<SourceName>,
@@ -90,7 +90,7 @@ impl<'a> Host<'a> {
         Ok(Self { namespaces: Namespaces::find(netns, deadline)?, source, deadline })
     }
 
-    /// The sources to try, the better one first. A source that was chosen never falls back.
+    /// The sources to try, the best first. A chosen source has no fallback.
     fn chain(&self) -> &[SourceName] {
         self.source.as_ref().map_or(SourceName::AVAILABLE, slice::from_ref)
     }
@@ -112,7 +112,7 @@ impl<'a> Host<'a> {
                 let idle = if may_be_idle { source::idle(view) } else { Vec::new() };
                 let door = Door::default();
                 let visit = Visit { netns, view, door, deadline, chain, idle };
-                // A visit may end half-way, and is then made again through another process.
+                // A visit may fail half-way, and is then repeated through another process.
                 let mut complete = collector.fresh();
                 let facts = visit.facts(wanted)?;
                 complete.begin(&facts)?;
@@ -160,7 +160,7 @@ impl<'a> Host<'a> {
         Ok(used.by_destination())
     }
 
-    /// Reads the ephemeral ports of this system, where they are too dear to be read in every run.
+    /// Reads the ephemeral ports of this system, where they cost too much to be read in every run.
     pub fn read_ephemeral(&self, findings: &mut Findings) -> Result<(), Error> {
         if source::PORTS_ARE_AT_HAND {
             return Ok(());

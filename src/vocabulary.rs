@@ -1,11 +1,11 @@
-//! The words that everything else is said in: protocols, types, states, sources. The only place that
-//! spells their names.
+//! The vocabulary of the program: protocols, types, states, sources. No other file spells their
+//! names.
 
 use std::fmt;
 
 use crate::name::{Named, named_enum};
 
-/// The transport protocols that are counted; one kernel dump answers one of them.
+/// The transport protocols that are counted; a dump of the kernel answers for one of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Protocol {
     /// TCP over both families.
@@ -114,14 +114,14 @@ named_enum! {
 }
 
 impl ConnectionStatus {
-    /// The state of a socket of this protocol whose state the Linux kernel numbers `number`
-    /// (`include/net/tcp_states.h`); `None` for a number that is no state of a counted socket.
+    /// The state with this number in the Linux kernel (`include/net/tcp_states.h`), for a socket of
+    /// this protocol; `None` for any other number.
     #[must_use]
     pub const fn from_linux(protocol: Protocol, number: u8) -> Option<Self> {
         Some(match (protocol, number) {
             (Protocol::Tcp, 1) => Self::Established,
             (Protocol::Tcp, 2) => Self::SynSent,
-            // 12 is NEW_SYN_RECV, the kernel's own name for a request that has no socket yet.
+            // 12 is NEW_SYN_RECV, the kernel's state of a request socket.
             (Protocol::Tcp, 3 | 12) => Self::SynRecv,
             (Protocol::Tcp, 4) => Self::FinWait1,
             (Protocol::Tcp, 5) => Self::FinWait2,
@@ -131,7 +131,7 @@ impl ConnectionStatus {
             (Protocol::Tcp, 9) => Self::LastAck,
             (Protocol::Tcp, 10) => Self::Listen,
             (Protocol::Tcp, 11) => Self::Closing,
-            // Connected and unconnected: UDP has no other.
+            // Connected and unconnected: UDP has no other states.
             (Protocol::Udp, 1 | 7) => Self::None,
             _ => return None,
         })
@@ -180,7 +180,8 @@ impl ConnectionStatus {
         }
     }
 
-    /// Whether a connection of this type can ever be in this state: UDP has no states, TCP always.
+    /// Whether a connection of this type can ever be in this state: UDP has no states, TCP always
+    /// has a state.
     #[must_use]
     pub const fn is_of(self, connection_type: ConnectionType) -> bool {
         match connection_type.protocol() {
@@ -190,12 +191,12 @@ impl ConnectionStatus {
     }
 }
 
-/// A network namespace (`network_namespaces(7)`), by its number among those that are looked at.
+/// A network namespace (`network_namespaces(7)`), by its index among the namespaces of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NetnsIndex(pub u16);
 
 impl NetnsIndex {
-    /// The one of this very thread.
+    /// The namespace of this thread.
     pub const OWN: Self = Self(0);
 }
 
@@ -209,7 +210,7 @@ pub fn possible() -> impl Iterator<Item = (ConnectionType, ConnectionStatus)> {
 }
 
 named_enum! {
-    /// Who can be asked for connections.
+    /// A source of connections.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub enum SourceName("source") {
         /// Linux: a `NETLINK_SOCK_DIAG` dump (`sock_diag(7)`).
@@ -224,10 +225,10 @@ named_enum! {
 }
 
 impl SourceName {
-    /// The sources of this system that are tried, the better one first.
+    /// The sources of this system that are tried, the best first.
     #[cfg(target_os = "linux")]
     pub const AVAILABLE: &'static [Self] = &[Self::Netlink, Self::Procfs];
-    /// The sources of this system that are tried, the better one first.
+    /// The sources of this system that are tried, the best first.
     #[cfg(not(target_os = "linux"))]
     pub const AVAILABLE: &'static [Self] = &[Self::Netstat2];
 
@@ -251,7 +252,7 @@ impl fmt::Display for SourceName {
     }
 }
 
-/// The choice of a source: `None`, named `auto`, is the best one of this system that answers.
+/// The choice of a source: `None`, named `auto`, is the best source of this system that answers.
 ///
 /// A source of other systems is a valid name here, and an error where it is used.
 impl Named for Option<SourceName> {
@@ -274,7 +275,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_linux_state_is_asked_for_by_its_own_bit() {
+    fn every_linux_state_has_its_own_bit_in_the_mask() {
         for protocol in Protocol::ALL {
             for number in 0..=u8::MAX {
                 if let Some(status) = ConnectionStatus::from_linux(protocol, number) {
@@ -286,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn bound_inactive_is_never_asked_for() {
+    fn bound_inactive_is_never_in_the_mask() {
         for protocol in Protocol::ALL {
             for status in ConnectionStatus::VALUES.iter().copied() {
                 assert_eq!(status.linux_mask(protocol) >> 12, 0, "{status:?}");

@@ -1,10 +1,10 @@
-//! What Windows' sources and owners share.
+//! Windows: helpers for both sources and owners.
 
 use std::io;
 
 use winsafe::co;
 
-/// What the system said.
+/// The system's error as an [`io::Error`].
 pub fn said(error: co::ERROR) -> io::Error {
     io::Error::from_raw_os_error(error.raw().cast_signed())
 }

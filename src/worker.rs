@@ -1,4 +1,5 @@
-//! Work that nothing can interrupt, in a thread of its own: past the deadline nobody waits for it.
+//! Runs work that cannot be interrupted in a separate thread. After the deadline the caller no
+//! longer waits for it.
 
 use std::collections::VecDeque;
 use std::mem;
@@ -14,14 +15,14 @@ use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::panic::catch_panic;
 
-/// How often the deadline, and the caller's wish to stop, are looked at during a wait.
-const PACE: Duration = Duration::from_millis(100);
+/// The interval at which a wait checks the deadline and the caller's request to stop.
+const CHECK_INTERVAL: Duration = Duration::from_millis(100);
 
-/// How long to wait for who hands over work at the same time.
-const MOMENT: Duration = Duration::from_millis(1);
+/// The interval between attempts to lock the queue while another thread uses it.
+const RETRY: Duration = Duration::from_millis(1);
 
-/// Does `work` in a thread that ends with it, and waits for that: what it changes of its thread, as
-/// the namespaces that it is in, is nobody else's. It must look at its deadline.
+/// Runs `work` in a thread that ends with it, and waits for the result. Changes to the thread, such
+/// as entering a namespace, affect no other thread. `work` must check its deadline.
 #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
 pub(crate) fn run_in_thread<T: Send>(
     deadline: &Deadline,
@@ -40,9 +41,9 @@ pub(crate) fn run_in_thread<T: Send>(
             .spawn_scoped(scope, work)
             .map_err(|error| Error::system("starting a thread", error))?;
         loop {
-            match result.recv_timeout(PACE) {
+            match result.recv_timeout(CHECK_INTERVAL) {
                 Ok(result) => return result,
-                // Only by Ctrl-C: the time it looks at itself.
+                // Passes on only Ctrl-C: `work` checks the time itself.
                 Err(RecvTimeoutError::Timeout) => {
                     stopped.fetch_or(matches!(deadline.check(), Err(Error::Interrupted)), Relaxed);
                 }
@@ -58,18 +59,18 @@ fn ended() -> Error {
     Error::Internal("a thread has ended".to_owned())
 }
 
-/// What a piece of work finds, one after the other.
+/// The results of a piece of work, in their order.
 pub(crate) struct Work<T> {
     found: Receiver<T>,
-    // While it is there, somebody waits.
+    // Exists as long as the caller wants results.
     _wanted: Arc<()>,
 }
 
 impl<T> Work<T> {
-    /// What it finds next; `None` once it has ended.
+    /// The next result; `None` once the work has ended.
     pub(crate) fn next(&self, deadline: &Deadline) -> Result<Option<T>, Error> {
         loop {
-            match self.found.recv_timeout(deadline.remaining()?.min(PACE)) {
+            match self.found.recv_timeout(deadline.remaining()?.min(CHECK_INTERVAL)) {
                 Ok(found) => return Ok(Some(found)),
                 Err(RecvTimeoutError::Disconnected) => return Ok(None),
                 Err(RecvTimeoutError::Timeout) => {}
@@ -78,14 +79,14 @@ impl<T> Work<T> {
     }
 }
 
-/// A thread that does what it is given, one after the other: work that hangs costs a process one
-/// thread, however often it is asked for. Without work there is no thread.
+/// A thread that runs pieces of work one after the other: work that hangs costs a process one
+/// thread, however often it is started. Without work there is no thread.
 pub(crate) struct Worker(Mutex<Queue>);
 
 type Job = Box<dyn FnOnce() + Send>;
 
 struct Queue {
-    // A fork leaves the thread behind.
+    // The id of the process that has the thread: a fork does not copy threads.
     process: u32,
     running: bool,
     waiting: VecDeque<(Weak<()>, Job)>,
@@ -96,8 +97,8 @@ impl Worker {
         Self(Mutex::new(Queue { process: 0, running: false, waiting: VecDeque::new() }))
     }
 
-    /// Has `work` done, which sends what it finds and may stop where that fails: nobody listens
-    /// then.
+    /// Queues `work`, which sends its results. It may stop once sending fails: then the caller
+    /// wants no more results.
     pub(crate) fn start<T: Send + 'static>(
         &'static self,
         deadline: &Deadline,
@@ -108,7 +109,7 @@ impl Worker {
         let work = (Arc::downgrade(&wanted), Box::new(move || work(&sender)) as Box<_>);
         let mut queue = self.queue(deadline)?;
         if queue.process != process::id() {
-            // Dropped, it could wait for locks that the fork left behind too.
+            // Not dropped: dropping it could wait for locks that were held during the fork.
             mem::forget(mem::take(&mut queue.waiting));
             queue.process = process::id();
             queue.running = false;
@@ -126,7 +127,7 @@ impl Worker {
         Ok(Work { found, _wanted: wanted })
     }
 
-    /// Has `work` done, and waits for what it says.
+    /// Runs `work` in the worker, and waits for its result.
     #[cfg_attr(all(target_os = "linux", not(test)), allow(dead_code))]
     pub(crate) fn ask<T: Send + 'static>(
         &'static self,
@@ -142,8 +143,8 @@ impl Worker {
             match self.0.try_lock() {
                 Ok(queue) => return Ok(queue),
                 Err(TryLockError::Poisoned(poisoned)) => return Ok(poisoned.into_inner()),
-                // For a moment, or for ever: by a thread that a fork left behind.
-                Err(TryLockError::WouldBlock) => thread::sleep(deadline.remaining()?.min(MOMENT)),
+                // Locked for a moment; or for ever, by a thread that a fork did not copy.
+                Err(TryLockError::WouldBlock) => thread::sleep(deadline.remaining()?.min(RETRY)),
             }
         }
     }
@@ -157,7 +158,7 @@ impl Worker {
             };
             drop(queue);
             if wanted.strong_count() > 0 {
-                // What panics has found nothing more.
+                // Work that panics has no further results.
                 let _ = catch_panic(work);
             }
         }
@@ -171,7 +172,7 @@ mod tests {
     const PATIENCE: Duration = Duration::from_secs(20);
 
     #[test]
-    fn work_that_hangs_holds_up_nobody_and_is_done_by_one_thread() {
+    fn work_that_hangs_blocks_no_caller_and_uses_one_thread() {
         static WORKER: Worker = Worker::new();
         let (release, released) = mpsc::channel::<()>();
         let deadline = Deadline::new(PATIENCE, &|| false);
@@ -198,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn work_apart_is_waited_for_and_may_fail() {
+    fn run_in_thread_waits_and_returns_errors() {
         let deadline = Deadline::new(PATIENCE, &|| false);
         let here = thread::current().id();
         let there = run_in_thread(&deadline, |_| Ok(thread::current().id()));
@@ -209,18 +210,18 @@ mod tests {
             run_in_thread(deadline, |deadline| {
                 loop {
                     deadline.check()?;
-                    thread::sleep(MOMENT);
+                    thread::sleep(RETRY);
                 }
             })
         };
-        let soon = deadline.sooner(2 * MOMENT);
+        let soon = deadline.sooner(2 * RETRY);
         assert!(matches!(until_stopped(&soon), Err(Error::Timeout(_))));
         let interrupted = Deadline::new(PATIENCE, &|| true);
         assert!(matches!(until_stopped(&interrupted), Err(Error::Interrupted)));
     }
 
     #[test]
-    fn a_panic_ends_the_work_and_no_other() {
+    fn a_panic_ends_only_its_own_work() {
         static WORKER: Worker = Worker::new();
         let deadline = Deadline::new(PATIENCE, &|| false);
         let lost = WORKER.start(&deadline, |_: &Sender<()>| panic!("lost"));

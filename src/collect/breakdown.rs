@@ -11,10 +11,10 @@ use crate::group::{Group, GroupBy};
 use crate::socket::Socket;
 use crate::vocabulary::{ConnectionStatus, NetnsIndex, Protocol};
 
-/// The view from which connections are broken down, besides by owner.
+/// The criterion by which connections are broken down, besides their owners.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Aspect {
-    /// By peer, in a table of their own.
+    /// By peer, in a separate table.
     Peer,
     /// By status: the groups themselves are peers.
     Status,
@@ -22,10 +22,10 @@ pub enum Aspect {
     Queue,
 }
 
-/// The owners of a connection, as far as the source reports them. Small, for there may be as many as
-/// connections.
+/// The owners of a connection, as far as the source reports them. Kept small: there may be one
+/// value per connection.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-// Not reported, no owner, or an owner.
+// `None`: the source does not report the owner. `Some(None)`: the connection has no owner.
 #[allow(clippy::option_option)]
 pub struct Owners {
     process: Option<u64>,
@@ -46,10 +46,10 @@ impl Owners {
     }
 }
 
-/// What a connection shows under an [`Aspect`].
+/// The value of an [`Aspect`] for a connection.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Extra {
-    /// Nothing: peers are counted apart.
+    /// No value: peers have a separate table.
     None,
     /// Its status.
     Status(ConnectionStatus),
@@ -62,7 +62,8 @@ pub enum Extra {
 pub struct Destination {
     /// The remote address.
     pub address: Address,
-    /// The remote port of outgoing connections; `None` for the many ports of clients.
+    /// The remote port of outgoing connections; `None` for incoming connections, whose clients have
+    /// many ports.
     pub port: Option<u16>,
     /// The network namespace of the connections.
     pub netns: NetnsIndex,
@@ -77,7 +78,7 @@ impl Destination {
     }
 }
 
-/// The owners and peers of some groups together.
+/// Owners and peers, summed over some groups.
 #[derive(Clone, Debug, Default)]
 pub struct Breakdown {
     /// Connections by owner.
@@ -97,15 +98,15 @@ pub struct Breakdowns {
 }
 
 impl Breakdowns {
-    /// Nothing collected yet.
+    /// An empty collector.
     #[must_use]
     pub fn new(by: GroupBy, aspect: Aspect) -> Self {
         let (owners, peers) = (HashMap::new(), HashMap::new());
         Self { by, aspect, listening: None, owners, peers }
     }
 
-    /// The breakdowns of `places` sums of groups. `place` gives the sum that a group belongs to, if
-    /// any.
+    /// Adds groups up to `places` breakdowns. `place` returns the index of the breakdown that a
+    /// group is added to, if any.
     #[must_use]
     pub fn sums(self, places: usize, place: impl Fn(Group) -> Option<usize>) -> Vec<Breakdown> {
         let mut sums = vec![Breakdown::default(); places];
@@ -149,7 +150,7 @@ impl Breakdowns {
         Ok(Some(Destination { address: Address::within(remote, netns), port, netns }))
     }
 
-    /// Whether a connection was opened from here: its local port has no listener.
+    /// Whether this host opened a connection: the local port has no listener.
     fn is_outgoing(&self, protocol: Protocol, local: u16) -> bool {
         let unlistened = |listening: &Arc<HashSet<u16>>| !listening.contains(&local);
         match protocol {

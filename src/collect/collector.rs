@@ -9,22 +9,23 @@ use crate::error::Error;
 use crate::socket::Socket;
 use crate::vocabulary::NetnsIndex;
 
-/// Facts about a network namespace that are read before its sockets, as far as they were asked for.
+/// Facts about a network namespace that are read before its sockets, as far as they were requested.
 #[derive(Clone, Debug, Default)]
 pub struct NetnsFacts {
     /// The local TCP ports with a listener.
     pub listening: Option<Arc<HashSet<u16>>>,
-    /// The ports for outgoing connections; `None` also where the namespace does not show them.
+    /// The ports for outgoing connections; `None` where they were not requested, or where the
+    /// namespace does not show them.
     pub ephemeral: Option<EphemeralPorts>,
 }
 
-/// Takes in the sockets of dumps.
+/// Receives the sockets of dumps.
 pub trait Collector: Sized {
-    /// Whether it reads the drops of sockets, which the kernel reports only on request.
+    /// Whether the collector reads the drops of sockets, which the kernel reports only on request.
     const DROPS: bool = false;
 
-    /// Returns an empty collector of the same kind. Each dump gets one, so that a dump that fails
-    /// half-way leaves nothing behind.
+    /// Returns an empty collector of the same kind. Each dump gets its own, so that a dump that
+    /// fails half-way leaves nothing behind.
     #[must_use]
     fn fresh(&self) -> Self;
 
@@ -33,14 +34,14 @@ pub trait Collector: Sized {
         Ok(())
     }
 
-    /// Takes in one socket of a network namespace.
+    /// Receives a socket of a network namespace.
     fn add(&mut self, netns: NetnsIndex, socket: &impl Socket) -> Result<(), Error>;
 
-    /// Takes in the result of a complete dump.
+    /// Receives the result of a complete dump.
     fn merge(&mut self, dump: Self);
 
-    /// Adds the interfaces that the collected addresses name, so that they can be
-    /// looked up while the namespace is entered.
+    /// Adds the interfaces of the collected addresses, so that their names can be looked up while
+    /// this thread is in the namespace.
     fn interfaces(&self, _found: &mut HashSet<InterfaceIndex>) {}
 }
 

@@ -1,4 +1,5 @@
-//! Connections as values, for whoever wants to look at each of them. Counting never builds them.
+//! Connections as values, for callers that need every single connection. Counting never builds such
+//! values.
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
@@ -13,7 +14,7 @@ use crate::owner::{KEYS_ARE_INODES, Names, Processes};
 use crate::socket::Socket;
 use crate::vocabulary::{ConnectionStatus, ConnectionType, NetnsIndex};
 
-/// One connection, as `ss -antup` shows it.
+/// A connection, as `ss -antup` shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Connection {
     /// Family and protocol.
@@ -22,32 +23,35 @@ pub struct Connection {
     pub status: ConnectionStatus,
     /// Local address and port.
     pub local: SocketAddr,
-    /// Remote address and port; `None` where the source does not tell.
+    /// Remote address and port; `None` where the source does not report them.
     pub remote: Option<SocketAddr>,
     /// The interface of a link-local local address.
     pub local_interface: Option<Arc<str>>,
     /// The interface of a link-local remote address.
     pub remote_interface: Option<Arc<str>>,
-    /// Bytes to be received; of a listening socket connections to be accepted.
+    /// The receive queue: bytes that wait to be read; of a listener, connections that wait to be
+    /// accepted.
     pub recv_queue: Option<u32>,
-    /// Bytes to be acknowledged; of a listening socket how many connections may wait.
+    /// The send queue: bytes that wait to be acknowledged; of a listener, the limit of its accept
+    /// queue.
     pub send_queue: Option<u32>,
-    /// The inode number; 0 where no process has the socket. Until it is looked up, the key of the
-    /// processes.
+    /// The inode number; 0 where no process has the socket. Until `Connections::named` is called,
+    /// the key of the processes.
     pub inode: Option<u64>,
-    /// The user id; `None` where nobody owns the socket.
+    /// The user id; `None` where the socket has no owner, or where the source does not report
+    /// users.
     pub uid: Option<u32>,
-    /// The user's name.
+    /// The name of the user.
     pub user: Option<Arc<str>>,
     /// The unit in whose cgroup the socket was made.
     pub unit: Option<Arc<str>>,
-    /// The processes that have it, where they were asked for.
+    /// The processes that have the socket, where they were requested.
     pub processes: Option<Processes>,
-    /// What people call its network namespace, where namespaces were asked for.
+    /// The name of its network namespace, where namespaces were requested.
     pub netns: Option<Arc<str>>,
-    /// The index of that namespace, until its name is looked up.
+    /// The index of that namespace; cleared by `Connections::named`.
     pub netns_index: NetnsIndex,
-    /// The id of that unit's cgroup, until it is looked up.
+    /// The id of that unit's cgroup; cleared by `Connections::named`.
     pub cgroup: Option<NonZeroU64>,
 }
 
@@ -101,8 +105,8 @@ impl Collector for Connections {
 }
 
 impl Connections {
-    /// The groups of owners and interfaces that the connections belong to, of processes and namespaces
-    /// only if they are asked for.
+    /// The owners and interfaces of the connections, as groups whose names can be looked up.
+    /// Processes and namespaces are included only on request.
     pub fn owners(&self, processes: bool, netns: bool) -> impl Iterator<Item = Group> {
         let owners = self.0.iter().flat_map(move |connection| {
             let process = connection.inode.filter(|_| processes).map(Group::Process);
@@ -142,8 +146,8 @@ impl Connections {
     }
 }
 
-/// The name of the interface that an end has as its scope, else its number; which is taken away then,
-/// for it tells no more.
+/// The name of the interface in the scope id of `end`, else its index. Clears the scope id, which
+/// would repeat the interface.
 fn interface(end: &mut SocketAddr, net: NetnsIndex, names: &Names) -> Option<Arc<str>> {
     let address = Address::within(*end, net);
     let (_, index) = address.interface()?;
@@ -163,7 +167,7 @@ mod tests {
     use crate::socket::made::Made;
 
     #[test]
-    fn what_processes_are_looked_up_by_is_shown_only_as_an_inode_number() {
+    fn a_process_key_is_shown_only_where_it_is_an_inode_number() {
         let (t, status) = (ConnectionType::Tcp, ConnectionStatus::Established);
         let mut collected = Connections::default();
         let key = u64::from(std::process::id());
@@ -176,7 +180,7 @@ mod tests {
         let connections = collected.named(true, &names);
         let [connection] = &*connections else { panic!("{connections:?}") };
         let pids = connection.processes.iter().flat_map(|all| all.iter().map(|one| one.pid));
-        // As an inode number it is that of no socket of any process.
+        // On Linux the key is an inode number, and no process has a socket with this number.
         let expected = cfg!(windows).then(std::process::id);
         assert!(pids.eq(expected), "{connection:?}");
         assert_eq!(connection.inode, KEYS_ARE_INODES.then_some(key));

@@ -1,5 +1,5 @@
-//! Connections per group: the only thing that grows, and only with the number of groups. Each kind of
-//! groups has the table that suits it.
+//! Tables of connections per group. Counting keeps no sockets: a table grows only with the number
+//! of its groups. Each kind of group has the table that suits it.
 
 use std::collections::{HashMap, HashSet};
 
@@ -13,7 +13,7 @@ use crate::vocabulary::{ConnectionStatus, ConnectionType, NetnsIndex};
 
 /// A collector that counts.
 pub trait Table: Collector {
-    /// Every group and its count, equal ones in the order to be displayed.
+    /// Every group and its count. Groups with equal counts are in display order.
     fn groups(self) -> Vec<(Group, u64)>;
 }
 
@@ -28,7 +28,7 @@ pub struct Grid {
 }
 
 impl Grid {
-    /// No connections yet.
+    /// An empty table.
     #[must_use]
     pub fn new(group: fn(ConnectionType, ConnectionStatus) -> Group) -> Self {
         Self { group, cells: Box::new([[0; STATUSES]; TYPES]) }
@@ -70,7 +70,7 @@ impl Table for Grid {
     }
 }
 
-/// Counts ports.
+/// Counts local or remote ports.
 #[derive(Clone, Debug)]
 pub struct PortTable {
     end: End,
@@ -78,7 +78,7 @@ pub struct PortTable {
 }
 
 impl PortTable {
-    /// No connections yet; counts the ports of this end.
+    /// An empty table for the ports of this end.
     #[must_use]
     pub fn new(end: End) -> Self {
         Self { end, counts: vec![0; 1 << u16::BITS] }
@@ -113,7 +113,7 @@ impl Table for PortTable {
     }
 }
 
-/// Counts whatever there is.
+/// Counts groups of any kind.
 #[derive(Clone, Debug)]
 pub struct CountMap {
     by: GroupBy,
@@ -121,7 +121,7 @@ pub struct CountMap {
 }
 
 impl CountMap {
-    /// No connections yet.
+    /// An empty table.
     #[must_use]
     pub fn new(by: GroupBy) -> Self {
         Self { by, counts: HashMap::new() }
@@ -160,9 +160,9 @@ impl Table for CountMap {
     }
 }
 
-/// Counts what a fixture has, equal counts in the order of their first appearance. The order of any
-/// other source means nothing, so there it is the canonical one and two looks at an unchanged host
-/// are equal.
+/// Counts the connections of a fixture: groups with equal counts keep the order of their first
+/// appearance. The order of other sources means nothing, so the other tables sort their groups, and
+/// two runs on an unchanged host are equal.
 #[derive(Clone, Debug)]
 pub struct Recorded {
     by: GroupBy,
@@ -171,7 +171,7 @@ pub struct Recorded {
 }
 
 impl Recorded {
-    /// No connections yet.
+    /// An empty table.
     #[must_use]
     pub fn new(by: GroupBy) -> Self {
         Self { by, places: HashMap::new(), counts: Vec::new() }
@@ -209,14 +209,14 @@ impl Table for Recorded {
     }
 }
 
-/// Collects the keys of processes, and the cgroups that sockets were made in.
+/// Collects the process keys of sockets, and the cgroups that the sockets were made in.
 #[derive(Clone, Debug, Default)]
 pub struct ProcessKeys {
-    /// The keys, one for each socket that has one.
+    /// The key of each socket that a process has.
     pub keys: Vec<u64>,
-    /// How many sockets have none.
+    /// The number of sockets without a process.
     pub without: u64,
-    /// The ids of cgroups, as far as they are told.
+    /// The ids of the cgroups, as far as the source reports them.
     pub cgroups: HashSet<u64>,
     last: Option<u64>,
     without_cgroups: bool,
@@ -272,7 +272,7 @@ mod tests {
     use ConnectionStatus::{Established, Listen};
     use ConnectionType::{Tcp, Tcp6};
 
-    /// What a table counts of some dumps, each collected on its own.
+    /// The counts of a table after some dumps, each with its own collector.
     fn counted<T: Table>(mut table: T, dumps: &[&[Made]]) -> Vec<(String, u64)> {
         for sockets in dumps {
             let mut dump = table.fresh();
@@ -281,7 +281,7 @@ mod tests {
             }
             table.merge(dump);
         }
-        // What a table gave birth to knows nothing of it.
+        // A fresh table is empty.
         assert_eq!(table.fresh().groups(), []);
         let groups = table.groups().into_iter();
         groups.map(|(group, count)| (group.to_string(), count)).collect()
@@ -324,7 +324,7 @@ mod tests {
         );
     }
     #[test]
-    fn keys_of_processes_and_their_cgroups() {
+    fn process_keys_and_cgroups_are_collected() {
         let made = Made::new(Tcp, Established, "192.0.2.1:80", "192.0.2.2:443");
         let socket = |process_key, cgroup| Made { process_key, cgroup, ..made };
         let mut keys = ProcessKeys::default();

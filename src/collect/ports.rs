@@ -1,4 +1,4 @@
-//! Collectors of local ports: those with a listener, and those that outgoing connections use.
+//! Collectors of local ports: ports with a listener, and ports that outgoing connections use.
 
 use std::collections::{HashMap, HashSet};
 
@@ -29,8 +29,8 @@ impl Collector for LocalPorts {
     }
 }
 
-/// Hands on the outgoing connections: those with a peer and an ephemeral local port. A namespace that
-/// does not show its ephemeral ports has none.
+/// Passes on outgoing connections only: connections with a peer and an ephemeral local port. Where
+/// a namespace does not show its ephemeral ports, no connection counts as outgoing.
 #[derive(Debug, Default)]
 pub struct Outgoing<C> {
     ports: Option<EphemeralPorts>,
@@ -38,12 +38,12 @@ pub struct Outgoing<C> {
 }
 
 impl<C: Collector> Outgoing<C> {
-    /// Nothing collected yet.
+    /// Passes outgoing connections on to `collector`.
     pub fn new(collector: C) -> Self {
         Self { ports: None, collector }
     }
 
-    /// What was collected.
+    /// The inner collector.
     pub fn into_collected(self) -> C {
         self.collector
     }
@@ -82,12 +82,13 @@ impl<C: Collector> Collector for Outgoing<C> {
     }
 }
 
-/// Counts connections by local address and destination: each has a local port of its own.
+/// Counts connections by local address and destination: each of these connections has its own local
+/// port.
 #[derive(Debug, Default)]
 pub struct UsedPorts(HashMap<(Address, Endpoint), u64>);
 
 impl UsedPorts {
-    /// The ports in use by destination, of the local address that uses most.
+    /// The number of ports in use for each destination, of the local address that uses the most.
     #[must_use]
     pub fn by_destination(self) -> HashMap<Endpoint, u64> {
         let mut most = HashMap::new();
@@ -142,7 +143,7 @@ mod tests {
     }
 
     fn collected<C: Collector>(mut collector: C, sockets: &[Made]) -> C {
-        // As a source does it: each dump is collected apart.
+        // As in `source::collect`, every dump has its own collector.
         for dump in sockets.chunks(2) {
             let mut fresh = collector.fresh();
             for socket in dump {
@@ -154,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn local_ports_are_those_of_all_dumps() {
+    fn local_ports_of_all_dumps_are_collected() {
         let ends = ["192.0.2.1:80", "[2001:db8::1]:80", "192.0.2.1:443", "192.0.2.1:22"];
         let sockets = ends.map(|local| tcp(local, "0.0.0.0:0"));
         let LocalPorts(ports) = collected(LocalPorts::default(), &sockets);
@@ -162,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn outgoing_is_what_has_an_ephemeral_port_and_a_peer() {
+    fn outgoing_connections_have_an_ephemeral_port_and_a_peer() {
         let ports = |first, last| {
             let range = PortRange { ports: Ports { first, last }, reserved: Vec::new() };
             Arc::new(Ephemeral::new(&range, &HashSet::new()))
@@ -178,7 +179,8 @@ mod tests {
             tcp("192.0.2.1:101", a),
             tcp("192.0.2.2:101", a),
             tcp("192.0.2.2:102", b),
-            // Of the other family, of no range, and with no peer.
+            // In turn: only in IPv6's range, in range, only in IPv4's range, in no range, without a
+            // peer, in range.
             tcp("192.0.2.1:200", a),
             tcp("[2001:db8::1]:200", "[2001:db8::2]:443"),
             tcp("[2001:db8::1]:100", "[2001:db8::2]:443"),

@@ -28,13 +28,13 @@ impl Queue {
     }
 }
 
-/// Collects the accept queues of listening sockets. Several sockets with one address and port count
-/// as the fullest of them, because the kernel chooses where a connection goes.
+/// Collects the accept queues of listening sockets. Of several sockets with the same address and
+/// port the fullest counts, because the kernel chooses the socket that a connection waits at.
 #[derive(Debug, Default)]
 pub struct Queues(pub HashMap<Endpoint, Queue>);
 
 impl Queues {
-    fn take_in(&mut self, endpoint: Endpoint, queue: Queue) {
+    fn insert(&mut self, endpoint: Endpoint, queue: Queue) {
         self.0
             .entry(endpoint)
             .and_modify(|known| {
@@ -54,13 +54,13 @@ impl Collector for Queues {
     }
 
     fn add(&mut self, netns: NetnsIndex, socket: &impl Socket) -> Result<(), Error> {
-        self.take_in(End::Local.endpoint(netns, socket)?, Queue::of(socket)?);
+        self.insert(End::Local.endpoint(netns, socket)?, Queue::of(socket)?);
         Ok(())
     }
 
     fn merge(&mut self, dump: Self) {
         for (endpoint, queue) in dump.0 {
-            self.take_in(endpoint, queue);
+            self.insert(endpoint, queue);
         }
     }
 
@@ -74,14 +74,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_fullest_queue_counts_and_every_drop() {
+    fn the_fullest_queue_counts_and_drops_are_added_up() {
         let end = "[::]:443".parse().unwrap_or_else(|e| panic!("{e}"));
         let endpoint = Endpoint::within(end, NetnsIndex::OWN);
         let mut queues = Queues::default();
         for (waiting, of, drops) in
             [(2, 5, Some(1)), (1, 100, None), (3, 5, Some(0)), (2, 5, Some(7)), (3, 5, None)]
         {
-            queues.take_in(endpoint, Queue { waiting, share: Share { of, drops } });
+            queues.insert(endpoint, Queue { waiting, share: Share { of, drops } });
         }
         let queue = queues.0.get(&endpoint).map(|queue| (queue.waiting, queue.share));
         assert_eq!(queue, Some((3, Share { of: 5, drops: Some(8) })));

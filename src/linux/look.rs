@@ -1,5 +1,5 @@
-//! Looking at files that may go away meanwhile, or be closed to us. What goes wrong otherwise says
-//! nothing about owners, so that it is an error.
+//! File access in which a missing and a forbidden file are expected results (`ENOENT`, `ESRCH`,
+//! `EACCES`, `EPERM`). Any other errno is an error.
 
 use std::os::fd::OwnedFd;
 
@@ -10,19 +10,19 @@ use rustix::path::Arg;
 use crate::deadline::Deadline;
 use crate::error::Error;
 
-/// What came of looking at a file.
+/// The result of an attempt to access a file.
 #[derive(Debug)]
 pub enum Seen<T> {
-    /// It was there.
+    /// The file is there, with this value.
     There(T),
-    /// It is no more.
+    /// The file does not exist, or no longer exists.
     Gone(Errno),
-    /// It is there, but not for us to see.
+    /// The file exists, but this process may not access it.
     Hidden(Errno),
 }
 
 impl<T> Seen<T> {
-    /// What a call that was made for this file says of it.
+    /// Sorts the outcome of a call for `file`.
     pub fn of(file: &str, outcome: Outcome<T>) -> Result<Self, Error> {
         match outcome {
             Ok(there) => Ok(Self::There(there)),
@@ -32,7 +32,7 @@ impl<T> Seen<T> {
         }
     }
 
-    /// The same of something that follows from what is there.
+    /// Applies a function to the value of `There`.
     pub fn map<U>(self, follows: impl FnOnce(T) -> U) -> Seen<U> {
         match self {
             Self::There(there) => Seen::There(follows(there)),
@@ -41,7 +41,8 @@ impl<T> Seen<T> {
         }
     }
 
-    /// What is there; else the same as what came of looking at something else.
+    /// The value of `There`. `Gone` and `Hidden` are returned as the error, for a value of any
+    /// type.
     pub fn ok_or_status<U>(self) -> Result<T, Seen<U>> {
         match self {
             Self::There(there) => Ok(there),
@@ -50,7 +51,7 @@ impl<T> Seen<T> {
         }
     }
 
-    /// What is there, if anything.
+    /// The value of `There`, else `None`.
     pub fn found(self) -> Option<T> {
         match self {
             Self::There(there) => Some(there),
@@ -58,7 +59,7 @@ impl<T> Seen<T> {
         }
     }
 
-    /// What is there: with this file it is an error that there is nothing.
+    /// The value of `There`. `Gone` and `Hidden` are errors, for a file that must be accessible.
     pub fn there(self, file: &str) -> Result<T, Error> {
         match self {
             Self::There(there) => Ok(there),
@@ -67,7 +68,7 @@ impl<T> Seen<T> {
     }
 }
 
-/// Makes a call for a file, again where it was interrupted.
+/// Makes a call for a file, and repeats it after `EINTR`.
 pub fn look<T>(
     file: &str,
     deadline: &Deadline,
@@ -82,7 +83,7 @@ pub fn look<T>(
     }
 }
 
-/// Opens the directory that messages call `file`.
+/// Opens a directory. Error messages call it `file`.
 pub fn open_directory(
     path: impl Arg + Copy,
     file: &str,
@@ -92,7 +93,7 @@ pub fn open_directory(
     look(file, deadline, || open(path, flags, Mode::empty()))
 }
 
-/// What a file begins with, at most as much as there is room for.
+/// Reads the beginning of a file, at most as many bytes as `room` has.
 pub fn beginning<'a>(
     path: &str,
     room: &'a mut [u8],

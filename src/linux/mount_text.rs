@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
-/// One mounted file system.
+/// A mounted file system.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mount {
     /// The mounted part of the file system: a directory in it, for nsfs a namespace as in
@@ -19,8 +19,8 @@ pub struct Mount {
 }
 
 impl Mount {
-    /// Reads a line of the table; `None` where the line is no entry of it. Paths are bytes: a mount
-    /// whose path is not UTF-8 is a mount all the same.
+    /// Reads a line of the table; `None` where the line is malformed. Paths are bytes and need not
+    /// be UTF-8.
     pub fn of(line: &[u8]) -> Option<Self> {
         let mut fields = line.split(|byte| *byte == b' ').skip(3);
         let (root, point) = (path(fields.next()?), path(fields.next()?));
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_says_what_is_mounted_where() {
+    fn a_line_has_root_mount_point_type_and_options() {
         let mount = |line: &str| Mount::of(line.as_bytes());
         let expected = |root: &str, point: &str, kind: &str, options: &str| {
             let (kind, options) = (kind.to_owned(), options.to_owned());
@@ -76,7 +76,7 @@ mod tests {
             mount(r"31 24 0:27 / /a\040b/unified rw - cgroup2 cgroup rw"),
             expected("/", "/a b/unified", "cgroup2", "rw")
         );
-        // Digits alone are no blank.
+        // Digits without a backslash are not an escape.
         assert_eq!(
             mount(r"31 24 0:27 / /a040\134b\9 rw - cgroup2 cgroup rw"),
             expected("/", r"/a040\b\9", "cgroup2", "rw")

@@ -7,7 +7,7 @@ use crate::error::Error;
 
 pub use crate::linux::mount_text::Mount;
 
-/// Everything that this process sees mounted, in the order of the table.
+/// The mounts that this process sees, in the order of the table.
 pub fn mounts() -> Result<impl Iterator<Item = Result<Mount, Error>>, Error> {
     const TABLE: &str = "/proc/self/mountinfo";
     let failed = |error| Error::system(TABLE, error);

@@ -2,23 +2,23 @@
 
 use std::str::FromStr;
 
-/// The number that a text consists of, besides blanks around it.
+/// The number in a text, with or without blanks around it.
 pub fn number<T: FromStr>(text: &[u8]) -> Option<T> {
     str::from_utf8(text).ok()?.trim().parse().ok()
 }
 
-/// The numbers of a text that has one on each line, as `cgroup.procs` has.
+/// The numbers of a text with a number on each line, such as `cgroup.procs`.
 pub fn numbers(text: &[u8]) -> impl Iterator<Item = u32> {
     text.split(|byte| *byte == b'\n').filter_map(number)
 }
 
-/// A line without the newline that ends it.
+/// A line without its final newline.
 pub fn line(text: &[u8]) -> &[u8] {
     text.strip_suffix(b"\n").unwrap_or(text)
 }
 
-/// Whether a `uid_map` (`user_namespaces(7)`) gives every user id its own number: the first namespace
-/// of users has such a map. Its columns are the first id inside, the first id outside, and a count.
+/// Whether a `uid_map` (`user_namespaces(7)`) maps every user id to itself, as in the initial user
+/// namespace. Its columns are the first id inside, the first id outside, and a count.
 pub fn maps_every_id(map: &[u8]) -> bool {
     map.split(|byte| *byte == b'\n').any(|line| {
         let words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
@@ -26,12 +26,13 @@ pub fn maps_every_id(map: &[u8]) -> bool {
     })
 }
 
-/// The socket behind a link in `fd`: `socket:[4711]`.
+/// The inode number of the socket that a link in `/proc/PID/fd` names: `socket:[4711]`.
 pub fn inode(link: &[u8]) -> Option<u64> {
     str::from_utf8(link).ok()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
 }
 
-/// How many bytes of a name the kernel keeps: `TASK_COMM_LEN` in `linux/sched.h`, without its NUL.
+/// The number of bytes that the kernel keeps of a name: `TASK_COMM_LEN` in `linux/sched.h`, without
+/// its NUL.
 const COMM: usize = 15;
 
 /// Whether the kernel may have cut this name short.
@@ -39,18 +40,19 @@ pub const fn may_be_cut(comm: &[u8]) -> bool {
     comm.len() >= COMM
 }
 
-/// A name that may have been cut short, completed by the command line where that begins with it, as
-/// psutil does.
+/// The full name of a process, as in psutil: the name in the command line, where it begins with a
+/// `comm` that the kernel may have cut short; else `comm`.
 pub fn full<'a>(comm: &'a [u8], cmdline: &'a [u8]) -> &'a [u8] {
     let (command, arguments) = split(cmdline, 0).unwrap_or((cmdline, b""));
-    // Who writes a title over its arguments leaves one, or none that ends.
+    // A process that overwrites its arguments with a title leaves a single argument, or no NUL at
+    // all.
     let title = arguments.is_empty();
     let command = split(command, b' ').filter(|_| title).map_or(command, |(first, _)| first);
     let name = command.rsplit(|byte| *byte == b'/').next().unwrap_or(command);
     if may_be_cut(comm) && name.starts_with(comm) { name } else { comm }
 }
 
-/// What stands before and after the first of these bytes.
+/// The bytes before and after the first `by`.
 fn split(bytes: &[u8], by: u8) -> Option<(&[u8], &[u8])> {
     let at = bytes.iter().position(|byte| *byte == by)?;
     Some((bytes.get(..at)?, bytes.get(at + 1..)?))
@@ -68,12 +70,12 @@ mod tests {
             ("postgres_export", "/opt/postgres_exporter --web /x\0", "postgres_exporter"),
             ("postgres_export", "postgres_exporter --web", "postgres_exporter"),
             ("exactly_fifteen", "/bin/exactly_fifteen\0", "exactly_fifteen"),
-            // It goes by another name than it was started by.
+            // The process has another name than its command.
             ("postgres_export", "/usr/bin/python3\0postgres_exporter.py\0", "postgres_export"),
             ("postgres_export", "", "postgres_export"),
             ("postgres_export", "\0", "postgres_export"),
             ("postgres_export", "/\0", "postgres_export"),
-            // It was not cut.
+            // The name is too short to have been cut.
             ("nginx", "nginx: master process\0", "nginx"),
             ("nginx", "nginx-debug\0-g\0", "nginx"),
         ] {
@@ -83,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_stands_alone() {
+    fn a_number_is_a_whole_text_or_line() {
         assert_eq!(number(b" 65534\n"), Some(65534));
         for text in [&b""[..], b"-1", b"1 2", b"4294967296", b"self", b"\xff"] {
             assert_eq!(number::<u32>(text), None, "{}", text.escape_ascii());
@@ -99,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_namespace_of_users_has_everybody() {
+    fn the_initial_user_namespace_maps_every_id() {
         assert!(maps_every_id(b"         0          0 4294967295\n"));
         for map in [
             "",
@@ -114,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn links_to_sockets_have_a_number() {
+    fn links_to_sockets_have_an_inode_number() {
         assert_eq!(inode(b"socket:[4711]"), Some(4711));
         for link in [&b"socket:[]"[..], b"pipe:[4711]", b"socket:[4711", b"/socket:[4711]", b"\xff"]
         {

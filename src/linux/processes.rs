@@ -1,4 +1,4 @@
-//! The processes that `/proc` shows (`proc_pid(5)`).
+//! Processes in `/proc` (`proc_pid(5)`).
 
 use std::mem::MaybeUninit;
 
@@ -11,17 +11,17 @@ use crate::linux::look::{Seen, beginning, look, open_directory};
 use crate::linux::proc_text::{full, line, may_be_cut, number};
 use crate::printable::printable;
 
-/// How much is asked for of a directory at once.
+/// The size of a buffer for directory entries.
 pub const ENTRIES: usize = 16 * 1024;
 
-/// Longer than any name that the kernel gives.
+/// Longer than any name in `/proc/PID/comm`.
 const LONGEST_COMM: usize = 256;
 
-/// `PATH_MAX` in `linux/limits.h`: what is longer was not started by that name.
+/// `PATH_MAX` in `linux/limits.h`: a program cannot be started by a longer path.
 const LONGEST_PATH: usize = 4096;
 
-/// Whether this is the first namespace of processes, which has all of them: its inode number is
-/// `PROC_PID_INIT_INO` in `linux/proc_ns.h`.
+/// Whether this process is in the initial PID namespace, which has every process. Its inode number
+/// is `PROC_PID_INIT_INO` in `linux/proc_ns.h`.
 pub fn sees_every_process(deadline: &Deadline) -> Result<bool, Error> {
     const LINK: &str = "/proc/self/ns/pid";
     let mut target = [MaybeUninit::uninit(); 64];
@@ -35,17 +35,17 @@ pub fn sees_every_process(deadline: &Deadline) -> Result<bool, Error> {
     }
 }
 
-/// Every process there is to see, the lowest id first.
+/// The ids of all visible processes, the lowest first.
 pub fn pids(deadline: &Deadline) -> Result<Vec<u32>, Error> {
     const ALL: &str = "/proc";
     numbers(ALL, deadline)?.there(ALL)
 }
 
-/// The directories of a process's other threads.
+/// The directories of a process's threads, without its first thread.
 pub fn other_threads(pid: u32, deadline: &Deadline) -> Result<Seen<Vec<String>>, Error> {
     let path = format!("/proc/{pid}/task");
     let ids = match look(&path, deadline, || stat(&path))? {
-        // One link each, besides the two of every directory.
+        // The directory has two links, like every directory, and another one for each thread.
         Seen::There(stat) if stat.st_nlink > 3 => numbers(&path, deadline)?,
         Seen::There(_) => Seen::There(Vec::new()),
         Seen::Gone(error) => Seen::Gone(error),
@@ -55,7 +55,7 @@ pub fn other_threads(pid: u32, deadline: &Deadline) -> Result<Seen<Vec<String>>,
     Ok(ids.map(|ids| ids.into_iter().filter(other).map(|id| format!("{path}/{id}")).collect()))
 }
 
-/// The entries of a directory that are numbers, the lowest first.
+/// The numbers among the entries of a directory, the lowest first.
 fn numbers(path: &str, deadline: &Deadline) -> Result<Seen<Vec<u32>>, Error> {
     let directory = match open_directory(path, path, deadline)?.ok_or_status() {
         Ok(directory) => directory,
@@ -80,7 +80,8 @@ fn numbers(path: &str, deadline: &Deadline) -> Result<Seen<Vec<u32>>, Error> {
     Ok(Seen::There(numbers))
 }
 
-/// The name of a process by its directory, and by that of one of its threads that is still there.
+/// The name of a process: `comm` in the directory of the process, completed by `cmdline` in the
+/// directory of a thread that still exists.
 pub fn name(process: &str, thread: &str, deadline: &Deadline) -> Result<Seen<String>, Error> {
     let mut room = [0; LONGEST_COMM];
     let comm = match beginning(&format!("{process}/comm"), &mut room, deadline)?.ok_or_status() {

@@ -2,8 +2,8 @@
 
 use crate::printable::printable;
 
-/// The short name of a cgroup's path: of the innermost pod, container or unit, else the path. What a
-/// guest has goes by the guest's name too: it may have the units that its host has.
+/// The short name of a cgroup's path: the innermost pod, container or unit, else the path. The name
+/// of a guest's unit begins with the guest's name: guest and host may have units of the same name.
 pub fn short(path: &str) -> String {
     let parts = parts(path);
     if let Some(contained) = contained(&parts) {
@@ -24,7 +24,8 @@ fn parts(path: &str) -> Vec<&str> {
     path.split('/').filter(|part| !part.is_empty()).collect()
 }
 
-/// The innermost pod, else the innermost container: that may run a systemd of its own.
+/// The innermost pod, else the innermost container. Units in a container are not named: a container
+/// may run its own systemd.
 fn contained(parts: &[&str]) -> Option<String> {
     let above = |number: usize| number.checked_sub(1).and_then(|above| parts.get(above)).copied();
     let mut innermost = parts.iter().enumerate().rev();
@@ -35,7 +36,7 @@ fn contained(parts: &[&str]) -> Option<String> {
         .or_else(|| innermost.find_map(|(number, part)| container(part, above(number))))
 }
 
-/// The guests, one in the other, and what is inside of the innermost.
+/// The names of nested guests, the outermost first, and the path inside the innermost guest.
 fn guests<'a, 'b>(parts: &'a [&'b str]) -> (Vec<String>, &'a [&'b str]) {
     let (mut names, mut own) = (Vec::new(), parts);
     let mut rest = own;
@@ -49,7 +50,8 @@ fn guests<'a, 'b>(parts: &'a [&'b str]) -> (Vec<String>, &'a [&'b str]) {
     (names, own)
 }
 
-/// The innermost unit; a user's own units are told apart from the system's.
+/// The innermost unit. The name of a user's own unit begins with the user's manager, to distinguish
+/// it from the system's unit of the same name.
 fn unit(parts: &[&str]) -> Option<String> {
     let is_unit = |part: &&str| {
         [".service", ".scope", ".socket", ".mount", ".swap"].iter().any(|end| part.ends_with(end))
@@ -61,9 +63,10 @@ fn unit(parts: &[&str]) -> Option<String> {
     Some(manager.map_or_else(|| (*unit).to_owned(), |manager| format!("{manager}/{unit}")))
 }
 
-/// The guest that a part of a path stands for, and what is inside of it.
+/// The guest that a part of a path names, and the path inside the guest.
 fn guest<'a, 'b>(part: &'b str, below: &'a [&'b str]) -> Option<(String, &'a [&'b str])> {
-    // Of LXC, and of LXC 3 and Proxmox VE; the monitor is the host's.
+    // `lxc.payload.NAME` is LXC, `lxc/NAME` is LXC 3 and Proxmox VE. The monitor of a guest belongs
+    // to the host.
     if let Some(name) = part.strip_prefix("lxc.payload.") {
         return Some((format!("lxc:{name}"), below));
     }
@@ -71,21 +74,21 @@ fn guest<'a, 'b>(part: &'b str, below: &'a [&'b str]) -> Option<(String, &'a [&'
         let (name, inside) = below.split_first()?;
         return Some((format!("lxc:{name}"), inside));
     }
-    // Of systemd-machined: of systemd-nspawn the supervisor is the host's.
+    // systemd-machined. The supervisor of systemd-nspawn belongs to the host.
     let nspawn = part.strip_prefix("systemd-nspawn@").and_then(|n| n.strip_suffix(".service"));
     let name =
         nspawn.or_else(|| part.strip_prefix("machine-").and_then(|n| n.strip_suffix(".scope")))?;
     (below.first() != Some(&"supervisor")).then(|| (format!("machine:{}", unescaped(name)), below))
 }
 
-/// The text that a part of a unit's name stands for (`systemd-escape(1)`), made printable.
+/// The text that a part of a unit's name encodes (`systemd-escape(1)`), made printable.
 fn unescaped(name: &str) -> String {
     let mut bytes = Vec::with_capacity(name.len());
     let mut rest = name;
     while let Some((before, after)) = rest.split_once("\\x") {
         bytes.extend(before.as_bytes());
         match after.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
-            // It would part what is one name.
+            // A decoded `/` would split the name.
             None | Some(b'/') => {
                 bytes.extend(b"\\x");
                 rest = after;
@@ -132,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn units_containers_and_pods_are_recognisable() {
+    fn units_containers_and_pods_have_short_names() {
         let id = "0123456789abcdef".repeat(4);
         for (path, expected) in [
             ("/system.slice/nginx.service".to_owned(), "nginx.service"),
@@ -203,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_in_no_container_has_none() {
+    fn only_containers_and_guests_count_as_containers() {
         let id = "0123456789abcdef".repeat(4);
         let container = format!("/machine.slice/libpod-{id}.scope/container");
         for (path, expected) in [
@@ -218,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_looks_like_a_pod_or_a_container_is_its_path() {
+    fn a_path_that_only_resembles_a_pod_or_container_stays_a_path() {
         let id = "0123456789abcdef".repeat(4);
         let pod = &id[..32];
         assert_eq!(short(&format!("/kubepods/pod{pod}")), "pod:01234567");

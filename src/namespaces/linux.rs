@@ -1,7 +1,7 @@
 //! Linux: namespaces that processes are in (`proc_pid_ns(5)`) or that are mounted.
 //!
-//! A namespace that may be entered is read from inside, like the own one. Of any other,
-//! `/proc/PID/net` of a member is readable for everybody.
+//! A namespace that may be entered is read from inside, like this thread's own. Any other namespace
+//! is read through `/proc/PID/net` of a process in it, which every user may read.
 
 mod discover;
 mod enter;
@@ -30,11 +30,11 @@ use crate::worker::run_in_thread;
 /// The namespaces to read.
 #[derive(Debug)]
 pub struct Namespaces {
-    // Whether this thread's own namespace is to be read.
+    // Whether to read this thread's own namespace.
     own: bool,
-    // All others, with the indices from 1 up.
+    // All other namespaces to read; their indices begin at 1.
     others: Vec<Namespace>,
-    // The own namespace, where namespaces were asked for by name.
+    // The marks of this thread's own namespace, where namespaces were requested.
     identity: Option<Identity>,
 }
 
@@ -46,7 +46,7 @@ impl Default for Namespaces {
 }
 
 impl Namespaces {
-    /// Finds the namespaces that are asked for; without any, this thread's own.
+    /// Finds the requested namespaces; without a request, this thread's own.
     pub fn find(asked: &[Netns], deadline: &Deadline) -> Result<Self, Error> {
         if asked.is_empty() {
             return Ok(Self::default());
@@ -84,13 +84,13 @@ impl Namespaces {
         Ok(())
     }
 
-    /// Whether namespaces were named.
+    /// Whether namespaces were requested.
     #[must_use]
     pub fn are_asked_for(&self) -> bool {
         self.identity.is_some()
     }
 
-    /// Whether there may be more than one.
+    /// Whether there is more than one namespace to read.
     #[must_use]
     pub fn are_several(&self) -> bool {
         self.others.len() + usize::from(self.own) > 1
@@ -100,8 +100,9 @@ impl Namespaces {
         (1..=u16::MAX).map(NetnsIndex).zip(&self.others)
     }
 
-    /// Calls `visit` once for each namespace: inside of it where it may be entered, in a thread that
-    /// ends with the visits; else, where `processes` may stand for it, with one of its processes.
+    /// Calls `visit` once for each namespace. A separate thread, which ends with the visits, enters
+    /// the other namespaces and calls `visit` inside. A namespace that may not be entered is
+    /// visited through one of its processes, if `processes` is true.
     pub fn visit(
         &self,
         processes: bool,
@@ -119,7 +120,8 @@ impl Namespaces {
             return Ok(coverage);
         }
         run_in_thread(deadline, |deadline| {
-            // Read through a process whose namespace could not be matched to a mount.
+            // The number of namespaces that were read through a process and could not be matched to
+            // a mount.
             let mut unmatched = 0;
             for (netns, namespace) in self.others() {
                 let mut visit = |view: &View, deadline: &Deadline| visit(netns, view, deadline);
@@ -139,7 +141,7 @@ impl Namespaces {
                             )));
                         }
                     },
-                    // One that has processes has sockets, most likely.
+                    // A namespace with processes most likely has sockets: skipping it is an error.
                     Reached::Denied(error)
                         if namespace.asked.is_some() || !namespace.tasks.is_empty() =>
                     {
@@ -187,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn each_namespace_is_there_once_and_the_own_one_apart() {
+    fn each_namespace_is_listed_once_and_the_own_one_separately() {
         let identity = Some(Identity { inode: Some(1), tcp: Some(10) });
         let mut found = Namespaces { own: false, others: Vec::new(), identity };
         let mut several = Vec::new();

@@ -14,7 +14,7 @@ use crate::vocabulary::NetnsIndex;
 pub struct Namespaces {}
 
 impl Namespaces {
-    /// Those that are asked for.
+    /// Finds the requested namespaces; any request is an error.
     pub fn find(asked: &[Netns], _: &Deadline) -> Result<Self, Error> {
         if asked.is_empty() {
             return Ok(Self {});
@@ -22,19 +22,19 @@ impl Namespaces {
         Err(Error::Unsupported("This system has no network namespaces (Linux has them)".to_owned()))
     }
 
-    /// Whether any were named.
+    /// Whether namespaces were requested.
     #[must_use]
     pub fn are_asked_for(&self) -> bool {
         false
     }
 
-    /// Whether there may be more than one.
+    /// Whether there is more than one namespace to read.
     #[must_use]
     pub fn are_several(&self) -> bool {
         false
     }
 
-    /// Does something in each.
+    /// Calls `visit` once.
     pub fn visit(
         &self,
         _: bool,
@@ -45,7 +45,7 @@ impl Namespaces {
         Ok(NetnsCoverage { read: 1, ..NetnsCoverage::default() })
     }
 
-    /// What people call them.
+    /// The names of namespaces.
     pub fn names(
         &self,
         wanted: &HashSet<NetnsIndex>,

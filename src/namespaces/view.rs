@@ -1,33 +1,33 @@
-//! What is done in namespaces, and what came of it.
+//! Visits to namespaces: the way to read a namespace, and the number of namespaces read.
 
 use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::vocabulary::NetnsIndex;
 
-/// How a namespace is looked at.
+/// The way in which a namespace is read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum View {
-    /// This thread is in it.
+    /// From inside: this thread is in the namespace.
     Inside,
-    /// As `/proc` shows it of a process that is in it.
+    /// Through the `/proc` directory of a process in the namespace.
     Process {
-        /// The process's directory, or that of one of its threads.
+        /// The directory of the process, or of one of its threads.
         directory: String,
-        /// The inode number of `net/tcp` below it, which every namespace has its own of.
+        /// The inode number of `net/tcp` in that directory: every namespace has its own.
         tcp: u64,
     },
 }
 
-/// What is done in every namespace.
+/// A function that is called for every namespace.
 pub type Visit<'a> = dyn FnMut(NetnsIndex, &View, &Deadline) -> Result<(), Error> + Send + 'a;
 
-/// How many of the requested namespaces were read.
+/// The numbers of requested namespaces that were read and skipped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct NetnsCoverage {
     /// Namespaces that were read.
     pub read: usize,
-    /// Namespaces that were not read, at most: each is mounted, has no known process, and may not be
-    /// entered by this user.
+    /// Namespaces that were not read, as an upper bound: each is mounted, has no known process, and
+    /// may not be entered by this user.
     pub skipped: usize,
     /// Skipped namespaces that may have been read all the same, through a process whose namespace
     /// could not be matched to a mount.

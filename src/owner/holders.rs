@@ -1,20 +1,20 @@
-//! Which processes have which sockets, for a million of them.
+//! The processes that have sockets, in a table for a million sockets.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::owner::process::{Process, Processes};
 
-/// The processes that have sockets, by the key that a socket has. Sockets with the same holders share
-/// one list of them.
+/// The processes that have sockets, by the keys of the sockets. Sockets with the same processes
+/// share one list.
 #[derive(Clone, Debug)]
 pub struct Holders {
-    // In order, each once.
+    // Sorted, without duplicates.
     keys: Vec<u64>,
-    // The list that each has, by its place in `lists`; the first one is empty.
-    of: Vec<u32>,
+    // For each key, the place of its list in `lists`. The first list is empty.
+    list_of: Vec<u32>,
     lists: Vec<Processes>,
-    // How many keys have each list, and those that none has any more.
+    // For each list, the number of keys that have it; `free` has the places of lists without a key.
     uses: Vec<u32>,
     free: Vec<u32>,
 }
@@ -25,21 +25,21 @@ impl Default for Holders {
     }
 }
 
-const NOBODY: u32 = 0;
+const EMPTY_LIST: u32 = 0;
 
 impl Holders {
-    /// Nobody has these yet.
+    /// A table of these keys, without any process.
     #[must_use]
     pub fn new(mut keys: Vec<u64>) -> Self {
         keys.sort_unstable();
         keys.dedup();
-        let of = vec![NOBODY; keys.len()];
+        let list_of = vec![EMPTY_LIST; keys.len()];
         let uses = vec![u32::try_from(keys.len()).unwrap_or(u32::MAX)];
-        Self { keys, of, lists: vec![Arc::from([])], uses, free: Vec::new() }
+        Self { keys, list_of, lists: vec![Arc::from([])], uses, free: Vec::new() }
     }
 
-    /// The place of a key, where it is wanted. Those of one process mostly follow each other:
-    /// `last` is the place of the one before.
+    /// The place of a key; `None` where the key is not in the table. The sockets of a process
+    /// mostly follow each other: `last` is the place of the previous key.
     #[inline]
     #[must_use]
     pub fn place(&self, key: u64, last: usize) -> Option<usize> {
@@ -50,62 +50,62 @@ impl Holders {
         self.keys.binary_search(&key).ok()
     }
 
-    /// Makes a process one of the holders of what has these places.
+    /// Adds a process to the sockets at these places.
     pub fn add(&mut self, process: &Process, mut places: Vec<usize>) {
         places.sort_unstable();
         places.dedup();
         let mut joined: HashMap<u32, u32> = HashMap::new();
         for place in places {
-            let Some(before) = self.of.get(place).copied() else {
+            let Some(before) = self.list_of.get(place).copied() else {
                 continue;
             };
             let after = *joined.entry(before).or_insert_with(|| {
                 let all = self.list(before).iter().chain([process]).cloned().collect();
-                self.keep(all)
+                self.insert_list(all)
             });
-            if let Some(of) = self.of.get_mut(place) {
-                *of = after;
+            if let Some(list) = self.list_of.get_mut(place) {
+                *list = after;
             }
-            self.count(after, 1);
-            self.count(before, -1);
+            self.change_uses(after, 1);
+            self.change_uses(before, -1);
         }
     }
 
-    /// Whether nobody has what has this place, or the first process alone, which may only have made it
-    /// for somebody else.
+    /// Whether the socket at this place has no process yet, or only process 1, which may have made
+    /// the socket for another process.
     #[must_use]
     pub fn is_open(&self, place: usize) -> bool {
-        let list = self.of.get(place).map_or(&[][..], |list| self.list(*list));
+        let list = self.list_of.get(place).map_or(&[][..], |list| self.list(*list));
         list.iter().all(|process| process.pid == 1)
     }
 
-    /// Whether nobody has what has this place.
+    /// Whether the socket at this place has no process yet.
     #[must_use]
     pub fn is_missing(&self, place: usize) -> bool {
-        self.of.get(place).is_none_or(|list| *list == NOBODY)
+        self.list_of.get(place).is_none_or(|list| *list == EMPTY_LIST)
     }
 
-    /// Every place there is.
+    /// The places of all keys.
     pub fn places(&self) -> std::ops::Range<usize> {
         0..self.keys.len()
     }
 
-    /// The processes that have a key; empty where none can be seen.
+    /// The processes that have the socket with this key; empty where no process can be seen.
     #[must_use]
     pub fn processes(&self, key: u64) -> Processes {
         let place = self.keys.binary_search(&key).ok();
-        let list = place.and_then(|place| self.of.get(place)).copied().unwrap_or(NOBODY);
+        let list = place.and_then(|place| self.list_of.get(place)).copied().unwrap_or(EMPTY_LIST);
         self.lists.get(list as usize).cloned().unwrap_or_default()
     }
 
-    /// Whether it was looked for who has a key.
+    /// Whether the processes of this key were searched for.
     #[must_use]
     pub fn covers(&self, key: u64) -> bool {
         self.keys.binary_search(&key).is_ok()
     }
 
-    /// How many of these, which are in order, each list of processes has: one of the keys, and
-    /// how many.
+    /// Counts sorted keys by list of processes. Each result is one key of a list and the number of
+    /// its keys.
     #[must_use]
     pub fn count_lists(&self, keys: &[u64]) -> Vec<(u64, u64)> {
         let mut counts: Vec<(u64, u64)> = vec![(0, 0); self.lists.len()];
@@ -114,7 +114,7 @@ impl Holders {
             while self.keys.get(place).is_some_and(|known| known < key) {
                 place += 1;
             }
-            let list = self.of.get(place).copied().unwrap_or(NOBODY);
+            let list = self.list_of.get(place).copied().unwrap_or(EMPTY_LIST);
             if let Some((first, count)) = counts.get_mut(list as usize) {
                 if *count == 0 {
                     *first = *key;
@@ -130,7 +130,7 @@ impl Holders {
         self.lists.get(list as usize).map_or(&[], |list| list)
     }
 
-    fn keep(&mut self, processes: Processes) -> u32 {
+    fn insert_list(&mut self, processes: Processes) -> u32 {
         if let Some(free) = self.free.pop()
             && let Some(list) = self.lists.get_mut(free as usize)
         {
@@ -139,13 +139,13 @@ impl Holders {
         }
         self.lists.push(processes);
         self.uses.push(0);
-        u32::try_from(self.lists.len() - 1).unwrap_or(NOBODY)
+        u32::try_from(self.lists.len() - 1).unwrap_or(EMPTY_LIST)
     }
 
-    fn count(&mut self, list: u32, more: i32) {
+    fn change_uses(&mut self, list: u32, more: i32) {
         if let Some(uses) = self.uses.get_mut(list as usize) {
             *uses = uses.saturating_add_signed(more);
-            if *uses == 0 && list != NOBODY {
+            if *uses == 0 && list != EMPTY_LIST {
                 self.free.push(list);
             }
         }
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn each_socket_has_its_processes_in_the_order_they_came() {
+    fn processes_of_a_socket_are_in_the_order_of_their_addition() {
         let mut holders = Holders::new(vec![30, 10, 20, 10, 40]);
         let place = |holders: &Holders, key| holders.place(key, 0).unwrap_or(usize::MAX);
         assert_eq!(holders.places(), 0..4);
@@ -187,14 +187,14 @@ mod tests {
         assert_eq!(pids(&holders, 50), [0; 0]);
         assert!(!holders.is_open(one) && holders.is_missing(place(&holders, 40)));
         assert!(holders.covers(40) && !holders.covers(50));
-        // A number may be there twice, and one that nobody looked for has nobody.
+        // A key may be repeated, and a key may have no process.
         let mut counts = holders.count_lists(&[10, 10, 20, 30, 40]);
         counts.sort_unstable();
         assert_eq!(counts, [(10, 2), (20, 1), (30, 1), (40, 1)]);
     }
 
     #[test]
-    fn a_list_that_no_socket_has_any_more_makes_room() {
+    fn lists_without_a_socket_are_reused() {
         let mut holders = Holders::new((0..100).collect());
         for pid in 1..=50 {
             holders.add(&process(pid), (0..100).collect());

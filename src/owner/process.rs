@@ -1,9 +1,9 @@
-//! A process, as one of those that have a socket.
+//! Processes that have sockets, and their labels.
 
 use std::fmt;
 use std::sync::Arc;
 
-/// A process, as one of those that have a socket.
+/// A process that has sockets.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Process {
     /// Its id.
@@ -14,17 +14,17 @@ pub struct Process {
 }
 
 impl Process {
-    /// A shorter name that it goes by too: on Linux what the kernel calls it, on Windows what
-    /// `Get-Process` shows.
+    /// A shorter name of the process: on Linux the name that the kernel keeps, on Windows the name
+    /// that `Get-Process` shows.
     #[must_use]
     pub fn short_name(&self) -> Option<&str> {
         if cfg!(windows) { without_exe(&self.name) } else { comm(&self.name) }
     }
 }
 
-/// As `ps -o comm` and `ss -p` show a name that is longer than what the kernel keeps of it.
+/// The name as `ps -o comm` and `ss -p` show it; `None` where the kernel keeps the whole name.
 fn comm(name: &str) -> Option<&str> {
-    /// How many bytes that is.
+    /// The number of bytes that the kernel keeps.
     const COMM: usize = 15;
     // A character that the kernel cut in two is left out.
     let cut = (1..=COMM).rev().find_map(|end| name.get(..end));
@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn several_are_called_by_the_first_and_their_number() {
+    fn several_processes_are_labelled_by_the_first_and_the_number_of_others() {
         let process = |pid| Process { pid, name: "nginx".into() };
         assert_eq!(label(&[]), None);
         assert_eq!(label(&[process(812)]).as_deref(), Some("nginx (812)"));
@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_name_goes_by_a_shorter_one_too() {
+    fn a_long_name_has_a_short_form() {
         for (name, cut) in [
             ("nginx", None),
             ("fifteen-letters", None),

@@ -1,4 +1,4 @@
-//! What stands for owners that have no name here.
+//! Texts for owners without a name, and for the rights that would show them.
 
 use crate::group::GroupBy;
 
@@ -6,13 +6,13 @@ use crate::group::GroupBy;
 pub const OTHERS: &str = "(other users' processes)";
 /// No process, though the kernel shows an inode number.
 pub const NONE: &str = "(no process)";
-/// A cgroup that is no more.
+/// A cgroup that no longer exists.
 #[cfg(target_os = "linux")]
 pub const GONE: &str = "(gone)";
-/// A cgroup outside what this process may see of the hierarchy.
+/// A cgroup outside the part of the hierarchy that this process may see.
 pub const OUTSIDE: &str = "(outside)";
 
-/// Why some owners of this kind cannot be seen, and what would be needed.
+/// The reason why some owners of this kind cannot be seen, and the rights that would be needed.
 #[must_use]
 pub const fn unseen(by: GroupBy) -> Option<&'static str> {
     match by {

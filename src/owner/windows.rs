@@ -13,8 +13,8 @@ use crate::printable::printable;
 use crate::windows::said;
 use crate::worker::Worker;
 
-/// Who has the sockets of these processes, and whether there is somebody we cannot see: nobody, for
-/// every user is shown every process and its name.
+/// The processes with these ids, and whether there are processes that cannot be seen: always false,
+/// because Windows shows every process and its name to every user.
 pub fn processes(ids: Vec<u64>, _: &[u32], deadline: &Deadline) -> Result<(Holders, bool), Error> {
     let mut holders = Holders::new(ids);
     for (pid, name) in running(deadline)? {
@@ -25,7 +25,7 @@ pub fn processes(ids: Vec<u64>, _: &[u32], deadline: &Deadline) -> Result<(Holde
     Ok((holders, false))
 }
 
-/// The ids and names of all processes. They come by calls that nothing interrupts.
+/// The ids and names of all processes, read by a worker: the calls cannot be interrupted.
 fn running(deadline: &Deadline) -> Result<Vec<(u32, String)>, Error> {
     static SNAPSHOTS: Worker = Worker::new();
     let running = SNAPSHOTS.ask(deadline, snapshot)?;
@@ -40,7 +40,7 @@ fn snapshot() -> SysResult<Vec<(u32, String)>> {
         .collect()
 }
 
-// The rest has the signatures of `owner/linux.rs`.
+// The following functions have the signatures of `owner/linux.rs`.
 
 /// No source of Windows reports the users of sockets.
 #[allow(clippy::type_complexity, clippy::unnecessary_wraps)]
@@ -51,13 +51,13 @@ pub fn users(
     Ok((HashMap::new(), HashSet::new()))
 }
 
-/// Cgroups are Linux's.
+/// Windows has no cgroups.
 #[allow(clippy::unnecessary_wraps)]
 pub fn units(_: HashSet<u64>, _: &Deadline) -> Result<HashMap<u64, Arc<str>>, Error> {
     Ok(HashMap::new())
 }
 
-/// The members of cgroups.
+/// The members of cgroups: Windows has no cgroups.
 #[allow(clippy::unnecessary_wraps)]
 pub fn members(_: HashSet<u64>, _: &Deadline) -> Result<Vec<u32>, Error> {
     Ok(Vec::new())
@@ -77,24 +77,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_process_has_the_name_of_its_file_and_one_that_is_gone_has_none() {
-        // Ids are multiples of four.
-        const NOBODY: u32 = u32::MAX;
+    fn a_process_has_the_name_of_its_file_and_an_unknown_id_has_none() {
+        // Process ids are multiples of four.
+        const NONE: u32 = u32::MAX;
         let deadline = Deadline::new(Duration::from_secs(20), &|| false);
         let own = std::process::id();
-        let (holders, hidden) = processes(vec![own.into(), NOBODY.into()], &[], &deadline)
+        let (holders, hidden) = processes(vec![own.into(), NONE.into()], &[], &deadline)
             .unwrap_or_else(|e| panic!("{e}"));
         let file = env::current_exe().unwrap_or_else(|e| panic!("{e}"));
         let name = file.file_name().map(|name| name.to_string_lossy().into_owned());
         let found = holders.processes(own.into());
         let found: Vec<_> = found.iter().map(|process| (process.pid, &*process.name)).collect();
         assert_eq!(found, [(own, name.as_deref().unwrap_or_default())]);
-        assert!(holders.covers(NOBODY.into()) && holders.processes(NOBODY.into()).is_empty());
+        assert!(holders.covers(NONE.into()) && holders.processes(NONE.into()).is_empty());
         assert!(!hidden);
     }
 
     #[test]
-    fn who_has_no_time_gets_no_names() {
+    fn without_time_there_are_no_names() {
         let deadline = Deadline::new(Duration::from_nanos(1), &|| false);
         let done = processes(vec![4], &[], &deadline);
         assert!(matches!(done, Err(Error::Timeout(_))), "{done:?}");

@@ -1,12 +1,12 @@
-//! A way to ask the kernel again about a network namespace that was left.
+//! A way to ask the kernel again about a network namespace that this thread has left.
 
 #[cfg(target_os = "linux")]
 use std::cell::RefCell;
 #[cfg(target_os = "linux")]
 use std::os::fd::OwnedFd;
 
-/// A `NETLINK_SOCK_DIAG` socket, once one was opened: it answers for the network namespace that it
-/// was opened in (`netlink(7)`), also in a thread that is elsewhere.
+/// A place for an open `NETLINK_SOCK_DIAG` socket. The socket answers for the network namespace
+/// that it was opened in (`netlink(7)`), also in a thread that is in another namespace.
 #[derive(Debug, Default)]
 pub struct Door {
     #[cfg(target_os = "linux")]
@@ -22,7 +22,7 @@ impl Door {
     }
 
     /// Takes the socket out. Only a socket that answered completely may be put back: the rest of an
-    /// answer would be taken for the next one.
+    /// answer would be read as the next answer.
     #[must_use]
     pub fn take(&self) -> Option<OwnedFd> {
         self.socket.take()
@@ -36,7 +36,7 @@ impl Door {
 
 #[cfg(windows)]
 impl Door {
-    /// Always false: other systems have no network namespaces.
+    /// Always false: Windows has no network namespaces.
     #[must_use]
     pub fn is_open(&self) -> bool {
         false

@@ -13,9 +13,9 @@ pub struct Dump<'a> {
     pub protocol: Protocol,
     /// The selection; types of other protocols are ignored.
     pub selection: &'a Selection,
-    /// The namespace that sockets are handed on with.
+    /// The namespace that the sockets are in.
     pub netns: NetnsIndex,
-    /// The way in which the namespace is seen.
+    /// The way in which the namespace is read.
     pub view: &'a View,
     /// The socket of that namespace.
     pub door: &'a Door,

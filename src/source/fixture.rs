@@ -45,19 +45,19 @@ pub fn read<C: Collector>(
         entry.set(0);
         json.end()
     });
-    let name = |what: &dyn fmt::Display| match entry.get() {
+    let fixture_error = |what: &dyn fmt::Display| match entry.get() {
         0 => Error::Fixture(format!("Fixture is not a JSON list of connections: {what}")),
         number => Error::Fixture(format!("Fixture entry {number}: {what}")),
     };
     match (parsed, refused.take()) {
         (Ok(()), _) => Ok(()),
-        (Err(_), Some(Error::Unsupported(what))) => Err(name(&what)),
+        (Err(_), Some(Error::Unsupported(what))) => Err(fixture_error(&what)),
         (Err(_), Some(error)) => Err(error),
-        (Err(error), None) => Err(name(&error)),
+        (Err(error), None) => Err(fixture_error(&error)),
     }
 }
 
-/// The list: counts its entries, from 1, and hands each one on.
+/// The list: counts its entries, from 1, and passes each entry on.
 struct List<'a, F> {
     entry: &'a Cell<u64>,
     add: F,
@@ -88,7 +88,7 @@ impl<'de, E, F: FnMut(&Recorded) -> Result<(), E>> Visitor<'de> for List<'_, F> 
     }
 }
 
-/// One entry of the list.
+/// An entry of the list.
 struct Entry;
 
 impl<'de> DeserializeSeed<'de> for Entry {
@@ -143,7 +143,7 @@ fn endpoint<E: serde_core::de::Error>(text: &str) -> Result<SocketAddr, E> {
     parse().ok_or_else(|| E::custom(format_args!("{text:?} is not address:port")))
 }
 
-/// One recorded connection.
+/// A recorded connection.
 struct Recorded {
     connection_type: ConnectionType,
     status: ConnectionStatus,

@@ -1,4 +1,4 @@
-//! Linux: `sock_diag(7)` and, where that does not answer, `/proc/net`.
+//! Linux: `sock_diag(7)` and, where it fails, `/proc/net`.
 
 pub mod counters;
 pub mod inet_diag;

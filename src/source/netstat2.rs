@@ -42,17 +42,18 @@ pub fn read<C: Collector>(dump: &Dump, collector: &mut C) -> Result<(), Error> {
     Ok(())
 }
 
-/// How often a table is asked for that grows between the question how long it is and the answer.
-/// netstat2 leaves it no room for that.
+/// The most attempts to read a table that grows between the call for its size and the call for its
+/// rows. netstat2 leaves no room for such growth.
 const ATTEMPTS: usize = 20;
 
-/// The system's whole table, or why there is none.
+/// The system's whole table, or the text of the error.
 fn table(
     family: AddressFamilyFlags,
     flags: ProtocolFlags,
     deadline: &Deadline,
 ) -> Result<Result<Vec<SocketInfo>, String>, Error> {
-    // Whoever gets no answer at all should hear why.
+    // Only half of the time is for new attempts, so that the last error is reported instead of a
+    // timeout.
     let patience = deadline.sooner(deadline.remaining()? / 2);
     let mut table = attempt(family, flags, deadline)?;
     for _ in 1..ATTEMPTS {
@@ -66,7 +67,7 @@ fn table(
 
 type Table = Result<Vec<SocketInfo>, netstat2::error::Error>;
 
-/// A table comes by calls that nothing interrupts.
+/// Reads a table once, by a worker: the calls cannot be interrupted.
 fn attempt(
     family: AddressFamilyFlags,
     flags: ProtocolFlags,
@@ -76,25 +77,25 @@ fn attempt(
     TABLES.ask(deadline, move || iterate_sockets_info(family, flags).and_then(Iterator::collect))
 }
 
-/// Whether a table had no room for what came meanwhile.
+/// Whether the error is that the table has grown meanwhile.
 fn has_grown(error: &netstat2::error::Error) -> bool {
     use netstat2::error::Error::{
         FailedToAllocateBuffer, FailedToGetTcpTable, FailedToGetUdpTable,
     };
-    // In winerror.h; Wine says the last one.
+    // In winerror.h. Wine reports `OUT_OF_MEMORY`.
     const INSUFFICIENT_BUFFER: i32 = 122;
     const OUT_OF_MEMORY: i32 = 14;
     match error {
         FailedToGetTcpTable(code) | FailedToGetUdpTable(code) => {
             matches!(*code, INSUFFICIENT_BUFFER | OUT_OF_MEMORY)
         }
-        // After a hundred such answers.
+        // netstat2 gives up after a hundred such errors.
         FailedToAllocateBuffer => true,
         _ => false,
     }
 }
 
-/// What the system said, where netstat2 keeps it to itself.
+/// The system's error, which some texts of netstat2 leave out.
 fn cause(error: netstat2::error::Error) -> String {
     use netstat2::error::Error::{
         FailedToAllocateBuffer, FailedToGetTcpTable, FailedToGetUdpTable, OsError,
@@ -109,12 +110,12 @@ fn cause(error: netstat2::error::Error) -> String {
     }
 }
 
-/// One socket as netstat2 shows it.
+/// A socket as netstat2 shows it.
 struct Row {
     connection_type: ConnectionType,
     status: ConnectionStatus,
     info: ProtocolSocketInfo,
-    // Of the process that made it, or that it was given to; `None` where nothing is known.
+    // The id of the process that made the socket, or that received it; `None` where it is unknown.
     pid: Option<u32>,
 }
 
@@ -144,7 +145,8 @@ impl Row {
                 }
             },
         };
-        // On Linux netstat2 searches the processes for sockets, and finds only those that it may see.
+        // On Linux netstat2 searches all processes for sockets, and finds only sockets of processes
+        // that it may read.
         let pid = pids.first().copied().filter(|_| cfg!(windows));
         Ok(Self { connection_type, status, info, pid })
     }
@@ -181,7 +183,7 @@ impl Socket for Row {
 }
 
 #[cfg(test)]
-mod names {
+mod rows {
     use std::net::{IpAddr, Ipv4Addr};
 
     use netstat2::TcpSocketInfo;
@@ -200,7 +202,7 @@ mod names {
         Row::new(ConnectionType::Tcp, ProtocolSocketInfo::Tcp(info), &[4711])
     }
 
-    /// The numbers of `MIB_TCP_STATE` (tcpmib.h), and psutil's names, which are the reference's.
+    /// The numbers of `MIB_TCP_STATE` (tcpmib.h), and psutil's names, which the reference prints.
     #[test]
     fn states_are_named_as_psutil_names_them() {
         for (number, state, name) in [
@@ -225,14 +227,14 @@ mod names {
     }
 
     #[test]
-    fn a_state_of_no_name_is_an_error() {
+    fn an_unknown_state_is_an_error() {
         #[cfg(windows)]
         assert_eq!(TcpState::from(13_u32), TcpState::Unknown);
         assert!(matches!(socket(TcpState::Unknown), Err(Error::Garbled(_))));
     }
 
     #[test]
-    fn what_the_system_said_is_told_where_there_is_a_number() {
+    fn an_error_with_a_number_has_the_text_of_the_system() {
         use netstat2::error::Error::{FailedToGetTcpTable, FailedToGetUdpTable, NotAValidSocket};
         for error in [FailedToGetTcpTable(5), FailedToGetUdpTable(5)] {
             assert!(cause(error).ends_with("(os error 5)"));
@@ -243,7 +245,7 @@ mod names {
     }
 
     #[test]
-    fn only_a_table_that_has_grown_is_asked_for_again() {
+    fn only_a_table_that_has_grown_is_read_again() {
         use netstat2::error::Error::{
             FailedToAllocateBuffer, FailedToGetTcpTable, FailedToGetUdpTable, NotAValidSocket,
         };
@@ -261,7 +263,7 @@ mod names {
     }
 
     #[test]
-    fn what_it_does_not_show_is_not_known() {
+    fn fields_that_netstat2_lacks_are_unsupported() {
         let row = socket(TcpState::Listen).unwrap_or_else(|e| panic!("{e}"));
         assert!(matches!(row.queues(), Err(Error::Unsupported(_))));
         assert!(matches!(row.inode(), Err(Error::Unsupported(_))));
@@ -288,8 +290,7 @@ mod tests {
 
     const PATIENCE: Duration = Duration::from_secs(20);
 
-    /// Sockets that are held open, selections that nobody else's sockets can match, and what these
-    /// count.
+    /// Open sockets, selections that no other process's sockets can match, and the expected counts.
     #[derive(Default)]
     struct Sockets {
         tcp: Vec<(TcpListener, TcpStream, TcpStream)>,
@@ -298,8 +299,8 @@ mod tests {
     }
 
     impl Sockets {
-        /// A listener, two whole connections and one that is closed on one side. A port that
-        /// somebody listens on is nobody's local port by chance.
+        /// A listener, two whole connections and a connection that is closed on one side. The
+        /// kernel never gives a port with a listener to another socket by chance.
         fn tcp(&mut self, t: ConnectionType, address: IpAddr) -> io::Result<()> {
             use ConnectionStatus::{CloseWait, Established, FinWait2, Listen};
             let listener = TcpListener::bind((address, 0))?;
@@ -313,7 +314,7 @@ mod tests {
                 self.tcp.push((listener.try_clone()?, client, server));
             }
             let ports = vec![Ports { first: end.port(), last: end.port() }];
-            // What had to do with this port before may still be in TIME_WAIT.
+            // Earlier connections of this port may still be in TIME_WAIT.
             let statuses = Choice::of(&[Established, FinWait2, CloseWait, Listen]);
             let of = Selection { statuses, ..only(t, address) };
             let servers = Selection { local_ports: ports.clone(), ..of.clone() };
@@ -325,7 +326,7 @@ mod tests {
             Ok(())
         }
 
-        /// Two sockets that are bound and one that is connected.
+        /// Two bound sockets and a connected socket.
         fn udp(&mut self, t: ConnectionType, address: IpAddr) -> io::Result<()> {
             let mut local_ports = Vec::new();
             for number in 0..3 {
@@ -377,7 +378,7 @@ mod tests {
     }
 
     #[test]
-    fn counts_what_the_kernel_counts() {
+    fn netstat2_counts_as_many_as_netlink() {
         let mut sockets = Sockets::default();
         for &t in ConnectionType::VALUES {
             let address = loopback(t);

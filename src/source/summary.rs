@@ -1,5 +1,5 @@
 //! Linux: the kernel's own sums of sockets, from the texts of `/proc/net/{sockstat,sockstat6,snmp}`
-//! (`proc_net(5)`): what `ss -s` shows. They are not in a dump, and cost nothing.
+//! (`proc_net(5)`): the numbers of `ss -s`. They are not in a dump, and cost next to nothing.
 
 use crate::error::Error;
 use crate::vocabulary::{ConnectionType, Protocol};
@@ -8,15 +8,16 @@ use crate::vocabulary::{ConnectionType, Protocol};
 macro_rules! sums {
     ($then:ident) => {
         $then! {
-            /// Sockets of every kind, UNIX ones included.
+            /// Sockets of every kind, UNIX sockets included.
             sockets,
-            /// TCP sockets, those in `TIME_WAIT` included.
+            /// TCP sockets, sockets in `TIME_WAIT` included.
             tcp,
             /// TCP sockets in `ESTABLISHED` or `CLOSE_WAIT` (`tcpCurrEstab`, RFC 4022).
             tcp_established,
-            /// TCP sockets that are neither bound nor connected, and those in `TIME_WAIT`: as `ss` counts.
+            /// TCP sockets that are in `TIME_WAIT`, or neither bound nor connected, as `ss` counts
+            /// them.
             tcp_closed,
-            /// TCP sockets that no process has any more.
+            /// TCP sockets without a process (orphans).
             tcp_orphaned,
             /// TCP sockets in `TIME_WAIT`.
             tcp_time_wait,
@@ -32,9 +33,9 @@ macro_rules! sums {
             raw4,
             /// Raw sockets over IPv6 in use.
             raw6,
-            /// IPv4 datagrams that are being put together.
+            /// IPv4 datagrams that are being reassembled.
             frag4,
-            /// IPv6 datagrams that are being put together.
+            /// IPv6 datagrams that are being reassembled.
             frag6,
         }
     };
@@ -44,7 +45,8 @@ pub(crate) use sums;
 
 macro_rules! define {
     ($($(#[$doc:meta])* $name:ident,)*) => {
-        /// The sums. Those of one family are of sockets that are bound or connected ("in use").
+        /// The kernel's sums of sockets. The sums of one family count sockets that are bound or
+        /// connected ("in use").
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
         pub struct SocketSummary {
             $($(#[$doc])* pub $name: u64,)*
@@ -85,14 +87,14 @@ impl SocketSummary {
 /// The texts of `sockstat` and `sockstat6`; the latter is empty where the host has no IPv6.
 #[derive(Clone, Debug, Default)]
 pub struct Sockstat {
-    /// Of IPv4, and of both.
+    /// The text for IPv4, which also has the sums over both families.
     pub ipv4: String,
-    /// Of IPv6.
+    /// The text for IPv6.
     pub ipv6: String,
 }
 
 impl Sockstat {
-    /// How many full sockets of a type there are.
+    /// The number of full sockets of a type.
     pub fn in_use(&self, connection_type: ConnectionType) -> Result<u64, Error> {
         let row = match connection_type {
             ConnectionType::Tcp => "TCP:",
@@ -107,7 +109,7 @@ impl Sockstat {
         }
     }
 
-    /// Whether there is no socket of a protocol that a dump shows.
+    /// Whether a dump would show no socket of a protocol.
     pub fn has_none(&self, protocol: Protocol) -> Result<bool, Error> {
         let waiting = match protocol {
             Protocol::Tcp => value(&self.ipv4, "TCP:", "tw")?,
@@ -118,7 +120,7 @@ impl Sockstat {
     }
 }
 
-/// The number after a word in the row that begins with another: `TCP: inuse 5 orphan 0`.
+/// The number after `field` in the row that begins with `row`, as in `TCP: inuse 5 orphan 0`.
 fn value(text: &str, row: &str, field: &str) -> Result<u64, Error> {
     let missing = || Error::Garbled(format!("sockstat: no {field} of {row}"));
     let mut words = words(text, row).ok_or_else(missing)?;
@@ -126,7 +128,8 @@ fn value(text: &str, row: &str, field: &str) -> Result<u64, Error> {
     words.next().and_then(|number| number.parse().ok()).ok_or_else(missing)
 }
 
-/// The number below a word: the first row that begins with `row` names, the second has numbers.
+/// The number below `field`: the first row that begins with `row` has names, the second has
+/// numbers.
 fn column(text: &str, row: &str, field: &str) -> Result<u64, Error> {
     let missing = || Error::Garbled(format!("snmp: no {field} of {row}"));
     let mut rows = text.lines().filter(|line| line.starts_with(row));
@@ -152,7 +155,7 @@ mod tests {
     const SNMP: &str = "Ip: Forwarding\nIp: 1\nTcp: RtoAlgorithm CurrEstab\nTcp: 1 7\n";
 
     #[test]
-    fn what_ss_shows() {
+    fn sums_are_the_numbers_of_ss() {
         let summary = SocketSummary::parse(SOCKSTAT, SOCKSTAT6, SNMP);
         let summary = summary.unwrap_or_else(|e| panic!("{e}"));
         assert_eq!((summary.sockets, summary.tcp, summary.tcp_established), (149, 23, 7));
@@ -161,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_protocol_without_sockets_has_none_of_either_family_and_none_that_wait() {
+    fn a_protocol_without_sockets_has_none_in_either_family_or_in_time_wait() {
         let texts = |(tcp, tw, udp, tcp6, udp6)| {
             let v4 = format!(
                 "TCP: inuse {tcp} orphan 0 tw {tw} alloc 9 mem 0\nUDP: inuse {udp} mem 0\n"
@@ -194,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn without_ipv6_there_are_none_and_what_is_missing_is_an_error() {
+    fn without_ipv6_its_sums_are_zero_and_a_missing_row_is_an_error() {
         let summary = SocketSummary::parse(SOCKSTAT, "", SNMP);
         assert!(summary.is_ok_and(|summary| summary.tcp6 == 0));
         for (sockstat, snmp) in [("", SNMP), (SOCKSTAT, ""), ("TCP: inuse x\n", SNMP)] {

@@ -1,4 +1,4 @@
-//! Windows: what `netsh` tells. The connections are netstat2's.
+//! Windows: the output of `netsh`. Connections come from netstat2.
 
 #[cfg(windows)]
 pub mod netsh;

@@ -1,4 +1,4 @@
-//! Finding namespaces: all of them, or those that are named.
+//! Discovery of namespaces: all visible ones, or the requested ones.
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
@@ -20,7 +20,7 @@ use crate::namespaces::linux::text::{hides_processes, netns_inode, task_of};
 use crate::netns::NAMED;
 use crate::printable::printable;
 
-/// The most processes that are remembered of one namespace. A search finds the others.
+/// The most processes that are kept per namespace. A search finds the others.
 const TASKS: usize = 64;
 
 /// The namespace that a process is in.
@@ -65,8 +65,8 @@ fn unknown_name(name: &str) -> Error {
     }
 }
 
-/// The namespace that a file stands for. Nothing may be done with any other file: with sudo the
-/// caller has fewer rights than this process.
+/// The namespace that a file stands for. Any other file must stay untouched: with sudo the caller
+/// has fewer rights than this process.
 pub fn of_file(path: &Path, asked: &str, deadline: &Deadline) -> Result<Namespace, Error> {
     let shown = printable(asked.as_bytes());
     match file(path, deadline) {
@@ -80,7 +80,7 @@ pub fn of_file(path: &Path, asked: &str, deadline: &Deadline) -> Result<Namespac
             let task = task_of(path);
             let table = task.map(|task| tcp(task, deadline)).transpose()?;
             match task.zip(table) {
-                // The link may not be read, but `/proc` shows what the process has.
+                // The link may not be read, but `/proc/PID/net` of the process may.
                 Some((task, Seen::There(tcp))) => {
                     let identity = Identity { inode: None, tcp: Some(tcp) };
                     let tasks = vec![Task { directory: task.to_owned(), readable: false }];
@@ -98,7 +98,8 @@ pub fn of_file(path: &Path, asked: &str, deadline: &Deadline) -> Result<Namespac
     }
 }
 
-/// The namespace that a process is in: once its first thread has ended, that of another thread.
+/// The namespace that a process is in: the namespace of its first thread, or of another thread once
+/// the first one has ended.
 fn of_task(pid: u32, deadline: &Deadline) -> Result<Seen<Namespace>, Error> {
     let mut directory = format!("/proc/{pid}");
     let mut table = tcp(&directory, deadline)?;
@@ -119,7 +120,7 @@ fn of_task(pid: u32, deadline: &Deadline) -> Result<Seen<Namespace>, Error> {
     }))
 }
 
-/// Finds a process in a namespace, other than those that were tried.
+/// Finds a process in a namespace that is not in `tried`.
 pub fn another_task(
     namespace: &Namespace,
     tried: &HashSet<String>,
@@ -137,13 +138,13 @@ pub fn another_task(
     Ok(None)
 }
 
-/// Every namespace that a process is in.
+/// The namespaces that processes are in.
 pub fn of_processes(deadline: &Deadline) -> Result<Vec<Namespace>, Error> {
     let mut found: Vec<Namespace> = Vec::new();
     let mut places: HashMap<u64, usize> = HashMap::new();
     for pid in pids(deadline)? {
         let directory = format!("/proc/{pid}");
-        // Most processes are in a namespace that is known.
+        // Most processes are in a namespace that was found before.
         if let Seen::There(table) = tcp(&directory, deadline)?
             && let Some(known) = places.get(&table).and_then(|place| found.get_mut(*place))
         {
@@ -166,7 +167,8 @@ pub fn of_processes(deadline: &Deadline) -> Result<Vec<Namespace>, Error> {
     Ok(found)
 }
 
-/// Adds a further process of a namespace, as long as it may be of use.
+/// Adds another process of a namespace, if it is the first readable one, or while there are fewer
+/// than `TASKS`.
 fn remember(known: &mut Namespace, directory: String, deadline: &Deadline) -> Result<(), Error> {
     let unmarked = known.identity.inode.is_none();
     let readable = if unmarked {
@@ -181,7 +183,7 @@ fn remember(known: &mut Namespace, directory: String, deadline: &Deadline) -> Re
     Ok(())
 }
 
-/// Every namespace that is mounted somewhere.
+/// All mounted namespaces.
 pub fn mounted() -> Result<Vec<Namespace>, Error> {
     let mut found: Vec<Namespace> = Vec::new();
     for mount in mounts()? {
@@ -199,7 +201,7 @@ pub fn mounted() -> Result<Vec<Namespace>, Error> {
     Ok(found)
 }
 
-/// Every namespace that can be seen.
+/// All visible namespaces.
 pub fn everything(deadline: &Deadline) -> Result<Vec<Namespace>, Error> {
     refuse_hidepid(deadline)?;
     Ok(combined(of_processes(deadline)?, mounted()?))
@@ -272,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn mounts_add_ways_to_what_processes_show_and_namespaces_of_their_own() {
+    fn mounts_add_ways_to_known_namespaces_and_further_namespaces() {
         let processes =
             vec![namespace(Some(1), &[], &["/proc/7"]), namespace(None, &[], &["/proc/8"])];
         let mounts = vec![
@@ -285,7 +287,7 @@ mod tests {
             found,
             [
                 namespace(Some(1), &["/run/netns/a", "/mnt/a"], &["/proc/7"]),
-                // It may be one of the mounted ones.
+                // This may be one of the mounted namespaces.
                 namespace(None, &[], &["/proc/8"]),
                 searched,
             ]

@@ -21,9 +21,9 @@ use crate::namespaces::view::View;
 pub struct Kernel<'a> {
     /// The time that is left.
     pub deadline: &'a Deadline<'a>,
-    /// The tables of the namespaces that were read.
+    /// The inode numbers of `net/tcp` of the namespaces that were read.
     pub read: &'a mut HashSet<u64>,
-    /// Called in each namespace, or for a process in it.
+    /// The function that is called in each namespace, or for a process in it.
     pub visit: &'a mut dyn FnMut(&View, &Deadline) -> Result<(), Error>,
 }
 
@@ -74,7 +74,7 @@ impl Access for Kernel<'_> {
                 Ok(Some(Reached::Read { inside: false }))
             }
             Err(error) if error.is_final() => Err(error),
-            // It has ended meanwhile, or moved.
+            // The process has ended meanwhile, or moved.
             Err(error)
                 if error.is_of_another_namespace()
                     || self.table(task, identity)? != Some(table) =>
@@ -86,7 +86,7 @@ impl Access for Kernel<'_> {
     }
 }
 
-/// Moves this thread into the namespace that a file stands for, if that is the one of `identity`.
+/// Moves this thread into the namespace that a file stands for, if `identity` is its identity.
 fn enter(link: &Path, identity: &Identity, deadline: &Deadline) -> Result<Seen<()>, Error> {
     let shown = link.display().to_string();
     let file = match file(link, deadline)?.ok_or_status() {
@@ -97,7 +97,7 @@ fn enter(link: &Path, identity: &Identity, deadline: &Deadline) -> Result<Seen<(
     if identity.inode.is_some_and(|known| known != inode) {
         return Ok(Seen::Gone(Errno::NOENT));
     }
-    // A file that was opened as a path only cannot be entered.
+    // `setns(2)` refuses a file that was opened as a path only (`O_PATH`).
     let path = format!("/proc/self/fd/{}", file.as_raw_fd());
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
     let opened = look(&shown, deadline, || open(&*path, flags, Mode::empty()))?;
@@ -105,7 +105,7 @@ fn enter(link: &Path, identity: &Identity, deadline: &Deadline) -> Result<Seen<(
         Ok(file) => file,
         Err(seen) => return Ok(seen),
     };
-    // INVAL stands for a namespace of another kind, whoever asks.
+    // `EINVAL` means a namespace of another kind, whatever rights the caller has.
     let entered = look(&shown, deadline, || {
         move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network))
     });

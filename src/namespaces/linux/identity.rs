@@ -9,7 +9,8 @@ use crate::error::Error;
 use crate::linux::look::{Seen, look};
 use crate::netns::NAMED;
 
-/// This very thread: `/proc/self` is the process's first thread, which may be in another namespace.
+/// The directory of this thread. `/proc/self` is the process's first thread, which may be in
+/// another namespace.
 pub const THREAD: &str = "/proc/thread-self";
 
 /// The marks of a namespace, as far as they may be read.
@@ -17,7 +18,7 @@ pub const THREAD: &str = "/proc/thread-self";
 pub struct Identity {
     /// The inode number of the namespace: of `/proc/PID/ns/net`, or of the mount.
     pub inode: Option<u64>,
-    /// The inode number of `/proc/PID/net/tcp`, which every namespace has its own of.
+    /// The inode number of `/proc/PID/net/tcp`: every namespace has its own.
     pub tcp: Option<u64>,
 }
 
@@ -27,7 +28,7 @@ impl Identity {
         Ok(Self { inode: inode(task, deadline)?, tcp: tcp(task, deadline)?.found() })
     }
 
-    /// Whether both are the same namespace, as far as is known.
+    /// Whether both are known to be the same namespace.
     pub fn is(&self, other: &Self) -> bool {
         match (self.inode, other.inode) {
             (Some(one), Some(other)) => one == other,
@@ -41,7 +42,7 @@ impl Identity {
     }
 }
 
-/// A namespace, with every way that leads to it.
+/// A namespace, with every known way that leads to it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Namespace {
     /// Its marks.
@@ -50,9 +51,9 @@ pub struct Namespace {
     pub mounts: Vec<PathBuf>,
     /// Processes and threads in it.
     pub tasks: Vec<Task>,
-    /// The text that asked for it; `None` where all were asked for.
+    /// The user's text that requested it; `None` where all namespaces were requested.
     pub asked: Option<String>,
-    /// Whether all processes were read already, and none is known to be in it.
+    /// Whether all processes were read, and none was found in it.
     pub searched: bool,
 }
 
@@ -66,12 +67,12 @@ pub struct Task {
 }
 
 impl Namespace {
-    /// Whether both are the same namespace, as far as is known.
+    /// Whether both are known to be the same namespace.
     pub fn is(&self, other: &Self) -> bool {
         self.identity.is(&other.identity)
     }
 
-    /// Takes in the marks and ways that another look at the same namespace found.
+    /// Adds the marks and ways from another discovery of the same namespace.
     pub fn learn(&mut self, other: Self) {
         self.identity.learn(&other.identity);
         for mount in other.mounts {
@@ -88,7 +89,7 @@ impl Namespace {
         self.searched |= other.searched;
     }
 
-    /// The mount points, those that `ip netns` knows by name first.
+    /// The mount points, the names of `ip netns` first.
     pub fn mounts_by_name(&self) -> impl Iterator<Item = &Path> {
         let (named, others): (Vec<_>, Vec<_>) =
             self.mounts.iter().map(PathBuf::as_path).partition(|path| is_named(path));
@@ -103,7 +104,7 @@ impl Namespace {
     }
 }
 
-/// Whether `ip netns` knows a mount point by name.
+/// Whether a mount point is a name of `ip netns`.
 pub fn is_named(path: &Path) -> bool {
     path.parent().is_some_and(|parent| [NAMED, "/var/run/netns"].map(Path::new).contains(&parent))
 }
@@ -114,7 +115,7 @@ pub fn inode(task: &str, deadline: &Deadline) -> Result<Option<u64>, Error> {
     Ok(look(&link, deadline, || stat(&link))?.map(|stat| stat.st_ino).found())
 }
 
-/// The inode number of the table of TCP that `/proc` shows of a process.
+/// The inode number of `net/tcp` in the directory of a process.
 pub fn tcp(task: &str, deadline: &Deadline) -> Result<Seen<u64>, Error> {
     let table = format!("{task}/net/tcp");
     Ok(look(&table, deadline, || stat(&table))?.map(|stat| stat.st_ino))
@@ -129,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn inode_numbers_decide_and_without_them_the_table() {
+    fn namespaces_are_compared_by_inode_number_else_by_table() {
         for (one, other, same) in [
             (identity(Some(1), None), identity(Some(1), None), true),
             (identity(Some(1), Some(5)), identity(Some(2), Some(5)), false),
@@ -163,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_those_of_ip_netns() {
+    fn mount_points_of_ip_netns_are_named() {
         for (path, named) in [
             ("/run/netns/blue", true),
             ("/var/run/netns/blue", true),

@@ -15,10 +15,10 @@ use crate::namespaces::linux::text::{container, process_of};
 use crate::printable::printable;
 use crate::vocabulary::NetnsIndex;
 
-/// The name of the namespace that the first process of the whole system is in.
+/// The name of the namespace of the system's first process.
 const HOST: &str = "host";
 
-/// More than `/proc/PID/cgroup` has of one process.
+/// Longer than `/proc/PID/cgroup` of any process.
 const LONGEST_CGROUPS: usize = 16 * 1024;
 
 /// The names of these namespaces.
@@ -88,7 +88,7 @@ mod tests {
     use crate::namespaces::linux::identity::{Identity, Task};
 
     #[test]
-    fn the_name_of_ip_netns_comes_before_the_process_and_that_before_the_mount() {
+    fn a_name_of_ip_netns_precedes_a_process_and_a_process_precedes_a_mount() {
         let deadline = Deadline::new(Duration::from_secs(20), &|| false);
         let name = |mounts: &[&str], process: bool, inode| {
             let directory = format!("/proc/{}", std::process::id());

@@ -17,10 +17,11 @@ use crate::printable::printable;
 /// `NSFS_MAGIC` in `linux/magic.h`; since Linux 3.19.
 const NSFS: rustix::fs::FsWord = 0x6e73_6673;
 
-/// Stands for a file that is none of a namespace; before and after a mount there is such a file.
+/// Stands for a file that does not represent a namespace. A mount point is such a file before and
+/// after the mount.
 pub const NO_NAMESPACE: Errno = Errno::INVAL;
 
-/// A file that stands for a namespace, opened so that nothing is done with any other file.
+/// Opens the file of a namespace as a path only (`O_PATH`): any other file stays untouched.
 pub fn file(path: &Path, deadline: &Deadline) -> Result<Seen<OwnedFd>, Error> {
     let shown = printable(path.as_os_str().as_bytes());
     let flags = OFlags::PATH | OFlags::CLOEXEC;
@@ -33,7 +34,7 @@ pub fn file(path: &Path, deadline: &Deadline) -> Result<Seen<OwnedFd>, Error> {
     Ok(if is_namespace { Seen::There(file) } else { Seen::Gone(NO_NAMESPACE) })
 }
 
-/// The error for a file that stands for no network namespace.
+/// The error for a file that does not represent a network namespace.
 pub fn no_network(shown: &str) -> Error {
     Error::Argument(format!(
         "{shown} is no network namespace (valid: a file as /proc/PID/ns/net or below {NAMED})"

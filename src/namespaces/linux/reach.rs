@@ -1,4 +1,4 @@
-//! The decision which way is taken into a namespace.
+//! The choice of the way into a namespace.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -12,26 +12,26 @@ use crate::namespaces::linux::identity::{Identity, Namespace};
 /// The result of trying to read a namespace.
 #[derive(Debug)]
 pub enum Reached {
-    /// It was read: from inside, or through one of its processes.
+    /// The namespace was read: from inside, or through one of its processes.
     Read { inside: bool },
-    /// It was read before.
+    /// The namespace was read before.
     Again,
-    /// It is not there any more.
+    /// The namespace no longer exists.
     Gone,
-    /// It is there, but may neither be entered nor be read through a process.
+    /// The namespace exists, but may neither be entered nor be read through a process.
     Denied(Error),
 }
 
-/// The steps that a way into a namespace consists of.
+/// The steps of a way into a namespace.
 pub trait Access {
-    /// Moves this thread into the namespace that a file stands for, if that is the one of `identity`.
+    /// Moves this thread into the namespace that a file stands for, if `identity` is its identity.
     fn enter(&mut self, link: &Path, identity: &Identity) -> Result<Seen<()>, Error>;
 
-    /// The inode number of the table that a process shows of the namespace of `identity`; `None` where
-    /// the process is not in it.
+    /// The inode number of a process's `net/tcp`; `None` where the process is not in the namespace
+    /// of `identity`.
     fn table(&mut self, task: &str, identity: &Identity) -> Result<Option<u64>, Error>;
 
-    /// Finds a process in the namespace, other than those that were tried.
+    /// Finds a process in the namespace that is not in `tried`.
     fn search(
         &mut self,
         namespace: &Namespace,
@@ -41,8 +41,8 @@ pub trait Access {
     /// Reads the namespace that this thread was moved into.
     fn read_inside(&mut self) -> Result<Reached, Error>;
 
-    /// Reads a namespace through a process that shows this table; `None` where the process ended
-    /// or moved meanwhile.
+    /// Reads a namespace through a process whose `net/tcp` has the inode number `table`; `None`
+    /// where the process has ended or moved meanwhile.
     fn read_through(
         &mut self,
         task: &str,
@@ -51,8 +51,8 @@ pub trait Access {
     ) -> Result<Option<Reached>, Error>;
 }
 
-/// Reads a namespace by the first way that leads there; with `processes` also through a process that
-/// may not be entered by.
+/// Reads a namespace by the first way that leads there. With `processes`, that may also be a
+/// process whose `ns/net` may not be entered.
 pub fn reach(
     namespace: &Namespace,
     processes: bool,
@@ -71,7 +71,8 @@ pub fn reach(
         && namespace.searched
         && namespace.tasks.is_empty()
     {
-        // A search for each of many such namespaces would take the square of their number.
+        // A search for each such namespace would take time that grows with the square of their
+        // number.
         return Ok(Reached::Denied(why_denied(namespace, error)));
     }
     let mut tried = HashSet::new();
@@ -98,7 +99,7 @@ pub fn reach(
     Ok(denied.map_or(Reached::Gone, |error| Reached::Denied(why_denied(namespace, error))))
 }
 
-/// The error for a namespace that may not be entered, and that no process shows.
+/// The error for a namespace that may not be entered and has no visible process.
 fn why_denied(namespace: &Namespace, error: Errno) -> Error {
     let mount = namespace.mounts_by_name().next().map(|path| path.display().to_string());
     let task = namespace.tasks_by_readability().next().map(str::to_owned);
@@ -216,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn a_process_shows_what_may_not_be_entered() {
+    fn a_namespace_that_may_not_be_entered_is_read_through_a_process() {
         let namespace = namespace(&[], &[("/proc/7", false), ("/proc/8", false)]);
         let fake = |ending: &[&'static str]| Fake {
             links: ["/proc/7/ns/net", "/proc/8/ns/net"].map(|link| (link, DENIED)).into(),
@@ -236,14 +237,14 @@ mod tests {
         let ended = read(&["/proc/7", "/proc/8"], true);
         assert_eq!(ended.0, through);
         assert_eq!(ended.1.last().map(String::as_str), Some("read /proc/9 5"));
-        // Where processes do not count, as with a source that needs the inside.
+        // Without `processes`, as for a source that must be inside.
         let (denied, steps) = read(&[], false);
         assert!(denied.starts_with("denied: Network namespace /proc/7 can be entered"), "{denied}");
         assert_eq!(steps, [""; 0]);
     }
 
     #[test]
-    fn a_namespace_without_ways_is_gone_and_one_behind_a_closed_mount_is_denied() {
+    fn a_namespace_without_ways_is_gone_and_a_closed_mount_is_denied() {
         let mut nothing = Fake::default();
         assert_eq!(reached(&namespace(&["/run/netns/a"], &[]), true, &mut nothing), "Ok(Gone)");
         assert_eq!(nothing.steps, ["enter /run/netns/a", "search"]);
@@ -251,7 +252,7 @@ mod tests {
         let searched = Namespace { searched: true, ..namespace(&["/run/netns/a"], &[]) };
         let denied = reached(&searched, true, &mut closed);
         assert!(denied.starts_with("denied: Network namespace /run/netns/a"), "{denied}");
-        // All processes were read when it was discovered.
+        // No search: all processes were read during discovery.
         assert_eq!(closed.steps, ["enter /run/netns/a"]);
     }
 }

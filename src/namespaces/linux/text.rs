@@ -33,7 +33,8 @@ pub fn container(cgroups: &[u8]) -> Option<String> {
     lines.find_map(|line| container_of(line.splitn(3, ':').nth(2)?))
 }
 
-/// The process directory and the process id of a directory in `/proc`, which may be that of a thread.
+/// The directory and the id of the process that a directory in `/proc` belongs to, also for the
+/// directory of a thread.
 pub fn process_of(task: &str) -> (&str, &str) {
     let (process, _) = task.split_once("/task/").unwrap_or((task, ""));
     let (_, pid) = process.rsplit_once('/').unwrap_or(("", process));
@@ -73,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn the_container_is_that_of_any_hierarchy() {
+    fn a_container_is_found_in_any_hierarchy() {
         let id = "0123456789abcdef".repeat(4);
         let text = format!("12:pids:/user.slice\n1:name=systemd:/docker/{id}\n0::/\n");
         assert_eq!(container(text.as_bytes()).as_deref(), Some("docker:0123456789ab"));

@@ -21,13 +21,13 @@ use crate::linux::units::short;
 use crate::owner::unseen::{GONE, OUTSIDE};
 use crate::printable::printable;
 
-/// The inode number of the hierarchy's root, and of no other directory in it.
+/// The inode number of the hierarchy's root. No other directory in the hierarchy has it.
 const ROOT: u64 = 1;
 
 /// `CGROUP2_SUPER_MAGIC` in `linux/magic.h`
 const CGROUP2: rustix::fs::FsWord = 0x6367_7270;
 
-/// The names of these ids.
+/// The names of the cgroups with these ids.
 pub fn names(wanted: HashSet<u64>, deadline: &Deadline) -> Result<HashMap<u64, Arc<str>>, Error> {
     let Found { mount, paths, wanted, partial } = find(wanted, deadline)?;
     let name = |path: &PathBuf| if *path == mount { "/".to_owned() } else { unit(path, &mount) };
@@ -38,7 +38,7 @@ pub fn names(wanted: HashSet<u64>, deadline: &Deadline) -> Result<HashMap<u64, A
     Ok(names)
 }
 
-/// The processes that are in the cgroups of these ids; of what cannot be seen none.
+/// The processes in the cgroups with these ids, without cgroups that cannot be read.
 pub fn members(wanted: HashSet<u64>, deadline: &Deadline) -> Result<Vec<u32>, Error> {
     let mut members = Vec::new();
     for path in find(wanted, deadline)?.paths.into_values() {
@@ -51,13 +51,14 @@ pub fn members(wanted: HashSet<u64>, deadline: &Deadline) -> Result<Vec<u32>, Er
     Ok(members)
 }
 
-/// Where cgroups are.
+/// The result of a search for cgroups.
 struct Found {
     mount: PathBuf,
     paths: HashMap<u64, PathBuf>,
-    // Those that were not found.
+    // The ids that were not found.
     wanted: HashSet<u64>,
-    // Some part may be closed to us, and a cgroup namespace shows only its own part.
+    // Whether parts of the hierarchy are invisible: a directory may be forbidden, and a cgroup
+    // namespace shows only its own part.
     partial: bool,
 }
 
@@ -114,7 +115,7 @@ fn find(mut wanted: HashSet<u64>, deadline: &Deadline) -> Result<Found, Error> {
     Ok(Found { mount, paths: found, wanted, partial })
 }
 
-/// Where the cgroup2 hierarchy is mounted: `/sys/fs/cgroup`, or `unified` below it in the hybrid
+/// The mount point of the cgroup2 hierarchy: `/sys/fs/cgroup`, or `unified` below it in the hybrid
 /// layout.
 fn mount(deadline: &Deadline) -> Result<PathBuf, Error> {
     let mut closed = None;
@@ -126,7 +127,7 @@ fn mount(deadline: &Deadline) -> Result<PathBuf, Error> {
         let file = point.display().to_string();
         match look(&file, deadline, || statfs(&point))? {
             Seen::There(fs) if is_of_type(&fs, CGROUP2) => return Ok(point),
-            // Something else may be mounted over it, or over what it is in.
+            // Another file system may be mounted over it, or over a directory above it.
             Seen::There(_) | Seen::Gone(_) => {}
             Seen::Hidden(error) => closed = closed.or(Some(Error::system(file, error))),
         }

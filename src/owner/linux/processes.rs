@@ -14,56 +14,58 @@ use crate::linux::processes::{ENTRIES, name, other_threads, pids, sees_every_pro
 use crate::owner::holders::Holders;
 use crate::owner::process::Process;
 
-/// How many file descriptors of threads are looked at that are most likely their process's: by 500
-/// threads with 10,000 each it would take seconds to find nothing.
-const LIKELY_KNOWN: usize = 20_000;
+/// The most file descriptors to read of threads that most likely share the table of their process:
+/// reading 500 threads with 10,000 descriptors each, only to find nothing, would take seconds.
+const LIKELY_SHARED: usize = 20_000;
 
-/// Who has the sockets of these inode numbers, and whether there is somebody we cannot see.
+/// The processes that have the sockets with these inode numbers, and whether there are processes
+/// whose sockets may not be read.
 ///
-/// Those who are `likely` to have them are looked at first, and then all others for what nobody of
-/// them has. Without, every process is looked at, also once each socket has a holder: it may have
-/// more, and the number of them is part of the answer.
+/// Processes in `likely` are read first, and then all others for the sockets that are still
+/// missing. With an empty `likely` every process is read, even after each socket has a process: a
+/// socket may have more processes, and their number is part of the answer.
 pub fn holders(
     inodes: Vec<u64>,
     likely: &[u32],
     deadline: &Deadline,
 ) -> Result<(Holders, bool), Error> {
-    // With hidepid, or in a namespace of processes, there is more than we are shown.
+    // With hidepid, or in another PID namespace, `/proc` does not show every process.
     let hidden = !rustix::process::geteuid().is_root() || !sees_every_process(deadline)?;
     let mut search = Search { deadline, found: Holders::new(inodes), hidden };
     let mut known = Vec::new();
     for pid in likely {
-        known.push((*pid, search.process(*pid, Wanted::All)?));
+        known.push((*pid, search.read_process(*pid, Wanted::All)?));
     }
     let wanted = if likely.is_empty() { Wanted::All } else { Wanted::Open };
-    if search.lacks(wanted) {
+    if search.wants_any(wanted) {
         for pid in pids(deadline)? {
             if !likely.contains(&pid) {
-                known.push((pid, search.process(pid, wanted)?));
+                known.push((pid, search.read_process(pid, wanted)?));
             }
         }
     }
-    let mut left = LIKELY_KNOWN;
+    let mut budget = LIKELY_SHARED;
     for (pid, table) in known {
-        if !search.lacks(Wanted::Missing) {
+        if !search.wants_any(Wanted::Missing) {
             break;
         }
-        search.other_threads(pid, &table, &mut left)?;
+        search.read_other_threads(pid, &table, &mut budget)?;
     }
     Ok((search.found, search.hidden))
 }
 
-/// Which sockets are looked for.
+/// The sockets to search for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Wanted {
     All,
-    /// Those that nobody has yet, or the first process alone.
+    /// Sockets for which no process was found yet, or only process 1.
     Open,
-    /// Those that nobody has yet.
+    /// Sockets for which no process was found yet.
     Missing,
 }
 
-/// A table of file descriptors: the thread that it was read of, and how many it had.
+/// A table of file descriptors: the directory of the thread that it was read from, and the number
+/// of its descriptors.
 struct Table {
     thread: String,
     size: usize,
@@ -76,8 +78,8 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
-    /// Whether there is anything that is wanted.
-    fn lacks(&self, wanted: Wanted) -> bool {
+    /// Whether any socket is wanted.
+    fn wants_any(&self, wanted: Wanted) -> bool {
         self.found.places().any(|place| self.wants(wanted, place))
     }
 
@@ -89,16 +91,17 @@ impl Search<'_> {
         }
     }
 
-    /// Finds the sockets of a process in the table of its first thread, which nearly always is that
-    /// of all. Once that thread has ended it has none, though others may go on with what was its.
-    fn process(&mut self, pid: u32, wanted: Wanted) -> Result<Table, Error> {
+    /// Finds the sockets of a process in the table of its first thread, which nearly always is the
+    /// table of all its threads. After the first thread has ended, its table is empty, though other
+    /// threads may go on with the same descriptors.
+    fn read_process(&mut self, pid: u32, wanted: Wanted) -> Result<Table, Error> {
         let mut table = Table { thread: format!("/proc/{pid}"), size: 0 };
         let mut sockets = Vec::new();
-        let seen = self.table(&table.thread, wanted, &mut sockets)?;
+        let seen = self.read_thread(&table.thread, wanted, &mut sockets)?;
         table.size = seen.unwrap_or(0);
         if seen == Some(0) {
-            for thread in self.threads(pid)? {
-                let size = self.table(&thread, wanted, &mut sockets)?;
+            for thread in self.thread_directories(pid)? {
+                let size = self.read_thread(&thread, wanted, &mut sockets)?;
                 if let Some(size @ 1..) = size {
                     table = Table { thread, size };
                     break;
@@ -109,24 +112,29 @@ impl Search<'_> {
         Ok(table)
     }
 
-    /// Finds what is missing in tables that other threads of a process may have for themselves
-    /// (`CLONE_FILES` in `unshare(2)`).
-    fn other_threads(&mut self, pid: u32, known: &Table, left: &mut usize) -> Result<(), Error> {
-        for thread in self.threads(pid)? {
-            if !self.lacks(Wanted::Missing) {
+    /// Finds missing sockets in separate tables of a process's other threads (`CLONE_FILES` in
+    /// `unshare(2)`).
+    fn read_other_threads(
+        &mut self,
+        pid: u32,
+        known: &Table,
+        budget: &mut usize,
+    ) -> Result<(), Error> {
+        for thread in self.thread_directories(pid)? {
+            if !self.wants_any(Wanted::Missing) {
                 break;
             }
             if thread == known.thread {
                 continue;
             }
             if !self.differ(&thread, &known.thread)? {
-                match left.checked_sub(known.size) {
-                    Some(rest) => *left = rest,
+                match budget.checked_sub(known.size) {
+                    Some(rest) => *budget = rest,
                     None => continue,
                 }
             }
             let mut sockets = Vec::new();
-            let seen = self.table(&thread, Wanted::Missing, &mut sockets)?;
+            let seen = self.read_thread(&thread, Wanted::Missing, &mut sockets)?;
             self.add(pid, &thread, sockets)?;
             if seen.is_none() {
                 break;
@@ -136,7 +144,7 @@ impl Search<'_> {
     }
 
     /// Whether two threads certainly have different tables: since Linux 6.2 the size of `fd` is the
-    /// number of its entries, before it is 0.
+    /// number of its entries; before Linux 6.2 it is 0.
     fn differ(&self, one: &str, other: &str) -> Result<bool, Error> {
         let size = |thread: &str| -> Result<Option<i64>, Error> {
             let path = format!("{thread}/fd");
@@ -146,12 +154,12 @@ impl Search<'_> {
             })
         };
         let (before, size_of_one, after) = (size(other)?, size(one)?, size(other)?);
-        // In between it may have changed.
+        // The table of `other` may have changed in between.
         Ok(before == after && size_of_one != before)
     }
 
-    /// The directories of a process's other threads.
-    fn threads(&mut self, pid: u32) -> Result<Vec<String>, Error> {
+    /// The directories of a process's threads, without its first thread.
+    fn thread_directories(&mut self, pid: u32) -> Result<Vec<String>, Error> {
         match other_threads(pid, self.deadline)? {
             Seen::There(threads) => Ok(threads),
             Seen::Gone(_) => Ok(Vec::new()),
@@ -162,15 +170,15 @@ impl Search<'_> {
         }
     }
 
-    /// Puts the places of a thread's wanted sockets into `sockets`, and says how many file descriptors
-    /// there are; `None` where they are not for us to see.
-    fn table(
+    /// Adds the places of a thread's wanted sockets to `sockets`. Returns the number of its file
+    /// descriptors; `None` where they may not be read.
+    fn read_thread(
         &mut self,
         thread: &str,
         wanted: Wanted,
         sockets: &mut Vec<usize>,
     ) -> Result<Option<usize>, Error> {
-        match self.look_at(&format!("{thread}/fd"), wanted, sockets)? {
+        match self.read_table(&format!("{thread}/fd"), wanted, sockets)? {
             Seen::There(size) => Ok(Some(size)),
             Seen::Gone(_) => Ok(Some(0)),
             Seen::Hidden(_) => {
@@ -180,7 +188,7 @@ impl Search<'_> {
         }
     }
 
-    /// Makes a process one of the holders of sockets that one of its threads has.
+    /// Adds a process to the sockets that one of its threads has.
     fn add(&mut self, pid: u32, thread: &str, sockets: Vec<usize>) -> Result<(), Error> {
         if sockets.is_empty() {
             return Ok(());
@@ -197,12 +205,12 @@ impl Search<'_> {
         Ok(())
     }
 
-    /// Puts the places of the wanted sockets in a table of file descriptors into `sockets`, and says how
-    /// many descriptors there are.
+    /// Adds the places of the wanted sockets in a table of file descriptors to `sockets`. Returns
+    /// the number of descriptors.
     ///
-    /// Below the directory's own descriptor: a path from the root costs twice as much, and there may
-    /// be a million.
-    fn look_at(
+    /// Links are read relative to the open directory: a path from the root costs twice as much, and
+    /// there may be a million links.
+    fn read_table(
         &self,
         table: &str,
         wanted: Wanted,
@@ -230,7 +238,7 @@ impl Search<'_> {
                 },
             };
             let name = entry.file_name();
-            // The directory itself and the one above it are no links.
+            // `.` and `..` are directories.
             if name.to_bytes().starts_with(b".") {
                 continue;
             }
@@ -245,7 +253,7 @@ impl Search<'_> {
                         sockets.extend(self.wants(wanted, place).then_some(place));
                     }
                 }
-                // Closed meanwhile.
+                // The descriptor was closed meanwhile.
                 Seen::Gone(_) => {}
                 Seen::Hidden(error) => return Ok(Seen::Hidden(error)),
             }

@@ -14,21 +14,22 @@ use crate::linux::proc_text::{maps_every_id, number};
 use crate::printable::printable;
 use crate::worker::Worker;
 
-/// How long the user database is waited for: it may ask a directory server that is down, and a
-/// number says as much.
+/// The longest wait for the user database: it may ask a directory server that is down, and a report
+/// can show the user id instead.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// The kernel's own choice of the id that stands for whoever has none (`DEFAULT_OVERFLOWUID` in `linux/highuid.h`).
+/// The kernel's default for the id that stands for every unmapped user (`DEFAULT_OVERFLOWUID` in
+/// `linux/highuid.h`).
 const OVERFLOW: u32 = 65534;
 
-/// Names by id, and ids of which nobody can tell whose they are.
+/// Names by id, and the ids whose user cannot be determined.
 pub type Users = (HashMap<u32, Arc<str>>, HashSet<u32>);
 
-/// One for all calls: a database that is silent keeps no more than one thread waiting.
+/// One worker for all calls: a database that does not answer blocks no more than one thread.
 static DATABASE: Worker = Worker::new();
 
-/// The names of these ids, as far as they have one and it comes in time, and the ids of which nobody
-/// can tell whose they are.
+/// The names of these ids, as far as the database has them and answers in time, and the ids whose
+/// user cannot be determined.
 pub fn names(ids: HashSet<u32>, deadline: &Deadline) -> Result<Users, Error> {
     let patience = deadline.sooner((deadline.remaining()? / 2).min(PATIENCE));
     let mut unknown = ids.clone();
@@ -47,13 +48,13 @@ pub fn names(ids: HashSet<u32>, deadline: &Deadline) -> Result<Users, Error> {
             warn!("the user database cannot be asked: numbers instead of names: {error}");
         }
     }
-    unknown.extend(anybody());
+    unknown.extend(overflow_id());
     Ok((names, unknown))
 }
 
-/// The id that stands for whoever has none in this namespace of users (`user_namespaces(7)`); `None`
-/// where all have one.
-fn anybody() -> Option<u32> {
+/// The id that stands for every user that is not mapped into this user namespace
+/// (`user_namespaces(7)`); `None` where every user is mapped.
+fn overflow_id() -> Option<u32> {
     let map = fs::read("/proc/self/uid_map").unwrap_or_default();
     if maps_every_id(&map) {
         return None;
@@ -67,7 +68,7 @@ fn look_up(
     patience: &Deadline,
     mut found: impl FnMut(u32, Option<Arc<str>>),
 ) -> Result<(), Error> {
-    // In order: where one of them is not answered, those before it always are.
+    // Sorted: if the database stops answering at an id, all lower ids have answers in every run.
     let ids: BTreeSet<u32> = ids.into_iter().collect();
     let work = DATABASE.start(patience, move |answers| {
         for id in ids {
@@ -84,7 +85,7 @@ fn look_up(
     Ok(())
 }
 
-/// The id of a name, `None` where there is no such user.
+/// The id of a user name; `None` where the user does not exist.
 pub fn id(name: &str, deadline: &Deadline) -> Result<Option<u32>, Error> {
     let patience = deadline.sooner(PATIENCE);
     let asked = name.to_owned();

@@ -1,8 +1,9 @@
-//! Linux: TCP connections in `ESTABLISHED`, and UDP sockets, by what the kernel's counters leave
+//! Linux: TCP connections in `ESTABLISHED`, and UDP sockets, from the kernel's counters
 //! (`/proc/net/{sockstat,sockstat6}`, `proc_net(5)`).
 //!
-//! Most sockets of a busy host are in `ESTABLISHED`. They need not be dumped to be counted: of the full
-//! sockets that a counter has, all others are.
+//! Most sockets of a busy host are in `ESTABLISHED`. They need not be dumped to be counted: their
+//! number is the kernel's counter of full sockets minus the full sockets in a dump of all other
+//! states.
 
 use std::net::SocketAddr;
 
@@ -16,8 +17,8 @@ use crate::source::dump::Dump;
 use crate::source::linux::{procfs, sock_diag};
 use crate::vocabulary::{ConnectionStatus, ConnectionType, NetnsIndex, Protocol};
 
-/// How often the deadline is looked at, in sockets.
-const PACE: u64 = 1 << 16;
+/// The number of sockets between two checks of the deadline.
+const DEADLINE_INTERVAL: u64 = 1 << 16;
 
 /// Hands every selected socket to `collector`. Sockets that were only counted have neither ports nor
 /// addresses nor owners.
@@ -40,13 +41,13 @@ pub fn read<C: Collector>(dump: &Dump, collector: &mut C) -> Result<(), Error> {
         let others = Selection { types: Choice::of(&types), statuses, ..Selection::default() };
         sock_diag::read(&Dump { selection: &others, ..*dump }, &mut unlisted)?;
     }
-    // After the dump, so that what was there all the time is in both.
+    // Read after the dump, so that a socket that is there all the time is in both.
     let sockstat = procfs::sockstat(&View::Inside)?;
     for connection_type in types {
         let in_use = sockstat.in_use(connection_type)?;
         let full = unlisted.full.get(connection_type as usize).copied().unwrap_or(0);
         for number in 0..rest(connection_type, in_use, full)? {
-            if number % PACE == 0 {
+            if number % DEADLINE_INTERVAL == 0 {
                 deadline.check()?;
             }
             unlisted.collected.add(netns, &Counted { connection_type, status })?;
@@ -56,7 +57,7 @@ pub fn read<C: Collector>(dump: &Dump, collector: &mut C) -> Result<(), Error> {
     Ok(())
 }
 
-/// How many of the full sockets of a type are left, besides those that were shown.
+/// The number of full sockets of a type that the dump did not show.
 fn rest(connection_type: ConnectionType, in_use: u64, shown: u64) -> Result<u64, Error> {
     in_use.checked_sub(shown).ok_or_else(|| {
         let name = connection_type.name();
@@ -66,7 +67,8 @@ fn rest(connection_type: ConnectionType, in_use: u64, shown: u64) -> Result<u64,
 
 const TYPES: usize = ConnectionType::VALUES.len();
 
-/// Hands on the selected sockets of a dump, and counts all full ones: the counters have no others.
+/// Passes on the selected sockets of a dump, and counts all full sockets: the kernel's counters
+/// have full sockets only.
 struct TeeUnlisted<C> {
     selection: Selection,
     full: [u64; TYPES],
@@ -94,7 +96,7 @@ impl<C: Collector> Collector for TeeUnlisted<C> {
     }
 }
 
-/// A socket that was counted and not read.
+/// A socket that was counted and not dumped.
 struct Counted {
     connection_type: ConnectionType,
     status: ConnectionStatus,
@@ -123,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fewer_than_are_shown_are_no_answer() {
+    fn a_counter_below_the_number_of_shown_sockets_is_an_error() {
         let rest = |in_use, shown| rest(ConnectionType::Tcp6, in_use, shown);
         assert!(matches!(rest(5, 5), Ok(0)));
         assert!(matches!(rest(5, 2), Ok(3)));

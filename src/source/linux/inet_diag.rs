@@ -1,8 +1,7 @@
 //! The messages on a `NETLINK_SOCK_DIAG` socket: pure functions over bytes.
 //!
-//! Layouts and numbers are those of `linux/netlink.h`, `linux/sock_diag.h` and
-//! `linux/inet_diag.h`; all integers are in the byte order of the machine, ports and addresses in
-//! that of the network.
+//! Layouts and numbers are those of `linux/netlink.h`, `linux/sock_diag.h` and `linux/inet_diag.h`;
+//! integers are in the byte order of the machine, ports and addresses in network byte order.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
@@ -27,7 +26,7 @@ const AF_INET6: u8 = 10;
 const IPPROTO_TCP: u8 = 6;
 const IPPROTO_UDP: u8 = 17;
 
-/// `INET_DIAG_SKMEMINFO`, and where `SK_MEMINFO_DROPS` stands in it (`linux/sock_diag.h`)
+/// `INET_DIAG_SKMEMINFO`, and the offset of `SK_MEMINFO_DROPS` in it (`linux/sock_diag.h`)
 const SKMEMINFO: u16 = 7;
 const DROPS: usize = 8 * 4;
 /// `INET_DIAG_SHUTDOWN`
@@ -39,8 +38,8 @@ const CGROUP_ID: u16 = 21;
 const HEADER: usize = 16;
 /// `sizeof(struct inet_diag_sockid)`
 const SOCKID: usize = 48;
-/// `struct inet_diag_msg`: where its fields begin, in the order of the header file. Of `idiag_family`
-/// and `idiag_state` it is at 0 and 1.
+/// `struct inet_diag_msg`: the offsets of its fields, in the order of the header file.
+/// `idiag_family` and `idiag_state` are at 0 and 1.
 mod field {
     pub const ID_SPORT: usize = 4;
     pub const ID_DPORT: usize = 6;
@@ -55,7 +54,7 @@ mod field {
     pub const END: usize = 72;
 }
 
-/// One dump request, ready to be sent.
+/// A dump request, ready to be sent.
 #[derive(Clone, Debug)]
 pub struct Request {
     bytes: Vec<u8>,
@@ -84,12 +83,12 @@ impl Request {
     }
 }
 
-/// The requests that answer a selection's share of one protocol: none where the kernel has none of
-/// the selected states.
+/// The requests for the selected sockets of one protocol; none where the kernel has none of the
+/// selected states.
 ///
-/// A dump answers one family. TCP over both is asked for by the older `TCPDIAG_GETSOCK`, which
-/// walks the kernel's tables once for both families; UDP has no such request. With `drops` it is
-/// asked for these, too.
+/// A dump answers for one family. The request for TCP over both families is the older
+/// `TCPDIAG_GETSOCK`, for which the kernel walks its tables once; UDP has no such request. With
+/// `drops` the requests ask for dropped packets, too.
 #[must_use]
 pub fn requests(protocol: Protocol, selection: &Selection, drops: bool) -> Vec<Request> {
     let states = selection.linux_mask(protocol);
@@ -97,10 +96,10 @@ pub fn requests(protocol: Protocol, selection: &Selection, drops: bool) -> Vec<R
         return Vec::new();
     }
     let types: Vec<_> = selection.types_of(protocol).collect();
-    let more = if drops { 1 << (SKMEMINFO - 1) } else { 0 };
-    let one = |t: &ConnectionType| (SOCK_DIAG_BY_FAMILY, one_family(*t, states, more));
+    let extensions = if drops { 1 << (SKMEMINFO - 1) } else { 0 };
+    let one = |t: &ConnectionType| (SOCK_DIAG_BY_FAMILY, one_family(*t, states, extensions));
     let payloads = match (protocol, types.as_slice()) {
-        (Protocol::Tcp, [_, _]) => vec![(TCPDIAG_GETSOCK, both_families(states, more))],
+        (Protocol::Tcp, [_, _]) => vec![(TCPDIAG_GETSOCK, both_families(states, extensions))],
         (_, types) => types.iter().map(one).collect(),
     };
     let filter = filter(selection);
@@ -116,10 +115,10 @@ pub fn requests(protocol: Protocol, selection: &Selection, drops: bool) -> Vec<R
 /// A condition of the kernel's filter language (`INET_DIAG_REQ_BYTECODE`).
 #[derive(Clone, Copy, Debug)]
 enum Condition {
-    /// `INET_DIAG_BC_S_GE` and the like: the port is at least, or at most, this.
+    /// `INET_DIAG_BC_S_GE` and the like: the port is at least, or at most, `port`.
     Port { code: u8, port: u16 },
-    /// `INET_DIAG_BC_S_COND`, `INET_DIAG_BC_D_COND`: the address has this prefix. The kernel takes
-    /// an IPv4 prefix to mean the IPv4-mapped addresses too.
+    /// `INET_DIAG_BC_S_COND`, `INET_DIAG_BC_D_COND`: the address has this prefix. In the kernel an
+    /// IPv4 prefix also matches IPv4-mapped addresses.
     Address { code: u8, network: Network },
 }
 
@@ -154,7 +153,8 @@ impl Condition {
     }
 }
 
-/// `struct inet_diag_bc_op`: how far to go on where the condition holds, and where it does not.
+/// `struct inet_diag_bc_op`: the bytes to jump ahead where the condition holds, and where it does
+/// not.
 fn op(code: u8, yes: usize, no: usize) -> [u8; OP] {
     let [n0, n1] = u16::try_from(no).unwrap_or(u16::MAX).to_ne_bytes();
     [code, u8::try_from(yes).unwrap_or(u8::MAX), n0, n1]
@@ -170,10 +170,12 @@ const BC_D_LE: u8 = 5;
 const BC_S_COND: u8 = 7;
 const BC_D_COND: u8 = 8;
 
-/// Longer filters are left to our own code: jumps are 16 bits wide.
+/// The kernel gets only shorter filters, because jumps are 16 bits wide. Longer filters are applied
+/// by this process alone.
 const LONGEST_FILTER: usize = 32 * 1024;
 
-/// The selection's ports and addresses as an attribute of a request, empty where there are none.
+/// The selection's ports and addresses as an attribute of a request; empty where the selection has
+/// neither.
 fn filter(selection: &Selection) -> Vec<u8> {
     let ports = |ports: &[Ports], at_least: u8, at_most: u8| -> Vec<Vec<Condition>> {
         let both = |ports: &Ports| {
@@ -204,11 +206,12 @@ fn filter(selection: &Selection) -> Vec<u8> {
     attribute
 }
 
-/// Compiles clauses that must all hold; a clause holds where all conditions of one of its
-/// alternatives do. An empty clause says nothing.
+/// Compiles clauses that must all hold. A clause holds where all conditions of one of its
+/// alternatives hold. An empty clause always holds.
 ///
-/// The program accepts where it ends exactly at its end and refuses where it jumps beyond. The
-/// kernel demands that every jump lands on an instruction that the way of only "yes" comes by.
+/// The program accepts a socket where execution arrives exactly at its end, and refuses a socket
+/// where a jump goes beyond its end. The kernel demands that every jump lands on an instruction
+/// that is reachable by following only `yes` branches.
 fn program(clauses: &[Vec<Vec<Condition>>]) -> Vec<u8> {
     let conditions =
         |alternative: &[Condition]| alternative.iter().map(|c| c.size()).sum::<usize>();
@@ -235,22 +238,22 @@ fn program(clauses: &[Vec<Vec<Condition>>]) -> Vec<u8> {
     program
 }
 
-/// `struct inet_diag_req_v2`; `more` are the attributes that are asked for, a bit each.
-fn one_family(connection_type: ConnectionType, states: u32, more: u8) -> Vec<u8> {
+/// `struct inet_diag_req_v2`; `extensions` has a bit for each requested attribute (`idiag_ext`).
+fn one_family(connection_type: ConnectionType, states: u32, extensions: u8) -> Vec<u8> {
     let family = if connection_type.is_ipv6() { AF_INET6 } else { AF_INET };
     let protocol = match connection_type.protocol() {
         Protocol::Tcp => IPPROTO_TCP,
         Protocol::Udp => IPPROTO_UDP,
     };
-    let mut payload = vec![family, protocol, more, 0];
+    let mut payload = vec![family, protocol, extensions, 0];
     payload.extend(states.to_ne_bytes());
     payload.extend([0; SOCKID]);
     payload
 }
 
-/// `struct inet_diag_req`: the kernel ignores its family and answers both.
-fn both_families(states: u32, more: u8) -> Vec<u8> {
-    let mut payload = vec![AF_INET, 0, 0, more];
+/// `struct inet_diag_req`: the kernel ignores its family and answers for both families.
+fn both_families(states: u32, extensions: u8) -> Vec<u8> {
+    let mut payload = vec![AF_INET, 0, 0, extensions];
     payload.extend([0; SOCKID]);
     payload.extend(states.to_ne_bytes());
     payload.extend(0_u32.to_ne_bytes());
@@ -270,16 +273,17 @@ fn message(kind: u16, sequence: u32, payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// What a message of the answer says.
+/// The content of a message of the answer.
 #[derive(Debug)]
 pub enum Event<'a> {
-    /// One socket.
+    /// A socket.
     Message(Message<'a>),
     /// The dump is complete.
     Done,
 }
 
-/// Iterates over the messages of one datagram. After an error nothing more can be relied on.
+/// Iterates over the messages of one datagram. After an error the iterator ends: the rest of the
+/// datagram cannot be trusted.
 #[derive(Debug)]
 pub struct Messages<'a> {
     rest: &'a [u8],
@@ -395,7 +399,7 @@ impl<'a> Message<'a> {
         Ok(Self { connection_type: ConnectionType::new(protocol, ipv6), status, fixed, attributes })
     }
 
-    /// Port and address, each by the place of its field.
+    /// Port and address, each by the offset of its field.
     #[inline]
     fn endpoint(&self, port: usize, address: usize) -> Result<SocketAddr, Error> {
         let port = self.bytes(port).map(u16::from_be_bytes)?;
@@ -404,7 +408,8 @@ impl<'a> Message<'a> {
             return Ok(SocketAddr::new(address.into(), port));
         }
         let address = Ipv6Addr::from(self.bytes::<16>(address)?);
-        // The kernel binds every socket with such an address to the interface, an accepted one too.
+        // The kernel binds every socket with a link-local address to the interface, accepted
+        // sockets too.
         let interface = if address.is_unicast_link_local() {
             self.bytes(field::ID_IF).map(u32::from_ne_bytes)?
         } else {
@@ -480,7 +485,7 @@ impl Socket for Message<'_> {
         self.bytes(field::IDIAG_INODE).map(u32::from_ne_bytes).map(u64::from)
     }
 
-    /// Of what is no full socket the kernel shows no user, no inode number and fewer attributes.
+    /// For mini-sockets the kernel reports no user id, no inode number and fewer attributes.
     fn is_full(&self) -> Result<bool, Error> {
         Ok(self.inode()? != 0 || self.attribute(SHUTDOWN)?.is_some())
     }

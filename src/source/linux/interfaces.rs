@@ -1,4 +1,4 @@
-//! Names of network interfaces, in the network namespace of this very thread.
+//! Names of network interfaces in the network namespace of this thread.
 
 use std::collections::HashSet;
 
@@ -7,7 +7,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, netlink, socket_with};
 
 use crate::address::{InterfaceIndex, InterfaceNames};
 
-/// The names of interfaces; without those that have gone meanwhile.
+/// The names of interfaces, without interfaces that have gone meanwhile.
 pub(crate) fn names(interfaces: HashSet<InterfaceIndex>) -> InterfaceNames {
     if interfaces.is_empty() {
         return InterfaceNames::new();

@@ -1,10 +1,9 @@
-//! The settings that say which ports outgoing connections get (`ip_local_port_range` in `ip(7)`,
+//! The settings of the ports that outgoing connections get (`ip_local_port_range` in `ip(7)`,
 //! `ip_local_reserved_ports`). Pure functions over text.
 
 use crate::selection::Ports;
 
-/// The ports of `ip_local_port_range`: the first and the last one. `None` where the text is anything
-/// else.
+/// The ports of `ip_local_port_range`: the first and the last port. `None` for any other text.
 pub fn range(text: &str) -> Option<Ports> {
     let mut ports = text.split_ascii_whitespace().map(str::parse);
     match (ports.next()?, ports.next()?) {
@@ -13,8 +12,7 @@ pub fn range(text: &str) -> Option<Ports> {
     }
 }
 
-/// The ports of `ip_local_reserved_ports`, as in `8080,9000-9100`. `None` where the text is anything
-/// else.
+/// The ports of `ip_local_reserved_ports`, as in `8080,9000-9100`. `None` for any other text.
 pub fn reserved(text: &str) -> Option<Vec<Ports>> {
     let ranges = text.trim().split(',').filter(|ports| !ports.is_empty());
     ranges.map(|ports| ports.parse().ok()).collect()

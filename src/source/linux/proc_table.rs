@@ -7,10 +7,10 @@ use crate::error::Error;
 use crate::socket::Socket;
 use crate::vocabulary::{ConnectionStatus, ConnectionType};
 
-/// Puts chunks of a table together to its rows, however they are cut.
+/// Joins chunks of a table into rows, wherever the chunks are cut.
 #[derive(Debug, Default)]
 pub struct Lines {
-    // The beginning of a line whose end is still to come.
+    // The beginning of a line whose end is in a later chunk.
     begun: Vec<u8>,
     header: bool,
     rows: u64,
@@ -24,7 +24,7 @@ impl Lines {
         mut row: impl FnMut(&[u8]) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let mut rest = chunk;
-        while let Some(end) = memchr(rest) {
+        while let Some(end) = line_end(rest) {
             let (line, after) = rest.split_at(end);
             rest = after.get(1..).unwrap_or(&[]);
             if self.begun.is_empty() {
@@ -55,7 +55,8 @@ impl Lines {
         Ok(())
     }
 
-    /// The number of rows, once the table has ended: at the end of a line and after a header.
+    /// The number of rows at the end of the table. An error where the header or the end of the last
+    /// line is missing.
     pub fn finish(self) -> Result<u64, Error> {
         if !self.begun.is_empty() {
             Err(Error::Garbled("the last line is cut short".to_owned()))
@@ -67,7 +68,7 @@ impl Lines {
     }
 }
 
-fn memchr(bytes: &[u8]) -> Option<usize> {
+fn line_end(bytes: &[u8]) -> Option<usize> {
     bytes.iter().position(|b| *b == b'\n')
 }
 
@@ -86,7 +87,7 @@ pub struct Row<'a> {
 
 impl<'a> Row<'a> {
     /// Splits a row into its fields: slot, local, remote, state, queues, timer, retransmits, uid,
-    /// timeout, inode, references and pointer; of a full socket more.
+    /// timeout, inode, references and pointer. The row of a full socket has more fields.
     pub fn new(connection_type: ConnectionType, line: &'a [u8]) -> Result<Self, Error> {
         let mut fields = line.split(|b| *b == b' ').filter(|field| !field.is_empty());
         let mut field = || fields.next().ok_or_else(|| garbled(line));
@@ -99,7 +100,8 @@ impl<'a> Row<'a> {
         let uid = field()?;
         let _timeout = field()?;
         let inode = field()?;
-        // What is left of a socket, in TIME_WAIT or FIN_WAIT2, and a request for one end here.
+        // The row of a mini-socket ends here: of a timewait socket, in TIME_WAIT or FIN_WAIT2, and
+        // of a request socket.
         let (_references, _pointer) = (fields.next(), fields.next());
         let full = fields.next().is_some();
         let status = (slot.ends_with(b":") && state.len() == 2)
@@ -133,7 +135,7 @@ impl<'a> Row<'a> {
     }
 }
 
-/// Up to eight hexadecimal digits.
+/// The number of up to eight hexadecimal digits.
 fn hex(digits: &[u8]) -> Option<u32> {
     if digits.is_empty() || digits.len() > 8 {
         return None;

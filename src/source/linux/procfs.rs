@@ -1,6 +1,7 @@
 //! Linux: connections from `/proc/net/{tcp,tcp6,udp,udp6}` (`proc_net(5)`).
 //!
-//! The lesser source: under churn the kernel itself may skip a row of `/proc/net/tcp`.
+//! The lesser source: while connections come and go, the kernel itself may skip a row of
+//! `/proc/net/tcp`.
 
 use std::io::Read;
 use std::os::fd::OwnedFd;
@@ -26,7 +27,7 @@ use crate::vocabulary::{ConnectionType, Protocol};
 
 const CHUNK: usize = 64 * 1024;
 
-/// Longer than the kernel's own sums.
+/// Longer than the files with the kernel's own sums.
 const TEXT: usize = 4 * 1024;
 
 /// Hands every selected socket to `collector`.
@@ -40,11 +41,11 @@ pub fn read<C: Collector>(dump: &Dump, collector: &mut C) -> Result<(), Error> {
         let counted = || sockstat(view).and_then(|counters| counters.in_use(connection_type)).ok();
         for attempt in 1..=ATTEMPTS {
             let before = counted();
-            directory.is_still_of(view)?;
+            directory.check_namespace(view)?;
             let Some(table) = directory.open_table(connection_type)? else {
                 break;
             };
-            directory.is_still_of(view)?;
+            directory.check_namespace(view)?;
             let path = directory.path(connection_type.name());
             let mut part = collector.fresh();
             let full = read_table(&table, connection_type, &path, dump, &mut part)?;
@@ -58,11 +59,12 @@ pub fn read<C: Collector>(dump: &Dump, collector: &mut C) -> Result<(), Error> {
     Ok(())
 }
 
-/// How often a table is read until its rows and the kernel's counters agree. Both are a little off
-/// while connections come and go.
+/// The most attempts to read a table until its rows and the kernel's counters agree. Both are a
+/// little inexact while connections come and go.
 const ATTEMPTS: u32 = 3;
 
-/// Whether the kernel counted so many before and after, or the one more and the other less.
+/// Whether a number of sockets lies between the kernel's counts before and after. Without both
+/// counts any number is likely.
 fn is_likely(full: u64, before: Option<u64>, after: Option<u64>) -> bool {
     before
         .zip(after)
@@ -85,18 +87,18 @@ impl NetDirectory {
             }
         };
         match view {
-            // /proc/net is that of the process's first thread, which may be in another namespace.
+            // /proc/net belongs to the process's first thread, which may be in another namespace.
             View::Inside => open("/proc/thread-self/net".to_owned()).or_else(|error| {
-                // Before Linux 3.17 there was no thread-self.
+                // Linux before 3.17 has no thread-self.
                 open(format!("/proc/self/task/{}/net", rustix::thread::gettid())).map_err(|_| error)
             }),
             View::Process { directory, .. } => open(format!("{directory}/net")),
         }
     }
 
-    /// Makes sure that a file that was just opened is of the namespace that is looked at: the
-    /// process may have moved to another one before, and the number be somebody else's by now.
-    fn is_still_of(&self, view: &View) -> Result<(), Error> {
+    /// Makes sure that a file that was just opened belongs to the namespace of `view`. Before, the
+    /// process may have moved to another namespace, or its id may have passed to another process.
+    fn check_namespace(&self, view: &View) -> Result<(), Error> {
         match view {
             View::Inside => Ok(()),
             View::Process { tcp, .. } => {
@@ -114,7 +116,7 @@ impl NetDirectory {
         format!("{}/{name}", self.path)
     }
 
-    /// A file of the kernel's, `None` where there is none of this name.
+    /// Opens a file of the kernel; `None` where it does not exist.
     fn open_file(&self, name: &str) -> Result<Option<OwnedFd>, Error> {
         let failed = |error| Error::system(self.path(name), error);
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
@@ -122,7 +124,7 @@ impl NetDirectory {
             Err(Errno::NOENT) => return Ok(None),
             file => file.map_err(failed)?,
         };
-        // A file system that covers /proc could show anything.
+        // A file system that is mounted over /proc could show anything.
         if is_of_type(&fstatfs(&file).map_err(failed)?, rustix::fs::PROC_SUPER_MAGIC) {
             Ok(Some(file))
         } else {
@@ -130,7 +132,7 @@ impl NetDirectory {
         }
     }
 
-    /// The table of one type, `None` where the host has no IPv6.
+    /// Opens the table of one type; `None` where the host has no IPv6.
     fn open_table(&self, connection_type: ConnectionType) -> Result<Option<OwnedFd>, Error> {
         if let Some(table) = self.open_file(connection_type.name())? {
             return Ok(Some(table));
@@ -141,12 +143,12 @@ impl NetDirectory {
         if no_ipv6 { Ok(None) } else { Err(self.missing(connection_type.name())) }
     }
 
-    /// The text of a small file, `None` where there is none of this name.
+    /// The text of a small file; `None` where the file does not exist.
     fn read(&self, name: &str) -> Result<Option<String>, Error> {
         let Some(file) = self.open_file(name)? else {
             return Ok(None);
         };
-        // Not as std does, which first asks how long the file is: of a text in /proc nobody knows.
+        // std would first ask for the length of the file, which is unknown for files in /proc.
         let mut text = Vec::new();
         loop {
             text.reserve(TEXT);
@@ -161,7 +163,7 @@ impl NetDirectory {
             .map_err(|error| Error::Garbled(format!("{}: {error}", self.path(name))))
     }
 
-    /// What is said of a file that must be there.
+    /// The error for a missing file that must exist.
     fn missing(&self, name: &str) -> Error {
         Error::system(self.path(name), Errno::NOENT)
     }
@@ -202,14 +204,14 @@ fn read_table<C: Collector>(
     Ok(full)
 }
 
-/// The protocols of which the kernel's counters say that a namespace has no sockets. They are sums of
-/// what each processor counts, so that for a moment none may seem to be there: not twice.
+/// The protocols without sockets in a namespace, by the kernel's counters. A counter is a sum over
+/// all processors and may be zero for a moment although sockets exist, so it must be zero twice.
 #[must_use]
 pub fn idle(view: &View) -> Vec<Protocol> {
     let mut idle = Protocol::ALL.to_vec();
     for _ in 0..2 {
         if !idle.is_empty() {
-            // Where they do not tell, the sockets are looked at.
+            // A protocol without readable counters is not idle: its sockets are dumped.
             let counters = sockstat(view).unwrap_or_default();
             idle.retain(|protocol| counters.has_none(*protocol).unwrap_or(false));
         }
@@ -222,22 +224,22 @@ pub fn sockstat(view: &View) -> Result<Sockstat, Error> {
     let directory = NetDirectory::open(view)?;
     let ipv6 = directory.read("sockstat6")?.unwrap_or_default();
     let ipv4 = directory.read("sockstat")?.ok_or_else(|| directory.missing("sockstat"))?;
-    directory.is_still_of(view)?;
+    directory.check_namespace(view)?;
     Ok(Sockstat { ipv4, ipv6 })
 }
 
-/// Whether the ports for outgoing connections cost nothing to ask for.
+/// Whether the ports for outgoing connections cost next to nothing to read.
 pub const PORTS_ARE_AT_HAND: bool = true;
-/// Why there is no answer where they are asked for.
+/// The error where the ports are required and cannot be read.
 pub const PORTS_UNTOLD: &str = "The ports for outgoing connections cannot be read here \
      (ip_local_port_range, ip_local_reserved_ports)";
-/// Why there is none where there are none.
+/// The error where no port is left.
 pub const NO_PORTS: &str = "No port is left for outgoing connections: all of ip_local_port_range are in \
      ip_local_reserved_ports or listened on";
 
-/// The ports from which the kernel takes those of outgoing connections, of whatever family
-/// (`ip_local_port_range` in `ip(7)`, `ip_local_reserved_ports`). It shows those of the namespace that
-/// this thread is in.
+/// The range from which the kernel takes ports for outgoing connections, the same for both families
+/// (`ip_local_port_range` in `ip(7)`, `ip_local_reserved_ports`). The kernel shows the settings of
+/// the namespace that this thread is in.
 pub fn ephemeral_ports(
     view: &View,
     deadline: &Deadline,
@@ -253,10 +255,10 @@ fn port_range() -> Option<PortRange> {
     Some(PortRange { ports, reserved })
 }
 
-/// What a setting of IPv4 is, whole; `None` where it cannot be read or may be longer.
+/// The whole text of an IPv4 setting; `None` where it cannot be read or may be longer.
 fn setting(name: &str) -> Option<String> {
-    // The longest list of ports has 254 KiB. It comes in one piece or not at all: what does not fit
-    // into the first reading is never told.
+    // The longest list of ports has 254 KiB. The kernel returns it in a single read: the part that
+    // does not fit is lost.
     let mut text = vec![0; 256 << 10];
     let mut file = std::fs::File::open(format!("/proc/sys/net/ipv4/{name}")).ok()?;
     let length = file.read(&mut text).ok()?;
@@ -278,7 +280,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_number_is_likely_that_was_counted_or_lies_between() {
+    fn a_number_between_the_counts_is_likely() {
         for (full, before, after, likely) in [
             (5, Some(5), Some(5), true),
             (4, Some(5), Some(5), false),
@@ -286,7 +288,7 @@ mod tests {
             (6, Some(5), Some(7), true),
             (6, Some(7), Some(5), true),
             (8, Some(7), Some(5), false),
-            // Who does not count confirms whatever there is.
+            // Without both counts any number is likely.
             (4, None, Some(5), true),
             (4, Some(5), None, true),
         ] {

@@ -18,10 +18,10 @@ use crate::error::Error;
 use crate::source::dump::Dump;
 use crate::source::linux::inet_diag::{self, Event, Request};
 
-/// The kernel never fills more than this into one datagram of a dump.
+/// The kernel never puts more bytes than this into a datagram of a dump.
 const DATAGRAM: usize = 32 * 1024;
 
-/// How long a wait may last before the deadline, and the caller's wish to stop, are looked at.
+/// The longest wait before the deadline, and the caller's request to stop, are checked again.
 const WAIT: Duration = Duration::from_millis(200);
 
 /// Hands every selected socket to `collector`.
@@ -34,7 +34,7 @@ pub fn read<C: Collector>(dump: &Dump, collector: &mut C) -> Result<(), Error> {
         Some(socket) => socket,
         None => open()?,
     };
-    // Not zeroed: that would touch every page of it, and most answers need the first one only.
+    // Not zeroed: zeroing would touch every page, and most answers need the first page only.
     let mut buffer = Vec::with_capacity(DATAGRAM);
     for request in &requests {
         answer(&socket, request, &mut buffer, dump, collector)?;
@@ -72,7 +72,7 @@ fn answer<C: Collector>(
     Ok(())
 }
 
-/// A socket that is connected to the kernel: nobody else's datagrams reach it.
+/// Opens a socket that is connected to the kernel: datagrams of other senders do not reach it.
 fn open() -> Result<OwnedFd, Error> {
     let socket = socket_with(
         AddressFamily::NETLINK,
@@ -98,8 +98,8 @@ fn transmit(socket: &OwnedFd, request: &Request, deadline: &Deadline) -> Result<
     }
 }
 
-/// The next datagram. The kernel writes it while it is asked for it, so it is asked first and
-/// waited for only where it has none.
+/// The next datagram. The kernel writes a datagram during `recv`, so that `recv` comes first, and
+/// `poll` only where the kernel has no datagram.
 fn receive<'a>(
     socket: &OwnedFd,
     buffer: &'a mut Vec<u8>,
@@ -124,7 +124,7 @@ fn receive<'a>(
     }
 }
 
-/// Waits a little for a datagram, and says whether there is one.
+/// Waits for a datagram, at most for [`WAIT`]. Returns whether the socket is readable.
 fn wait(socket: &OwnedFd, deadline: &Deadline) -> Result<bool, Error> {
     let left = deadline.remaining()?.min(WAIT);
     let timeout = Timespec::try_from(left).map_err(|_| Error::system("poll", Errno::INVAL))?;

@@ -1,4 +1,4 @@
-//! Windows: the ports of outgoing connections. No call of the system tells them, but `netsh` does.
+//! Windows: the ports for outgoing connections. `netsh` prints them; no system call reports them.
 
 use std::io;
 use std::os::windows::process::CommandExt;
@@ -15,17 +15,18 @@ use crate::source::windows::port_text::{dynamic, excluded};
 use crate::windows::said;
 use crate::worker::Worker;
 
-/// Whether the ports for outgoing connections cost nothing to ask for: here four programs are started.
+/// Whether the ports for outgoing connections cost next to nothing to read: here they take four
+/// programs.
 pub const PORTS_ARE_AT_HAND: bool = false;
-/// Why there is no answer where they are asked for.
+/// The error where the ports are required and cannot be read.
 pub const PORTS_UNTOLD: &str = "The ports for outgoing connections cannot be read here \
      (netsh interface ipv4 show dynamicport tcp, ... show excludedportrange tcp, and of ipv6)";
-/// Why there is none where there are none.
+/// The error where no port is left.
 pub const NO_PORTS: &str = "No port is left for outgoing connections: all of the dynamic port range \
      are excluded or listened on (netsh interface ipv4 show excludedportrange tcp)";
 
-/// The ports from which the system takes those of outgoing connections; it keeps those of IPv4 and
-/// IPv6 apart.
+/// The ranges from which the system takes ports for outgoing connections, one for IPv4 and one for
+/// IPv6.
 pub fn ephemeral_ports(
     _: &View,
     deadline: &Deadline,
@@ -36,13 +37,13 @@ pub fn ephemeral_ports(
 }
 
 fn tables() -> io::Result<ByFamily<PortRange>> {
-    // At once: each takes a while to start.
+    // All four programs start at once: each takes a while to start.
     let families = [Tables::ask("ipv4"), Tables::ask("ipv6")];
     let [ipv4, ipv6] = families.map(|tables| tables.and_then(Tables::read));
     Ok(ByFamily { ipv4: ipv4?, ipv6: ipv6? })
 }
 
-/// What is asked of one family.
+/// The two programs that print the tables of one family.
 struct Tables {
     dynamic: Child,
     excluded: Child,
@@ -62,7 +63,7 @@ impl Tables {
     }
 }
 
-/// Starts the system's own `netsh`, with nothing of this process's environment.
+/// Starts the system's own `netsh`, without the environment of this process.
 fn netsh(arguments: &[&str]) -> io::Result<Child> {
     /// `CREATE_NO_WINDOW` in `winbase.h`.
     const NO_WINDOW: u32 = 0x0800_0000;

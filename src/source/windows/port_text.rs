@@ -1,9 +1,9 @@
-//! What `netsh` prints of ports, in whatever language. Pure functions over bytes.
+//! The tables of ports that `netsh` prints, in any language. Pure functions over bytes.
 
 use crate::selection::Ports;
 
-/// The ports of `netsh interface ipv4 show dynamicport tcp`: of its lines two end with a number, the
-/// first port and how many there are. `None` where it is anything else.
+/// The ports of `netsh interface ipv4 show dynamicport tcp`: exactly two of its lines end with a
+/// number, the first port and the number of ports. `None` for any other text.
 pub fn dynamic(text: &[u8]) -> Option<Ports> {
     let mut numbers = text.split(|byte| *byte == b'\n').filter_map(last_number);
     let (Some(first), Some(count), None) = (numbers.next(), numbers.next(), numbers.next()) else {
@@ -13,17 +13,17 @@ pub fn dynamic(text: &[u8]) -> Option<Ports> {
     Some(Ports { first: u16::try_from(first).ok()?, last: u16::try_from(last).ok()? })
 }
 
-/// The ranges of `netsh interface ipv4 show excludedportrange tcp`: below a rule, a line for each with
-/// its first and its last port, and a `*` where an administrator has made it. `None` where it is
-/// anything else.
+/// The ranges of `netsh interface ipv4 show excludedportrange tcp`: below a line of dashes, each
+/// range has a line with its first and its last port, and a `*` where an administrator has made the
+/// range. `None` for any other text.
 pub fn excluded(text: &[u8]) -> Option<Vec<Ports>> {
     let mut lines = text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
-    lines.find(|line| is_rule(line))?;
+    lines.find(|line| is_line_of_dashes(line))?;
     let rows = lines.filter(|line| line.first().is_some_and(u8::is_ascii_digit));
     rows.map(range).collect()
 }
 
-fn is_rule(line: &[u8]) -> bool {
+fn is_line_of_dashes(line: &[u8]) -> bool {
     line.starts_with(b"-") && line.iter().all(|byte| matches!(byte, b'-' | b' '))
 }
 
@@ -55,9 +55,9 @@ mod tests {
         Start Port      : 49152\r\nNumber of Ports : 16384\r\n\r\n";
 
     #[test]
-    fn the_range_is_two_numbers_whatever_they_are_called() {
+    fn the_range_is_two_numbers_in_any_language() {
         let range = |first, last| Some(Ports { first, last });
-        // As code page 850 has them.
+        // In code page 850.
         let german = b"\r\nDynamischer Portbereich f\x81r Protokoll TCP\r\n----\r\n\
             Startport             : 1025\r\nPortanzahl            : 64510\r\n";
         for (text, expected) in [
@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_range_is_none() {
+    fn any_other_text_is_not_a_range() {
         let cut = ENGLISH.split_once("Number").map_or("", |(cut, _)| cut);
         for text in [
             "",
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_excluded_stands_below_a_rule() {
+    fn excluded_ranges_are_below_a_line_of_dashes() {
         let table = |rows: &str| {
             format!(
                 "\r\nProtocol tcp Port Exclusion KeyedRanges\r\n\r\nStart Port    End Port      \r\n\
@@ -115,7 +115,7 @@ mod tests {
     }
 }
 
-// Proptest is a dev-dependency there.
+// Proptest is a dev-dependency on Linux only.
 #[cfg(all(test, target_os = "linux"))]
 mod properties {
     use proptest::prelude::*;
@@ -130,13 +130,13 @@ mod properties {
 
     proptest! {
         #[test]
-        fn what_is_printed_is_read(ports in ports(), label in "[^0-9\n]{0,20}") {
+        fn every_dynamic_range_is_read(ports in ports(), label in "[^0-9\n]{0,20}") {
             let text = format!("{label}\r\n{label} {}\r\n{label} {}\r\n", ports.first, ports.count());
             prop_assert_eq!(dynamic(text.as_bytes()), Some(ports));
         }
 
         #[test]
-        fn every_range_is_read(all in prop::collection::vec((ports(), any::<bool>()), 0..20)) {
+        fn every_excluded_range_is_read(all in prop::collection::vec((ports(), any::<bool>()), 0..20)) {
             let row = |(ports, administered): &(Ports, bool)| {
                 let mark = if *administered { "     *" } else { "" };
                 format!("{:>10}  {:>10}{mark}\r\n", ports.first, ports.last)
@@ -148,7 +148,7 @@ mod properties {
         }
 
         #[test]
-        fn whatever_comes_is_a_range_or_none(text in prop::collection::vec(any::<u8>(), 0..200)) {
+        fn any_bytes_are_a_range_or_none(text in prop::collection::vec(any::<u8>(), 0..200)) {
             prop_assert!(dynamic(&text).is_none_or(|ports| ports.first <= ports.last));
             let in_order = |ports: &Ports| ports.first <= ports.last;
             prop_assert!(excluded(&text).is_none_or(|all| all.iter().all(in_order)));
