@@ -36,8 +36,6 @@ PARSING = re.compile(
     """,
     re.VERBOSE,
 )
-# Files with both, until they are divided.
-BOTH = {"namespaces::linux"}
 
 
 def modules() -> dict[str, str]:
@@ -163,8 +161,7 @@ def test_a_file_with_io_parses_nothing() -> None:
     sources = modules()
     assert len([text for text in sources.values() if IO.search(text)]) > 10, "nothing was read"
     both = {name for name, text in sources.items() if IO.search(text) and PARSING.search(text)}
-    assert both - BOTH == set(), "move what parses to a file of pure functions"
-    assert BOTH - both == set(), "no exception is needed any more: take it out of BOTH"
+    assert both == set(), "move the parsing to a file of pure functions"
 
 
 def test_io_and_parsing_are_found() -> None:

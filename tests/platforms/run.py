@@ -276,8 +276,8 @@ Not shown by any of this: Microsoft's own tables of sockets, since Wine's come f
 own netsh; processes of other users and of the system; NSClient++ and Icinga's agent on Windows;
 Windows' own ways with links, device names and consoles; DELETE_TCB and the other states of Windows
 that Linux does not have, which unit tests name; netlink on ARM and IBM Z, since QEMU passes no
-answer of it on and the command falls back to procfs; real processors of these two. Other systems, as
-macOS and the BSDs: not built, not run; the build refuses them.
+answer of it on and the command falls back to procfs; real processors of these two. Other systems,
+as macOS and the BSDs: not built, not run; the build refuses them.
 """
 
 
