@@ -244,3 +244,82 @@ fn add_ports(report: &mut Report, findings: &mut Findings, host: &Host) -> Resul
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::{Check, Policy, Presentation, Query};
+    use crate::group::GroupBy;
+    use crate::judge::threshold::ThresholdSpec;
+
+    const RECORDED: &str = r#"[
+        {"proto": "tcp", "status": "LISTEN", "local": "[::]:443", "remote": "[::]:0"},
+        {"proto": "tcp", "status": "CLOSE_WAIT", "local": "192.0.2.1:443", "remote": "192.0.2.7:5"},
+        {"proto": "udp", "status": "NONE", "local": "0.0.0.0:53", "remote": "0.0.0.0:0"}
+    ]"#;
+
+    fn recorded(check: Check) -> Report {
+        let report =
+            Plan::of_fixture(check).and_then(|plan| fixture(plan, RECORDED.as_bytes(), &|| false));
+        report.unwrap_or_else(|e| panic!("{e}"))
+    }
+
+    fn groups(report: &Report) -> Vec<(&str, u64, State)> {
+        report.groups.iter().map(|group| (&*group.label, group.count, group.state)).collect()
+    }
+
+    fn critical(text: &str) -> Policy {
+        let critical = ThresholdSpec::parse(text).unwrap_or_else(|e| panic!("{e}"));
+        Policy { critical: Some(critical), ..Policy::default() }
+    }
+
+    #[test]
+    fn groups_are_counted_named_and_judged() {
+        let report = recorded(Check { policy: critical("CLOSE_WAIT=0"), ..Check::default() });
+        assert_eq!(
+            groups(&report),
+            [
+                ("tcp_LISTEN", 1, State::Ok),
+                ("tcp_CLOSE_WAIT", 1, State::Critical),
+                ("udp_NONE", 1, State::Ok)
+            ]
+        );
+        assert_eq!((report.total, report.total_state, report.state()), (3, None, State::Critical));
+        assert_eq!((&*report.source, report.details.len()), ("fixture", 0));
+    }
+
+    #[test]
+    fn expected_groups_without_connections_are_there_where_they_are_asked_for() {
+        let query = Query { group_by: Some(GroupBy::Type), zero: true, ..Query::default() };
+        let report = recorded(Check { query, policy: critical("tcp6=1:"), ..Check::default() });
+        assert_eq!(
+            groups(&report),
+            [
+                ("tcp", 2, State::Ok),
+                ("udp", 1, State::Ok),
+                ("tcp6", 0, State::Critical),
+                ("udp6", 0, State::Ok)
+            ]
+        );
+    }
+
+    #[test]
+    fn details_are_those_of_groups_in_alert_state_or_of_the_largest() {
+        let labels = |text: &str| -> Vec<(String, usize)> {
+            let query = Query { group_by: Some(GroupBy::LocalPort), ..Query::default() };
+            let presentation = Presentation { lengthy: true, ..Presentation::default() };
+            let report = recorded(Check { query, policy: critical(text), presentation });
+            let details = report.details.iter();
+            details.map(|detail| (detail.label.clone(), detail.peers.len())).collect()
+        };
+        assert_eq!(labels("5"), [("443".to_owned(), 1)]);
+        assert_eq!(labels("53=0"), [("53".to_owned(), 0)]);
+        assert_eq!(labels("0"), [("443".to_owned(), 1), ("53".to_owned(), 0)]);
+    }
+
+    #[test]
+    fn the_total_is_judged_where_a_key_asks_for_it() {
+        let report = recorded(Check { policy: critical("total=2"), ..Check::default() });
+        assert_eq!((report.total_state, report.state()), (Some(State::Critical), State::Critical));
+    }
+}

@@ -261,3 +261,58 @@ impl Search<'_> {
         Ok(Seen::There(size))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::net::UdpSocket;
+    use std::os::fd::AsRawFd;
+    use std::time::Duration;
+
+    use super::*;
+
+    fn of_socket(socket: &impl AsRawFd) -> u64 {
+        let link = std::fs::read_link(format!("/proc/self/fd/{}", socket.as_raw_fd()));
+        let link = link.unwrap_or_else(|e| panic!("{e}"));
+        inode(link.as_os_str().as_encoded_bytes()).unwrap_or_else(|| panic!("{link:?}"))
+    }
+
+    fn found(inodes: &[u64], likely: &[u32]) -> Vec<Vec<u32>> {
+        let deadline = Deadline::new(Duration::from_secs(60), &|| false);
+        let (found, _) =
+            holders(inodes.to_vec(), likely, &deadline).unwrap_or_else(|e| panic!("{e}"));
+        let pids = |inode: &u64| found.processes(*inode).iter().map(|one| one.pid).collect();
+        inodes.iter().map(pids).collect()
+    }
+
+    #[test]
+    fn sockets_belong_to_the_process_that_has_them_open() {
+        let socket = UdpSocket::bind(("127.0.0.1", 0)).unwrap_or_else(|e| panic!("{e}"));
+        let other = UdpSocket::bind(("127.0.0.1", 0)).unwrap_or_else(|e| panic!("{e}"));
+        let gone = of_socket(&other);
+        drop(other);
+        let own = std::process::id();
+        let inodes = [of_socket(&socket), gone];
+        for likely in [&[][..], &[own]] {
+            assert_eq!(found(&inodes, likely), [vec![own], Vec::new()], "{likely:?}");
+        }
+    }
+
+    #[test]
+    fn a_likely_process_without_the_socket_does_not_end_the_search() {
+        let socket = UdpSocket::bind(("127.0.0.1", 0)).unwrap_or_else(|e| panic!("{e}"));
+        let parent = std::os::unix::process::parent_id();
+        assert_eq!(found(&[of_socket(&socket)], &[parent]), [[std::process::id()]]);
+    }
+
+    #[test]
+    fn files_and_a_process_that_has_ended_are_passed_over() {
+        let file = File::open("/proc/self/comm").unwrap_or_else(|e| panic!("{e}"));
+        let mut child = std::process::Command::new("true").spawn();
+        let ended = child.as_mut().map_or(0, |child| child.id());
+        let waited = child.and_then(|mut child| child.wait());
+        assert!(waited.is_ok_and(|status| status.success()));
+        assert_eq!(found(&[u64::MAX], &[ended]), [[0_u32; 0]]);
+        drop(file);
+    }
+}
