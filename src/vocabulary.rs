@@ -294,4 +294,12 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn every_source_is_a_valid_name_for_the_choice_of_one() {
+        for source in SourceName::VALUES {
+            assert!(Option::<SourceName>::VALUES.contains(&Some(*source)), "{source}");
+        }
+        assert_eq!(Option::<SourceName>::VALUES.len(), SourceName::VALUES.len() + 1);
+    }
 }
