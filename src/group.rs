@@ -198,7 +198,7 @@ impl GroupBy {
 /// The part of a socket that a kind of groups follows from, besides its type and status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Needs {
-    /// None.
+    /// Nothing else.
     Nothing,
     /// Its network namespace.
     Namespace,
@@ -245,7 +245,7 @@ pub enum Part {
     Address(Address),
     /// An address with a port.
     Endpoint(Endpoint),
-    /// A port alone, or no part at all.
+    /// A port alone, or neither address nor port.
     None,
 }
 

@@ -399,7 +399,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn a_source_is_refused_where_it_cannot_report_what_is_asked() {
+    fn a_source_is_refused_where_it_cannot_answer_the_query() {
         let refused = |source, change: &dyn Fn(&mut Check)| {
             let plan = planned(|check| {
                 check.query.source = Some(source);

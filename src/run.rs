@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn expected_groups_without_connections_are_there_where_they_are_asked_for() {
+    fn expected_groups_without_connections_are_reported_as_0_where_asked_for() {
         let query = Query { group_by: Some(GroupBy::Type), zero: true, ..Query::default() };
         let report = recorded(Check { query, policy: critical("tcp6=1:"), ..Check::default() });
         assert_eq!(
@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn details_are_those_of_groups_in_alert_state_or_of_the_largest() {
+    fn groups_in_alert_state_or_the_largest_group_have_details() {
         let labels = |text: &str| -> Vec<(String, usize)> {
             let query = Query { group_by: Some(GroupBy::LocalPort), ..Query::default() };
             let presentation = Presentation { lengthy: true, ..Presentation::default() };

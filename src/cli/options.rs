@@ -45,7 +45,7 @@ pub struct Opt {
     pub hidden: bool,
     /// Whether the reference has it: its abbreviations keep their meaning.
     pub reference: bool,
-    /// The field of a check that it sets, where a plan may refuse that.
+    /// The field of a check that it sets, if a plan may refuse that field.
     pub field: Option<Field>,
     /// Its keyword in the API, if it has one.
     pub keyword: Option<Keyword>,
@@ -479,7 +479,7 @@ pub static OPTIONS: &[Opt] = &[
     },
 ];
 
-/// Says how an option is named in an error.
+/// A function that returns the name of an option in errors.
 pub type Naming = fn(&Opt) -> &'static str;
 
 /// The long name, for the command.
