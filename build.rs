@@ -1,14 +1,15 @@
-//! Refuses systems that have no source, and gives the command for Windows a version that its properties
-//! show, and a manifest: it is for the rights of whoever starts it, and for the versions of Windows that it
-//! is named to know.
+//! Refuses systems without a source of sockets. The command for Windows gets a version, which its
+//! properties show, and a manifest: the command runs with the rights of its caller, and supports
+//! the listed versions of Windows.
 
 use std::env;
 
 const NAME: &str = "network-connections";
 
-/// [Application manifests](https://learn.microsoft.com/en-us/windows/win32/sbscs/application-manifests);
-/// the id is that of Windows 10, 11 and Server 2016 or newer. It begins with no XML declaration, before
-/// which nothing may stand: winresource puts a blank there.
+/// [Application
+/// manifests](https://learn.microsoft.com/en-us/windows/win32/sbscs/application-manifests); the id
+/// stands for Windows 10, 11 and Server 2016 or newer. The XML declaration is left out: it must
+/// come first, but winresource puts a blank before it.
 const MANIFEST: &str = r#"<assembly xmlns="urn:schemas-microsoft-com:asm.v1" manifestVersion="1.0">
   <trustInfo xmlns="urn:schemas-microsoft-com:asm.v3">
     <security><requestedPrivileges>
@@ -38,7 +39,7 @@ fn resource() {
         .set("LegalCopyright", &licence)
         .set("OriginalFilename", &format!("{NAME}.exe"))
         .set_manifest(MANIFEST);
-    // It counts as well without, and not every compiler of resources is everywhere.
+    // The command works without the resource, and some build systems lack a resource compiler.
     if let Err(error) = resource.compile_for(NAME) {
         println!("cargo::warning=no version resource: {error}");
     }

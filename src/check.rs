@@ -1,5 +1,5 @@
-//! One check as it is asked for: query, policy and presentation. Nothing but values, which a
-//! [`Plan`](crate::Plan) validates.
+//! The request for a check: query, policy and presentation. These are plain values; a
+//! [`Plan`](crate::Plan) validates them.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::vocabulary::SourceName;
 /// The default of [`Query::timeout`]: the convention of the collection.
 pub const TIMEOUT: Duration = Duration::from_secs(8);
 
-/// One check.
+/// The request for a check.
 #[derive(Clone, Debug, Default)]
 pub struct Check {
     /// The connections, and how they are grouped and read.
@@ -32,13 +32,13 @@ pub struct Query {
     pub selection: Selection,
     /// The number that is judged of each group.
     pub measure: Measure,
-    /// The kind of groups; `None` for the one that the measure implies, else by type and status.
+    /// The kind of groups. `None` stands for the kind that the measure implies, or for the default.
     pub group_by: Option<GroupBy>,
     /// Whether expected groups without connections count as 0.
     pub zero: bool,
     /// The network namespaces to read; only this thread's own where empty.
     pub netns: Vec<Netns>,
-    /// The source that must answer; `None` for the best one that does.
+    /// The source that must answer; `None` for the best source that answers.
     pub source: Option<SourceName>,
     /// The time that the whole run may take.
     pub timeout: Duration,
@@ -58,23 +58,24 @@ impl Default for Query {
     }
 }
 
-/// The thresholds, and the states where they do not decide.
+/// The thresholds, and the states that do not follow from them.
 #[derive(Clone, Debug, Default)]
 pub struct Policy {
     /// The warning thresholds.
     pub warning: Option<ThresholdSpec>,
     /// The critical thresholds.
     pub critical: Option<ThresholdSpec>,
-    /// The state where nothing is found.
+    /// The state of a check that finds nothing.
     pub no_match: NoMatch,
-    /// Whether the state is OK whatever was found.
+    /// Whether the state is always OK.
     pub always_ok: bool,
 }
 
 /// The form of the message.
 #[derive(Clone, Debug)]
 pub struct Presentation {
-    /// The most groups that are printed; `None` for all groups of a fixed kind, else 10.
+    /// The maximum number of printed groups; `None` for all groups of a fixed kind, and 10 of
+    /// others.
     pub top: Option<usize>,
     /// Whether performance data is printed.
     pub perfdata: bool,

@@ -1,4 +1,4 @@
-//! The command line: read, run. Behind the wheel's commands and the native one alike.
+//! Reads a command line and runs it, for the native command and for the wheel's commands.
 
 mod fixture;
 pub mod options;
@@ -23,7 +23,7 @@ use crate::plan::Plan;
 use crate::report::Report;
 use crate::run;
 
-/// A run of the command that is still to come.
+/// A command line that was read and can be run.
 pub struct Run {
     plan: Plan,
     format: Format,
@@ -32,13 +32,13 @@ pub struct Run {
 }
 
 impl Run {
-    /// The plan of a run that reads this host; `None` for a recorded list of connections.
+    /// The plan of a run that reads this host; `None` for a run that reads a fixture.
     #[must_use]
     pub fn host_plan(&self) -> Option<&Plan> {
         self.fixture.is_none().then_some(&self.plan)
     }
 
-    /// Runs it. `program` is the file that is running, beside which fixtures are looked for.
+    /// Runs the check. `program` is the running executable: the directory beside it has fixtures.
     #[must_use]
     pub fn outcome(self, program: &Path, interrupted: &dyn Fn() -> bool) -> Outcome {
         guard(|| {
@@ -63,7 +63,8 @@ impl Run {
     }
 }
 
-/// Reads the arguments after the program's name: a run, or the answer where there is nothing to run.
+/// Reads the arguments after the program's name. Returns a run, or the outcome of a command line
+/// that has nothing to run.
 pub fn command_line(arguments: &[OsString]) -> Result<Run, Outcome> {
     catch_panic(|| read_line(arguments))
         .unwrap_or_else(|error| Err(failed(error, Format::Plugin, "")))
@@ -105,28 +106,28 @@ fn failed(error: Error, format: Format, name: &str) -> Outcome {
     Outcome::unknown(&format.failure(&error.with_names(|field| name_of(field, long_name)), name))
 }
 
-fn usage_error(asked: &Command, message: &str) -> Outcome {
-    let failure = asked.format.failure(&Error::Argument(message.to_owned()), &asked.name);
+fn usage_error(command: &Command, message: &str) -> Outcome {
+    let failure = command.format.failure(&Error::Argument(message.to_owned()), &command.name);
     Outcome { stderr: usage(), ..Outcome::unknown(&failure) }
 }
 
-/// The format and the name that are asked for among arguments that cannot be read as a whole.
+/// The `--format` and the `--name` of a command line that cannot be read as a whole.
 fn format_of_broken_line<S: AsRef<str>>(arguments: &[S]) -> Command {
     let end = arguments.iter().position(|argument| argument.as_ref() == "--");
     let arguments = arguments.get(..end.unwrap_or(arguments.len())).unwrap_or(arguments);
     let given = |option| {
         let given = (0..arguments.len()).rev().find_map(|start| {
             // The option alone, or with the word after it.
-            let one = |words| arguments.get(start..start + words).and_then(|w| read(w).ok());
-            one(1).or_else(|| one(2)).filter(|arguments| arguments.has(option))
+            let window = |words| arguments.get(start..start + words).and_then(|w| read(w).ok());
+            window(1).or_else(|| window(2)).filter(|arguments| arguments.has(option))
         });
         given.map_or_else(Command::default, |arguments| command(&arguments, long_name).0)
     };
     Command { format: given(FORMAT).format, name: given(NAME).name, ..Command::default() }
 }
 
-/// What the arguments ask for, and the first value that is none: what could be read of the rest
-/// still holds, so that an error is printed as it is wanted.
+/// The command that the arguments ask for, and the error of the first invalid value. All valid
+/// values are in the command, so that the error is printed in the requested format.
 pub fn command(arguments: &Arguments, naming: Naming) -> (Command, Result<(), Error>) {
     let mut command = Command::default();
     let mut read = Ok(());

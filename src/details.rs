@@ -1,4 +1,4 @@
-//! Owners and peers of the groups that matter, by name: the tables of `--lengthy`.
+//! The details of a group: its owners and peers by name, as the tables of `--lengthy` show them.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
@@ -10,7 +10,7 @@ use crate::group::Group;
 use crate::owner::Names;
 use crate::vocabulary::NetnsIndex;
 
-/// The rows that a table has at most.
+/// The maximum number of rows of a table.
 pub const ROWS: usize = 10;
 
 /// The details of one group.
@@ -18,9 +18,9 @@ pub const ROWS: usize = 10;
 pub struct Detail {
     /// The group's label.
     pub label: String,
-    /// The owners, those with the most connections first; empty where the source reports none.
+    /// The owners, the most connections first; empty where the source reports none.
     pub owners: Vec<OwnerRow>,
-    /// The peers, those with the most connections first.
+    /// The peers, the most connections first.
     pub peers: Vec<PeerRow>,
 }
 
@@ -48,12 +48,12 @@ pub struct PeerRow {
     pub count: u64,
     /// The peer.
     pub destination: Destination,
-    /// The remote address as it is printed: a link-local one with the name of its interface.
+    /// The remote address as it is printed. A link-local address has the name of its interface.
     pub address: String,
     /// The network namespace, where there are several.
     pub netns: Option<String>,
-    /// The ephemeral ports of one local address that connections in any status use towards that
-    /// address and port, and the ephemeral ports that there are.
+    /// The number of ephemeral ports in use towards that address and port, by connections in any
+    /// status from the local address that uses most; and the number of all ephemeral ports.
     pub ports: Option<(u64, u64)>,
 }
 
@@ -65,13 +65,13 @@ impl Detail {
         Self { label, owners: owner_rows(owners, names), peers: peer_rows(peers, names) }
     }
 
-    /// The destinations of outgoing connections, as far as a table has room for them.
+    /// The destinations of outgoing connections that a table has room for.
     pub fn destinations(&self) -> impl Iterator<Item = Endpoint> {
         self.peers.iter().take(ROWS).filter_map(|peer| peer.destination.endpoint())
     }
 
-    /// Sets the ephemeral ports in use towards each destination: `used` of those that the network
-    /// namespace has.
+    /// Sets the ephemeral ports in use towards each destination. `used` has their numbers, `ports`
+    /// has all ephemeral ports of each network namespace.
     pub fn set_ports(
         &mut self,
         used: &HashMap<Endpoint, u64>,
@@ -87,8 +87,8 @@ impl Detail {
     }
 }
 
-/// The groups of owners and peers of all these connections, and with `netns` those of their network
-/// namespaces: of a single one the name says nothing.
+/// The groups of owners and peers of all these connections, so that their names can be looked up.
+/// `netns` adds the network namespaces; the name of a single one is not printed.
 pub fn groups(breakdowns: &[Breakdown], netns: bool) -> impl Iterator<Item = Group> {
     let owners = breakdowns.iter().flat_map(|breakdown| breakdown.owners.keys());
     let owners = owners.flat_map(move |owners| {
@@ -123,7 +123,7 @@ fn owner_rows(counts: HashMap<Owners, u64>, names: &Names) -> Vec<OwnerRow> {
     rows.into_iter().map(row).collect()
 }
 
-/// Process, unit and user of an owner; `None` where nothing is known.
+/// Process, unit and user of an owner; `None` where all three are unknown.
 fn owner_cells(owners: &Owners, names: &Names) -> Option<[String; 3]> {
     let [process, unit, user] = owners.groups();
     process.or(unit).or(user)?;

@@ -5,8 +5,8 @@ use std::fmt;
 use crate::name::{Named, named_enum};
 
 named_enum! {
-    /// A field of [`Check`](crate::Check) that may be refused. The command has an option for each, the
-    /// Python module a keyword.
+    /// A field of [`Check`](crate::Check) that may be refused. Each field has an option of the
+    /// command, and a keyword of the Python module.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub enum Field("field") {
         /// `query.selection.types`

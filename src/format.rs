@@ -1,5 +1,4 @@
-//! What is printed of a report: the only place that formats output. Each format is a function of a
-//! report.
+//! Output formats. Each format is a function of a report, and only these functions format output.
 
 pub mod exposition;
 pub mod json;
@@ -12,7 +11,7 @@ use crate::name::named_enum;
 use crate::report::Report;
 
 named_enum! {
-    /// What a report is printed as.
+    /// An output format.
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
     pub enum Format("format") {
         /// A Nagios plugin's line.
@@ -26,7 +25,7 @@ named_enum! {
 }
 
 impl Format {
-    /// A report in this format, without its last line end. `name` is the check's among others.
+    /// A report in this format, without its last line end. `name` is the name of the check.
     #[must_use]
     pub fn report(self, report: &Report, name: &str) -> String {
         match self {
@@ -36,7 +35,7 @@ impl Format {
         }
     }
 
-    /// What is printed instead of a report, without its last line end.
+    /// An error in this format, without its last line end.
     #[must_use]
     pub fn failure(self, error: &Error, name: &str) -> String {
         let message = plugin::failure(error);

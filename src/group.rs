@@ -1,5 +1,5 @@
-//! What connections are grouped by. A further kind is a further [`GroupBy`]; the compiler names the
-//! places where it is said what that means.
+//! Groups of connections, and their kinds. A new kind is a new [`GroupBy`]; the compiler names the
+//! places that must handle it.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -25,11 +25,12 @@ named_enum! {
         Status = "status",
         /// The local port.
         LocalPort = "local-port",
-        /// The remote port, 0 where there is none.
+        /// The remote port; 0 for a socket without a peer.
         RemotePort = "remote-port",
-        /// The local address, an IPv4-mapped one as its IPv4 address.
+        /// The local address. An IPv4-mapped address counts as its IPv4 address.
         LocalAddress = "local-address",
-        /// The remote address, an IPv4-mapped one as its IPv4 address: a peer is one group.
+        /// The remote address. An IPv4-mapped address counts as its IPv4 address, so that a peer is
+        /// one group.
         RemoteAddress = "remote-address",
         /// The local address and port.
         LocalEndpoint = "local-endpoint",
@@ -46,26 +47,26 @@ named_enum! {
     }
 }
 
-/// How the groups of a kind follow from sockets, which decides how they are counted.
+/// The way from sockets to the groups of a kind. It decides how groups are counted.
 #[derive(Clone, Copy, Debug)]
 pub enum Kind {
-    /// From type and status: the groups are few and always the same, so that each can be a series of
-    /// its own.
+    /// From type and status: the groups are few and always the same, so that each can be a series
+    /// of its own.
     Fixed(fn(ConnectionType, ConnectionStatus) -> Group),
     /// From a port: the groups fit into an array.
     Port(End),
     /// From the processes that hold a socket: groups are known only after all sockets were read.
     Processes,
-    /// From a value with any number of different ones: the groups are counted in a map.
+    /// From another value: there may be any number of groups, which are counted in a map.
     Unbounded,
 }
 
 /// One end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// This host's.
+    /// The end on this host.
     Local,
-    /// The peer's.
+    /// The end of the peer.
     Remote,
 }
 
@@ -93,7 +94,7 @@ impl End {
 }
 
 impl GroupBy {
-    /// How these groups follow from a socket.
+    /// The way from sockets to these groups.
     #[must_use]
     pub fn kind(self) -> Kind {
         match self {
@@ -162,9 +163,9 @@ impl GroupBy {
         }
     }
 
-    /// Whether several groups can share a name, and are then one for a reader: the sockets of a
-    /// process, the cgroups of a unit, the ids of a user, the namespaces of a container; with
-    /// `several` network namespaces also addresses in namespaces of one name.
+    /// Whether several groups can share a label, and must be merged: the sockets of a process, the
+    /// cgroups of a unit, the ids of a user, the namespaces of a container. With `several` network
+    /// namespaces also addresses can: namespaces may share a name.
     #[must_use]
     pub const fn is_merged(self, several: bool) -> bool {
         match self {
@@ -179,8 +180,8 @@ impl GroupBy {
         }
     }
 
-    /// The groups that a selection can have on an ordinary host, in display order; empty for kinds
-    /// whose groups cannot be listed.
+    /// The groups that a selection can have, in display order; only in states of Linux. Empty for
+    /// kinds whose groups cannot be listed.
     #[must_use]
     pub fn expected(self, selection: &Selection) -> Vec<Group> {
         let Kind::Fixed(group) = self.kind() else {
@@ -212,28 +213,28 @@ pub enum Needs {
 /// The label of sockets without an owner: connections that end, or that were not accepted yet.
 pub const KERNEL: &str = "(kernel)";
 
-/// One group of connections. Ordered as equal counts are displayed.
+/// A group of connections. The order is the display order of groups with equal counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Group {
-    /// Of one type in one status.
+    /// A type and a status.
     TypeStatus(ConnectionType, ConnectionStatus),
-    /// Of one type.
+    /// A type.
     Type(ConnectionType),
-    /// In one status.
+    /// A status.
     Status(ConnectionStatus),
-    /// With one port.
+    /// A port.
     Port(u16),
-    /// With one address.
+    /// An address.
     Address(Address),
-    /// With one address and port.
+    /// An address and a port.
     Endpoint(Endpoint),
-    /// Of one user id, or of nobody.
+    /// A user id; `None` for sockets without an owner.
     User(Option<u32>),
-    /// Of one cgroup id, or of nobody.
+    /// A cgroup id; `None` for sockets without an owner.
     Cgroup(Option<u64>),
-    /// Of the processes with one key; 0 of none.
+    /// The key of processes; 0 for sockets without a process.
     Process(u64),
-    /// In one network namespace.
+    /// A network namespace.
     Netns(NetnsIndex),
 }
 
@@ -244,7 +245,7 @@ pub enum Part {
     Address(Address),
     /// An address with a port.
     Endpoint(Endpoint),
-    /// A port alone, or no part at all.
+    /// A port alone, or neither address nor port.
     None,
 }
 
@@ -279,8 +280,8 @@ impl Group {
     }
 }
 
-/// The groups of one table are of one kind, so what tells kinds apart need not be hashed: that is
-/// felt at a million sockets.
+/// All groups of a table are of one kind, so the kind is not hashed. That saves measurable time
+/// with a million sockets.
 impl Hash for Group {
     fn hash<H: Hasher>(&self, state: &mut H) {
         match self {
@@ -298,8 +299,8 @@ impl Hash for Group {
     }
 }
 
-/// The label of performance data, of thresholds and of the API, for example `tcp_ESTABLISHED`; of
-/// owners and interfaces their number.
+/// The label in performance data, thresholds and the API, for example `tcp_ESTABLISHED`. Owners and
+/// interfaces have their number as the label.
 impl fmt::Display for Group {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -342,7 +343,7 @@ mod tests {
     ];
 
     #[test]
-    fn each_kind_has_its_group_of_a_socket() {
+    fn each_kind_finds_the_group_of_a_socket() {
         let socket = Made::new(
             ConnectionType::Tcp6,
             ConnectionStatus::CloseWait,
@@ -363,14 +364,14 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_owner_is_the_kernels() {
+    fn groups_without_an_owner_are_labelled_kernel() {
         for group in [Group::User(None), Group::Cgroup(None), Group::Process(0)] {
             assert_eq!(group.to_string(), KERNEL);
         }
     }
 
     #[test]
-    fn expected_are_the_groups_that_an_ordinary_host_can_have() {
+    fn expected_groups_have_states_of_linux() {
         let types = Choice::of(&[ConnectionType::Udp, ConnectionType::Tcp]);
         let statuses = Choice::of(&[
             ConnectionStatus::Listen,
@@ -389,7 +390,7 @@ mod tests {
     }
 
     #[test]
-    fn groups_of_one_kind_have_hashes_of_their_own() {
+    fn groups_of_one_kind_have_different_hashes() {
         let state = RandomState::new();
         let ports = [Group::Port(1), Group::Port(2)];
         let users = [Group::User(None), Group::User(Some(0))];

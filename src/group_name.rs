@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-/// Stands between an address with a port and the name of its network namespace.
+/// The separator between an endpoint and the name of its network namespace.
 pub const NETNS_SEPARATOR: &str = " in ";
 
 /// The name of a group.
@@ -12,8 +12,7 @@ pub struct GroupName {
     pub label: String,
     /// The name of the interface that a link-local address belongs to.
     pub interface: Option<Arc<str>>,
-    /// The name of the network namespace that an address with a port is in, where namespaces were
-    /// asked for.
+    /// The name of the network namespace of an endpoint, where namespaces were asked for.
     pub netns: Option<Arc<str>>,
 }
 

@@ -1,15 +1,15 @@
 //! Judges groups: numbers and ranges in, states out.
 //!
-//! A number may be known only in bounds, for three reasons. Each row says how a group is judged then:
+//! A number may be known only within bounds, for three reasons:
 //!
-//! | reason | bounds of a group that was found | bounds of a key that met no group |
+//! | reason | bounds of a group that was found | bounds of a key that matches no group |
 //! |---|---|---|
-//! | owners are hidden, a key names an owner | its count, to that plus all hidden connections | 0 to all hidden connections |
+//! | owners are hidden, a key names an owner | its count, to that count plus all hidden connections | 0 to all hidden connections |
 //! | the interface of a link-local address is not known | its count | 0 to the connections of that address |
 //! | network namespaces were skipped (`more`) | its count, to any number | 0 to any number |
 //!
-//! An alert needs a range that no number within the bounds lies in; where only some numbers do, the
-//! state is UNKNOWN.
+//! The state is an alert where all numbers within the bounds lie outside the range, and UNKNOWN
+//! where only some of them do.
 
 pub mod key;
 pub mod state;
@@ -32,18 +32,18 @@ pub struct Thresholds {
     pub warning: Option<KeyedRanges>,
 }
 
-/// One group, counted and judged.
+/// A group, counted and judged.
 #[derive(Clone, Debug)]
 pub struct GroupState {
-    /// The group; of several with one name the first one. `None` where only a threshold names it.
+    /// The group, or the first of several merged groups. `None` where only a threshold names it.
     pub group: Option<Group>,
     /// Its label.
     pub label: String,
-    /// Its connections; the fewest that it can have, where some of them cannot be seen.
+    /// The number of its connections; the lower bound where some of them may be hidden.
     pub count: u64,
-    /// The most connections that it can have: more than `count` only where some cannot be seen.
+    /// The upper bound: more than `count` only where some connections may be hidden.
     pub most: u64,
-    /// The limit that its connections are a part of, where the measure has one.
+    /// The limit of its connections, where the measure has a limit.
     pub share: Option<Share>,
     /// Its own state.
     pub state: State,
@@ -67,8 +67,8 @@ fn bounds(least: u64, most: u64) -> Bounds {
 }
 
 impl Thresholds {
-    /// Judges every group, and every key without a group. Where network namespaces were skipped,
-    /// there may be `more` connections of every group.
+    /// Judges every group, and every key that matches no group. `more` says that network namespaces
+    /// were skipped, so that every group may have more connections.
     #[must_use]
     pub fn judge(&self, groups: Vec<NamedGroup>, more: bool) -> Vec<GroupState> {
         let hidden = groups.iter().filter(|group| group.hidden).map(|group| group.count).sum();
@@ -103,8 +103,8 @@ impl Thresholds {
         GroupState { group, label: name.label, count, most, share, state }
     }
 
-    /// Whether a key asks for a group that hidden connections may belong to as well. The sockets of
-    /// a process are all hidden or none; those of a unit or a user are not.
+    /// Whether a key names this group and hidden connections may belong to it, too. The sockets of
+    /// a process are either all hidden or all visible. A unit or a user may have both.
     fn may_be_more(&self, group: &NamedGroup) -> bool {
         let shared = match group.group {
             Some(Group::Cgroup(Some(_)) | Group::User(Some(_))) => true,
@@ -127,7 +127,7 @@ impl Thresholds {
             && self.keys().any(|key| key.is_of_name() && key.specificity(group).is_some())
     }
 
-    /// The keys that meet no group, as far as 0 connections are not fine.
+    /// Judges the keys that match no group; returns only states other than OK.
     fn unmet_keys(&self, groups: &[NamedGroup], hidden: u64, more: bool) -> Vec<GroupState> {
         let mut judged: Vec<GroupState> = Vec::new();
         let mut seen: Vec<&Key> = Vec::new();
@@ -148,7 +148,7 @@ impl Thresholds {
             };
             let state = match closest {
                 None => state((0.0, unseen.value())),
-                // There may be more processes of that name.
+                // Hidden processes may have that name, too.
                 Some(Specificity::Broad)
                     if unseen.count > 0 && state((1.0, unseen.value())) != State::Ok =>
                 {
@@ -166,7 +166,8 @@ impl Thresholds {
         judged
     }
 
-    /// Whether a key asks for an owner by name, so that all processes of every socket must be known.
+    /// Whether a key asks for an owner by name, so that all processes of every socket must be
+    /// known.
     #[must_use]
     pub fn ask_for_owners(&self) -> bool {
         self.keys().any(Key::is_of_name)
@@ -191,8 +192,8 @@ impl Thresholds {
         [&self.critical, &self.warning].into_iter().flatten().flat_map(KeyedRanges::keys)
     }
 
-    /// The state of a number within bounds: an alert where it is certain, UNKNOWN where it is
-    /// possible. With `more`, the number may also lie above the bounds.
+    /// The state of a number within bounds: an alert where an alert is certain, UNKNOWN where it is
+    /// only possible. With `more`, the number may also lie above the bounds.
     fn state<'a>(
         &'a self,
         (low, high): Bounds,
@@ -252,7 +253,7 @@ mod tests {
     use crate::selection::Selection;
     use crate::vocabulary::{ConnectionStatus, ConnectionType, NetnsIndex};
 
-    fn limits(by: GroupBy, critical: &str, warning: &str) -> Thresholds {
+    fn thresholds(by: GroupBy, critical: &str, warning: &str) -> Thresholds {
         let selection = &Selection::default();
         let user_id = &|name: &str| Result::Ok((name == "webapp").then_some(33));
         let context = KeyContext { has_total: true, netns: false, by, selection, live: true };
@@ -268,14 +269,14 @@ mod tests {
         Thresholds { critical: ranges(critical), warning: ranges(warning) }
     }
 
-    /// What is judged of these groups: `label count-most STATE`.
+    /// Judges these groups; returns label, count, most and state of each.
     fn judged(
         by: GroupBy,
         critical: &str,
         warning: &str,
         groups: Vec<NamedGroup>,
     ) -> Vec<(String, u64, u64, State)> {
-        let judged = limits(by, critical, warning).judge(groups, false).into_iter();
+        let judged = thresholds(by, critical, warning).judge(groups, false).into_iter();
         judged.map(|group| (group.label, group.count, group.most, group.state)).collect()
     }
 
@@ -312,36 +313,37 @@ mod tests {
     }
 
     #[test]
-    fn what_a_key_names_and_nobody_found_has_no_connections() {
+    fn a_key_that_matches_no_group_is_judged_with_0_connections() {
         let tcp = |status, count| group(Group::TypeStatus(ConnectionType::Tcp, status), count);
         let found = || vec![tcp(ConnectionStatus::Listen, 2)];
         let listen = row("tcp_LISTEN", 2, 2, Ok);
-        for (critical, warning, unfound) in [
+        for (critical, warning, unmet) in [
             ("CLOSE_WAIT=1:", "", Some(("CLOSE_WAIT", Critical))),
             ("", "CLOSE_WAIT=1:", Some(("CLOSE_WAIT", Warning))),
-            // Named by both it is judged once.
+            // A key of both thresholds is judged once.
             ("CLOSE_WAIT=1:", "CLOSE_WAIT=2:", Some(("CLOSE_WAIT", Critical))),
             ("CLOSE_WAIT=1:,CLOSE_WAIT=2:", "", Some(("CLOSE_WAIT", Critical))),
             ("udp6=1:", "", Some(("udp6", Critical))),
             ("tcp_CLOSE_WAIT=1:", "", Some(("tcp_CLOSE_WAIT", Critical))),
             ("CLOSE_WAIT=5", "", None),
-            // Of what is found and of the total there is nothing to say here.
+            // A key that matches a group has no row of its own, and neither has the total.
             ("LISTEN=1:", "", None),
             ("total=1:", "", None),
         ] {
             let judged = judged(GroupBy::TypeStatus, critical, warning, found());
-            let unfound = unfound.map(|(label, state)| row(label, 0, 0, state));
-            let expected: Vec<_> = [Some(listen.clone()), unfound].into_iter().flatten().collect();
+            let unmet = unmet.map(|(label, state)| row(label, 0, 0, state));
+            let expected: Vec<_> = [Some(listen.clone()), unmet].into_iter().flatten().collect();
             assert_eq!(judged, expected, "-c {critical} -w {warning}");
         }
-        // For a kind of groups the range for the rest does not hold, for a group it does.
+        // The range without a key applies to a key of one group, but not to a key of several
+        // groups.
         let rest = |critical| judged(GroupBy::TypeStatus, critical, "1:", found());
         assert_eq!(rest("CLOSE_WAIT=5"), std::slice::from_ref(&listen));
         assert_eq!(rest("tcp_CLOSE_WAIT=5"), [listen, row("tcp_CLOSE_WAIT", 0, 0, Warning)]);
     }
 
     #[test]
-    fn what_may_be_behind_the_interface_of_a_key_is_unclear() {
+    fn an_endpoint_without_a_known_interface_may_match_a_key_with_one() {
         let found = |end: &str| {
             let end = end.parse().unwrap_or_else(|e| panic!("{end}: {e}"));
             vec![group(Group::Endpoint(Endpoint::within(end, NetnsIndex::OWN)), 5)]
@@ -352,7 +354,7 @@ mod tests {
             ("[fe80::1]:443", "[fe80::1%eth0]:443=1:", unclear(5, Unknown)),
             ("[fe80::1]:443", "[fe80::1%eth0]:443=6:", unclear(5, Critical)),
             ("[fe80::1]:443", "[fe80::1%eth0]:443=5", None),
-            // Another address, another port, an interface that is told.
+            // Another address, another port, a known interface.
             ("[fe80::2]:443", "[fe80::1%eth0]:443=4", None),
             ("[fe80::1]:80", "[fe80::1%eth0]:443=4", None),
             ("[fe80::1%3]:443", "[fe80::1%eth0]:443=4", None),
@@ -365,7 +367,7 @@ mod tests {
 
     #[test]
     fn keys_of_names_ask_for_owners() {
-        let ask = |by, critical, warning| limits(by, critical, warning).ask_for_owners();
+        let ask = |by, critical, warning| thresholds(by, critical, warning).ask_for_owners();
         assert!(ask(GroupBy::Process, "web=5", ""));
         assert!(ask(GroupBy::User, "5", "webapp=5"));
         assert!(!ask(GroupBy::User, "33=5", ""));
@@ -375,7 +377,7 @@ mod tests {
     #[test]
     fn the_total_is_judged_where_a_key_asks_for_it() {
         let total = |critical, warning, total| {
-            limits(GroupBy::Status, critical, warning).judge_total(total, false)
+            thresholds(GroupBy::Status, critical, warning).judge_total(total, false)
         };
         assert_eq!(total("5", "5", 6), None);
         assert_eq!(total("LISTEN=5", "", 6), None);
@@ -390,10 +392,10 @@ mod tests {
     }
 
     #[test]
-    fn hidden_owners_are_never_fine_where_one_of_them_might_not_be() {
+    fn hidden_owners_are_unknown_where_one_of_them_may_be_outside_the_range() {
         let hidden_alone =
             |critical, warning| judged(GroupBy::Process, critical, warning, vec![hidden(5)]);
-        // Several owners may share them.
+        // The connections may belong to several owners.
         for (critical, warning, state) in [
             ("5", "", Ok),
             ("4", "", Critical),
@@ -401,7 +403,7 @@ mod tests {
             ("", "2:", Unknown),
             ("6:", "", Critical),
             ("", "6:", Warning),
-            // Not one of them can have none.
+            // Every hidden owner has at least one connection.
             ("1:", "", Ok),
         ] {
             let expected = [row("(hidden)", 5, 5, state)];
@@ -411,7 +413,7 @@ mod tests {
 
     #[test]
     fn a_process_that_is_not_found_may_be_hidden() {
-        for (critical, unfound) in [
+        for (critical, unmet) in [
             ("web=1:", Some((0, 5, Unknown))),
             ("web=4", Some((0, 5, Unknown))),
             ("web=6:", Some((0, 5, Critical))),
@@ -419,12 +421,12 @@ mod tests {
         ] {
             let expected: Vec<_> = [Some(row("(hidden)", 5, 5, Ok))]
                 .into_iter()
-                .chain([unfound.map(|(count, most, state)| row("web", count, most, state))])
+                .chain([unmet.map(|(count, most, state)| row("web", count, most, state))])
                 .flatten()
                 .collect();
             assert_eq!(judged(GroupBy::Process, critical, "", vec![hidden(5)]), expected);
         }
-        // Where nothing is hidden it is not there.
+        // Without hidden connections the process does not exist.
         assert_eq!(
             judged(GroupBy::Process, "web=1:", "", vec![process(1, "db", 1)]),
             [row("db (1)", 1, 1, Ok), row("web", 0, 0, Critical)]
@@ -441,16 +443,16 @@ mod tests {
         let last = |critical, hidden_count| {
             judged(GroupBy::Process, critical, "", found(hidden_count)).pop()
         };
-        // Another one has from 1 to 5.
+        // Another process of that name has 1 to 5 connections.
         assert_eq!(last("web=4", 5), Some(row("web", 0, 5, Unknown)));
         assert_eq!(last("web=1:4", 5), Some(row("web", 0, 5, Unknown)));
         assert_eq!(last("web=5", 5), Some(row("(hidden)", 5, 5, Ok)));
         assert_eq!(last("web=1:", 5), Some(row("(hidden)", 5, 5, Ok)));
         assert_eq!(last("web=3:", 0), Some(row("web (1)", 3, 3, Ok)));
         assert_eq!(last("web=4:", 0), Some(row("web (1)", 3, 3, Critical)));
-        // A process by its id is that one.
+        // A key with a process id means that process alone.
         assert_eq!(last("web (1)=4", 5), Some(row("(hidden)", 5, 5, Ok)));
-        // What is hidden is none where there is none.
+        // Without hidden connections only the visible process is judged.
         assert_eq!(last("web=2", 0), Some(row("web (1)", 3, 3, Critical)));
     }
 
@@ -467,10 +469,10 @@ mod tests {
         {
             assert_eq!(first(critical, 5), Some(row("web", 3, 8, state)), "{critical}");
         }
-        // Where no key asks for it, what it has is what is seen.
+        // Without a key for the unit only its visible connections count.
         assert_eq!(first("7", 5), Some(row("web", 3, 3, Ok)));
         assert_eq!(first("db=100", 5), Some(row("web", 3, 3, Ok)));
-        // A process has all its connections or none.
+        // The connections of a process are all visible or all hidden.
         let groups = vec![process(1, "web", 3), hidden(5)];
         assert_eq!(
             judged(GroupBy::Process, "web=9", "", groups).first(),
@@ -479,7 +481,7 @@ mod tests {
     }
 
     #[test]
-    fn users_are_known_by_id_whatever_they_are_called() {
+    fn a_key_means_a_user_by_each_of_its_ids() {
         let user = || vec![NamedGroup::owned(Group::User(Some(33)), "www", 3, &[], &[33, 34])];
         for critical in ["33=2", "34=2", "webapp=2"] {
             assert_eq!(
@@ -499,7 +501,7 @@ mod tests {
     }
 
     #[test]
-    fn a_user_of_whom_nobody_can_tell_may_be_meant_by_a_name_and_not_by_an_id() {
+    fn an_unresolved_user_may_match_a_key_by_name_but_not_by_id() {
         let unknown = |count| {
             let mut unknown = group(Group::User(Some(65534)), count);
             unknown.hidden = true;
@@ -520,7 +522,7 @@ mod tests {
     }
 
     #[test]
-    fn a_process_is_meant_by_its_name_and_by_a_shorter_one_with_and_without_its_id() {
+    fn a_key_means_a_process_by_its_full_or_short_name_with_or_without_its_id() {
         let name = if cfg!(windows) { "postgres_export.exe" } else { "postgres_exporter" };
         for key in [name, "postgres_export"] {
             for key in [key.to_owned(), format!("{key} (7)")] {
@@ -532,25 +534,28 @@ mod tests {
     }
 
     #[test]
-    fn where_links_are_not_told_the_key_of_one_is_unclear() {
+    fn an_address_without_a_known_interface_may_match_a_key_with_one() {
         let address: std::net::IpAddr = "fe80::1".parse().unwrap_or_else(|e| panic!("{e}"));
-        let untold = || vec![group(Group::Address(address.into()), 5), group(Group::Port(80), 100)];
-        for (critical, unfound) in [
+        let found = || vec![group(Group::Address(address.into()), 5), group(Group::Port(80), 100)];
+        for (critical, unmet) in [
             ("fe80::1%eth0=5", None),
             ("fe80::1%eth0=4", Some(row("fe80::1%eth0", 0, 5, Unknown))),
             ("fe80::1%eth0=1:", Some(row("fe80::1%eth0", 0, 5, Unknown))),
             ("fe80::1%eth0=6:", Some(row("fe80::1%eth0", 0, 5, Critical))),
             ("fe80::2=1:", Some(row("fe80::2", 0, 0, Critical))),
         ] {
-            let judged = judged(GroupBy::RemoteAddress, critical, "", untold());
-            assert_eq!(judged.get(2), unfound.as_ref(), "{critical}");
+            let judged = judged(GroupBy::RemoteAddress, critical, "", found());
+            assert_eq!(judged.get(2), unmet.as_ref(), "{critical}");
         }
     }
 
     #[test]
-    fn what_is_too_little_is_not_certain_where_something_was_not_seen() {
+    fn too_few_connections_are_unknown_where_namespaces_were_skipped() {
         let more = |by, critical, warning, group| {
-            limits(by, critical, warning).judge(vec![group], true).pop().map(|judged| judged.state)
+            thresholds(by, critical, warning)
+                .judge(vec![group], true)
+                .pop()
+                .map(|judged| judged.state)
         };
         let port = |critical, warning| {
             more(GroupBy::LocalPort, critical, warning, group(Group::Port(80), 5))
@@ -571,7 +576,7 @@ mod tests {
         ] {
             assert_eq!(port(critical, warning), Some(state), "-c {critical} -w {warning}");
         }
-        // What is in a namespace that was looked into is known.
+        // All connections of a namespace that was read are known.
         let web = |critical| {
             let web = NamedGroup::owned(Group::Netns(NetnsIndex(1)), "web", 5, &[], &[]);
             more(GroupBy::Netns, critical, "", web)
@@ -579,7 +584,7 @@ mod tests {
         for (critical, state) in [("6:", Critical), ("web=6:", Critical), ("db=1:", Unknown)] {
             assert_eq!(web(critical), Some(state), "{critical}");
         }
-        let total = |critical| limits(GroupBy::Status, critical, "").judge_total(5, true);
+        let total = |critical| thresholds(GroupBy::Status, critical, "").judge_total(5, true);
         assert_eq!(total("total=6:"), Some(Unknown));
         assert_eq!(total("total=4"), Some(Critical));
     }

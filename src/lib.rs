@@ -7,15 +7,16 @@
 //! ```
 //!
 //! *The reference* is the plugin `network-connections` of *the collection*, the Linuxfabrik
-//! Monitoring Plugins (<https://github.com/Linuxfabrik/monitoring-plugins>), which this one replaces.
+//! Monitoring Plugins (<https://github.com/Linuxfabrik/monitoring-plugins>), which this one
+//! replaces.
 //!
 //! # For other crates
 //!
-//! A [`Check`] says what is counted, judged and printed. [`Plan`] validates it, and the functions in
-//! [`run`] answer a plan: with a [`Report`], with the number of connections of each group, or with the
-//! connections themselves. [`Format`] prints a report.
+//! A [`Check`] defines the numbers to count, how they are judged, and the form of the message.
+//! [`Plan`] validates it. The functions in [`run`] take a plan and return a [`Report`], the number of
+//! connections of each group, or the connections themselves. [`Format`] prints a report.
 //!
-//! Hidden modules are public for the command, the Python module, tests and fuzzing alone. They change
+//! Hidden modules are public only for the command, the Python module, tests and fuzzing. They change
 //! without notice.
 
 mod address;
@@ -45,7 +46,7 @@ mod plan;
 mod printable;
 mod range;
 mod report;
-// For the command alone: a library has no business with the rights of its process.
+// Only the command gives up rights: a library must not change the rights of its process.
 #[cfg(target_os = "linux")]
 #[doc(hidden)]
 pub mod rights;

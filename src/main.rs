@@ -12,18 +12,18 @@ fn main() -> ExitCode {
         Ok(run) => {
             #[cfg(target_os = "linux")]
             network_connections::rights::give_up(run.host_plan());
-            // Not argv[0], which a caller can forge.
+            // A caller can forge argv[0].
             let program = std::env::current_exe().unwrap_or_default();
             run.outcome(&program, &|| false)
         }
     };
     let mut stdout = io::stdout().lock();
     let written = stdout.write_all(outcome.stdout.as_bytes()).and_then(|()| stdout.flush());
-    // After the answer: who merges both streams, as Icinga does, shows the first line.
+    // Written after the answer: Icinga merges both streams, and shows the first line.
     let _ = io::stderr().write_all(outcome.stderr.as_bytes());
     match written {
         Ok(()) => ExitCode::from(outcome.code),
-        // Nobody got the answer.
+        // The answer could not be delivered.
         Err(_) => ExitCode::from(3),
     }
 }

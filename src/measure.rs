@@ -1,5 +1,5 @@
-//! Measures: what a check judges. Each is a file that defines it from the groups it implies to the
-//! series that it prints.
+//! Measures: the numbers that a check judges. Each measure is defined in one file, from the groups
+//! that it implies to the series that it prints.
 
 pub mod counted;
 pub mod definition;
@@ -8,7 +8,7 @@ pub mod share;
 use crate::measure::definition::Definition;
 use crate::name::Named;
 
-/// Defines [`Measure`] and the modules behind its values, each with a `DEFINITION`.
+/// Defines [`Measure`] and the modules behind its values. Each module has a `DEFINITION`.
 macro_rules! measures {
     ($($(#[$doc:meta])* $variant:ident = $module:ident,)*) => {
         $(mod $module;)*
@@ -46,7 +46,7 @@ measures! {
     Connections = connections,
     /// The connections that wait in the accept queue of each listener, in percent of its limit.
     AcceptQueue = accept_queue,
-    /// The ephemeral ports in use towards each destination, in percent of all there are.
+    /// The ephemeral ports in use towards each destination, in percent of all ephemeral ports.
     EphemeralPorts = ephemeral_ports,
 }
 
@@ -58,7 +58,7 @@ mod tests {
     use crate::vocabulary::ConnectionStatus;
 
     #[test]
-    fn a_measure_of_other_groups_refuses_what_would_choose_them() {
+    fn a_measure_that_implies_groups_refuses_fields_that_choose_them() {
         let implied = |measure: Measure| {
             let implied = measure.definition().implied.as_ref();
             implied.map(|implied| (implied.group_by, implied.status))

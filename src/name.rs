@@ -1,17 +1,17 @@
-//! Values that people choose by name, and what is said of a name that is none.
+//! Values that people choose by name, and the error for an unknown name.
 
 /// A value of an enumeration that people choose by name.
 pub trait Named: Copy + 'static {
     /// Every value, in display order.
     const VALUES: &'static [Self];
-    /// What a value is called in a message, for example `type`.
+    /// The word for such a value in a message, for example `type`.
     const WHAT: &'static str;
 
     /// The value's name in its canonical case.
     fn name(self) -> &'static str;
 }
 
-/// A name that is none of the valid ones.
+/// The error for an unknown name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("unknown {what} {name:?} (valid: {valid})")]
 pub struct Unknown {
@@ -21,7 +21,7 @@ pub struct Unknown {
 }
 
 impl Unknown {
-    /// Says what `name` is not, and which names are valid.
+    /// The error for `name`; it lists the `valid` names.
     #[must_use]
     pub fn new(what: &'static str, name: &str, valid: &[impl AsRef<str>]) -> Self {
         let valid: Vec<_> = valid.iter().map(AsRef::as_ref).collect();

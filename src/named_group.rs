@@ -1,4 +1,4 @@
-//! Groups by the names that people know them by.
+//! Groups with the names that they are printed with.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,20 +8,20 @@ use crate::group_name::GroupName;
 use crate::measure::share::{Share, fuller};
 use crate::owner::{Names, Process, Processes};
 
-/// A group by the name that people know it by.
+/// A group with the name that it is printed with.
 #[derive(Clone, Debug, Default)]
 pub struct NamedGroup {
-    /// The group; of several with one name the first one. `None` where only a threshold names it.
+    /// The group, or the first of several merged groups. `None` where only a threshold names it.
     pub group: Option<Group>,
     /// Its name.
     pub name: GroupName,
     /// Its connections.
     pub count: u64,
-    /// The limit that its connections are a part of, where the measure has one.
+    /// The limit of its connections, where the measure has a limit.
     pub share: Option<Share>,
-    /// Whether it stands for owners that cannot be seen.
+    /// Whether it stands for hidden owners.
     pub hidden: bool,
-    // All user ids of one name, and all processes of one label.
+    // All user ids with this name, and all processes with this label.
     users: Vec<u32>,
     holders: Vec<Processes>,
 }
@@ -61,7 +61,7 @@ impl NamedGroup {
         self.share.map_or(self.count as f64, |share| share.percent(self.count))
     }
 
-    /// A group that no socket belongs to.
+    /// A group without sockets.
     #[must_use]
     pub fn without_sockets(group: Option<Group>, name: GroupName) -> Self {
         Self { group, name, ..Self::default() }
@@ -87,7 +87,7 @@ impl NamedGroup {
         self
     }
 
-    /// Whether these are the sockets of this user.
+    /// Whether its sockets belong to this user.
     #[must_use]
     pub fn is_of_user(&self, id: u32) -> bool {
         self.users.contains(&id)
@@ -99,7 +99,7 @@ impl NamedGroup {
     }
 }
 
-/// Gives groups their names and, where `merged`, adds up groups with one name; the largest first.
+/// Gives groups their names, the largest first. With `merged`, groups with one name are added up.
 #[must_use]
 pub fn named_groups(
     merged: bool,
@@ -133,8 +133,8 @@ pub fn named_groups(
 
 #[cfg(test)]
 impl NamedGroup {
-    /// A group of an owner, for tests: the processes that have its sockets by id and name, or the ids
-    /// of its users.
+    /// A group of an owner, for tests: the processes that have its sockets by id and name, or the
+    /// ids of its users.
     pub(crate) fn owned(
         group: Group,
         label: &str,
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_one_to_a_person_is_added_up() {
+    fn groups_with_one_label_are_added_up() {
         let process = |pid| Process { pid, name: "nginx".into() };
         let (both, one): (Processes, Processes) =
             ([process(7), process(8)].into(), [process(9)].into());
@@ -176,11 +176,11 @@ mod tests {
         other.users.push(2);
         let sum = sum.with(other);
         assert_eq!((sum.count, sum.hidden), (7, true));
-        // What is shared is there once.
+        // Processes of both groups are listed once.
         assert_eq!(sum.processes().map(|process| process.pid).collect::<Vec<_>>(), [7, 8, 9]);
         assert!(sum.is_of_user(1) && sum.is_of_user(2) && !sum.is_of_user(3));
         assert!(sum.with(held("a", 0, false, &[])).hidden);
-        // Of parts it is the fuller one.
+        // Shares are not added up: the fullest group counts, with all drops.
         let part = |count, of| {
             let share = Some(Share { of, drops: Some(1) });
             NamedGroup { share, ..held("a", count, false, &[]) }
@@ -200,13 +200,13 @@ mod tests {
             .collect();
         let expected = [("(kernel)", 5), ("8", 5), ("7", 1)];
         assert_eq!(found, expected.map(|(label, count)| (label.to_owned(), count)));
-        // No process can be seen to have these two.
+        // The processes with the keys 7 and 8 are hidden.
         let groups = vec![(Group::Process(7), 1), (Group::Process(8), 2), (Group::Process(0), 4)];
         let found = named_groups(true, &groups, &|_| None, &names);
         assert_eq!(found.iter().map(|group| group.count).collect::<Vec<_>>(), [4, 3]);
         let groups = vec![(Group::Port(7), 1), (Group::Port(7), 2)];
         assert_eq!(named_groups(false, &groups, &|_| None, &names).len(), 2);
-        // What is more of its own comes first.
+        // The group with the larger percentage comes first.
         let share =
             |group| Some(Share { of: if group == Group::Port(7) { 2 } else { 9 }, drops: None });
         let found =

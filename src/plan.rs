@@ -1,5 +1,5 @@
-//! A validated check. Only here is decided which combinations have a meaning: the command, the
-//! Python module and other crates all come this way.
+//! A validated check. The command, the Python module and other crates all validate here, and only
+//! here invalid combinations are refused.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use crate::netns::Netns;
 use crate::selection::{Choice, Selection};
 use crate::vocabulary::{Protocol, SourceName};
 
-/// A check that can be run.
+/// A validated check, ready to run.
 ///
 /// ```
 /// use network_connections::{Check, Measure, Plan};
@@ -34,7 +34,7 @@ use crate::vocabulary::{Protocol, SourceName};
 /// ```
 #[derive(Clone, Debug)]
 pub struct Plan {
-    // With all that its measure implies.
+    // Includes the types and the status that the measure implies.
     query: Query,
     policy: Policy,
     presentation: Presentation,
@@ -44,13 +44,13 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Validates a check of this host. The error names the field that is wrong.
+    /// Validates a check of this host. The error names the wrong field.
     pub fn new(check: Check) -> Result<Self, Error> {
         let details = check.presentation.lengthy;
         Self::validated(check, true, details)
     }
 
-    /// Validates a query whose connections are listed one by one: each is read with its addresses.
+    /// Validates a query that lists connections one by one, with their addresses and owners.
     pub fn of_list(query: Query) -> Result<Self, Error> {
         Self::validated(Check { query, ..Check::default() }, true, true)
     }
@@ -109,7 +109,7 @@ impl Plan {
             }
         }
         let [built_in_warning, built_in_critical] = &built_in;
-        // Where both are wrong the critical one is named.
+        // Where both are wrong, the error names the critical threshold.
         let critical = resolved(critical.as_ref().or(built_in_critical.as_ref()), Field::Critical)?;
         let warning = resolved(warning.as_ref().or(built_in_warning.as_ref()), Field::Warning)?;
         Ok(Thresholds { critical, warning })
@@ -159,7 +159,7 @@ impl Plan {
         self.group_by
     }
 
-    /// The connections, with what the measure implies.
+    /// The connections, with the types and the status that the measure implies.
     #[must_use]
     pub fn selection(&self) -> &Selection {
         &self.query.selection
@@ -177,13 +177,13 @@ impl Plan {
         &self.query.netns
     }
 
-    /// Whether network namespaces were named.
+    /// Whether the query asks for network namespaces.
     #[must_use]
     pub fn asks_for_namespaces(&self) -> bool {
         !self.query.netns.is_empty()
     }
 
-    /// The source that must answer.
+    /// The source that must answer; `None` for the best source that answers.
     #[must_use]
     pub fn source(&self) -> Option<SourceName> {
         self.query.source
@@ -195,7 +195,7 @@ impl Plan {
         self.query.timeout
     }
 
-    /// The thresholds as they were given, and the states where they do not decide.
+    /// The thresholds as they were given, and the states that do not follow from them.
     #[must_use]
     pub fn policy(&self) -> &Policy {
         &self.policy
@@ -255,7 +255,7 @@ fn tcp(selection: &Selection, groups: &str) -> Result<Choice<crate::ConnectionTy
     Ok(Choice::of(&tcp))
 }
 
-/// The error for groups without connections of a kind whose groups cannot be listed.
+/// The error for `zero` with a kind whose groups cannot be listed.
 fn unlistable(group_by: GroupBy) -> Error {
     let fixed: Vec<_> = GroupBy::VALUES.iter().filter(|by| by.is_fixed()).collect();
     let names: Vec<_> = fixed.iter().map(|by| by.name()).collect();
@@ -276,7 +276,8 @@ fn alternatives(names: &[&str]) -> String {
     }
 }
 
-/// Refuses a source that cannot answer the query, even where no connection would show that.
+/// Refuses a source that cannot answer the query. Otherwise only a selected connection would cause
+/// the error.
 fn check_source(
     query: &Query,
     group_by: GroupBy,
@@ -398,7 +399,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn a_source_is_refused_where_it_cannot_report_what_is_asked() {
+    fn a_source_is_refused_where_it_cannot_answer_the_query() {
         let refused = |source, change: &dyn Fn(&mut Check)| {
             let plan = planned(|check| {
                 check.query.source = Some(source);

@@ -1,5 +1,5 @@
 //! The `network_connections._core` module: converts arguments, releases the GIL around the kernel
-//! work and maps errors. No logic.
+//! work and maps errors. All logic is in the other modules of the crate.
 
 mod arguments;
 mod command;

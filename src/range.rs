@@ -4,10 +4,11 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 
-/// A Nagios threshold range ([Monitoring Plugins guidelines][guidelines]): the values that are fine.
+/// A Nagios threshold range ([Monitoring Plugins guidelines][guidelines]): the values that are
+/// fine.
 ///
 /// `10` is 0 to 10, `10:` 10 or more, `~:10` 10 or less, `10:20` both ends included, `@10:20`
-/// everything but that. Empty, `none` and no range at all match everything. Compared as `f64`.
+/// everything but that. An empty text and `none` match everything. Values are compared as `f64`.
 ///
 /// ```
 /// # use network_connections::Range;
@@ -25,10 +26,10 @@ pub struct Range {
     text: String,
 }
 
-/// Why a text is no range; `Display` is the reference plugin's message.
+/// The reason why a text is not a range; `Display` is the reference plugin's message.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum RangeError {
-    /// A bound is no number, or something stands where nothing may.
+    /// A bound is not a number, or a character stands in a wrong place.
     #[error("Range format incorrect")]
     Format,
     /// More than one colon.
@@ -39,25 +40,25 @@ pub enum RangeError {
     Reversed(f64, f64),
 }
 
-/// Whether a value that lies between two others is fine.
+/// The verdict on a value of which only bounds are known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It is.
+    /// All values within the bounds are fine.
     Fine,
-    /// It is not.
+    /// All values within the bounds are outside the range.
     Outside,
-    /// That depends on the value.
+    /// Some values within the bounds are fine, others are not.
     Unclear,
 }
 
 impl Range {
-    /// Whether `value` is fine; what is no number never is.
+    /// Whether `value` is fine; NaN never is.
     #[must_use]
     pub fn contains(&self, value: f64) -> bool {
         !value.is_nan() && (self.start <= value && value <= self.end) != self.inverted
     }
 
-    /// Where all values from `low` to `high` lie, which of them it may be.
+    /// The verdict on a value from `low` to `high`, both included.
     #[must_use]
     pub fn between(&self, low: f64, high: f64) -> Verdict {
         let inside = self.start <= low && high <= self.end;
@@ -70,7 +71,7 @@ impl Range {
         }
     }
 
-    /// What tells two ranges apart: each range that matches everything is the same one.
+    /// The parts that make two ranges equal. All ranges that match everything are equal.
     fn meaning(&self) -> (u64, u64, bool) {
         // 0.0 and -0.0 compare equal and must hash equal.
         let bits = |bound: f64| (bound + 0.0).to_bits();
@@ -111,12 +112,12 @@ impl FromStr for Range {
     }
 }
 
-/// What may stand around a bound: ASCII's share of what Python strips.
+/// The characters that may stand around a bound: the ASCII characters that Python strips.
 const BLANK: [char; 10] = [' ', '\t', '\n', '\r', '\x0b', '\x0c', '\x1c', '\x1d', '\x1e', '\x1f'];
 
-/// An optional sign, digits with an optional point, an optional exponent, an optional `%`.
+/// Reads an optional sign, digits with an optional point, an optional exponent, an optional `%`.
 ///
-/// Rust's own reader takes exactly this and, beyond it, names (`inf`, `nan`): those are refused.
+/// Rust's own parser takes exactly this and also names (`inf`, `nan`), which are refused here.
 fn number(bound: &str) -> Result<f64, RangeError> {
     let digits = bound.strip_suffix('%').unwrap_or(bound);
     if digits.bytes().any(|b| b.is_ascii_alphabetic() && !matches!(b, b'e' | b'E')) {
@@ -213,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_range_says_so_in_the_reference_words() {
+    fn invalid_ranges_have_the_messages_of_the_reference() {
         for (text, message) in [
             ("inf", "Range format incorrect"),
             ("nan", "Range format incorrect"),
@@ -245,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn what_lies_between_is_fine_or_not_or_unclear() {
+    fn a_value_within_bounds_is_fine_or_outside_or_unclear() {
         use Verdict::{Fine, Outside, Unclear};
         for (text, low, high, expected) in [
             ("10:20", 10.0, 20.0, Fine),
@@ -270,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn equal_by_meaning_and_printed_as_given() {
+    fn ranges_are_equal_by_meaning_and_printed_as_given() {
         assert_eq!(range("10"), range("0:1e1%"));
         assert_eq!(range("-0:5"), range("5"));
         assert_eq!(range("none"), range(""));

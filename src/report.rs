@@ -1,4 +1,4 @@
-//! The outcome of a check.
+//! The result of a check.
 
 use std::cmp::Reverse;
 use std::time::Duration;
@@ -9,10 +9,10 @@ use crate::judge::state::State;
 use crate::namespaces::NetnsCoverage;
 use crate::plan::Plan;
 
-/// How many groups are printed of a kind that has many, unless told otherwise.
+/// The default number of printed groups, for kinds that can have many.
 pub const TOP: usize = 10;
 
-/// The outcome of a check.
+/// The result of a check.
 #[derive(Clone, Debug)]
 pub struct Report {
     /// The check that was run.
@@ -23,19 +23,19 @@ pub struct Report {
     pub total: u64,
     /// The state of the total, where a threshold asks for one.
     pub total_state: Option<State>,
-    /// The ranges of the first group, where its number is a part of a limit: for WARNING and for
-    /// CRITICAL.
+    /// The ranges of the first group, where its number has a limit: for WARNING and for CRITICAL.
     pub limits: [Option<String>; 2],
     /// Owners and peers of the groups in alert state, or of the largest one where all is fine; only
     /// with `lengthy`.
     pub details: Vec<Detail>,
-    /// Why owners cannot be seen, and the rights that would show them; where that matters to the state.
+    /// The reason why owners are hidden, and the rights that would show them; only where the state
+    /// of a group is UNKNOWN.
     pub missing_owners: Option<&'static str>,
     /// The sources that answered, for example `netlink`.
     pub source: String,
-    /// How many network namespaces were read.
+    /// The numbers of network namespaces that were read and skipped.
     pub coverage: NetnsCoverage,
-    /// How long it took.
+    /// The time that the run took.
     pub duration: Duration,
 }
 
@@ -57,13 +57,15 @@ impl Report {
             .unwrap_or_default()
     }
 
-    /// Whether nothing was found: of shares a group may be there, with nothing in use.
+    /// Whether nothing was found. A group with a limit was found even where nothing of it is in
+    /// use.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.total == 0 && self.groups.iter().all(|judged| judged.share.is_none())
     }
 
-    /// The state of nothing, where nothing was found: there may be something that was not seen.
+    /// The state of a check that finds nothing. Where network namespaces were skipped, it is
+    /// UNKNOWN and not an alert: connections may be there.
     #[must_use]
     pub fn nothing(&self) -> State {
         match self.plan.policy().no_match.0 {
@@ -72,40 +74,40 @@ impl Report {
         }
     }
 
-    /// The groups that were found: those that have connections, or a share.
+    /// The groups that were found: they have connections, or a limit.
     pub fn found(&self) -> impl Iterator<Item = &GroupState> {
         self.groups.iter().filter(|group| group.is_found())
     }
 
-    /// How many percent of its share the fullest group has; 0 where there is none.
+    /// The percentage of the fullest group; 0 where no group has a limit.
     #[must_use]
     pub fn fullest(&self) -> f64 {
         let fullest = self.found().next();
         fullest.and_then(|j| Some(j.share?.percent(j.count))).unwrap_or_default()
     }
 
-    /// The groups that are printed, the largest first, and how many are left out: never one in
-    /// alert state before one that is fine.
+    /// The groups that are printed, the largest first, and the number of groups that are left out.
+    /// Groups in alert state are the last to be left out.
     #[must_use]
     pub fn shown(&self) -> (Vec<&GroupState>, usize) {
         let few = if self.plan.group_by().is_fixed() { usize::MAX } else { TOP };
         self.shown_at_most(self.plan.presentation().top.unwrap_or(few))
     }
 
-    /// As many groups as `top` says.
+    /// At most `top` groups, and the number of groups that are left out.
     pub(crate) fn shown_at_most(&self, top: usize) -> (Vec<&GroupState>, usize) {
         if self.groups.len() <= top {
             return (self.groups.iter().collect(), 0);
         }
         let mut places: Vec<_> = self.groups.iter().enumerate().collect();
-        // Stable: among equally bad ones the largest stay.
+        // The sort is stable: of groups with equally bad states the largest stay.
         places.sort_by_key(|(_, judged)| Reverse(judged.state.severity()));
         places.truncate(top);
         places.sort_unstable_by_key(|(place, _)| *place);
         (places.into_iter().map(|(_, judged)| judged).collect(), self.groups.len() - top)
     }
 
-    /// The groups that details are given of.
+    /// The groups that get details: those in alert state, else the largest group.
     #[must_use]
     pub fn explained(&self) -> Vec<&GroupState> {
         let (shown, _) = self.shown();
@@ -170,25 +172,25 @@ mod tests {
     use State::{Critical, Ok, Unknown, Warning};
 
     #[test]
-    fn nothing_may_be_what_was_not_seen() {
-        let nothing = |no_match: State, unseen: usize| {
+    fn finding_nothing_is_unknown_where_namespaces_were_skipped() {
+        let nothing = |no_match: State, skipped: usize| {
             let mut report =
                 changed(&report(&[]), |check| check.policy.no_match = NoMatch(no_match));
-            report.coverage.skipped = unseen;
+            report.coverage.skipped = skipped;
             report.nothing()
         };
-        for (no_match, all_seen, one_unseen) in [
+        for (no_match, all_read, one_skipped) in [
             (Ok, Ok, Ok),
             (Warning, Warning, Unknown),
             (Critical, Critical, Unknown),
             (Unknown, Unknown, Unknown),
         ] {
-            assert_eq!((nothing(no_match, 0), nothing(no_match, 1)), (all_seen, one_unseen));
+            assert_eq!((nothing(no_match, 0), nothing(no_match, 1)), (all_read, one_skipped));
         }
     }
 
     #[test]
-    fn the_fullest_is_the_first_that_is_a_part() {
+    fn the_fullest_group_is_the_first_one() {
         let fullest = |parts: &[(u64, u64)]| {
             let groups: Vec<_> = (1..).zip(parts).map(|(port, part)| (port, part.0, Ok)).collect();
             let mut report = report(&groups);
@@ -206,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn the_worst_state_of_groups_total_and_nothing_is_the_checks() {
+    fn the_state_is_the_worst_of_groups_total_and_no_match() {
         let state = |states: &[State], total: Option<State>, no_match: State| {
             let groups: Vec<_> = (1..).zip(states).map(|(port, state)| (port, 1, *state)).collect();
             let mut report = report(&groups);
@@ -219,7 +221,7 @@ mod tests {
         assert_eq!(state(&[Warning, Critical, Unknown], None, Ok), Critical);
         assert_eq!(state(&[Warning], Some(Critical), Ok), Critical);
         assert_eq!(state(&[Critical], Some(Ok), Ok), Critical);
-        // What is found is judged, and nothing by the state of nothing.
+        // Where nothing is found, the state `no_match` counts, too.
         assert_eq!(state(&[], None, Warning), Warning);
         assert_eq!(state(&[], None, Ok), Ok);
         assert_eq!(state(&[], Some(Critical), Unknown), Critical);
@@ -234,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn found_is_what_has_connections() {
+    fn groups_with_connections_were_found() {
         let report = report(&[(1, 2, Ok), (2, 1, Ok), (3, 0, Critical)]);
         let found: Vec<_> = report.found().map(|judged| judged.count).collect();
         assert_eq!(found, [2, 1]);
@@ -254,7 +256,7 @@ mod tests {
             let five = changed(&five, |check| check.presentation.top = Some(top));
             assert_eq!(labels(five.shown()), (expected, left_out), "{top}");
         }
-        // Without being told otherwise, 10 of what there may be many of.
+        // The default is 10 groups of a kind that can have many.
         let eleven: Vec<_> = (1..=11).map(|port| (port, 1, Ok)).collect();
         let eleven = report(&eleven);
         assert_eq!(eleven.shown().0.len(), 10);
@@ -264,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn explained_are_those_in_alert_state_or_the_largest() {
+    fn groups_in_alert_state_or_the_largest_group_get_details() {
         let groups = [(1, 9, Ok), (2, 8, Warning), (3, 7, Ok), (4, 6, Critical), (5, 5, Unknown)];
         let explained = |groups: &[_]| -> Vec<String> {
             report(groups).explained().iter().map(|judged| judged.label.clone()).collect()

@@ -1,5 +1,5 @@
-//! What a run may do beyond what its user may, by capabilities of its file (`capabilities(7)`): as
-//! little as its question needs.
+//! The capabilities that the executable file gives to a run (`capabilities(7)`). The run keeps only
+//! the capabilities that its plan needs.
 
 use log::warn;
 use rustix::io::Result;
@@ -11,7 +11,7 @@ use crate::group::{GroupBy, Kind};
 use crate::plan::Plan;
 
 /// Gives up the capabilities of the file that this plan does not need; without a plan all of them.
-/// Root keeps its capabilities, which no file gave it.
+/// Root keeps its capabilities: they do not come from the file.
 pub fn give_up(plan: Option<&Plan>) {
     if rustix::process::geteuid().is_root() {
         return;
@@ -24,8 +24,8 @@ pub fn give_up(plan: Option<&Plan>) {
 fn keep(mut kept: CapabilitySet) -> Result<()> {
     let has = capabilities(None)?;
     for right in has.permitted {
-        // What a unit gave is the unit's to decide on, and its filter of system calls may end whoever
-        // changes it.
+        // A systemd unit gives ambient capabilities, and decides about them. Its filter of system
+        // calls may kill a process that changes them.
         if capability_is_in_ambient_set(right)? {
             kept |= right;
         }
@@ -38,11 +38,11 @@ fn keep(mut kept: CapabilitySet) -> Result<()> {
 
 fn needed(plan: &Plan) -> CapabilitySet {
     let mut needed = CapabilitySet::empty();
-    // Descriptors of others' processes, and links to what they are.
+    // Listing /proc/PID/fd of other users, and reading its links.
     if plan.presentation().lengthy || reads_processes(plan.group_by()) {
         needed |= CapabilitySet::SYS_PTRACE | CapabilitySet::DAC_READ_SEARCH;
     }
-    // Entering a namespace, and the link to that of a process.
+    // Entering a namespace, and reading the link /proc/PID/ns/net.
     if plan.asks_for_namespaces() {
         needed |= CapabilitySet::SYS_ADMIN | CapabilitySet::SYS_PTRACE;
     }
@@ -62,7 +62,7 @@ mod tests {
     use crate::check::{Check, Presentation, Query};
 
     #[test]
-    fn what_is_needed_follows_from_the_question() {
+    fn the_needed_capabilities_follow_from_the_plan() {
         let ptrace = CapabilitySet::SYS_PTRACE;
         let read = CapabilitySet::DAC_READ_SEARCH;
         let admin = CapabilitySet::SYS_ADMIN;

@@ -1,4 +1,4 @@
-//! The way of a check, from top to bottom: a plan goes in, a report comes out.
+//! The pipeline of a check, from top to bottom: a plan goes in, a report comes out.
 
 use std::collections::{HashMap, HashSet};
 use std::io::Read;
@@ -22,8 +22,8 @@ use crate::source;
 use crate::survey::{Facts, Findings, Host};
 use crate::vocabulary::SourceName;
 
-/// Counts this host's connections and judges them. `interrupted` says whether the caller wants to
-/// stop.
+/// Counts this host's connections and judges them. `interrupted` returns whether the caller wants
+/// to stop.
 ///
 /// ```
 /// use network_connections::{Check, Plan, run};
@@ -94,12 +94,12 @@ pub fn counts(plan: &Plan, interrupted: &dyn Fn() -> bool) -> Result<Vec<NamedGr
     let deadline = Deadline::new(plan.timeout(), interrupted);
     let host = Host::find(plan.netns(), plan.source(), &deadline)?;
     let mut counted = (plan.definition().collect)(&host, &scope(plan))?;
-    let names = owners(plan, &mut counted, &host.namespaces, &deadline)?;
-    Ok(name(plan, &counted, &names, &host.namespaces))
+    let names = look_up_names(plan, &mut counted, &host.namespaces, &deadline)?;
+    Ok(name_groups(plan, &counted, &names, &host.namespaces))
 }
 
-/// The selected connections themselves, in the kernel's order. `processes` asks for the processes
-/// that hold them too, which reads all of `/proc/PID/fd`.
+/// Lists the selected connections in the kernel's order. With `processes`, each connection has the
+/// processes that hold it, for which all of `/proc/PID/fd` is read.
 ///
 /// ```
 /// use network_connections::{Plan, Query, run};
@@ -125,7 +125,7 @@ pub fn connections(
     Ok(connections.named(processes, &names))
 }
 
-/// The question of a plan, without owners and peers.
+/// The input for the measure of a plan, without owners and peers.
 fn scope(plan: &Plan) -> Scope<'_> {
     Scope {
         selection: plan.selection(),
@@ -143,8 +143,8 @@ fn report(
     namespaces: &Namespaces,
     deadline: &Deadline,
 ) -> Result<Report, Error> {
-    let names = owners(&plan, counted, namespaces, deadline)?;
-    let groups = name(&plan, counted, &names, namespaces);
+    let names = look_up_names(&plan, counted, namespaces, deadline)?;
+    let groups = name_groups(&plan, counted, &names, namespaces);
     let mut report = judge(plan, thresholds, groups, &counted.findings);
     if let Some(breakdowns) = counted.breakdowns.take() {
         report.details = explain(&report, breakdowns, &names, namespaces, deadline)?;
@@ -154,7 +154,7 @@ fn report(
 
 /// Adds expected groups without connections, where they are asked for, and looks up the names of
 /// all groups.
-fn owners(
+fn look_up_names(
     plan: &Plan,
     counted: &mut Counted,
     namespaces: &Namespaces,
@@ -172,8 +172,13 @@ fn owners(
     Names::look_up(groups, need, &known, namespaces, deadline)
 }
 
-/// The groups by name, the largest first.
-fn name(plan: &Plan, counted: &Counted, names: &Names, namespaces: &Namespaces) -> Vec<NamedGroup> {
+/// The groups with their names, the largest first.
+fn name_groups(
+    plan: &Plan,
+    counted: &Counted,
+    names: &Names,
+    namespaces: &Namespaces,
+) -> Vec<NamedGroup> {
     let merged = plan.group_by().is_merged(namespaces.are_several());
     let share = |group| counted.shares.get(&group).copied();
     named_groups(merged, &counted.groups, &share, names)
@@ -206,7 +211,7 @@ fn judge(
     }
 }
 
-/// The owners and peers of the groups that matter. `names` has the names of groups.
+/// The owners and peers of the groups that get details. `names` has the names of groups.
 fn explain(
     report: &Report,
     breakdowns: Breakdowns,
@@ -226,8 +231,8 @@ fn explain(
     Ok(explained.into_iter().zip(sums).map(detail).collect())
 }
 
-/// Adds the ephemeral ports in use towards the peers that are shown, by connections in any status:
-/// the groups may be of one status alone.
+/// Adds the ephemeral ports in use towards the shown peers. Connections in any status use ports,
+/// but the groups may have only one status: the ports are counted again.
 fn add_ports(report: &mut Report, findings: &mut Findings, host: &Host) -> Result<(), Error> {
     if !source::PORTS_ARE_AT_HAND && report.state() == State::Ok {
         return Ok(());
@@ -289,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn expected_groups_without_connections_are_there_where_they_are_asked_for() {
+    fn expected_groups_without_connections_are_reported_as_0_where_asked_for() {
         let query = Query { group_by: Some(GroupBy::Type), zero: true, ..Query::default() };
         let report = recorded(Check { query, policy: critical("tcp6=1:"), ..Check::default() });
         assert_eq!(
@@ -304,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn details_are_those_of_groups_in_alert_state_or_of_the_largest() {
+    fn groups_in_alert_state_or_the_largest_group_have_details() {
         let labels = |text: &str| -> Vec<(String, usize)> {
             let query = Query { group_by: Some(GroupBy::LocalPort), ..Query::default() };
             let presentation = Presentation { lengthy: true, ..Presentation::default() };

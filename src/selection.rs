@@ -1,4 +1,4 @@
-//! Which connections are meant.
+//! The selection of connections.
 
 mod choice;
 mod ends;
@@ -13,8 +13,8 @@ use crate::vocabulary::{ConnectionStatus, ConnectionType, Protocol, possible};
 pub use choice::{ALL, Choice, choices};
 pub use ends::{Network, Ports};
 
-/// Which connections are meant. Everything by default; the values of one field are alternatives,
-/// and all fields must hold.
+/// A selection of connections, by default all. The values of one field are alternatives, and all
+/// fields must match.
 #[derive(Clone, Debug, Default)]
 pub struct Selection {
     /// Families and protocols.
@@ -32,10 +32,10 @@ pub struct Selection {
 }
 
 impl Selection {
-    /// Whether this connection is meant.
+    /// Whether this connection is selected.
     ///
-    /// Asked of every connection, of whatever source: a kernel that filters less than it was asked
-    /// to, as some old ones do, changes nothing.
+    /// Every connection of every source is checked here: some old kernels filter less than they
+    /// were asked to.
     #[inline]
     pub fn matches(&self, socket: &impl Socket) -> Result<bool, Error> {
         Ok(self.types.contains(socket.connection_type())
@@ -44,7 +44,7 @@ impl Selection {
             && holds(&self.remote_ports, &self.remote_addresses, || socket.remote())?)
     }
 
-    /// Whether ports or addresses are selected by.
+    /// Whether ports or addresses are selected.
     #[must_use]
     pub fn is_of_ends(&self) -> bool {
         !(self.local_ports.is_empty()
@@ -53,7 +53,7 @@ impl Selection {
             && self.remote_addresses.is_empty())
     }
 
-    /// The selected types with the selected states that a connection of them can ever be in.
+    /// The selected types, each with the selected states that a connection of that type can have.
     pub fn pairs(&self) -> impl Iterator<Item = (ConnectionType, ConnectionStatus)> {
         possible().filter(|(t, status)| self.types.contains(*t) && self.statuses.contains(*status))
     }
@@ -66,7 +66,7 @@ impl Selection {
             .filter(move |t| t.protocol() == protocol && self.types.contains(*t))
     }
 
-    /// The Linux kernel's mask of the selected states; 0 where it has none of them.
+    /// The Linux kernel's mask of the selected states; 0 where the kernel has none of them.
     #[must_use]
     pub fn linux_mask(&self, protocol: Protocol) -> u32 {
         ConnectionStatus::VALUES
@@ -77,7 +77,8 @@ impl Selection {
     }
 }
 
-/// Whether an endpoint is one of the ports and one of the addresses; decoded only if that matters.
+/// Whether an endpoint has one of the ports and one of the addresses. It is decoded only where
+/// ports or addresses are selected.
 #[inline]
 fn holds(
     ports: &[Ports],
@@ -108,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn all_fields_must_hold_and_one_value_of_each() {
+    fn all_fields_must_match_with_one_value_each() {
         let (tcp, listen) = (ConnectionType::Tcp, ConnectionStatus::Listen);
         let socket = Made::new(tcp, listen, "192.0.2.1:80", "198.51.100.1:443");
         let ports = |ports: [u16; 2]| ports.map(Ports::of).to_vec();
@@ -127,7 +128,7 @@ mod tests {
             (selection(|s| s.local_addresses = networks(["::/0", "198.51.100.0/24"])), false),
             (selection(|s| s.remote_addresses = networks(["::/0", "198.51.100.0/24"])), true),
             (selection(|s| s.remote_addresses = networks(["::/0", "192.0.2.0/24"])), false),
-            // One of two that do not hold is enough.
+            // A single field that does not match is enough.
             (
                 selection(|s| {
                     s.local_ports = ports([80, 80]);
@@ -174,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn types_and_states_go_together_where_a_socket_can_have_both() {
+    fn pairs_are_types_and_states_that_a_socket_can_have() {
         let chosen = selection(|s| {
             s.types = Choice::of(&[ConnectionType::Udp6, ConnectionType::Tcp]);
             s.statuses = Choice::of(&[ConnectionStatus::Listen, ConnectionStatus::None]);

@@ -1,4 +1,4 @@
-//! The fuzz targets on the inputs that are kept: seeds, and whatever once broke something.
+//! Runs the fuzz targets on the kept inputs: seeds, and inputs that once found a defect.
 
 // In tests a panic is the message.
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::unwrap_used)]
@@ -6,7 +6,7 @@
 use std::fs;
 use std::path::Path;
 
-// Included rather than depended on: `cargo test` needs no fuzzer.
+// Included and not a dependency: `cargo test` works without a fuzzer.
 #[path = "../fuzz/src/lib.rs"]
 mod targets;
 

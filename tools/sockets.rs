@@ -1,16 +1,17 @@
-//! Makes sockets in the states that both ends of a connection can be brought into, prints how many
-//! of each there are as one JSON object, and holds them until standard input ends.
+//! Makes sockets in the states that both ends of a connection can be brought into, prints the
+//! number of each kind as one JSON object, and holds the sockets until standard input ends.
 //!
-//! The tests run it where no other tool makes sockets, as on Windows: it must be alone in its
-//! network. `sockets N` makes N connections more; `sockets N SECONDS` opens N connections, one after
-//! the other, over so many seconds, and holds nothing.
+//! The tests run it on systems without another tool for that, as on Windows. No other program may
+//! have sockets there. `sockets N` makes N more connections. `sockets N SECONDS` opens N
+//! connections over so many seconds, one after the other, and then ends.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Result, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, TcpListener, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
-/// How many of each there are, IPv4 first: all different, so that none is taken for another.
+/// The number of sockets of each kind, IPv4 first. All numbers differ, so that a test cannot
+/// confuse two kinds.
 const LISTEN: [usize; 2] = [1, 2];
 const ESTABLISHED: [usize; 2] = [3, 4];
 const HALF_CLOSED: [usize; 2] = [5, 6];
@@ -19,7 +20,7 @@ const UDP: [usize; 2] = [9, 10];
 
 const LOCALHOST: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
 
-/// Whatever is to be kept open.
+/// The sockets that are kept open.
 #[derive(Default)]
 struct Held {
     listeners: Vec<TcpListener>,
@@ -50,7 +51,7 @@ fn hold(more: u32) -> Result<()> {
         }
         for _ in 0..of(HALF_CLOSED) {
             let (local, remote) = pair(localhost)?;
-            // Here FIN_WAIT2, CLOSE_WAIT there.
+            // This end is in FIN_WAIT2, the other end in CLOSE_WAIT.
             local.shutdown(Shutdown::Write)?;
             at_end(&remote)?;
             held.streams.extend([local, remote]);
@@ -104,7 +105,7 @@ fn slowly(number: u32, time: Duration) -> Result<()> {
     Ok(())
 }
 
-/// Makes as many connections as there is memory for: no listener has more than there are ports.
+/// Makes any number of connections. A listener has 10,000 at most, as each takes an ephemeral port.
 #[derive(Default)]
 struct Pairs {
     listener: Option<TcpListener>,
@@ -122,7 +123,7 @@ impl Pairs {
     }
 }
 
-/// Both ends of a connection; its listener is gone.
+/// Both ends of a connection whose listener is closed.
 fn pair(localhost: IpAddr) -> Result<(TcpStream, TcpStream)> {
     ends(&TcpListener::bind((localhost, 0))?)
 }

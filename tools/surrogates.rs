@@ -1,4 +1,5 @@
-//! Windows: runs a program with arguments that are no Unicode, and becomes its answer.
+//! Windows: runs a program with arguments that are not valid Unicode, and exits as the program
+//! does.
 
 #[cfg(windows)]
 fn main() -> std::io::Result<std::process::ExitCode> {

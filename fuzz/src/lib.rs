@@ -1,5 +1,5 @@
-//! What is fuzzed, and what must hold of whatever arrives. The fuzz targets call these functions
-//! with inputs that they make up, `tests/corpus.rs` with the inputs that are kept.
+//! The fuzz targets. Each function takes an input and asserts properties that hold for every input.
+//! The fuzzers call it with inputs that they make up, `tests/corpus.rs` with the kept inputs.
 
 // Here a panic is the finding.
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::unwrap_used)]
@@ -26,7 +26,7 @@ use network_connections::{
 #[cfg(target_os = "linux")]
 pub use wire::{netlink, procfs};
 
-/// What takes an input and panics where something does not hold.
+/// A function that takes an input and panics where a property does not hold.
 pub type Target = fn(&[u8]);
 
 /// Every target by name.
@@ -40,7 +40,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("arguments", arguments),
 ];
 
-fn nobody() -> bool {
+fn never_interrupted() -> bool {
     false
 }
 
@@ -57,7 +57,7 @@ pub fn range(data: &[u8]) {
     assert_eq!(range.to_string(), text);
     assert_eq!(text.parse(), Ok(range.clone()));
 
-    // A range is an interval or what an interval leaves out.
+    // A range is an interval, or the complement of one.
     let mut probes = vec![f64::NEG_INFINITY, -1.0, 0.0, 0.5, 1.0, 10.0, 1e300, f64::INFINITY];
     let bounds = text.split(['@', ':', '\\', '%']).filter_map(|bound| bound.trim().parse().ok());
     probes.extend(bounds.filter(|bound: &f64| !bound.is_nan()));
@@ -86,14 +86,14 @@ pub fn range(data: &[u8]) {
 /// A recorded list of connections.
 pub fn fixture(data: &[u8]) {
     let run = |check: Check, text: &mut dyn Read| {
-        Plan::of_fixture(check).and_then(|plan| run::fixture(plan, text, &nobody))
+        Plan::of_fixture(check).and_then(|plan| run::fixture(plan, text, &never_interrupted))
     };
     let report = match run(Check::default(), &mut &data[..]) {
         Ok(report) => report,
         Err(error) => {
             assert!(matches!(error, Error::Fixture(_)), "{error:?}");
             output::failure(&error);
-            // It is refused however it arrives.
+            // The text is refused byte by byte, too.
             assert!(run(Check::default(), &mut BufReader::with_capacity(1, data)).is_err());
             return;
         }
@@ -105,7 +105,7 @@ pub fn fixture(data: &[u8]) {
     let again = run(Check::default(), &mut BufReader::with_capacity(1, data)).unwrap();
     assert_eq!(counted(&again), counted(&report));
 
-    // Another reader of the same text, stricter in what nobody asks for, counts the same.
+    // serde_json counts the same in the same text. It is stricter about parts that the check skips.
     if let Ok(value) = serde_json::from_slice::<serde_json::Value>(data) {
         let entries = value.as_array().unwrap();
         assert_eq!(report.total, u64::try_from(entries.len()).unwrap());
@@ -120,7 +120,7 @@ pub fn fixture(data: &[u8]) {
         }
     }
 
-    // The parts make the whole.
+    // The counts of all types, and of all statuses, add up to the total.
     let of = |selection: Selection| {
         let query = Query { selection, ..Query::default() };
         run(Check { query, ..Check::default() }, &mut &data[..]).unwrap().total
@@ -140,7 +140,7 @@ pub fn fixture(data: &[u8]) {
                 assert_eq!(grouped.total, report.total);
                 output::report(&grouped);
             }
-            // Not every fixture has addresses.
+            // Some fixtures lack addresses.
             Err(error) => {
                 assert!(matches!(error, Error::Fixture(_)), "{error:?}");
                 assert!(!group_by.is_fixed());
@@ -149,7 +149,7 @@ pub fn fixture(data: &[u8]) {
     }
 }
 
-/// What the arguments are tried on.
+/// The fixture that the arguments are tried on.
 const RECORDED: &str = r#"[
     {"proto": "tcp", "status": "LISTEN", "local": "0.0.0.0:443", "remote": "0.0.0.0:0"},
     {"proto": "tcp", "status": "ESTABLISHED", "local": "192.0.2.1:443", "remote": "192.0.2.7:5"},
@@ -181,13 +181,13 @@ pub fn arguments(data: &[u8]) {
     let check = command.check;
     let policy = check.policy.clone();
     let top = check.presentation.top;
-    // As often as the test is slow, an answer is late.
+    // A short timeout would fail on a slow machine.
     let query = Query { timeout: TIMEOUT, ..check.query };
     let check = Check { query, ..check };
     for thresholds in [&policy.critical, &policy.warning].into_iter().flatten() {
         assert!(arguments.iter().any(|word| word.contains(thresholds.text())));
     }
-    let run = |plan| run::fixture(plan, RECORDED.as_bytes(), &nobody);
+    let run = |plan| run::fixture(plan, RECORDED.as_bytes(), &never_interrupted);
     match Plan::of_fixture(check).and_then(run) {
         Ok(report) => {
             output::report(&report);
@@ -195,7 +195,7 @@ pub fn arguments(data: &[u8]) {
             assert!(!policy.always_ok || report.state() == State::Ok);
             assert!(top.is_none_or(|top| report.shown().0.len() <= top));
         }
-        // Owners are not recorded, and a key may be that of no group.
+        // The fixture lacks owners, and a key may match no possible group.
         Err(error) => {
             let expected =
                 matches!(error, Error::Fixture(_) | Error::Value { .. } | Error::Conflict { .. });
@@ -209,7 +209,7 @@ pub fn arguments(data: &[u8]) {
 fn command(arguments: &[String]) {
     let mut all = vec![OsString::from("--test=[]")];
     all.extend(arguments.iter().map(OsString::from));
-    let outcome = cli::run(Path::new("/nonexistent/program"), &all, &nobody);
+    let outcome = cli::run(Path::new("/nonexistent/program"), &all, &never_interrupted);
     assert!(!outcome.stdout.starts_with("Internal error"), "{}", outcome.stdout);
     assert!(outcome.code <= 3);
     let read = reader::read(arguments);
@@ -226,7 +226,7 @@ fn command(arguments: &[String]) {
     let format = read.as_ref().ok().map(|read| cli::command(read, long_name).0.format);
     match format {
         Some(format) => output::of(format, text),
-        // A usage error: in the format that can be made out.
+        // A usage error: the first character shows its format.
         None if text.starts_with('{') => output::of(Format::Json, text),
         None if text.starts_with('#') => output::of(Format::Prometheus, text),
         None => output::of(Format::Plugin, text),

@@ -1,18 +1,18 @@
-//! What must hold of whatever is printed.
+//! Properties of every output.
 
 use network_connections::{Error, Format, Named, Report};
 
-/// What a check may be called.
+/// A name of a check, with characters that must be escaped or hidden.
 const NAME: &str = "a \"check\"\\\n\u{202e}";
 
-/// A report in every format.
+/// Checks a report in every format.
 pub fn report(report: &Report) {
     for format in Format::VALUES {
         of(*format, &format.report(report, NAME));
     }
 }
 
-/// An error in every format.
+/// Checks an error in every format.
 pub fn failure(error: &Error) {
     for format in Format::VALUES {
         let text = format.failure(error, NAME);
@@ -29,7 +29,7 @@ pub fn of(format: Format, text: &str) {
     }
 }
 
-/// A message and at most one separator, after which there is performance data.
+/// Checks that there is a message and at most one separator, with performance data behind it.
 fn plugin(text: &str) {
     printable(text);
     let (message, perfdata) = text.split_once('|').unwrap_or((text, ""));
@@ -44,7 +44,7 @@ fn plugin(text: &str) {
     }
 }
 
-/// Whether Icinga Web takes the whole output for HTML, because of `<\w+(?:\s\w+=[^>]*)?>`.
+/// Whether Icinga Web takes the whole output for HTML: it searches for `<\w+(?:\s\w+=[^>]*)?>`.
 fn is_tag(after: &str) -> bool {
     let word = |c: char| c.is_alphanumeric() || c == '_';
     let Some((inside, _)) = after.split_once('>') else {
@@ -78,7 +78,7 @@ fn prometheus(text: &str) {
     assert!(last.starts_with("network_connections_check_state"), "{text:?}");
 }
 
-/// No control characters but line ends, and nothing else that moves or hides what is shown.
+/// Checks that all control characters are line ends, and that no character moves or hides text.
 fn printable(text: &str) {
     let shown = |c: char| {
         let hides = matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'

@@ -1,4 +1,4 @@
-//! What the Linux kernel sends and shows.
+//! The fuzz targets for netlink messages and tables of `/proc/net`.
 
 #[path = "../../tests/wire/fields.rs"]
 mod fields;
@@ -29,7 +29,7 @@ impl Fields {
         u8::try_from(mask.trailing_zeros()).unwrap()
     }
 
-    /// As a row of `/proc/net`.
+    /// The socket as a row of `/proc/net`.
     fn row(&self) -> String {
         let mut row = "0:".to_owned();
         for end in [self.local, self.remote] {
@@ -47,17 +47,17 @@ impl Fields {
             self.state()
         )
         .unwrap();
-        // Of a full socket there is more than references and a pointer.
+        // A full socket has more fields than references and a pointer.
         if self.uid.is_some() {
             row.push_str(" 1 0 0");
         }
         row
     }
 
-    /// As a message; `None` where the inode number has no place in it.
+    /// The socket as a message; `None` where the inode number is too large for a message.
     fn message(&self, request: &Request) -> Option<Vec<u8>> {
         let family = if self.connection_type.is_ipv6() { 10 } else { 2 };
-        // Of a full socket there is INET_DIAG_SHUTDOWN.
+        // A full socket has INET_DIAG_SHUTDOWN.
         let (length, attribute) = match self.uid {
             Some(_) => (96_u32, &[5_u16, 8, 0, 0][..]),
             None => (88, &[][..]),
@@ -92,7 +92,7 @@ fn octets(address: IpAddr) -> Vec<u8> {
     }
 }
 
-/// What a datagram says, up to its end or an error.
+/// The sockets of a datagram, up to its end or an error.
 fn events(request: &Request, datagram: &[u8]) -> (Vec<Fields>, Option<String>) {
     let mut sockets = Vec::new();
     let mut end = None;
@@ -102,7 +102,7 @@ fn events(request: &Request, datagram: &[u8]) -> (Vec<Fields>, Option<String>) {
         match event {
             Ok(Event::Message(socket)) => {
                 let _ = socket.cgroup();
-                // Only of attributes that do not end nothing can be said.
+                // Fields fail only for attributes that do not end.
                 sockets.extend(Fields::of(&socket));
             }
             Ok(Event::Done) => end = Some("done".to_owned()),
@@ -115,7 +115,7 @@ fn events(request: &Request, datagram: &[u8]) -> (Vec<Fields>, Option<String>) {
     (sockets, end)
 }
 
-/// A number that chooses a request, and a datagram of its answer.
+/// Takes a number that chooses a request, and a datagram of its answer.
 pub fn netlink(data: &[u8]) {
     let Some((choice, datagram)) = data.split_first() else {
         return;
@@ -123,7 +123,7 @@ pub fn netlink(data: &[u8]) {
     let (protocol, request) = &REQUESTS[usize::from(*choice) % REQUESTS.len()];
     let (sockets, end) = events(request, datagram);
 
-    // Message by message it says the same, but for what follows the end.
+    // Message by message the result is the same, except for messages after the end.
     let (mut singly, mut rest) = (Vec::new(), datagram);
     let mut last = None;
     while !rest.is_empty() && last.is_none() {
@@ -141,7 +141,7 @@ pub fn netlink(data: &[u8]) {
         assert_eq!(last, end);
     }
 
-    // The other parser reads the same of the same sockets.
+    // The parser of /proc/net reads the same from the same sockets.
     for socket in sockets {
         assert_eq!(socket.connection_type.protocol(), *protocol);
         let row = socket.row();
@@ -150,7 +150,7 @@ pub fn netlink(data: &[u8]) {
     }
 }
 
-/// A type, how the table is cut into chunks, and the table.
+/// Takes a number that chooses a type, the size of chunks, and a table.
 pub fn procfs(data: &[u8]) {
     let Some(([choice, size], table)) = data.split_first_chunk() else {
         return;
@@ -181,7 +181,7 @@ pub fn procfs(data: &[u8]) {
         assert_eq!((number, rows.len()), (u64::try_from(lines - 1).unwrap(), lines - 1));
     }
 
-    // The other parser reads the same of the same sockets.
+    // The parser of netlink messages reads the same from the same sockets.
     let alone = only(connection_type);
     let request = &requests(connection_type.protocol(), &alone, false)[0];
     for row in rows.into_iter().flatten() {

@@ -1,4 +1,4 @@
-//! Where `--test` reads from, and where it does not.
+//! The fixture of `--test`: a file in the only directory that it may read, or the value itself.
 
 use std::fs::File;
 use std::path::{Component, Path, PathBuf, Prefix};
@@ -6,7 +6,7 @@ use std::path::{Component, Path, PathBuf, Prefix};
 use crate::cli::values::recorded;
 use crate::error::Error;
 
-/// Where a fixture comes from.
+/// The origin of a fixture's text.
 pub enum Fixture {
     /// A recorded file.
     File(File),
@@ -17,7 +17,7 @@ pub enum Fixture {
 /// Reads `PATH[,STDERR[,RC]]` as the collection's test helper does.
 ///
 /// The check may run as root: PATH is read only if it resolves to a regular file inside the real
-/// directory `unit-test` beside the running program. Anything else is the fixture's text itself.
+/// directory `unit-test` beside the running program. Any other value is the fixture's text itself.
 pub fn fixture(program: &Path, value: &str) -> Result<Fixture, Error> {
     let text = recorded(value)?;
     match confined(program, text) {
@@ -41,8 +41,8 @@ fn confined(program: &Path, name: &str) -> Option<PathBuf> {
     (path.starts_with(&directory) && path.is_file()).then_some(path)
 }
 
-/// Whether a path of Windows leads to another host, a pipe or a device, which only to look at would
-/// mean to open it.
+/// Whether a Windows path leads to another host, a pipe or a device. Even a check for its existence
+/// would open it.
 fn is_foreign(path: &Path) -> bool {
     let Some(Component::Prefix(prefix)) = path.components().next() else { return false };
     !matches!(prefix.kind(), Prefix::Disk(_) | Prefix::VerbatimDisk(_))
@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_looking_at_would_open_is_no_fixture() {
+    fn paths_to_hosts_pipes_and_devices_are_foreign() {
         for name in [r"\\host\share\a", "//host/share/a", r"\\.\pipe\a", r"\\?\UNC\host\share\a"] {
             assert!(is_foreign(Path::new(name)), "{name}");
         }

@@ -1,4 +1,4 @@
-//! Every option, defined once: what it is called, what it takes, what it sets, and what is said of it.
+//! The option table. It defines every option once: its names, its values, its effect and its help.
 
 use crate::check::{Check, TIMEOUT};
 use crate::cli::values;
@@ -13,14 +13,14 @@ use crate::name::{Named, named, names, spelled};
 use crate::selection::{ALL, Choice, choices};
 use crate::vocabulary::{ConnectionStatus, ConnectionType, SourceName};
 
-/// What the command is asked for.
+/// The request of a command line.
 #[derive(Clone, Debug, Default)]
 pub struct Command {
     /// The check.
     pub check: Check,
-    /// What its report is printed as.
+    /// The output format.
     pub format: Format,
-    /// What its series are told from those of other checks by.
+    /// The value of the label `check` on all Prometheus series; empty for no label.
     pub name: String,
     /// Whether unknown options and stray words are refused.
     pub strict: bool,
@@ -28,7 +28,7 @@ pub struct Command {
     pub fixture: Option<String>,
 }
 
-/// One option.
+/// An option.
 #[derive(Debug)]
 pub struct Opt {
     /// The long name, with its dashes.
@@ -37,23 +37,23 @@ pub struct Opt {
     pub short: Option<&'static str>,
     /// The name of its value, which is also its destination in `argparse`.
     pub metavar: &'static str,
-    /// How it takes its value, and what that sets.
+    /// How it takes a value, and the function that sets the value.
     pub takes: Takes,
-    /// The value where it is not given.
+    /// The default value, as the help shows it.
     pub default: Option<fn() -> String>,
-    /// Whether the help keeps silent about it.
+    /// Whether the help leaves it out.
     pub hidden: bool,
-    /// Whether the reference has it, so that its abbreviations keep their meaning.
+    /// Whether the reference has it: its abbreviations keep their meaning.
     pub reference: bool,
-    /// The field of a check that it sets, where a plan may refuse that.
+    /// The field of a check that it sets, if a plan may refuse that field.
     pub field: Option<Field>,
-    /// What it is in the API, where it is there.
+    /// Its keyword in the API, if it has one.
     pub keyword: Option<Keyword>,
-    /// What it does.
+    /// Its description.
     pub help: &'static str,
 }
 
-/// How an option takes its value, and what that sets.
+/// How an option takes a value, and the function that sets the value.
 #[derive(Clone, Copy, Debug)]
 pub enum Takes {
     /// Prints the help and exits.
@@ -62,16 +62,16 @@ pub enum Takes {
     Version,
     /// Takes no value.
     Switch(fn(&mut Command)),
-    /// Takes one value; the last one given counts.
+    /// Takes one value. If the option is repeated, the last value counts.
     Single(Value, fn(&mut Command, &str) -> Result<(), Error>),
-    /// Takes one value, as often as it is given.
+    /// Takes one value. If the option is repeated, all values count.
     Several(Value, fn(&mut Command, &[String]) -> Result<(), Error>),
 }
 
-/// What a value looks like.
+/// The form of a value.
 #[derive(Clone, Copy, Debug)]
 pub enum Value {
-    /// One of these.
+    /// One of these names.
     Choice(fn() -> Vec<String>),
     /// A range, or several with keys.
     Range,
@@ -87,7 +87,7 @@ pub enum Value {
     Whole,
     /// A number of seconds.
     Seconds,
-    /// What the test helper of the collection takes: `PATH[,STDERR[,RC]]`.
+    /// A fixture in the form of the collection's test helper: `PATH[,STDERR[,RC]]`.
     Fixture,
 }
 
@@ -96,24 +96,25 @@ pub enum Value {
 pub struct Keyword {
     /// Its name.
     pub name: &'static str,
-    /// The function that has it, with all that follow.
+    /// The first function that has it. All functions after that one in [`Api`] have it too.
     pub of: Api,
-    /// Whether it says the opposite: the option switches off what it switches on.
+    /// Whether it is the opposite of the option: `--no-perfdata` is `perfdata=False`.
     pub inverted: bool,
-    /// Its description, where the option's help describes the command alone.
+    /// Its description, where the option's help fits the command alone.
     pub help: Option<&'static str>,
-    /// The names that it takes beside the option's choices.
+    /// The names that it takes besides the option's choices.
     pub also: fn() -> Vec<String>,
 }
 
-/// The functions of the API that have options as keywords, each with those of the ones before it.
+/// The functions of the API that take options as keywords. Each function also takes the keywords of
+/// all functions before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Api {
-    /// `connections()`: what is selected, and how it is read.
+    /// `connections()`: keywords for the selection and the source.
     Connections,
-    /// `count_connections()`: also what is counted.
+    /// `count_connections()`: also keywords for the groups.
     Count,
-    /// `check()`: also what is judged and printed.
+    /// `check()`: also keywords for the measure, the thresholds and the message.
     Check,
 }
 
@@ -130,7 +131,7 @@ impl Api {
 }
 
 impl Opt {
-    /// What its value looks like, where it takes one.
+    /// The form of its value, where it takes a value.
     #[must_use]
     pub const fn value(&self) -> Option<Value> {
         match self.takes {
@@ -139,7 +140,7 @@ impl Opt {
         }
     }
 
-    /// The values it takes, where they can be listed.
+    /// The values that it takes, where they can be listed.
     #[must_use]
     pub fn choices(&self) -> Option<Vec<String>> {
         match self.value() {
@@ -152,7 +153,7 @@ impl Opt {
 pub(super) const FORMAT: &str = "--format";
 pub(super) const NAME: &str = "--name";
 
-/// What most options have in common.
+/// The defaults of an entry in the table.
 const OPT: Opt = Opt {
     long: "",
     short: None,
@@ -402,7 +403,7 @@ pub static OPTIONS: &[Opt] = &[
             set(&mut c.check.query.source, spelled(name))
         }),
         default: Some(default::<Option<SourceName>>),
-        // Those of other systems too.
+        // The sources of other systems have names in the API, too.
         keyword: Some(Keyword {
             also: names_of::<Option<SourceName>>,
             ..keyword("source", Api::Connections)
@@ -478,7 +479,7 @@ pub static OPTIONS: &[Opt] = &[
     },
 ];
 
-/// Says how an option is named in an error.
+/// A function that returns the name of an option in errors.
 pub type Naming = fn(&Opt) -> &'static str;
 
 /// The long name, for the command.
@@ -533,7 +534,7 @@ fn choices_of_types() -> Vec<String> {
     sorted(choices::<ConnectionType>(|_| true))
 }
 
-/// The choices of the reference: not the states that only Solaris and Windows know.
+/// The choices of the reference, without the states that only Solaris and Windows have.
 fn statuses() -> Vec<String> {
     use ConnectionStatus::{Bound, DeleteTcb, Idle};
     sorted(choices::<ConnectionStatus>(|status| !matches!(status, Idle | Bound | DeleteTcb)))

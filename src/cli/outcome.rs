@@ -1,30 +1,29 @@
-//! What a run of the command leaves behind, whatever happens.
+//! The output and the exit code of the command, also after a panic.
 
 use crate::format::Format;
 use crate::judge::state::State;
 use crate::panic::catch_panic;
 
-/// What a run of the command leaves behind.
+/// The output and the exit code of the command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
-    /// For standard output, with its line end.
+    /// The text for standard output, with its line end.
     pub stdout: String,
-    /// For standard error: the usage after a usage error, and nothing else.
+    /// The text for standard error: the usage after a usage error, else empty.
     pub stderr: String,
     /// The exit code, 0 to 3.
     pub code: u8,
 }
 
 impl Outcome {
-    /// One line, and no answer.
+    /// The outcome UNKNOWN, with this line.
     #[must_use]
     pub fn unknown(line: &str) -> Self {
         Self { stdout: format!("{line}\n"), stderr: String::new(), code: State::Unknown as u8 }
     }
 }
 
-/// Turns a panic into one line and exit code 3: whatever happens, the monitoring system gets an
-/// answer it understands.
+/// Turns a panic into one line and exit code 3, an answer that monitoring systems understand.
 pub fn guard(run: impl FnOnce() -> Outcome) -> Outcome {
     catch_panic(run).unwrap_or_else(|error| Outcome::unknown(&Format::Plugin.failure(&error, "")))
 }

@@ -1,4 +1,4 @@
-//! What is made from the option table for people and their shells.
+//! Help, manual page and completions, made from the option table.
 
 pub mod completions;
 pub mod help;

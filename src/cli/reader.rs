@@ -1,27 +1,27 @@
-//! Reads arguments as Python's `argparse.parse_known_args` does: first decides for every argument
-//! whether it is an option, then consumes. Unknown options and stray words are kept, not refused.
+//! Reads arguments as Python's `argparse.parse_known_args` does. A first pass decides for every
+//! argument whether it is an option, a second pass consumes the arguments. Unknown options and
+//! stray words are kept, not refused.
 
 use std::collections::BTreeMap;
 
 use crate::cli::options::{OPTIONS, Opt, Takes};
 
-/// Why the arguments cannot be read.
+/// The reason why arguments cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct UsageError(String);
 
-/// What the arguments say.
+/// The arguments of a command line, read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Arguments {
     values: BTreeMap<&'static str, Vec<String>>,
     /// Unknown options and stray words, in order.
     pub strays: Vec<String>,
-    /// Whether the help or the version is asked for, whichever came first: what follows was not
-    /// read.
+    /// The help or the version, where one is asked for. The arguments after it are not read.
     pub terminal: Option<Terminal>,
 }
 
-/// What is printed instead of an answer.
+/// A text that is printed instead of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Terminal {
     /// The help.
@@ -31,7 +31,7 @@ pub enum Terminal {
 }
 
 impl Arguments {
-    /// Sets the values of an option, whatever they were; a switch is on with any.
+    /// Replaces the values of an option. A switch is on with any value.
     pub fn set(&mut self, option: &'static Opt, values: Vec<String>) {
         self.values.insert(option.long, values);
     }
@@ -42,22 +42,22 @@ impl Arguments {
         self.values.contains_key(long)
     }
 
-    /// Every value of an option, `None` where it is not given; of a switch an empty one.
+    /// Every value of an option, `None` where it is not given. A switch has one empty value.
     #[must_use]
     pub fn of(&self, option: &Opt) -> Option<&[String]> {
         self.values.get(option.long).map(Vec::as_slice)
     }
 }
 
-/// What an argument looks like.
+/// The class of an argument.
 enum Class {
-    /// A known option, by whatever spelling, and what was attached to it.
+    /// A known option in any of its spellings, and the text that is attached to it.
     Known(&'static Opt, Option<String>),
-    /// An option nobody knows.
+    /// An unknown option.
     Unknown,
     /// A value, or a stray word.
     Word,
-    /// The first `--`, after which nothing is an option.
+    /// The first `--`. All arguments after it are words.
     Separator,
 }
 
@@ -120,8 +120,8 @@ pub fn read<S: AsRef<str>>(arguments: &[S]) -> Result<Arguments, UsageError> {
     Ok(read)
 }
 
-/// Whether what is attached leaves a flag what it is: nothing, or further letters as in `-hV` and
-/// `-Vw5`, flags in front, all of them known.
+/// Whether a flag may have this attached text: none, or further known short options as in `-hV` and
+/// `-Vw5`. Only the last short option may take a value, and the value must be attached, too.
 fn is_flag(option: &Opt, argument: &str, attached: Option<&str>) -> bool {
     let Some(attached) = attached else {
         return true;
@@ -186,8 +186,8 @@ fn classify(argument: &str) -> Result<Class, UsageError> {
     Ok(Class::Unknown)
 }
 
-/// The option that a name begins. One that begins an option of the reference means that one,
-/// whatever else has been added since.
+/// The option that this name abbreviates. An abbreviation of an option of the reference means that
+/// option, although newer options may begin with it, too.
 fn abbreviated(name: &str) -> Result<Option<&'static Opt>, UsageError> {
     let begun: Vec<_> = OPTIONS.iter().filter(|o| o.long.starts_with(name)).collect();
     let reference: Vec<_> = begun.iter().copied().filter(|o| o.reference).collect();
@@ -201,7 +201,8 @@ fn abbreviated(name: &str) -> Result<Option<&'static Opt>, UsageError> {
     }
 }
 
-/// `-5`, `-.5`, `-5.5`: values, where no option looks like a number.
+/// Whether an argument is a number like `-5`, `-.5` or `-5.5`. It is a value then: options never
+/// look like numbers.
 fn is_negative_number(argument: &str) -> bool {
     let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
     let Some(number) = argument.strip_prefix('-') else {
@@ -220,15 +221,15 @@ mod tests {
     /// Options and their values.
     type Values = Vec<(&'static str, Vec<String>)>;
 
-    /// What is read: each option that is given with its values, and what is left over.
-    fn said(arguments: &[&str]) -> Result<(Values, Vec<String>), String> {
+    /// Each given option with its values, and the stray words.
+    fn parsed(arguments: &[&str]) -> Result<(Values, Vec<String>), String> {
         let read = read(arguments).map_err(|e| e.to_string())?;
         assert_eq!(read.terminal, None);
         Ok((read.values.into_iter().collect(), read.strays))
     }
 
     fn values(arguments: &[&str]) -> Result<Values, String> {
-        said(arguments).map(|(values, strays)| {
+        parsed(arguments).map(|(values, strays)| {
             assert_eq!(strays, [""; 0], "{arguments:?}");
             values
         })
@@ -257,13 +258,13 @@ mod tests {
         let both = vec!["tcp".to_owned(), "udp".to_owned()];
         let twice = values(&["--conn-type=tcp", "--conn-type", "udp"]);
         assert_eq!(twice, Ok(vec![("--conn-type", both)]));
-        // What the reference has keeps its abbreviations.
+        // Options of the reference keep their abbreviations.
         assert_eq!(values(&["--te=x"]), Ok(one("--test", "x")));
         assert_eq!(values(&["--st"]), Ok(one("--strict", "")));
     }
 
     #[test]
-    fn what_is_a_value_and_what_is_none() {
+    fn values_are_distinguished_from_options() {
         for value in ["5", "-", "", "-5", "-.5", "-5.5", "-a b", "word", "--a b"] {
             assert_eq!(values(&["-w", value]), Ok(one("--warning", value)), "{value:?}");
         }
@@ -275,15 +276,15 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_knows_is_left_over_and_nothing_after_two_dashes_is_an_option() {
-        let (read, strays) = said(&["a", "-x", "--bogus=1", "-c5", "--", "-w", "--", "b"])
+    fn unknown_options_and_all_arguments_after_two_dashes_are_strays() {
+        let (read, strays) = parsed(&["a", "-x", "--bogus=1", "-c5", "--", "-w", "--", "b"])
             .unwrap_or_else(|e| panic!("{e}"));
         assert_eq!(read, [("--critical", vec!["5".to_owned()])]);
         assert_eq!(strays, ["a", "-x", "--bogus=1", "-w", "--", "b"]);
     }
 
     #[test]
-    fn what_cannot_be_read_says_why() {
+    fn usage_errors_name_the_reason() {
         for (arguments, message) in [
             (&["--conn"][..], "--conn is ambiguous: it could be --conn-status, --conn-type"),
             (&["--zero=1"], "--zero takes no value, but \"1\" is given"),
@@ -293,14 +294,14 @@ mod tests {
             (&["-hw"], "--help takes no value, but \"w\" is given"),
             (&["-Vx"], "--version takes no value, but \"x\" is given"),
         ] {
-            assert_eq!(said(arguments), Err(message.to_owned()));
+            assert_eq!(parsed(arguments), Err(message.to_owned()));
         }
-        let wrong = said(&["--conn-type=sctp"]);
+        let wrong = parsed(&["--conn-type=sctp"]);
         assert!(wrong.is_err_and(|e| e.starts_with("--conn-type: invalid value \"sctp\" (choose")));
     }
 
     #[test]
-    fn help_and_version_end_it() {
+    fn help_and_version_end_the_reading() {
         for (arguments, terminal) in [
             (&["--help"][..], Terminal::Help),
             (&["--he"], Terminal::Help),
@@ -314,7 +315,7 @@ mod tests {
             (&["-w5", "-V"], Terminal::Version),
         ] {
             match (arguments, read(arguments)) {
-                // Everything is looked at before anything is read.
+                // The first pass sees all arguments, and refuses the ambiguous option.
                 (["-h", "--conn"], read) => assert!(read.is_err()),
                 (_, read) => {
                     assert_eq!(read.map(|read| read.terminal), Ok(Some(terminal)), "{arguments:?}");

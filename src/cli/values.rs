@@ -1,4 +1,4 @@
-//! What the values of options say.
+//! Reads the values of options.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use crate::error::Error;
 
 /// Every value of an option that can be given several times.
 pub fn each<T: FromStr<Err = Error>>(values: &[String]) -> Result<Vec<T>, Error> {
-    // Only the API can say so: no value at all must not mean any.
+    // Only the API can give an empty list. It must not mean "any".
     if values.is_empty() {
         return Err(Error::Argument("no value is given".to_owned()));
     }
@@ -24,7 +24,7 @@ pub fn seconds(text: &str) -> Result<Duration, Error> {
     })
 }
 
-/// A whole number that is not 0.
+/// A whole number from 1 up.
 pub fn whole(text: &str) -> Result<usize, Error> {
     text.trim()
         .parse()
@@ -33,7 +33,7 @@ pub fn whole(text: &str) -> Result<usize, Error> {
         .ok_or_else(|| Error::Argument(format!("{text:?} is not a whole number from 1 up")))
 }
 
-/// The PATH of `PATH[,STDERR[,RC]]`. Nothing else of it is used, but RC must be a whole number.
+/// The PATH of `PATH[,STDERR[,RC]]`. STDERR and RC are not used, but RC must be a whole number.
 pub fn recorded(value: &str) -> Result<&str, Error> {
     let mut parts = value.split(',').map(str::trim);
     let path = parts.next().unwrap_or("");

@@ -7,7 +7,7 @@ use crate::printable::is_invisible;
 
 const PREFIX: &str = "network_connections";
 
-/// A page of series; all of them have the name of the check as a label.
+/// A page of series. Every series has the name of the check as a label.
 pub struct Page<'a> {
     text: String,
     name: &'a str,
@@ -20,13 +20,13 @@ impl<'a> Page<'a> {
         Self { text: String::new(), name }
     }
 
-    /// Adds a gauge without labels of its own. `metric` follows the prefix of all names.
+    /// Adds a gauge without labels of its own. `metric` is its name without the common prefix.
     pub fn gauge(&mut self, metric: &str, help: &str, value: impl fmt::Display) {
         self.head(metric, "gauge", help);
         self.sample(metric, &[], value);
     }
 
-    /// Adds the head of a metric.
+    /// Adds the `HELP` and `TYPE` lines of a metric.
     pub fn head(&mut self, metric: &str, kind: &str, help: &str) {
         let _ =
             writeln!(self.text, "# HELP {PREFIX}{metric} {help}\n# TYPE {PREFIX}{metric} {kind}");
@@ -42,7 +42,7 @@ impl<'a> Page<'a> {
         };
     }
 
-    /// Adds a line that is no sample.
+    /// Adds a comment line.
     pub fn comment(&mut self, text: &str) {
         let _ = writeln!(self.text, "# {text}");
     }

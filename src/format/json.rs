@@ -11,7 +11,8 @@ use crate::name::Named;
 use crate::namespaces::NetnsCoverage;
 use crate::report::Report;
 
-/// Changes where a field changes its meaning or goes away; new fields do not change it.
+/// The version of the schema. It changes where a field changes its meaning or goes away; new fields
+/// do not change it.
 const SCHEMA: u32 = 1;
 
 /// A report as one JSON object in one line.
@@ -45,7 +46,7 @@ pub fn report(report: &Report) -> String {
     object.to_string()
 }
 
-/// How many network namespaces were looked at, where some were asked for.
+/// The numbers of network namespaces that were read and skipped, where namespaces were asked for.
 fn netns(report: &Report) -> Option<Value> {
     let NetnsCoverage { read, skipped, maybe_read } = report.coverage;
     let asked = report.plan.asks_for_namespaces();
@@ -69,7 +70,7 @@ fn group(judged: &GroupState) -> Value {
     object.into()
 }
 
-/// The object instead of a report: no numbers, so that none can be mistaken.
+/// The object for an error. It has no counts, so that none can be mistaken for a result.
 #[must_use]
 pub fn failure(message: &str) -> String {
     json!({"schema": SCHEMA, "state": State::Unknown as u8, "message": message}).to_string()

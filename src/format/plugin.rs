@@ -10,7 +10,8 @@ use crate::namespaces::NetnsCoverage;
 use crate::printable::{is_invisible, neutralised, shortened};
 use crate::report::Report;
 
-/// Nagios and NRPE cut longer outputs, and what they cut is the performance data.
+/// The maximum length of the output in bytes. Nagios and NRPE cut longer outputs at the end, where
+/// the performance data is.
 const LIMIT: usize = 8_000;
 
 /// The line that the command prints.
@@ -19,14 +20,14 @@ pub fn report(report: &Report) -> String {
     line(&message(report), &perfdata(report))
 }
 
-/// The message: everything before the performance data; below its first line the details, where
-/// they were asked for.
+/// The message: everything before the performance data. Below its first line it has the details,
+/// where they are asked for.
 #[must_use]
 pub fn message(report: &Report) -> String {
     if report.details.is_empty() {
         return first_line(report, report.shown());
     }
-    // Fewer groups where all of them leave no room.
+    // Where the first line is too long, it gets fewer groups.
     let mut shown = report.shown();
     let mut line = first_line(report, shown.clone());
     while room(report, line.len()).is_none() && shown.0.len() > 1 {
@@ -37,8 +38,8 @@ pub fn message(report: &Report) -> String {
     line + &tables(&report.details, report.plan.definition().aspect, namer(report), left)
 }
 
-/// How many bytes are left for tables below a first line of this length; `None` where the first line
-/// alone is too long.
+/// The number of bytes that are left for tables below a first line of this length; `None` where the
+/// first line alone is too long.
 fn room(report: &Report, first_line: usize) -> Option<usize> {
     // The line end, the separator of the performance data and the performance data itself.
     (LIMIT - 1).checked_sub(first_line + 2 + perfdata(report).len())
@@ -56,18 +57,18 @@ fn first_line(report: &Report, (shown, left_out): (Vec<&GroupState>, usize)) -> 
     if left_out > 0 {
         parts.push(format!("and {left_out} more"));
     }
-    let silent = report.plan.policy().no_match.0 == State::Ok;
-    if report.groups.is_empty() || report.is_empty() && !silent {
+    let nothing_is_ok = report.plan.policy().no_match.0 == State::Ok;
+    if report.groups.is_empty() || report.is_empty() && !nothing_is_ok {
         parts.push(nothing(report));
     }
     let mut message = parts.join(", ");
-    if let Some(unseen) = report.missing_owners {
+    if let Some(note) = report.missing_owners {
         message.push_str("; ");
-        message.push_str(unseen);
+        message.push_str(note);
     }
-    if let Some(unseen) = skipped(report.coverage) {
+    if let Some(note) = skipped(report.coverage) {
         message.push_str("; ");
-        message.push_str(&unseen);
+        message.push_str(&note);
     }
     if report.plan.policy().always_ok {
         message.push_str(" (always ok)");
@@ -84,7 +85,7 @@ fn skipped(NetnsCoverage { skipped, maybe_read, .. }: NetnsCoverage) -> Option<S
     })
 }
 
-/// What shows a label in a message.
+/// The function that shows a label in a message.
 fn namer(report: &Report) -> Namer {
     if report.plan.group_by().is_fixed() { |label| label.replace('_', " ") } else { shortened }
 }
@@ -107,8 +108,8 @@ fn number(GroupState { count, most, share, .. }: &GroupState) -> String {
     format!("{percents} ({counted} of {}{dropped})", share.of)
 }
 
-/// With at most two decimals, and more below a hundredth: `60`, `0.78`, `0.0035`. What is not full is
-/// not rounded to 100.
+/// A percentage with at most two decimals, or four below a hundredth: `60`, `0.78`, `0.0035`. A
+/// percentage below 100 is never rounded to 100.
 fn percent(percent: f64) -> String {
     let decimals = if percent > 0.0 && percent < 0.01 { 4 } else { 2 };
     let percent = if percent < 100.0 { percent.min(99.99) } else { percent };
@@ -121,8 +122,9 @@ fn nothing(report: &Report) -> String {
     format!("{nothing}{}", mark(report.nothing()))
 }
 
-/// The performance data, empty where there is none: every group where they are few, else only how
-/// many there are, so that no store is flooded.
+/// The performance data, empty where it is switched off. Groups of a fixed kind are few, and have a
+/// metric each. Other kinds have metrics only for the number of groups and the largest group, so
+/// that they do not flood a time series database.
 #[must_use]
 pub fn perfdata(report: &Report) -> String {
     if !report.plan.presentation().perfdata {
@@ -155,7 +157,7 @@ fn perfdata_of_counts(report: &Report) -> String {
 /// The fullest group with its thresholds, and the number of groups.
 fn perfdata_of_shares(report: &Report) -> String {
     let [warning, critical] = report.limits.each_ref().map(|range| {
-        // The unit is said once, behind the value.
+        // The unit stands only behind the value.
         range.as_deref().unwrap_or("").replace('%', "")
     });
     let mut metrics = vec![
@@ -167,7 +169,7 @@ fn perfdata_of_shares(report: &Report) -> String {
     metrics.join(" ")
 }
 
-/// What follows a number that is not fine.
+/// The state behind a number; empty for OK.
 fn mark(state: State) -> String {
     if state == State::Ok { String::new() } else { format!(" [{}]", state.name()) }
 }
@@ -202,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_full_is_not_shown_as_full() {
+    fn a_percentage_below_100_is_not_shown_as_100() {
         for (value, shown) in [
             (0.0, "0"),
             (0.003_54, "0.0035"),

@@ -5,9 +5,10 @@ use crate::judge::state::State;
 use crate::measure::definition::Series;
 use crate::report::Report;
 
-/// A report as a page. It has every series that the selection can have: a gap is not a zero.
+/// A report as a page. It has every series that the selection can have, also with the value 0: a
+/// missing series would be a gap and not a zero.
 ///
-/// `name` distinguishes the series of one check from those of others.
+/// `name` distinguishes the series of one check from the series of others.
 #[must_use]
 pub fn report(report: &Report, name: &str) -> String {
     let mut page = Page::new(name);
@@ -27,7 +28,7 @@ pub fn report(report: &Report, name: &str) -> String {
     page.end(report.state())
 }
 
-/// The page instead of a report: the reason as a comment, and the state.
+/// The page for an error: the reason as a comment, and the state.
 #[must_use]
 pub fn failure(message: &str, name: &str) -> String {
     let mut page = Page::new(name);

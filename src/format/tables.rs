@@ -1,4 +1,4 @@
-//! The tables below a message, in the ASCII style of the collection, fitted into what is left.
+//! The tables below a message, in the ASCII style of the collection. They fit into a given size.
 
 use std::fmt::Write;
 
@@ -10,15 +10,15 @@ use crate::details::{Detail, OwnerRow, ROWS};
 use crate::name::Named;
 use crate::printable::{neutralised, shortened};
 
-/// What shows a label.
+/// A function that shows a label.
 pub type Namer = fn(&str) -> String;
 
-/// Details in at most `left` bytes: as many rows as fit, and what does not fit is counted.
+/// Details in at most `left` bytes. Rows and groups that do not fit are counted.
 #[must_use]
 pub fn tables(details: &[Detail], aspect: Aspect, name: Namer, left: usize) -> String {
     for rows in (1..=ROWS).rev() {
         let mut text = String::new();
-        // What does not fit is not written to its end: there may be thousands.
+        // Stops where the text is too long: there may be thousands of groups.
         for detail in details {
             if text.len() <= left {
                 text.push_str(&tables_of(detail, aspect, name, rows));
@@ -28,7 +28,7 @@ pub fn tables(details: &[Detail], aspect: Aspect, name: Namer, left: usize) -> S
             return text;
         }
     }
-    // Not even one row of each: the first groups are the worst.
+    // One row for each group is still too long. The first groups are the worst, so they are shown.
     let mut text = String::new();
     for (number, detail) in details.iter().enumerate() {
         let table = tables_of(detail, aspect, name, 1);
@@ -96,7 +96,7 @@ fn queue_cells(Queue { waiting, share }: &Queue) -> Vec<String> {
     [Some(*waiting), Some(share.of), share.drops].map(cell).to_vec()
 }
 
-/// The names of columns: where there are several network namespaces, they have one too.
+/// The names of the columns. Where there are `several` network namespaces, they have a column.
 fn header<'a>(columns: &[&'a str], several: bool) -> Vec<&'a str> {
     columns.iter().copied().chain(several.then_some("Network namespace")).collect()
 }
@@ -107,12 +107,13 @@ fn share(used: u64, all: u64) -> String {
     format!("{used} of {all} ({}.{}%)", tenths / 10, tenths % 10)
 }
 
-/// Columns separated by `!`, the header by a line of `-` and `+`, and how many rows are left out.
+/// A table with `!` between columns, a line of `-` and `+` below the header, and the number of rows
+/// that are left out.
 fn table(header: &[&str], rows: impl ExactSizeIterator<Item = Vec<String>>, most: usize) -> String {
     let left_out = rows.len().saturating_sub(most);
     let mut lines: Vec<Vec<String>> = vec![header.iter().map(|name| (*name).to_owned()).collect()];
     lines.extend(rows.take(most).map(|row| {
-        // Made safe before it is measured.
+        // Neutralised before the width is measured.
         row.iter().map(|cell| neutralised(&shortened(cell)).into_owned()).collect()
     }));
     let widths: Vec<usize> = (0..header.len())

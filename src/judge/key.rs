@@ -20,13 +20,13 @@ pub const TOTAL: &str = "total";
 pub struct KeyContext<'a> {
     /// Whether the numbers of groups can be added up, so that `total` is a key.
     pub has_total: bool,
-    /// Whether network namespaces are asked for, so that groups have their names.
+    /// Whether network namespaces are asked for, so that a key can name one.
     pub netns: bool,
     /// The kind of groups.
     pub by: GroupBy,
     /// The selected connections.
     pub selection: &'a Selection,
-    /// Whether this system is read: a fixture may have states of others.
+    /// Whether this host is read. A fixture may have states of other systems.
     pub live: bool,
 }
 
@@ -45,7 +45,7 @@ impl KeyContext<'_> {
     }
 }
 
-/// The group, or groups, that a range is given for.
+/// The group, or the groups, that a range is given for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Key {
     /// The sum of all selected connections.
@@ -70,7 +70,7 @@ pub enum Key {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LinkLocalKey {
     ip: IpAddr,
-    // By name or number.
+    // Its name or number.
     interface: Option<String>,
 }
 
@@ -106,7 +106,7 @@ fn address_of(group: &NamedGroup) -> Option<Address> {
     }
 }
 
-/// Whether a key's interface is this one, by its name or by its number.
+/// Whether a key names this interface, by its name or by its number.
 fn is_behind(key: &str, index: Option<InterfaceIndex>, name: &GroupName) -> bool {
     name.interface.as_ref().is_some_and(|name| name.eq_ignore_ascii_case(key))
         || index.is_some_and(|(_, index)| index.to_string() == key)
@@ -116,7 +116,7 @@ fn is_behind(key: &str, index: Option<InterfaceIndex>, name: &GroupName) -> bool
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EndpointKey {
     ip: Option<IpAddr>,
-    // Of a link-local address: the interface by its name or number, or any.
+    // The interface of a link-local address, by its name or number; `None` for any.
     interface: Option<String>,
     port: u16,
     netns: Option<String>,
@@ -150,7 +150,7 @@ impl EndpointKey {
         )
     }
 
-    /// Whether it means an endpoint as far as port, address and namespace go.
+    /// Whether port, address and network namespace of the key match an endpoint.
     fn is_met(&self, found: Endpoint, name: &GroupName) -> bool {
         let is_in = |netns: &String| {
             name.netns.as_ref().is_some_and(|found| found.eq_ignore_ascii_case(netns))
@@ -189,13 +189,13 @@ impl UserKey {
     }
 }
 
-/// How closely a key means a group; the greatest of these is the closest.
+/// How closely a key matches a group. The greatest value is the closest match.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Specificity {
     /// The key means other groups too.
     Broad,
-    /// The key means endpoints, by these parts besides the port. Of two keys the closer one has the
-    /// first part that the other one lacks.
+    /// The key means endpoints by their port and these parts. Of two keys the closer one has the
+    /// first part that the other key lacks.
     Endpoint {
         /// The address.
         address: bool,
@@ -209,8 +209,8 @@ pub enum Specificity {
 }
 
 impl Key {
-    /// Reads a key. A key that no selected group can ever have is refused: a mistyped threshold must
-    /// not be silence.
+    /// Reads a key. A key that no selected group can ever have is refused: a mistyped key must not
+    /// silently switch off its threshold.
     pub fn parse(text: &str, context: &KeyContext) -> Result<Self, Error> {
         let selection = context.selection;
         if context.has_total && text.eq_ignore_ascii_case(TOTAL) {
@@ -271,7 +271,7 @@ impl Key {
             GroupBy::User => {
                 Ok(Self::User(UserKey { id: text.parse().ok(), text: text.to_owned() }))
             }
-            // Units, processes and namespaces change from minute to minute.
+            // Units, processes and namespaces come and go, so that every name is valid.
             GroupBy::Unit | GroupBy::Process | GroupBy::Netns => Ok(Self::Owner(text.to_owned())),
         }
     }
@@ -301,7 +301,7 @@ impl Key {
         }
     }
 
-    /// How closely this key means a group; `None` where it does not.
+    /// How closely this key matches a group; `None` where it does not.
     #[must_use]
     pub fn specificity(&self, group: &NamedGroup) -> Option<Specificity> {
         use Specificity::{Broad, Exact};
@@ -324,24 +324,23 @@ impl Key {
             }
             Self::Owner(name) => {
                 let is = |other: &str| name.eq_ignore_ascii_case(other);
-                let called =
+                let by_name =
                     |process: &Process| is(&process.name) || process.short_name().is_some_and(is);
-                // With its id, by either name.
-                let this = |process: &Process| {
+                let by_name_and_id = |process: &Process| {
                     let of = |name: &str| is(&format!("{name} ({})", process.pid));
                     of(&process.name) || process.short_name().is_some_and(of)
                 };
-                if is(group.label()) || group.processes().any(this) {
+                if is(group.label()) || group.processes().any(by_name_and_id) {
                     Some(Exact)
                 } else {
-                    group.processes().any(called).then_some(Broad)
+                    group.processes().any(by_name).then_some(Broad)
                 }
             }
         }
     }
 
-    /// The group of this key, with the most connections that may belong to it unseen: those of
-    /// `hidden` owners, or those whose interface is not known.
+    /// The group of this key, with the upper bound of its connections: the number of `hidden`
+    /// connections, or the connections of groups whose interface is not known.
     #[must_use]
     pub fn unseen_group(&self, groups: &[NamedGroup], hidden: u64) -> NamedGroup {
         let may_be = |group: &&NamedGroup| match self {
@@ -363,7 +362,7 @@ impl Key {
         unseen
     }
 
-    /// Whether it asks for an owner by name, so that a hidden owner may be meant.
+    /// Whether the key has an owner's name and not a user id, so that it may mean a hidden owner.
     #[must_use]
     pub fn is_of_name(&self) -> bool {
         match self {
@@ -441,7 +440,7 @@ fn address(text: &str, selected: &[Network], selection: &Selection) -> Option<Ke
 fn is_selected(address: IpAddr, selected: &[Network], selection: &Selection) -> bool {
     let is_in =
         |address| selected.is_empty() || selected.iter().any(|network| network.contains(address));
-    // An IPv4 address belongs to IPv4 sockets, and as an IPv4-mapped address to IPv6 ones.
+    // An IPv4 address belongs to IPv4 sockets, and as an IPv4-mapped address to IPv6 sockets.
     selection.pairs().any(|(t, _)| match (address, t.is_ipv6()) {
         (IpAddr::V4(_), false) | (IpAddr::V6(_), true) => is_in(address),
         (IpAddr::V4(v4), true) => is_in(v4.to_ipv6_mapped().into()),
@@ -495,7 +494,7 @@ mod tests {
         Key::parse(text, &KeyContext { has_total: true, netns: true, by, selection, live: true })
     }
 
-    /// A group with one address, in the namespace and behind the interface of these names.
+    /// The group of an address, with the names of its interface and its network namespace.
     fn named(
         group: impl Fn(SocketAddr) -> Group,
         end: &str,
@@ -517,7 +516,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_local_key_means_one_link_or_all() {
+    fn a_link_local_key_means_one_interface_or_all() {
         let address = |interface| {
             let group = |end| Group::Address(Address::within(end, NetnsIndex::OWN));
             named(
@@ -541,7 +540,7 @@ mod tests {
             let key = key(text, GroupBy::RemoteAddress).unwrap_or_else(|e| panic!("{e}"));
             assert_eq!(key.specificity(&address(interface)), means, "{text}");
         }
-        // Any other address is one group.
+        // The key of any other address means one group.
         let ip: IpAddr = "192.0.2.7".parse().unwrap_or_else(|e| panic!("{e}"));
         let plain = key("192.0.2.7", GroupBy::RemoteAddress);
         assert!(plain.is_ok_and(|key| key == Key::Group(Group::Address(ip.into()))));

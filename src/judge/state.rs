@@ -9,11 +9,11 @@ pub enum State {
     /// 0: fine.
     #[default]
     Ok = 0,
-    /// 1: the warning threshold is left.
+    /// 1: a number is outside its warning range.
     Warning = 1,
-    /// 2: the critical threshold is left.
+    /// 2: a number is outside its critical range.
     Critical = 2,
-    /// 3: there is no answer.
+    /// 3: the state cannot be determined.
     Unknown = 3,
 }
 
@@ -29,7 +29,7 @@ impl State {
         }
     }
 
-    /// How bad it is, in the order of the collection: what is known to be wrong comes first.
+    /// The rank of a state in the order of the collection: WARNING and CRITICAL rank above UNKNOWN.
     #[must_use]
     pub const fn severity(self) -> u8 {
         match self {
@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_and_numbers_are_those_of_the_guidelines_and_of_the_collection() {
+    fn names_and_numbers_follow_the_guidelines_and_the_collection() {
         let states = [State::Ok, State::Warning, State::Critical, State::Unknown];
         assert_eq!(states.map(State::name), ["OK", "WARNING", "CRITICAL", "UNKNOWN"]);
         assert_eq!(states.map(|state| state as u8), [0, 1, 2, 3]);

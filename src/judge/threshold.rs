@@ -1,4 +1,4 @@
-//! Which range holds for which group.
+//! Thresholds as they are given, and the range of each group.
 
 use std::str::FromStr;
 
@@ -7,8 +7,8 @@ use crate::judge::key::{Key, KeyContext};
 use crate::named_group::NamedGroup;
 use crate::range::Range;
 
-/// The ranges of one severity as they were given: one for all groups, and others for those that a
-/// key names.
+/// The ranges of one severity as they were given: a range for all groups, and ranges with keys for
+/// some of them.
 #[derive(Clone, Debug)]
 pub struct ThresholdSpec {
     text: String,
@@ -60,13 +60,13 @@ impl ThresholdSpec {
         Ok(thresholds)
     }
 
-    /// As it was given.
+    /// The text as it was given.
     #[must_use]
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// The ranges with the meaning that their keys have in a query.
+    /// The ranges, with their keys read in the context of a query.
     pub fn resolved(&self, context: &KeyContext) -> Result<KeyedRanges, Error> {
         let keyed = self.keyed.iter();
         let keyed = keyed.map(|(text, range)| Ok((Key::parse(text, context)?, range.clone())));
@@ -74,7 +74,7 @@ impl ThresholdSpec {
     }
 }
 
-/// The ranges of one severity, and the groups that each holds for.
+/// The ranges of one severity, with the groups that their keys mean.
 #[derive(Clone, Debug, Default)]
 pub struct KeyedRanges {
     plain: Option<Range>,
@@ -82,19 +82,20 @@ pub struct KeyedRanges {
 }
 
 impl KeyedRanges {
-    /// The range of a group: that of its most specific key, of equally specific ones the last.
+    /// The range of a group: the range of its most specific key, and of equally specific keys the
+    /// last one.
     #[must_use]
     pub fn of(&self, group: &NamedGroup) -> Option<&Range> {
         self.keyed
             .iter()
             .filter_map(|(key, range)| key.specificity(group).map(|rank| (rank, range)))
-            // The last of the largest.
+            // Of equal ranks this is the last one.
             .max_by_key(|(rank, _)| *rank)
             .map(|(_, range)| range)
             .or(self.plain.as_ref())
     }
 
-    /// The range of a key itself, the last where there are several.
+    /// The range of a key itself; of several ranges the last one.
     #[must_use]
     pub fn of_key(&self, wanted: &Key) -> Option<&Range> {
         self.keyed.iter().rev().find(|(key, _)| key == wanted).map(|(_, range)| range)
@@ -166,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_group_can_have_is_refused() {
+    fn a_key_that_no_group_can_have_is_refused() {
         use GroupBy::{LocalPort, RemoteAddress, Status, Type, TypeStatus};
         for (text, by) in [
             ("CLOSEWAIT=5", TypeStatus),
@@ -183,13 +184,13 @@ mod tests {
             assert!(error.is_err_and(|e| e.contains("is the key of no group")), "{text}");
         }
         assert!(parse("192.0.2.7=5,2001:DB8::1=6", RemoteAddress).is_ok());
-        // What would be right is named, each once.
+        // The error lists each valid key once.
         let error = parse("LISTEN=5", Type).map(|_| ()).err().unwrap_or_default();
         assert!(error.ends_with("(valid: total, tcp, tcp6, udp, udp6)"), "{error}");
     }
 
     #[test]
-    fn entries_without_range_and_two_plain_ones_are_refused() {
+    fn entries_without_a_range_and_two_plain_ranges_are_refused() {
         for text in [
             "LISTEN=",
             "5,LISTEN=5,6",
@@ -202,7 +203,7 @@ mod tests {
         ] {
             assert!(parse(text, GroupBy::TypeStatus).is_err(), "{text}");
         }
-        // Without a key it is the reference's range, with the reference's message.
+        // A threshold without a key is a range of the reference, with the reference's message.
         assert_eq!(
             parse("1,5", GroupBy::TypeStatus).map(|_| ()),
             Err("Range format incorrect".to_owned())
@@ -219,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_given_is_kept() {
+    fn the_given_text_is_kept() {
         for text in ["5", " 1:2 ", "LISTEN=5,6"] {
             let thresholds = ThresholdSpec::parse(text);
             assert_eq!(thresholds.unwrap_or_else(|e| panic!("{e}")).text(), text);

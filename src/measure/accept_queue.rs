@@ -1,5 +1,5 @@
-//! `--measure=accept-queue`: the connections that wait to be accepted, in percent of each listener's
-//! limit (`listen(2)`).
+//! `--measure=accept-queue`: the connections that wait to be accepted, in percent of each
+//! listener's limit (`listen(2)`).
 
 use crate::address::Endpoint;
 use crate::collect::breakdown::Aspect;
@@ -50,7 +50,7 @@ fn collect(host: &Host, scope: &Scope) -> Result<Counted, Error> {
     Ok(Counted::of_shares(queues.into_iter().map(part), breakdowns, findings))
 }
 
-/// A series for every listener: they are few, and stay.
+/// A series for every listener: listeners are few, and live long.
 fn series(page: &mut Page, series: &Series) {
     let listeners = || series.found().filter_map(|g| Some((&*g.label, g.count, g.share?)));
     let mut print = |name: &str, kind: &str, help: &str, values: Vec<(&str, u64)>| {

@@ -39,7 +39,8 @@ fn collect(host: &Host, scope: &Scope) -> Result<Counted, Error> {
     }
 }
 
-/// Tables of peers show whether connections are outgoing, and how many ports these use.
+/// The facts that tables of peers need: outgoing connections are shown with the ports that they
+/// use.
 fn facts(scope: &Scope) -> Facts {
     if scope.lengthy { Facts::Ports } else { Facts::None }
 }
@@ -70,7 +71,8 @@ fn nothing(selection: &Selection) -> String {
     )
 }
 
-/// A series for every group where they are few, else the number of groups.
+/// A series for every group of a fixed kind. Other kinds have series for their number of groups and
+/// for the largest group.
 fn series(page: &mut Page, series: &Series) {
     if series.group_by.is_fixed() {
         let expected = series.group_by.expected(series.selection);
@@ -89,7 +91,7 @@ fn series(page: &mut Page, series: &Series) {
     }
 }
 
-/// The labels of a series; `None` for groups of which there are too many.
+/// The labels of a series; `None` for kinds with too many groups.
 fn labels(group: Group) -> Option<Vec<(&'static str, &'static str)>> {
     match group {
         Group::TypeStatus(t, status) => Some(vec![("type", t.name()), ("state", status.name())]),

@@ -1,4 +1,4 @@
-//! The question that a measure answers, and the form of its answer.
+//! The input and the result of a measure.
 
 use std::collections::HashMap;
 
@@ -9,16 +9,16 @@ use crate::owner::Names;
 use crate::selection::Selection;
 use crate::survey::Findings;
 
-/// The question that a measure answers.
+/// The input of a measure.
 #[derive(Clone, Copy, Debug)]
 pub struct Scope<'a> {
     /// The connections.
     pub selection: &'a Selection,
     /// The kind of groups.
     pub group_by: GroupBy,
-    /// Whether owners and peers are wanted too.
+    /// Whether owners and peers are wanted, too.
     pub lengthy: bool,
-    /// Whether all processes of a socket must be known, and not only the likely ones.
+    /// Whether all processes of a socket must be found, and not only the most likely ones.
     pub every_holder: bool,
 }
 
@@ -30,23 +30,23 @@ impl Scope<'_> {
     }
 }
 
-/// The groups and their numbers.
+/// The result of a measure: groups and their numbers.
 #[derive(Default)]
 pub struct Counted {
     /// The groups, with the number of each.
     pub groups: Vec<(Group, u64)>,
-    /// The limits that the numbers are parts of, where the measure has any.
+    /// The limits of the numbers, where the measure has limits.
     pub shares: HashMap<Group, Share>,
     /// Owners and peers, where they are wanted.
     pub breakdowns: Option<Breakdowns>,
-    /// Names of owners that had to be known to count by them.
+    /// The names of owners that were looked up to count by owner.
     pub names: Names,
-    /// The other results of the walk.
+    /// The other results of the walk through the network namespaces.
     pub findings: Findings,
 }
 
 impl Counted {
-    /// Numbers that are parts of limits.
+    /// The result of a measure whose numbers have limits.
     pub fn of_shares(
         parts: impl Iterator<Item = (Group, u64, Share)>,
         breakdowns: Option<Breakdowns>,
@@ -57,7 +57,7 @@ impl Counted {
             groups.push((group, count));
             shares.insert(group, share);
         }
-        // Equal ones in an order of their own, not that of a map.
+        // Groups with equal numbers get a fixed order: the order of a map is random.
         groups.sort_unstable_by_key(|(group, _)| *group);
         Self { groups, shares, breakdowns, names: Names::default(), findings }
     }

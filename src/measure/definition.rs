@@ -14,19 +14,20 @@ use crate::vocabulary::{ConnectionStatus, SourceName};
 /// A measure, from the groups that it implies to the series that it prints.
 #[derive(Debug)]
 pub struct Definition {
-    /// The name that it is chosen by.
+    /// Its name, by which it is chosen.
     pub name: &'static str,
     /// The name of its groups, for example `listeners`.
     pub groups: &'static str,
-    /// The part of the query that it decides itself; `None` where the query decides.
+    /// The part of the query that the measure decides; `None` where it decides nothing.
     pub implied: Option<Implied>,
     /// The fields that have no meaning with it.
     pub refused: &'static [Field],
-    /// What a source cannot report of it, as in "the queue limits"; `None` where it can report all.
+    /// The numbers that a source cannot report, as in "the queue limits"; `None` where the source
+    /// reports all numbers.
     pub unreported: fn(SourceName) -> Option<&'static str>,
-    /// Whether a recorded list of connections has all that it needs.
+    /// Whether a recorded list of connections has all facts that the measure needs.
     pub of_fixture: bool,
-    /// How its numbers read.
+    /// The form of its numbers.
     pub reading: Reading,
     /// Collects the groups and their numbers.
     pub collect: fn(&Host, &Scope) -> Result<Counted, Error>,
@@ -34,27 +35,27 @@ pub struct Definition {
     pub nothing: fn(&Selection) -> String,
     /// The aspect that tables of owners show.
     pub aspect: Aspect,
-    /// The thresholds of a check without any, for WARNING and for CRITICAL.
+    /// The default thresholds, for WARNING and for CRITICAL.
     pub thresholds: [Option<&'static str>; 2],
     /// Prints its Prometheus series.
     pub series: fn(&mut Page, &Series),
 }
 
-/// The part of a query that a measure decides. Its connections are those of TCP.
+/// The part of a query that a measure decides. The types are always those of TCP.
 #[derive(Debug)]
 pub struct Implied {
     /// The kind of groups.
     pub group_by: GroupBy,
-    /// The only status, where it is about one.
+    /// The only status, where the measure is about a single status.
     pub status: Option<ConnectionStatus>,
 }
 
-/// How the number of a group reads.
+/// The form of a group's number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reading {
-    /// As a count. Counts of groups add up to a total.
+    /// A count. The counts of groups add up to a total.
     Count,
-    /// As a count in percent of a limit: a [`Share`](crate::measure::share::Share).
+    /// A count in percent of a limit: a [`Share`](crate::measure::share::Share).
     Percent,
 }
 
@@ -69,13 +70,13 @@ impl Reading {
     }
 }
 
-/// The judged groups, as Prometheus series are made of them.
+/// The judged groups, from which Prometheus series are made.
 pub struct Series<'a> {
     /// The kind of groups.
     pub group_by: GroupBy,
     /// The selected connections.
     pub selection: &'a Selection,
-    /// Every group that was found, and those that only a threshold names; the largest first.
+    /// Every group that was found or that only a threshold names, the largest first.
     pub groups: &'a [GroupState],
 }
 

@@ -1,5 +1,5 @@
-//! `--measure=ephemeral-ports`: the ports that outgoing connections use towards each destination, in
-//! percent of all ports that they can get.
+//! `--measure=ephemeral-ports`: the ports that outgoing connections use towards each destination,
+//! in percent of all ports that they can get.
 
 use crate::collect::breakdown::Aspect;
 use crate::collect::ports::{Outgoing, UsedPorts};
@@ -48,7 +48,8 @@ fn collect(host: &Host, scope: &Scope) -> Result<Counted, Error> {
     Ok(Counted::of_shares(shares, breakdowns, findings))
 }
 
-/// The fullest of all destinations: there is any number of them.
+/// Series of the fullest destination and of the number of destinations: there may be too many for a
+/// series each.
 fn series(page: &mut Page, series: &Series) {
     let fullest = series.found().next();
     let percent = fullest.and_then(|g| Some(g.share?.percent(g.count))).unwrap_or_default();

@@ -1,6 +1,6 @@
-//! Numbers that are a part of a limit.
+//! Numbers with a limit.
 
-/// The limit that a number is a part of.
+/// The limit of a number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Share {
     /// The limit.
@@ -18,7 +18,7 @@ impl Share {
     }
 }
 
-/// The fuller one of two groups with one name, with the drops of both.
+/// Merges two groups with one label: the fuller group counts, with the drops of both.
 #[must_use]
 pub fn fuller(one: (u64, Share), other: (u64, Share)) -> (u64, Share) {
     let percent = |(count, share): (u64, Share)| share.percent(count);
@@ -32,7 +32,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_part_of_nothing_is_a_hundred_percent_each() {
+    fn each_unit_of_a_limit_of_0_counts_100_percent() {
         let percent = |count, of| Share { of, drops: None }.percent(count);
         for (count, of, expected) in
             [(3, 5, 60.0), (0, 5, 0.0), (6, 5, 120.0), (0, 0, 0.0), (1, 0, 100.0), (1, 1, 100.0)]
@@ -42,14 +42,14 @@ mod tests {
     }
 
     #[test]
-    fn the_fuller_one_counts_and_every_drop() {
+    fn the_fuller_group_counts_with_the_drops_of_both() {
         let part = |count, of, drops| (count, Share { of, drops });
         for (one, other, both) in [
             (part(2, 5, Some(1)), part(1, 100, None), part(2, 5, Some(1))),
             (part(2, 5, Some(1)), part(3, 5, Some(0)), part(3, 5, Some(1))),
             (part(3, 5, Some(1)), part(2, 5, Some(7)), part(3, 5, Some(8))),
             (part(3, 5, None), part(90, 100, None), part(90, 100, None)),
-            // Where both fill as much, the one that came first.
+            // Of two equally full groups the first one counts.
             (part(1, 2, None), part(2, 4, None), part(1, 2, None)),
         ] {
             assert_eq!(fuller(one, other), both);

@@ -59,9 +59,9 @@ fn set(
     Ok(())
 }
 
-/// The text of what a command line could have said: anything else is not guessed at.
+/// The text of a value, as a command line would have it. A value of another type is refused.
 fn text(value: &Bound<'_, PyAny>) -> PyResult<String> {
-    // As such: what str() gives for a member of an enum is often its name.
+    // Extracted and not converted: for a member of an enum, str() often returns its name.
     if value.is_instance_of::<PyString>() {
         return value.extract();
     }
@@ -76,7 +76,7 @@ fn text(value: &Bound<'_, PyAny>) -> PyResult<String> {
         return py.get_type::<PyFloat>().call1((value,))?.str()?.extract();
     }
     let plain = value.is_instance_of::<Range>()
-        // What the module ipaddress has.
+        // The addresses and networks of the module ipaddress.
         || value.hasattr("packed")?
         || value.hasattr("network_address")?;
     if plain {
@@ -93,7 +93,7 @@ fn several(value: &Bound<'_, PyAny>) -> PyResult<Vec<String>> {
     let one = value.is_instance_of::<PyString>() || value.hasattr("network_address")?;
     match value.try_iter() {
         Ok(values) if !one => values.map(|value| text(&value?)).collect(),
-        // It is one, and says why it cannot be read.
+        // An iterable that fails has its own error.
         Err(error) if value.hasattr("__iter__")? => Err(error),
         _ => Ok(vec![text(value)?]),
     }

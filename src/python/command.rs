@@ -9,7 +9,7 @@ use crate::cli;
 use crate::cli::pages::table;
 use crate::python::gil::{guarded, released};
 
-/// Runs the command line: what to print on standard output and standard error, and the exit code.
+/// Runs the command line; returns standard output, standard error and the exit code.
 #[pyfunction]
 #[allow(clippy::needless_pass_by_value)]
 pub fn run(
@@ -21,7 +21,7 @@ pub fn run(
     outcome.map(|outcome| (outcome.stdout, outcome.stderr, outcome.code))
 }
 
-/// The option table, for `plugin.parse_args()` and for tests: a list with a dictionary an option.
+/// The option table, for `plugin.parse_args()` and tests: a list with a dictionary for each option.
 #[pyfunction]
 pub fn options(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     guarded(|| py.import("json")?.call_method1("loads", (table::rows().to_string(),)))

@@ -186,7 +186,7 @@ fn end(address: &str, port: u16) -> Result<(SocketAddr, Option<Arc<str>>), Error
     }
 }
 
-/// As the standard library's `ipaddress` reads it.
+/// The address in the form that the standard library's `ipaddress` reads.
 fn shown(end: SocketAddr, interface: Option<&str>) -> String {
     interface.map_or_else(|| end.ip().to_string(), |name| format!("{}%{name}", end.ip()))
 }

@@ -68,7 +68,7 @@ pub fn check<'py>(
 ) -> PyResult<CheckResult> {
     guarded(|| {
         let plan = arguments::plan(Api::Check, types, statuses, keywords)?;
-        // What is printed too: a million groups take their time.
+        // The texts are formatted without the GIL, too: for a million groups that takes time.
         released(py, |interrupted| {
             let report = run::check(plan, interrupted)?;
             Ok(CheckResult {
@@ -98,7 +98,7 @@ pub struct CheckResult {
 }
 
 impl CheckResult {
-    /// What makes two results equal: not how long they took.
+    /// The parts that make two results equal; the duration is not among them.
     fn found(&self) -> (u8, &str, &str, &[(String, u64)]) {
         (self.state, &self.message, &self.perfdata, &self.counts)
     }

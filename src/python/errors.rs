@@ -6,7 +6,7 @@ use pyo3::exceptions::{PyOSError, PyRuntimeError, PyTimeoutError, PyValueError};
 use crate::cli::options::{keyword_name, name_of};
 use crate::error::Error;
 
-/// `EIO`, where the kernel's answer was wrong without an error of its own.
+/// `EIO`, for a wrong answer of the kernel that comes without an error number.
 const EIO: i32 = 5;
 
 impl From<Error> for PyErr {

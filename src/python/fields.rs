@@ -1,4 +1,4 @@
-//! What objects that consist of fields have in common.
+//! The common methods of objects that consist of fields.
 
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
@@ -14,7 +14,7 @@ pub fn fields(object: &Bound<'_, PyAny>, name: &str, fields: &[&str]) -> PyResul
     })
 }
 
-/// What `pickle` makes an object from: its type and its fields.
+/// The type and the fields of an object, from which `pickle` makes it again.
 pub fn reduced<'py>(
     object: &Bound<'py, PyAny>,
     fields: &[&str],

@@ -6,14 +6,14 @@ use std::sync::Once;
 use log::{Level, LevelFilter, Log, Metadata};
 use pyo3::prelude::*;
 
-/// How many records are kept at most, where nobody takes them: more than any call gives.
+/// The maximum number of records that are kept until Python takes them, more than any call makes.
 const LIMIT: usize = 1000;
 
 /// A logger's name, the level's number, file, line and message.
 type Record = (String, u8, String, u32, String);
 
 thread_local! {
-    // It is one, which clippy does not see for every system.
+    // The value is a constant; on some systems clippy does not see that.
     #[cfg_attr(windows, allow(clippy::missing_const_for_thread_local))]
     static RECORDS: RefCell<Vec<Record>> = const { RefCell::new(Vec::new()) };
 }
@@ -30,7 +30,7 @@ impl Log for BufferedLogger {
         let file = record.file().unwrap_or_default().to_owned();
         let line = record.line().unwrap_or_default();
         let record = (name, number(record.level()), file, line, record.args().to_string());
-        // A thread that is ending has none any more.
+        // A thread that is ending has lost its records.
         let _ = RECORDS.try_with(|records| {
             let mut records = records.borrow_mut();
             if records.len() < LIMIT {
@@ -58,7 +58,7 @@ pub fn connect_logging(py: Python<'_>) -> PyResult<()> {
     static CONNECTED: Once = Once::new();
     if !CONNECTED.is_completed() && py.import("sys")?.getattr("modules")?.contains("logging")? {
         CONNECTED.call_once(|| {
-            // Somebody else's logger in this process is not replaced.
+            // Another logger of this process stays.
             if log::set_logger(&BufferedLogger).is_ok() {
                 log::set_max_level(LevelFilter::Debug);
             }
@@ -67,7 +67,7 @@ pub fn connect_logging(py: Python<'_>) -> PyResult<()> {
     Ok(())
 }
 
-/// The records that this thread has left since the last time.
+/// The records of this thread since the last call.
 #[pyfunction]
 pub fn records() -> Vec<Record> {
     RECORDS.take()

@@ -27,7 +27,7 @@ impl Member for ConnectionStatus {
 /// The word that chooses every value.
 pub const ALL: &str = "all";
 
-/// The chosen values of one filter, and the words they were chosen by.
+/// The chosen values of an enumeration, and the words that chose them.
 #[derive(Clone, Debug)]
 pub struct Choice<T> {
     bits: u32,
@@ -76,20 +76,21 @@ impl<T: Member> Choice<T> {
         self.bits & value.bit() != 0
     }
 
-    /// Whether values were named, if only `all`, so that this is not the default.
+    /// Whether words were given. The word `all` chooses the same values as the default, but is
+    /// given.
     #[must_use]
     pub fn is_given(&self) -> bool {
         self.given
     }
 
-    /// The words it was chosen by, comma-separated.
+    /// The words that chose the values, comma-separated.
     #[must_use]
     pub fn label(&self) -> &str {
         &self.label
     }
 }
 
-/// The words that some values are chosen by, in lower case, and the one that chooses all.
+/// The words that choose the offered values, in lower case, and the word that chooses all values.
 #[must_use]
 pub fn choices<T: Member>(is_offered: impl Fn(T) -> bool) -> Vec<String> {
     let offered = T::VALUES.iter().copied().filter(|value| is_offered(*value));
@@ -136,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn of_values_those_are_chosen_however_often_they_are_named() {
+    fn given_values_are_chosen_also_where_they_are_repeated() {
         let choice = Choice::of(&[ConnectionType::Tcp6, ConnectionType::Tcp6, ConnectionType::Udp]);
         let chosen = ConnectionType::VALUES.iter().copied().filter(|t| choice.contains(*t));
         assert_eq!(chosen.collect::<Vec<_>>(), [ConnectionType::Tcp6, ConnectionType::Udp]);

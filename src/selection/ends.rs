@@ -22,7 +22,7 @@ impl Ports {
         Self { first: port, last: port }
     }
 
-    /// How many they are.
+    /// The number of ports.
     #[must_use]
     pub fn count(self) -> u64 {
         u64::from(self.last.saturating_sub(self.first)) + 1
@@ -56,7 +56,7 @@ impl FromStr for Ports {
     }
 }
 
-/// An IP address, or all that share a prefix.
+/// An IP address, or all addresses with the same prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Network {
     /// The address, all bits after the prefix unset.
@@ -148,7 +148,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ports_and_networks_that_do_not_parse_say_what_would_be_right() {
+    fn errors_of_ports_and_networks_name_a_valid_form() {
         let ports = |text: &str| text.parse::<Ports>().map_err(|e| e.to_string());
         assert_eq!(ports("8000-8099"), Ok(Ports { first: 8000, last: 8099 }));
         assert_eq!(ports("0"), Ok(Ports { first: 0, last: 0 }));
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_network_has_its_addresses_and_an_ipv4_one_the_mapped_too() {
+    fn a_network_contains_its_addresses_and_an_ipv4_network_also_the_mapped_ones() {
         for (network, inside, outside) in [
             ("192.0.2.0/24", "192.0.2.255", "192.0.3.0"),
             ("192.0.2.0/24", "::ffff:192.0.2.1", "::192.0.2.1"),
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn ports_are_counted_and_contained_to_both_ends() {
+    fn ports_include_both_ends() {
         let ports = Ports { first: 80, last: 90 };
         assert_eq!((ports.count(), Ports::of(80).count()), (11, 1));
         assert_eq!(Ports { first: 0, last: u16::MAX }.count(), 65_536);
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn a_prefix_of_every_length_parts_what_differs_in_its_last_bit() {
+    fn a_prefix_of_every_length_separates_addresses_that_differ_in_its_last_bit() {
         let contains = |address: IpAddr, prefix: u8, other: IpAddr| {
             let network = format!("{address}/{prefix}").parse::<Network>();
             let network = network.unwrap_or_else(|e| panic!("{e}"));

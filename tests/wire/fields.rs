@@ -1,4 +1,4 @@
-//! What is to be read of a socket, whoever reads it. The fuzz targets include it, too.
+//! The fields of a socket that both parsers read. The fuzz targets include this file, too.
 
 use std::net::SocketAddr;
 
@@ -17,7 +17,7 @@ pub struct Fields {
 }
 
 impl Fields {
-    /// Everything that both parsers say of a socket.
+    /// The fields of a socket that a parser has read.
     pub fn of(socket: &impl Socket) -> Result<Self, Error> {
         Ok(Self {
             connection_type: socket.connection_type(),

@@ -1,4 +1,4 @@
-//! The filter that the kernel is given accepts what `Selection::matches` does, and the kernel
+//! The filter for the kernel accepts the same sockets as `Selection::matches`, and the kernel
 //! accepts the filter.
 
 use std::net::IpAddr;
@@ -12,10 +12,10 @@ use proptest::sample::subsequence;
 
 use crate::socket::{AF_INET, AF_INET6, Socket, any_port, any_socket, any_v4, any_v6};
 
-/// A request as the kernel takes it apart.
+/// A request as the kernel parses it.
 #[derive(Debug)]
 struct Parsed {
-    /// `None`: both.
+    /// `None` for both families.
     family: Option<u8>,
     protocol: Protocol,
     states: u32,
@@ -30,7 +30,7 @@ fn u16_at(bytes: &[u8], at: usize) -> u16 {
     u16::from_ne_bytes(bytes[at..at + 2].try_into().unwrap())
 }
 
-/// As `netlink_rcv_skb`, `inet_diag_rcv_msg_compat` and `inet_diag_handler_cmd` do.
+/// Parses as `netlink_rcv_skb`, `inet_diag_rcv_msg_compat` and `inet_diag_handler_cmd` do.
 fn parse(bytes: &[u8], sequence: u32) -> Parsed {
     assert_eq!(u32_at(bytes, 0) as usize, bytes.len(), "nlmsg_len");
     // NLM_F_REQUEST | NLM_F_ROOT | NLM_F_MATCH
@@ -77,12 +77,12 @@ const D_LE: u8 = 5;
 const S_COND: u8 = 7;
 const D_COND: u8 = 8;
 
-/// `inet_diag_bc_audit`: what the kernel demands of a program before it runs it.
+/// `inet_diag_bc_audit`: the checks of a program before the kernel runs it.
 fn audit(program: &[u8]) -> Result<(), String> {
     if program.len() < 4 {
         return Err("shorter than one instruction".to_owned());
     }
-    // valid_cc: where the way of only "yes" comes by.
+    // valid_cc: the instructions that are reachable by following only `yes` branches.
     let mut landings = vec![false; program.len() + 1];
     let mut at = 0;
     while at < program.len() {
@@ -182,7 +182,7 @@ fn bitstring_match(a: &[u8], b: &[u8], bits: usize) -> bool {
 
 /// Whether a request asks for a socket: family, protocol, `1 << sk_state` and the program.
 fn answered(request: &Parsed, socket: &Socket) -> bool {
-    // A request for SYN_RECV has NEW_SYN_RECV too.
+    // A request for SYN_RECV includes NEW_SYN_RECV.
     let state = if socket.state == 12 { 3 } else { socket.state };
     request.protocol == socket.protocol
         && request.family.is_none_or(|family| family == socket.family())
@@ -228,14 +228,14 @@ fn any_selection() -> impl Strategy<Value = Selection> {
         })
 }
 
-/// The requests of a selection, taken apart; their programs are what the kernel accepts.
+/// The parsed requests of a selection. Asserts that the kernel accepts their programs.
 fn parsed(protocol: Protocol, selection: &Selection) -> Vec<Parsed> {
     (1..)
         .zip(requests(protocol, selection, false))
         .map(|(sequence, request)| {
             let request = parse(request.bytes(), sequence);
             assert_eq!(request.protocol, protocol);
-            // State 0, NEW_SYN_RECV and BOUND_INACTIVE are not for asking.
+            // State 0, NEW_SYN_RECV and BOUND_INACTIVE must not be asked for.
             assert_eq!(request.states & !0xffe, 0, "states");
             if let Some(program) = &request.program {
                 audit(program).unwrap();
@@ -256,7 +256,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 1000, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_kernel_is_asked_for_exactly_what_is_selected(
+    fn the_kernel_is_asked_for_exactly_the_selected_sockets(
         selection in any_selection(),
         tcp in vec(any_socket(Protocol::Tcp), 1..16),
         udp in vec(any_socket(Protocol::Udp), 1..8),
@@ -278,9 +278,10 @@ proptest! {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
 
-    /// Up to 32 KiB of filter the kernel does the work, beyond that we do: nothing is left out.
+    /// The kernel runs filters of up to 32 KiB. With a longer filter the check selects the sockets
+    /// itself, and the kernel leaves none of them out.
     #[test]
-    fn a_long_filter_is_exact_or_left_to_us(
+    fn a_long_filter_is_exact_or_left_to_the_check(
         mut selection in any_selection(),
         ports in vec(any_ports(), 1500..1700),
         networks in vec(any_network(), 0..40),
@@ -308,7 +309,8 @@ fn the_longest_filter_is_sent_and_a_longer_one_is_not() {
         remote_addresses: vec![Network { address: [0; 16].into(), prefix: 0 }; networks],
         ..Selection::default()
     };
-    // 20 bytes for each port and 32 for each network, less the last ones' jumps: exactly 32 KiB.
+    // 20 bytes for each port and 32 for each network, without the jumps of the last port and the
+    // last network: exactly 32 KiB.
     let (ports, networks) = (1634, 3);
     for (ports, networks, sent) in [
         (ports, networks, Some(32 * 1024)),
@@ -322,9 +324,8 @@ fn the_longest_filter_is_sent_and_a_longer_one_is_not() {
     }
 }
 
-/// The audit above is no rubber stamp.
 #[test]
-fn the_audit_refuses_what_the_kernel_refuses() {
+fn the_audit_refuses_programs_that_the_kernel_refuses() {
     let op = |code: u8, yes: u8, no: u16| {
         let [n0, n1] = no.to_ne_bytes();
         vec![code, yes, n0, n1]

@@ -1,7 +1,8 @@
-//! What Linux shows of its sockets, written by encoders of our own and read by both parsers.
+//! Sockets in the forms that Linux shows them in, written by independent encoders and read by both
+//! parsers.
 //!
-//! Nothing here shares a line with what it tests: layouts and numbers are those of
-//! `linux/netlink.h`, `linux/inet_diag.h`, `tcp4_seq_show` and its kin.
+//! The encoders share no line with the parsers: layouts and numbers come from `linux/netlink.h`,
+//! `linux/inet_diag.h`, `tcp4_seq_show` and its kin.
 
 #![cfg(target_os = "linux")]
 // In tests a panic is the message.

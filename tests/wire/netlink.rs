@@ -1,4 +1,4 @@
-//! A dump is read to its end and means what was written, or it is an error.
+//! A dump is read to its end and gives the written sockets, or it is an error.
 
 use network_connections::Selection;
 use network_connections::source::linux::inet_diag::{Event, Request, requests};
@@ -19,7 +19,7 @@ const NLM_F_MULTI: u16 = 2;
 const NLM_F_DUMP_INTR: u16 = 0x10;
 const INET_DIAG_SKMEMINFO: u16 = 7;
 
-/// One message, not padded.
+/// A message without padding.
 #[derive(Clone, Debug)]
 struct Message {
     kind: u16,
@@ -50,7 +50,7 @@ fn datagram(messages: &[Message]) -> Vec<u8> {
     bytes
 }
 
-/// What an answer to a request begins with.
+/// A message of the answer to a request.
 fn answer(request: &Request, kind: u16, payload: Vec<u8>) -> Message {
     let sequence = u32::from_ne_bytes(request.bytes()[8..12].try_into().unwrap());
     Message { kind, flags: NLM_F_MULTI, sequence, payload }
@@ -73,7 +73,8 @@ fn dump(request: &Request, sockets: &[Socket]) -> Vec<Message> {
         .collect()
 }
 
-/// Reads datagrams as the source does: until the end of the dump, which must come.
+/// Reads datagrams as the source does, until the end of the dump; `Err(None)` where it does not
+/// come.
 fn read(request: &Request, datagrams: &[Vec<u8>]) -> Result<Vec<Fields>, Option<Error>> {
     let mut read = Vec::new();
     for datagram in datagrams {
@@ -111,7 +112,7 @@ fn expected(sockets: &[Socket]) -> Vec<Fields> {
     sockets.iter().map(Socket::fields).collect()
 }
 
-/// Every request there is: TCP over both families, and each type alone.
+/// Every kind of request: TCP over both families, and each type alone.
 fn every_request(protocol: Protocol) -> Vec<Request> {
     let of = |selection: &Selection| requests(protocol, selection, false);
     let mut every = of(&Selection::default());
@@ -136,7 +137,7 @@ fn any_dump() -> impl Strategy<Value = (Request, Vec<Socket>, Vec<Message>)> {
 }
 
 #[test]
-fn both_families_of_tcp_are_one_request_and_all_others_are_their_own() {
+fn both_families_of_tcp_are_one_request_and_all_other_requests_are_separate() {
     let kinds = |protocol| every_request(protocol).iter().map(kind).collect::<Vec<_>>();
     assert_eq!(kinds(Protocol::Tcp), [TCPDIAG_GETSOCK, SOCK_DIAG_BY_FAMILY, SOCK_DIAG_BY_FAMILY]);
     assert_eq!(kinds(Protocol::Udp), [SOCK_DIAG_BY_FAMILY; 4]);
@@ -149,7 +150,7 @@ fn drops_are_asked_for_by_the_bit_of_their_attribute() {
         let [plain, drops] = [false, true].map(|drops| requests(protocol, &selection, drops));
         let ([plain], [drops]) = (&plain[..], &drops[..]) else { panic!("one request each") };
         let mut expected = plain.bytes().to_vec();
-        // `idiag_ext`, which the older request has last.
+        // `idiag_ext`: the fourth byte of the older request, the third byte of the newer one.
         expected[if kind(plain) == TCPDIAG_GETSOCK { 19 } else { 18 }] |= 1 << 6;
         assert_eq!(drops.bytes(), expected, "{selection:?}");
     }
@@ -219,7 +220,7 @@ proptest! {
     }
 
     #[test]
-    fn attributes_that_do_not_end_are_never_a_wrong_cgroup(
+    fn attributes_that_do_not_end_never_give_a_wrong_cgroup(
         (protocol, sockets) in any_sockets(),
         cut in any::<Index>(),
         length in any::<u16>(),
@@ -237,7 +238,8 @@ proptest! {
                 let id = id.to_ne_bytes();
                 prop_assert!(payload[72..].windows(8).any(|bytes| bytes == id));
             }
-            // The rest does not depend on it, but for a user who is nobody or root.
+            // The other fields do not depend on attributes, except where inode and user are both 0:
+            // there only an attribute shows a full socket.
             if socket.full && (socket.inode, socket.uid) != (0, 0) {
                 prop_assert_eq!(Fields::of(&read).unwrap(), socket.fields());
             }
@@ -245,7 +247,7 @@ proptest! {
     }
 
     #[test]
-    fn messages_that_say_nothing_are_skipped(
+    fn noop_messages_are_skipped(
         (request, sockets, mut messages) in any_dump(),
         places in vec((any::<Index>(), vec(any::<u8>(), 0..9)), 1..4),
     ) {
@@ -284,7 +286,7 @@ proptest! {
         messages[at].flags = flags | NLM_F_DUMP_INTR;
         let error = read(&request, &[datagram(&messages)]).unwrap_err().unwrap();
         prop_assert!(error.to_string().contains("NLM_F_DUMP_INTR"));
-        // Other flags mean nothing.
+        // Other flags are ignored.
         messages[at].flags = flags & !NLM_F_DUMP_INTR;
         prop_assert!(read(&request, &[datagram(&messages)]).is_ok());
     }
@@ -331,7 +333,7 @@ proptest! {
         for length in 0..whole.len() {
             let outcome = read(&request, &[whole[..length].to_vec()]);
             if borders.contains(&length) {
-                // Not an error: the next datagram may go on here.
+                // Not an error: the next datagram may continue here.
                 prop_assert!(matches!(outcome, Err(None)), "{length}: {outcome:?}");
             } else {
                 prop_assert!(matches!(outcome, Err(Some(Error::Garbled(_)))), "{length}: {outcome:?}");
@@ -350,8 +352,8 @@ proptest! {
         let start = datagram(&messages[..at]).len();
         let mut bytes = datagram(&messages);
         bytes[start..start + 4].copy_from_slice(&length.to_ne_bytes());
-        // A length that ends where another message does makes all between one message: a socket
-        // with more attributes. No parser could know.
+        // A length that ends where another message ends makes all messages between into one: a
+        // socket with more attributes. A parser cannot notice that.
         let end = start + (length as usize).next_multiple_of(4);
         prop_assume!((at + 2..=messages.len()).all(|n| datagram(&messages[..n]).len() != end));
         match read(&request, &[bytes]) {
@@ -361,7 +363,7 @@ proptest! {
     }
 
     #[test]
-    fn whatever_arrives_there_is_no_panic(
+    fn damaged_and_arbitrary_datagrams_never_panic(
         (request, _, messages) in any_dump(),
         changes in vec((any::<Index>(), any::<u8>()), 1..4),
         noise in vec(any::<u8>(), 0..200),
@@ -375,7 +377,7 @@ proptest! {
     }
 }
 
-/// A few sockets, always the same.
+/// A few sockets, the same in every run.
 fn sample(protocol: Protocol) -> Vec<Socket> {
     use proptest::strategy::ValueTree;
     let mut runner = proptest::test_runner::TestRunner::deterministic();
@@ -428,7 +430,7 @@ fn every_unknown_family_and_state_is_an_error() {
 }
 
 #[test]
-fn an_acknowledgement_is_no_dump() {
+fn an_acknowledgement_is_an_error() {
     for protocol in Protocol::ALL {
         for request in every_request(protocol) {
             for code in [0, 1, i32::MAX] {
@@ -454,7 +456,7 @@ fn the_end_and_an_error_without_their_code_are_cut_short() {
 }
 
 #[test]
-fn a_code_that_has_no_opposite_is_an_error_too() {
+fn an_error_code_that_cannot_be_negated_is_an_error_too() {
     for request in every_request(Protocol::Udp) {
         for kind in [NLMSG_ERROR, NLMSG_DONE] {
             let message = answer(&request, kind, i32::MIN.to_ne_bytes().to_vec());

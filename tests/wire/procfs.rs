@@ -1,4 +1,4 @@
-//! Tables of `/proc/net` mean what a dump means, or are an error.
+//! A table of `/proc/net` gives the same sockets as a dump, or is an error.
 
 use network_connections::source::linux::inet_diag::{Event, requests};
 use network_connections::source::linux::proc_table::{Lines, Row};
@@ -31,7 +31,7 @@ fn read<'a>(
     Ok(rows)
 }
 
-/// What the netlink parser says of the same socket.
+/// The same socket as the netlink parser reads it.
 fn by_netlink(socket: &Socket) -> Fields {
     let request = &requests(socket.protocol, &only(socket.connection_type()), false)[0];
     let payload = socket.inet_diag_msg();
@@ -47,7 +47,7 @@ fn by_netlink(socket: &Socket) -> Fields {
     }
 }
 
-/// A type, and some sockets of it.
+/// A type, and some sockets of that type.
 fn any_table() -> impl Strategy<Value = (ConnectionType, Vec<Socket>)> {
     any_type().prop_flat_map(|t| {
         let socket = any_socket(t.protocol())
@@ -56,7 +56,7 @@ fn any_table() -> impl Strategy<Value = (ConnectionType, Vec<Socket>)> {
     })
 }
 
-/// Where the fields of a row are, without the blanks between them.
+/// The places of a row's fields, without the blanks between them.
 fn columns(line: &str) -> Vec<std::ops::Range<usize>> {
     let start = |field: &str| field.as_ptr().addr() - line.as_ptr().addr();
     line.split_ascii_whitespace().map(|f| start(f)..start(f) + f.len()).collect()
@@ -134,7 +134,7 @@ proptest! {
     }
 
     #[test]
-    fn a_row_in_no_known_state_is_an_error(
+    fn a_row_in_an_unknown_state_is_an_error(
         socket in any_type().prop_flat_map(|t| any_socket(t.protocol())),
         state in prop_oneof!["[0-9A-F]{2}", "[0-9A-F]{1,9}", "\\PC{1,3}", Just(String::new())],
     ) {
@@ -150,7 +150,7 @@ proptest! {
     }
 
     #[test]
-    fn an_endpoint_that_is_none_is_never_guessed(
+    fn an_invalid_endpoint_is_never_guessed(
         socket in any_type().prop_flat_map(|t| any_socket(t.protocol())),
         remote in any::<bool>(),
         text in prop_oneof![
@@ -179,7 +179,7 @@ proptest! {
     }
 
     #[test]
-    fn an_owner_that_is_none_is_never_guessed(
+    fn an_invalid_owner_is_never_guessed(
         socket in any_type().prop_flat_map(|t| any_socket(t.protocol())),
         text in "[0-9]{1,21}|[0-9]{0,3}[a-z:-][0-9]{0,3}",
         inode in any::<bool>(),
@@ -197,7 +197,7 @@ proptest! {
     }
 
     #[test]
-    fn whatever_a_table_holds_there_is_no_panic(
+    fn arbitrary_tables_never_panic(
         connection_type in any_type(),
         noise in vec(any::<u8>(), 0..300),
     ) {
@@ -209,7 +209,7 @@ proptest! {
 }
 
 #[test]
-fn a_table_of_nothing_is_an_error_and_one_of_no_rows_is_none() {
+fn an_empty_file_is_an_error_and_a_table_without_rows_is_empty() {
     for &connection_type in ConnectionType::VALUES {
         for empty in [&b""[..], b"\n"] {
             assert!(matches!(read(connection_type, [empty]), Err(Error::Garbled(_))));

@@ -1,4 +1,4 @@
-//! Random sockets, and how the kernel would show them.
+//! Random sockets, and the forms in which the kernel shows them.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
@@ -11,7 +11,7 @@ use crate::fields::Fields;
 pub const AF_INET: u8 = 2;
 pub const AF_INET6: u8 = 10;
 
-/// The states of `net/tcp_states.h` by number, from 1, and what each is called here.
+/// The names of the states of `net/tcp_states.h`, in the order of their numbers from 1.
 pub const TCP_STATES: [&str; 12] = [
     "ESTABLISHED",
     "SYN_SENT",
@@ -42,21 +42,22 @@ pub struct Socket {
     pub state: u8,
     pub local: SocketAddr,
     pub remote: SocketAddr,
-    /// To be received and to be sent.
+    /// Waiting to be received and to be sent.
     pub queues: (u32, u32),
     pub inode: u32,
     pub uid: u32,
-    /// Whether it is a full socket: what is left of one, or a request for one, is none, and of these
-    /// the kernel shows less.
+    /// Whether it is a full socket. For a mini-socket (the remains of a connection, or a request
+    /// for one) the kernel shows fewer fields.
     pub full: bool,
     /// Attributes: type and value.
     pub attributes: Vec<(u16, Vec<u8>)>,
-    /// What else is said about it.
+    /// Random values for the other fields.
     pub noise: [u32; 8],
 }
 
 impl Fields {
-    /// `/proc/net/tcp` does not show how many connections may wait for being accepted, nor interfaces.
+    /// The fields that `/proc/net` shows: the limits of accept queues and the interfaces are
+    /// missing.
     pub fn in_proc(mut self) -> Self {
         for end in [&mut self.local, &mut self.remote] {
             *end = SocketAddr::new(end.ip(), end.port());
@@ -69,7 +70,7 @@ impl Fields {
 }
 
 impl Socket {
-    /// One end; a link-local address (`fe80::/10`) with the socket's interface.
+    /// An end of the socket. A link-local address (`fe80::/10`) gets the socket's interface.
     fn scoped(&self, end: SocketAddr) -> SocketAddr {
         match end.ip() {
             IpAddr::V6(ip) if ip.to_bits() >> 118 == 0xfe80 >> 6 => {
@@ -95,7 +96,7 @@ impl Socket {
         bytes.extend(self.remote.port().to_be_bytes());
         for address in [self.local.ip(), self.remote.ip()] {
             match address {
-                // What stands behind an IPv4 address is undefined.
+                // The bytes behind an IPv4 address are undefined.
                 IpAddr::V4(v4) => {
                     bytes.extend(v4.octets());
                     bytes.extend(fill.to_ne_bytes().repeat(3));
@@ -128,7 +129,7 @@ impl Socket {
         let state = if self.state == NEW_SYN_RECV { SYN_RECV } else { self.state };
         let [timer, when, retransmits, probes, refs, rto, ato, ..] = self.noise;
         let Fields { queues: (rx, tx), inode, .. } = self.fields().in_proc();
-        // A request for a connection is shown as its listener's user's.
+        // A request for a connection is shown with the user of its listener.
         let request = [SYN_RECV, NEW_SYN_RECV].contains(&self.state);
         let uid = if self.full || request { self.uid } else { 0 };
         let mut line = format!(
@@ -178,7 +179,7 @@ pub fn proc_header(connection_type: ConnectionType) -> &'static str {
     }
 }
 
-/// A table as it is read.
+/// A table of sockets, with its header line.
 pub fn proc_table<'a>(
     connection_type: ConnectionType,
     sockets: impl IntoIterator<Item = &'a Socket>,
@@ -246,7 +247,7 @@ pub fn any_protocol() -> impl Strategy<Value = Protocol> {
     prop_oneof![Just(Protocol::Tcp), Just(Protocol::Udp)]
 }
 
-/// Addresses that are often close to each other, so that prefixes part them anywhere.
+/// Addresses that are often close to each other, so that prefixes of all lengths separate some.
 pub fn any_v4() -> impl Strategy<Value = Ipv4Addr> {
     prop_oneof![
         Just(Ipv4Addr::UNSPECIFIED),
@@ -262,7 +263,7 @@ pub fn any_v6() -> impl Strategy<Value = Ipv6Addr> {
         Just(Ipv6Addr::UNSPECIFIED),
         Just(Ipv6Addr::LOCALHOST),
         any::<u128>().prop_map(Ipv6Addr::from_bits),
-        // Link-local ones, and others that begin much the same.
+        // Link-local addresses, and others that begin almost the same.
         (0..16_u32).prop_map(|bit| Ipv6Addr::from_bits((0xfe80_0001 ^ 1 << bit << 16) << 96 | 1)),
         (0..128_u32).prop_map(|bit| Ipv6Addr::from_bits(0x2001_0db8 << 96 ^ 1 << bit)),
         any_v4().prop_map(|v4| v4.to_ipv6_mapped()),

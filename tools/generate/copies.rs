@@ -1,4 +1,4 @@
-//! The copies of the option table: where each one is, and its text.
+//! The copies of the option table: the place and the text of each.
 
 use network_connections::cli::options::Api;
 use network_connections::cli::pages::help;
@@ -7,15 +7,15 @@ use crate::{dictionary, icinga, python, reference};
 
 /// A part of a file that repeats the option table.
 pub struct Copy {
-    /// The texts that lead to it, in the order in which the file has them; the last one ends where
-    /// the copy begins.
+    /// The texts that lead to the copy, in the order in which the file has them. The copy begins
+    /// behind the last one.
     lead: Vec<String>,
-    /// The text that follows it.
+    /// The text that follows the copy.
     end: &'static str,
     text: String,
 }
 
-/// A file lacks a text that a copy is found by.
+/// The error for a file without a text that leads to a copy or follows it.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("a copy of the option table cannot be found without {0:?}")]
 pub struct Missing(String);

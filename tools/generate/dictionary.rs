@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use network_connections::cli::options::OPTIONS;
 
-/// The names and choices of all options, one a line.
+/// The names and choices of all options, one per line.
 pub fn words() -> String {
     let words: BTreeSet<_> = OPTIONS
         .iter()

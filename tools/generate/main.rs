@@ -1,6 +1,6 @@
 //! Writes everything that is made from the option table. `man DATE`, `bash`, `zsh`, `fish` and
-//! `table` (JSON) go to standard output. `write` brings the copies of the table in this repository up
-//! to date, and `check` fails where one of them is stale.
+//! `table` (JSON) go to standard output. `write` brings the copies of the table in this repository
+//! up to date, and `check` fails where one of them is stale.
 
 mod copies;
 mod dictionary;

@@ -6,7 +6,7 @@ use network_connections::cli::pages::text::{default, filled};
 use network_connections::names as named;
 use network_connections::{ConnectionStatus, ConnectionType};
 
-/// The parameters that can be given without a name, in their order.
+/// The positional parameters, in their order.
 const POSITIONAL: [&str; 2] = ["types", "statuses"];
 
 /// A parameter of a function.
@@ -24,7 +24,7 @@ pub fn signature(function: Api) -> String {
     words.insert(POSITIONAL.len(), "*".to_owned());
     let text = format!("{})\"", words.join(", "));
     let lines = filled("    text_signature = \"(", 0, text.split(' ').map(str::to_owned));
-    // Rust's strings go on behind a backslash at the end of a line.
+    // A string of Rust continues after a backslash at the end of a line.
     lines.trim_end().replace('\n', " \\\n")
 }
 
@@ -47,7 +47,7 @@ pub fn descriptions(function: Api) -> String {
     described.collect::<String>().replace('\\', "\\\\").trim_end().to_owned()
 }
 
-/// The types of all parameters that take names, and of the results that have them.
+/// The `Literal` types of all parameters and results that are names.
 pub fn names() -> String {
     let results = [("_Type", named::<ConnectionType>()), ("_Status", named::<ConnectionStatus>())];
     let results = results.map(|(alias, names)| literal(alias, names));
@@ -73,7 +73,7 @@ fn alias(option: &Opt) -> String {
     format!("_{}", option.metavar.split('_').map(word).collect::<String>())
 }
 
-/// The names that a keyword takes, each that is the `same` as another one left out.
+/// The names that a keyword takes, without names that are the `same` as an earlier name.
 fn taken(option: &Opt, keyword: Keyword, same: fn(&str, &str) -> bool) -> Vec<String> {
     let mut names = option.choices().unwrap_or_default();
     for name in (keyword.also)() {
@@ -93,7 +93,7 @@ fn all(function: Api) -> Vec<Parameter> {
             Some(parameter(option, keyword))
         })
         .collect();
-    // The only one that is not an option.
+    // The only parameter that is not an option.
     if function == Api::Connections {
         parameters.push(Parameter {
             name: "processes",
@@ -152,7 +152,7 @@ fn annotation(option: &Opt, value: Value) -> String {
 fn expression(value: Value, text: &str) -> String {
     match value {
         Value::Whole => text.to_owned(),
-        // With a point, as Python itself writes it.
+        // Python writes a float with a point.
         Value::Seconds => {
             text.parse::<f64>().map_or_else(|_| text.to_owned(), |n| format!("{n:?}"))
         }
@@ -166,8 +166,8 @@ fn expression(value: Value, text: &str) -> String {
     }
 }
 
-/// The description of a parameter: what it does, its names, and its default where the signature
-/// says None.
+/// The description of a parameter: its effect, its names, and its default where the signature has
+/// None.
 fn description(option: &Opt, keyword: Keyword) -> String {
     let mut parts = vec![in_python(keyword.help.unwrap_or(option.help))];
     if option.choices().is_some() {
@@ -183,7 +183,7 @@ fn description(option: &Opt, keyword: Keyword) -> String {
     parts.join(" ")
 }
 
-/// A text with keywords in place of options.
+/// The text with keywords in place of options.
 fn in_python(text: &str) -> String {
     let word = |word: &'_ str| {
         let named = OPTIONS.iter().find(|option| option.long == word);

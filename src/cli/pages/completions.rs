@@ -5,7 +5,7 @@ use std::fmt::Write;
 use crate::cli::options::{Opt, Takes};
 use crate::cli::pages::text::{NAME, value, visible};
 
-/// The commands that are completed: the native one, and both that the wheel installs.
+/// The commands that are completed: the native command, and both commands of the wheel.
 const COMMANDS: [&str; 2] = [NAME, "check_network_connections"];
 
 /// The completion for bash, for `/usr/share/bash-completion/completions`.

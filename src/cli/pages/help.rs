@@ -17,7 +17,7 @@ pub fn version() -> String {
     )
 }
 
-/// The usage, as it stands above the help and on standard error after a usage error.
+/// The usage. The help begins with it, and a usage error prints it on standard error.
 #[must_use]
 pub fn usage() -> String {
     let words = visible().map(|option| match (option.short, value(option)) {
@@ -78,7 +78,7 @@ mod tests {
 
     #[test]
     fn every_visible_option_and_its_default_is_explained() {
-        // However its lines are broken.
+        // Line breaks do not count.
         let help = help().split_whitespace().collect::<Vec<_>>().join(" ");
         for option in visible() {
             assert!(help.contains(option.long), "{}", option.long);

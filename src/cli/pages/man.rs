@@ -5,8 +5,8 @@ use std::fmt::Write;
 use crate::cli::options::Opt;
 use crate::cli::pages::text::{DESCRIPTION, NAME, explanation, filled, value, visible};
 
-/// The text of the manual page `network-connections(1)`, in the `man` macros of roff. `date` is
-/// that of the page.
+/// The text of the manual page `network-connections(1)`, in the `man` macros of roff. `date` is the
+/// date of the page.
 #[must_use]
 pub fn man(date: &str) -> String {
     let version = env!("CARGO_PKG_VERSION");
@@ -55,7 +55,7 @@ fn names(option: &Opt) -> String {
     }
 }
 
-/// Text in lines; every sentence begins one, as roff wants it.
+/// Text in lines. Every sentence begins a line, as roff wants it.
 fn text(text: &str) -> String {
     let lines = |sentence: &str| filled("", 0, sentence.split(' ').map(escaped));
     text.split_inclusive(". ").map(|sentence| lines(sentence.trim_end())).collect()
@@ -79,7 +79,7 @@ fn escaped(text: &str) -> String {
     if safe.starts_with('.') { format!("\\&{safe}") } else { safe }
 }
 
-/// What no option says.
+/// The sections that do not come from the option table.
 const REST: &str = r".SH RANGES
 A number is fine
 .TP
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn no_text_is_a_request_by_accident() {
+    fn text_is_never_taken_for_a_roff_request() {
         assert_eq!(escaped(".so x"), "\\&.so x");
         assert_eq!(escaped("'a' \\ -\"~^`"), "\\(aqa\\(aq \\e \\-\\(dq\\(ti\\(ha\\(ga");
         for line in man("").lines().filter(|line| line.starts_with(['.', '\''])) {

@@ -1,4 +1,4 @@
-//! The option table as JSON, for everything that is written in Python.
+//! The option table as JSON, for code that is written in Python.
 
 use serde_json::{Value as Json, json};
 
@@ -27,7 +27,7 @@ fn row(option: &Opt) -> Json {
     })
 }
 
-/// The action that argparse has for it.
+/// The `action` of an argument in argparse.
 fn action(takes: Takes) -> &'static str {
     match takes {
         Takes::Help => "help",

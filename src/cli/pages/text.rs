@@ -1,4 +1,4 @@
-//! What the pages have in common.
+//! Texts that several pages have in common.
 
 use std::fmt::Write;
 
@@ -7,7 +7,7 @@ use crate::cli::options::{OPTIONS, Opt, Takes};
 /// The command's name.
 pub const NAME: &str = "network-connections";
 
-/// What the command does, for `--help` and for whoever lists plugins.
+/// The description of the command, for `--help` and for lists of plugins.
 pub const DESCRIPTION: &str = "Counts this host's TCP and UDP sockets by family and state, and \
 alerts on any group whose number leaves a range. The counts are the kernel's own, for every \
 user's sockets, and need no privileges.";
@@ -17,24 +17,24 @@ pub const SEVERAL: &str = "Can be given several times.";
 
 const WIDTH: usize = 79;
 
-/// The options that people are told of.
+/// The options that the help shows.
 pub fn visible() -> impl Iterator<Item = &'static Opt> {
     OPTIONS.iter().filter(|option| !option.hidden)
 }
 
-/// What an option's value is called, where it takes one.
+/// The name of an option's value, where the option takes a value.
 #[must_use]
 pub fn value(option: &Opt) -> Option<&'static str> {
     option.value().map(|_| option.metavar)
 }
 
-/// What holds where an option is not given.
+/// The default of an option, where it has one.
 #[must_use]
 pub fn default(option: &Opt) -> Option<String> {
     option.default.map(|default| default())
 }
 
-/// What the help says of an option: its help, its choices, how often, its default.
+/// The description of an option: its help, its choices, whether it can be repeated, its default.
 #[must_use]
 pub fn explanation(option: &Opt) -> String {
     let mut text = option.help.to_owned();

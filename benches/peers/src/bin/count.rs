@@ -1,4 +1,4 @@
-//! What a count costs inside a process that runs already: prints the CPU time and the wall time of
+//! Measures a count inside a process that runs already: prints the CPU time and the wall time of
 //! one call in seconds and the number of sockets, as JSON.
 //!
 //! ```text

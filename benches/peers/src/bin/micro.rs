@@ -1,4 +1,4 @@
-//! What the parsers cost: prints nanoseconds per netlink message and per /proc line, the least and
+//! Measures the parsers: prints nanoseconds per netlink message and per /proc line, the least and
 //! the median over the repeats, as JSON.
 //!
 //! ```text
@@ -14,13 +14,13 @@ use network_connections::source::linux::inet_diag::{Event, requests};
 use network_connections::source::linux::proc_table::{Lines, Row};
 use network_connections::{ConnectionStatus, ConnectionType, Protocol, Selection, Socket};
 
-/// About a megabyte of either kind: what the parsers cost, not the memory behind them.
+/// About a megabyte of each input: small enough to measure the parsers and not the memory.
 const SOCKETS: u32 = 10_000;
 
 /// The kernel's largest datagram of a dump.
 const DATAGRAM: usize = 32 * 1024;
 
-/// What the core reads from a file of /proc at a time.
+/// The number of bytes that the check reads from a file of /proc at a time.
 const CHUNK: usize = 64 * 1024;
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -97,7 +97,7 @@ fn is_established(socket: &impl Socket) -> bool {
         && socket.status() == ConnectionStatus::Established
 }
 
-/// A dump as the kernel answers `TCPDIAG_GETSOCK`: 124 bytes a socket.
+/// A dump as the kernel answers `TCPDIAG_GETSOCK`: 124 bytes per socket.
 fn datagrams() -> Vec<Vec<u8>> {
     const TCPDIAG_GETSOCK: u16 = 18;
     let mut datagrams = vec![Vec::new()];
@@ -143,7 +143,7 @@ fn attribute(payload: &mut Vec<u8>, kind: u16, length: u16) {
     payload.resize(payload.len() + usize::from(length).next_multiple_of(4), 0);
 }
 
-/// `/proc/net/tcp` as the kernel writes it: 150 bytes a line.
+/// `/proc/net/tcp` as the kernel writes it: 150 bytes per line.
 fn table() -> Result<Vec<u8>, std::fmt::Error> {
     let header = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  \
                   timeout inode";

@@ -1,4 +1,4 @@
-//! The same count by the netstat2 crate: prints the sockets per type and state.
+//! Counts with the netstat2 crate: prints the sockets per type and state.
 //!
 //! ```text
 //! netstat2 [--pids]
@@ -10,7 +10,7 @@ use netstat2::{
     iterate_sockets_info, iterate_sockets_info_without_pids,
 };
 
-/// Whether IPv6, and the state; UDP has none.
+/// Whether the socket is IPv6, and its state; `None` for UDP.
 type Group = (bool, Option<TcpState>);
 
 fn main() -> Result<(), Error> {
@@ -40,7 +40,7 @@ fn count(
             ProtocolSocketInfo::Tcp(tcp) => (tcp.local_addr.is_ipv6(), Some(tcp.state)),
             ProtocolSocketInfo::Udp(udp) => (udp.local_addr.is_ipv6(), None),
         };
-        // A handful of groups: no table finds one faster.
+        // For a handful of groups a hash table is not faster.
         match counts.iter_mut().find(|(known, _)| *known == group) {
             Some((_, number)) => *number += 1,
             None => counts.push((group, 1)),

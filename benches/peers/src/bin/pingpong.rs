@@ -1,5 +1,5 @@
-//! One byte to and fro over loopback for some time: prints the quantiles of the round trips in
-//! seconds, as JSON.
+//! Sends one byte to and fro over loopback for some time: prints the quantiles of the round trips
+//! in seconds, as JSON.
 //!
 //! ```text
 //! pingpong SECONDS
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 const WARM_UP: Duration = Duration::from_millis(200);
 
-/// More than loopback manages: the list of round trips is never moved while they are measured.
+/// More round trips than loopback manages: their list never grows while they are measured.
 const PER_SECOND: f64 = 200_000.0;
 
 fn main() -> Result<(), Box<dyn Error>> {
