@@ -74,6 +74,6 @@ def test_only_the_protocol_that_is_refused_falls_back(
     # TCP is asked first, by the first socket.
     before = [*place.before, *tampered("socket:error=EPERM:when=1")]
     assert command.run(before=before) == answer(place)
-    before = [*place.before, *tampered("socket:error=EPERM:when=2+"), *NO_PROC]
+    before = [*place.before, *tampered("sendto:error=EPERM:when=2+"), *NO_PROC]
     line = one_line(command.run(before=before))
-    assert line.startswith("Cannot count UDP connections: netlink: socket: ")
+    assert line.startswith("Cannot count UDP connections: netlink: send: ")

@@ -20,7 +20,7 @@ use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::namespaces::linux::discover::{everything, of_file, of_name, of_process};
 use crate::namespaces::linux::enter::Kernel;
-use crate::namespaces::linux::identity::{Identity, Namespace, THREAD};
+use crate::namespaces::linux::identity::Namespace;
 use crate::namespaces::linux::reach::{Reached, reach};
 use crate::namespaces::view::{NetnsCoverage, View, Visit};
 use crate::netns::Netns;
@@ -31,17 +31,17 @@ use crate::worker::run_in_thread;
 #[derive(Debug)]
 pub struct Namespaces {
     // Whether to read this thread's own namespace.
-    own: bool,
+    reads_own: bool,
+    // This thread's own namespace, where namespaces were requested.
+    own: Option<Namespace>,
     // All other namespaces to read; their indices begin at 1.
     others: Vec<Namespace>,
-    // The marks of this thread's own namespace, where namespaces were requested.
-    identity: Option<Identity>,
 }
 
 impl Default for Namespaces {
     /// This thread's own namespace.
     fn default() -> Self {
-        Self { own: true, others: Vec::new(), identity: None }
+        Self { reads_own: true, own: None, others: Vec::new() }
     }
 }
 
@@ -51,8 +51,8 @@ impl Namespaces {
         if asked.is_empty() {
             return Ok(Self::default());
         }
-        let identity = Some(Identity::of(THREAD, deadline)?);
-        let mut found = Self { own: false, others: Vec::new(), identity };
+        let own = Some(Namespace::of_thread(deadline)?);
+        let mut found = Self { reads_own: false, own, others: Vec::new() };
         for asked in asked {
             match asked {
                 Netns::All => {
@@ -71,8 +71,9 @@ impl Namespaces {
     }
 
     fn add(&mut self, namespace: Namespace) -> Result<(), Error> {
-        if self.identity.as_ref().is_some_and(|own| own.is(&namespace.identity)) {
-            self.own = true;
+        if let Some(own) = self.own.as_mut().filter(|own| own.is(&namespace)) {
+            own.learn(namespace);
+            self.reads_own = true;
         } else if let Some(known) = self.others.iter_mut().find(|known| known.is(&namespace)) {
             known.learn(namespace);
         } else if self.others.len() < usize::from(u16::MAX) {
@@ -87,13 +88,13 @@ impl Namespaces {
     /// Whether namespaces were requested.
     #[must_use]
     pub fn are_asked_for(&self) -> bool {
-        self.identity.is_some()
+        self.own.is_some()
     }
 
     /// Whether there is more than one namespace to read.
     #[must_use]
     pub fn are_several(&self) -> bool {
-        self.others.len() + usize::from(self.own) > 1
+        self.others.len() + usize::from(self.reads_own) > 1
     }
 
     fn others(&self) -> impl Iterator<Item = (NetnsIndex, &Namespace)> {
@@ -111,10 +112,10 @@ impl Namespaces {
     ) -> Result<NetnsCoverage, Error> {
         let mut coverage = NetnsCoverage::default();
         let mut read = HashSet::new();
-        if self.own {
+        if self.reads_own {
             visit(NetnsIndex::OWN, &View::Inside, deadline)?;
             coverage.read += 1;
-            read.extend(self.identity.as_ref().and_then(|own| own.tcp));
+            read.extend(self.own.as_ref().and_then(|own| own.identity.tcp));
         }
         if self.others.is_empty() {
             return Ok(coverage);
@@ -167,11 +168,8 @@ impl Namespaces {
     ) -> Result<HashMap<NetnsIndex, Arc<str>>, Error> {
         let mut namespaces = HashMap::new();
         if wanted.contains(&NetnsIndex::OWN) {
-            let identity = match &self.identity {
-                Some(identity) => identity.clone(),
-                None => Identity::of(THREAD, deadline)?,
-            };
-            namespaces.insert(NetnsIndex::OWN, Namespace { identity, ..Namespace::default() });
+            let own = self.own.clone().map_or_else(|| Namespace::of_thread(deadline), Ok)?;
+            namespaces.insert(NetnsIndex::OWN, own);
         }
         let others = self.others().filter(|(netns, _)| wanted.contains(netns));
         namespaces.extend(others.map(|(netns, namespace)| (netns, namespace.clone())));
@@ -182,6 +180,7 @@ impl Namespaces {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::namespaces::linux::identity::{Identity, Task};
 
     fn namespace(inode: u64) -> Namespace {
         let identity = Identity { inode: Some(inode), tcp: None };
@@ -190,15 +189,20 @@ mod tests {
 
     #[test]
     fn each_namespace_is_listed_once_and_the_own_one_separately() {
-        let identity = Some(Identity { inode: Some(1), tcp: Some(10) });
-        let mut found = Namespaces { own: false, others: Vec::new(), identity };
+        let mut found =
+            Namespaces { reads_own: false, own: Some(namespace(1)), others: Vec::new() };
         let mut several = Vec::new();
         for inode in [2, 1, 2, 3] {
             found.add(namespace(inode)).unwrap_or_else(|e| panic!("{e}"));
-            several.push((found.own, found.others.len(), found.are_several()));
+            several.push((found.reads_own, found.others.len(), found.are_several()));
         }
         let expected = [(false, 1, false), (true, 1, true), (true, 1, true), (true, 2, true)];
         assert_eq!(several, expected);
+        // The way that was asked for names it.
+        let task = Task { directory: "/proc/7".to_owned(), readable: true };
+        let asked = Namespace { tasks: vec![task], ..namespace(1) };
+        found.add(asked.clone()).unwrap_or_else(|e| panic!("{e}"));
+        assert_eq!(found.own, Some(asked));
         let indices: Vec<_> = found.others().map(|(netns, _)| netns.0).collect();
         assert_eq!(indices, [1, 2]);
         assert!(found.are_asked_for() && !Namespaces::default().are_asked_for());

@@ -67,6 +67,11 @@ pub struct Task {
 }
 
 impl Namespace {
+    /// This thread's own namespace.
+    pub fn of_thread(deadline: &Deadline) -> Result<Self, Error> {
+        Ok(Self { identity: Identity::of(THREAD, deadline)?, ..Self::default() })
+    }
+
     /// Whether both are known to be the same namespace.
     pub fn is(&self, other: &Self) -> bool {
         self.identity.is(&other.identity)
