@@ -71,8 +71,10 @@ $(TOOLS)/%:
 	cargo install --quiet --locked --root target/tools $*
 
 # The files that decide; MUTANTS=src/range.rs is one of them.
-MUTANTS ?= src/address.rs src/range.rs src/judge.rs src/judge/*.rs src/report.rs src/cli/reader.rs \
-	src/group.rs src/measure.rs src/named_group.rs src/collect/counts.rs src/collect/ports.rs \
+MUTANTS ?= src/address.rs src/ephemeral.rs src/range.rs src/judge.rs src/judge/*.rs src/plan.rs \
+	src/report.rs src/run.rs src/cli/reader.rs src/group.rs src/measure.rs src/measure/share.rs \
+	src/named_group.rs src/collect/breakdown.rs src/collect/counts.rs src/collect/ports.rs \
+	src/namespaces/linux/identity.rs src/namespaces/linux/reach.rs src/namespaces/linux/text.rs \
 	src/selection.rs src/selection/*.rs src/source/summary.rs src/source/linux/inet_diag.rs \
 	src/source/linux/proc_table.rs src/source/linux/port_text.rs src/source/windows/port_text.rs \
 	src/owner/process.rs src/linux/mount_text.rs src/linux/proc_text.rs src/linux/units.rs
@@ -82,7 +84,7 @@ mutants: $(TOOLS)/cargo-mutants $(VENV)/.created ## Change what decides, one thi
 	# 2: some survive, which the page explains or nothing does. 3: some do not end.
 	CARGO_PROFILE_TEST_DEBUG=0 PROPTEST_CASES=64 \
 		cargo mutants $(foreach file,$(MUTANTS),-f '$(file)') --timeout=300 --output target/mutants \
-		--cargo-arg=--lib --cargo-arg=--test=wire || case $$? in 2 | 3) ;; *) exit 1 ;; esac
+		--cargo-arg=--lib --cargo-arg=--test=crate --cargo-arg=--test=wire || case $$? in 2 | 3) ;; *) exit 1 ;; esac
 	$(BIN)/python tools/mutants.py target/mutants/mutants.out
 
 .PHONY: lint

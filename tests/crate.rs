@@ -78,7 +78,7 @@ fn a_combination_without_a_meaning_is_refused_with_its_field() {
 }
 
 #[test]
-fn a_measure_counts_what_it_is_about_whoever_asks() {
+fn a_measure_reads_the_queues_of_listeners_alone() {
     // A listener without clients beside a connection with unread bytes.
     let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let end = listener.local_addr().unwrap();
