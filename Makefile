@@ -38,10 +38,19 @@ help: ## Show this list
 run: $(VENV)/.installed ## Build into .venv and run the check on this host
 	$(BIN)/network-connections
 
+# Many tests wait: three processes keep two cores busy.
+WORKERS ?= 3
+PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --ignore=tests/integrations
+
 .PHONY: test
-test: $(VENV)/.dev $(VENV)/.installed $(NATIVE) ## Run all tests
+test: $(VENV)/.dev $(VENV)/.installed $(NATIVE) ## Run the tests, each promise once, in two minutes
+	PROPTEST_CASES=64 cargo test --quiet
+	$(PYTEST) -m 'not slow'
+
+.PHONY: test-all
+test-all: $(VENV)/.dev $(VENV)/.installed $(NATIVE) ## Run the slow tests too, as CI does
 	cargo test --quiet
-	$(BIN)/python -m pytest --ignore=tests/integrations
+	$(PYTEST)
 
 .PHONY: test-integrations
 test-integrations: $(VENV)/.dev $(VENV)/.installed $(NATIVE) $(STATIC) ## Run the tests against real Icinga, Nagios, Prometheus ...

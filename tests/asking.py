@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Callable, NamedTuple, TypeVar
 
 import harness
+import shares
 from harness import Command, Done
 from lab import namespaces, oracles
 from lab.states import StateLab
@@ -24,6 +25,12 @@ S = TypeVar("S")
 SOURCES = ("netlink", "procfs")
 USERS = ("root", "nobody")
 WAYS = ("native", "python")
+# Each user and each way once; slowly, all combinations.
+TWO_OF_FOUR = [
+    ("root", "native"),
+    ("nobody", "python"),
+    *shares.slow(("root", "python"), ("nobody", "native")),
+]
 
 # Reads lists of calls, answers each with the list of their results.
 _API = """

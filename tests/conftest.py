@@ -8,17 +8,19 @@ import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import harness
 import pytest
+import shares
 from harness import Command
 from lab import namespaces, owners, states, tools
 from lab.owners import OwnedLab
 from lab.states import StateLab
+from xdist.scheduler import LoadFileScheduling
 
 Tampered = Callable[..., list[str]]
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
@@ -55,7 +57,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Genera
         )
 
 
-# What is done to system calls and users would be done to Wine or qemu.
+# Changes to system calls and users would change Wine or qemu.
 _NOT_THROUGH_A_RUNNER = {"host", "lab", "nobodys", "owned", "place", "tampered"}
 
 
@@ -65,6 +67,37 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         others = [item for item in items if not _runs_native(item)]
         config.hook.pytest_deselected(items=others)
         items[:] = [item for item in items if item not in others]
+    # The longest group begins.
+    items.sort(key=lambda item: item.path.name not in _OF_THE_HOST)
+
+
+# They read all processes or network namespaces of this host, or take all it can do.
+_OF_THE_HOST = {
+    "test_churn.py",
+    "test_lengthy.py",
+    "test_netns.py",
+    "test_owners.py",
+    "test_rights.py",
+    "test_summary.py",
+}
+
+
+class _ByFile(LoadFileScheduling):  # type: ignore[misc]
+    """Runs a file in one process, so that what its tests share is made once.
+
+    The files that read the whole host share a process too: they see what the others make.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        file: str = super()._split_scope(nodeid)
+        return "the host" if Path(file).name in _OF_THE_HOST else file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> _ByFile:
+    """Distribute tests over processes, in the order in which they were collected."""
+    config.option.loadscopereorder = False
+    return _ByFile(config, log)
 
 
 def _runs_native(item: pytest.Item) -> bool:
@@ -93,6 +126,12 @@ def wine() -> Iterator[None]:
         kept.stdin.close()
 
 
+def _fast_and_slow(ways: Sequence[str]) -> list[Any]:
+    """Return ways to run the check, of two scripts that are the same but for their name one."""
+    script = harness.SCRIPTS[1]
+    return [*(way for way in ways if way != script), *shares.slow(script)]
+
+
 @pytest.fixture
 def directory() -> Iterator[Path]:
     """Return a directory that is gone afterwards: the copies in it add up."""
@@ -100,13 +139,13 @@ def directory() -> Iterator[Path]:
         yield Path(name)
 
 
-@pytest.fixture(params=harness.WAYS)
+@pytest.fixture(params=_fast_and_slow(harness.WAYS))
 def command(request: pytest.FixtureRequest, directory: Path) -> Command:
     """Return the check in one of the ways to run it."""
     return harness.install(request.param, directory / "installed")
 
 
-@pytest.fixture(params=harness.PYTHON_WAYS)
+@pytest.fixture(params=_fast_and_slow(harness.PYTHON_WAYS))
 def python_command(request: pytest.FixtureRequest, directory: Path) -> Command:
     """Return the check in one of the ways to run it by Python."""
     return harness.install(request.param, directory / "installed")

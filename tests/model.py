@@ -1,17 +1,22 @@
-"""What the check must answer, worked out from the sockets that an oracle shows."""
+"""What the check must answer, worked out from the sockets that there are.
+
+Written from docs/usage.md alone: it knows nothing of the implementation. Ranges are read by the
+library of the reference.
+"""
 
 from __future__ import annotations
 
 import collections
 import dataclasses
+import functools
 import ipaddress
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Union
+from typing import Any, Optional, Union
 
 from asking import Shown
-from lab.names import STATUSES, TYPES
+from lab.names import FOREIGN, STATUSES, TYPES
 from lib.base import match_range
 
 SMALL = ("type-status", "type", "status")
@@ -117,22 +122,60 @@ def selected(question: Question, sockets: Sequence[Shown]) -> list[Shown]:
     ]
 
 
+class RefusedError(Exception):
+    """What is asked cannot be."""
+
+
+@dataclass(frozen=True)
+class Key:
+    """What the key of a threshold means: one group by its label, or all of a type or state."""
+
+    label: str
+    broad: bool = False
+
+    def means(self, group: str) -> bool:
+        """Whether it means the group of this label."""
+        return self.label in group.split("_", 1) if self.broad else self.label == group
+
+
+TOTAL = Key("total")
+
+# Keys and their ranges in the order given; a range without a key is for the rest.
+Ranges = Sequence[tuple[Optional[Key], str]]
+
+
 def answer(question: Question, sockets: Sequence[Shown]) -> Answer:
     """Return what must be answered where these are all sockets."""
+    limits = [(2, _ranges(question, question.critical)), (1, _ranges(question, question.warning))]
+
+    def judged(count: int, range_in: Callable[[Ranges], str | None]) -> int:
+        for state, ranges in limits:
+            found = range_in(ranges)
+            if found is not None and not match_range(count, found)[1]:
+                return state
+        return 0
+
     found = selected(question, sockets)
     counts = collections.Counter(_label(question.group_by, socket) for socket in found)
     expected = _expected(question)
     if question.zero:
         counts.update(dict.fromkeys(expected, 0))
-    labels = sorted(counts, key=lambda label: (-counts[label], _rank(question.group_by, label)))
     groups = [
-        Group(label, counts[label], _judged(question, label, counts[label])) for label in labels
+        Group(label, counts[label], judged(counts[label], lambda own, of=label: _range_of(own, of)))  # type: ignore[misc]
+        for label in sorted(counts, key=lambda label: (-counts[label], _rank(question, label)))
     ]
-    # What a threshold names and nobody found has no connections; said only if that is not fine.
-    groups += [group for group in _unfound(question, labels) if group.state]
+    keys = [key for _, ranges in limits for key, _ in ranges if key is not None]
+    # What a key names and nobody found has no connections, which is said where it is not fine.
+    for key in dict.fromkeys(keys):
+        if key != TOTAL and not any(key.means(label) for label in counts):
+
+            def range_in(ranges: Ranges, key: Key = key) -> str | None:
+                return _own_range(ranges, key) if key.broad else _range_of(ranges, key.label)
+
+            if state := judged(0, range_in):
+                groups.append(Group(key.label, 0, state))
     total = len(found)
-    asked = any("total=" in (text or "").lower() for text in (question.warning, question.critical))
-    total_state = _judged(question, "total", total) if asked else None
+    total_state = judged(total, lambda own: _own_range(own, TOTAL)) if TOTAL in keys else None
     states = [group.state for group in groups]
     if total_state is not None:
         states.append(total_state)
@@ -143,49 +186,94 @@ def answer(question: Question, sockets: Sequence[Shown]) -> Answer:
         series={**dict.fromkeys(expected, 0), **counts},
         total=total,
         total_state=total_state,
-        state=0 if question.always_ok else max(states, key=_severity),
+        state=0 if question.always_ok else max(states, key=severity),
         message=_message(question, groups, total, total_state),
         perfdata=_perfdata(question, groups, total, total_state) if question.perfdata else "",
     )
 
 
-def _unfound(question: Question, found: Sequence[str]) -> list[Group]:
-    """Return the groups, or the kinds of groups, of the keys that meet none that was found."""
-    unfound: dict[str, Group] = {}
-    for text in (question.critical, question.warning):
-        keys = [entry.rpartition("=")[0].strip() for entry in (text or "").split(",")]
-        for key in (key for key in keys if key and key.lower() != "total"):
-            if any(_specificity(key, question.group_by, label) for label in found):
+def _ranges(question: Question, text: str | None) -> Ranges:
+    """Return what a threshold means."""
+    ranges: list[tuple[Key | None, str]] = []
+    for entry in (text or "").split(",") if text and "=" in text else filter(None, [text]):
+        name, equals, spec = entry.rpartition("=")
+        ranges.append((understood(question, name.strip()) if equals else None, spec))
+    if sum(key is None for key, _ in ranges) > 1:
+        raise RefusedError("two ranges for the rest")
+    return ranges
+
+
+def understood(question: Question, text: str) -> Key:
+    """Return what a key means where this is asked."""
+    if text.lower() == "total":
+        return TOTAL
+    if question.group_by in SMALL:
+        possible = [*pairs(question)]
+        exact = [_small(question.group_by, *pair) for pair in possible]
+        halves = [name for pair in possible for name in pair if question.group_by == "type-status"]
+        for names, broad in ((exact, False), (halves, True)):
+            for name in names:
+                if name.lower() == text.lower():
+                    return Key(name, broad)
+        raise RefusedError(text)
+    # Nothing can be a key that no socket has which could be selected.
+    option = question.group_by.replace("-", "_")
+    chosen: dict[str, Any] = {option: getattr(question, option)}
+    narrow = Question(question.types, question.statuses, **chosen)
+    found = selected(narrow, [*_with_end(question, text)])
+    if not found:
+        raise RefusedError(text)
+    return Key(_label(question.group_by, found[0]))
+
+
+def _with_end(question: Question, text: str) -> Iterator[Shown]:
+    """Return every socket that has this port or this address at both ends."""
+    for kind, status in pairs(question):
+        if question.group_by.endswith("port"):
+            if not (text.isascii() and text.isdigit() and int(text) <= 65535):
+                raise RefusedError(text)
+            end = ("::" if kind.endswith("6") else "0.0.0.0", int(text))  # noqa: S104
+        else:
+            try:
+                address = canonical(text)
+            except ValueError:
+                raise RefusedError(text) from None
+            # An IPv4 peer may be one of an IPv6 socket, not the other way round.
+            if address.version == 6 and not kind.endswith("6"):
                 continue
-            label = _named(key, question.group_by)
-            broad = question.group_by == "type-status" and label in (*TYPES, *STATUSES)
-            judge = _judged_alone if broad else _judged
-            unfound.setdefault(label, Group(label, 0, judge(question, label, 0)))
-    return list(unfound.values())
+            mapped = address.version == 4 and kind.endswith("6")
+            end = (f"::ffff:{address}" if mapped else str(address), 0)
+        yield Shown(kind, status, end, end)
 
 
-def _named(key: str, group_by: str) -> str:
-    """Return what a key is called where it is printed."""
-    if group_by.endswith("address"):
-        return str(canonical(key))
-    if group_by.endswith("port"):
-        return str(int(key))
-    names = [*TYPES, *STATUSES, *(f"{kind}_{status}" for kind in TYPES for status in STATUSES)]
-    return next(name for name in names if name.lower() == key.lower())
+def pairs(question: Question) -> Iterator[tuple[str, str]]:
+    """Return the types and states of which a selected connection can be."""
+    for kind, status in itertools.product(TYPES, (*STATUSES, *FOREIGN)):
+        chosen = _chosen(kind, question.types) and _chosen(status, question.statuses)
+        if chosen and kind.startswith("udp") == (status == "NONE"):
+            yield kind, status
 
 
-def _judged_alone(question: Question, key: str, count: int) -> int:
-    """Judge a key by nothing but its own ranges, the last one given."""
-    for state, text in ((2, question.critical), (1, question.warning)):
-        entries = [entry.rpartition("=") for entry in (text or "").split(",")]
-        specs = [spec for name, _, spec in entries if name.strip().lower() == key.lower()]
-        if specs and not match_range(count, specs[-1])[1]:
-            return state
-    return 0
+def _range_of(ranges: Ranges, group: str) -> str | None:
+    """Return the range of a group: of the closest key, then of the last one given."""
+    for fits in (
+        lambda key: key is not None and key != TOTAL and not key.broad and key.means(group),
+        lambda key: key is not None and key.broad and key.means(group),
+        lambda key: key is None,
+    ):
+        found = [text for key, text in ranges if fits(key)]
+        if found:
+            return found[-1]
+    return None
 
 
-def _severity(state: int) -> int:
-    # What is known to be wrong is worse than what is not known.
+def _own_range(ranges: Ranges, wanted: Key) -> str | None:
+    """Return the range of a key itself."""
+    return [None, *(text for key, text in ranges if key == wanted)][-1]
+
+
+def severity(state: int) -> int:
+    """How bad a state is: what is known to be wrong is worse than what is not known."""
     return (0, 2, 3, 1)[state]
 
 
@@ -203,14 +291,17 @@ def _ported(port: int, ranges: Sequence[str]) -> bool:
 
 
 def _addressed(host: str, networks: Sequence[str]) -> bool:
-    address = ipaddress.ip_address(host)
+    return not networks or any(_inside(host, network) for network in networks)
+
+
+@functools.cache
+def _inside(host: str, network: str) -> bool:
     # An IPv4 network also has the IPv4-mapped addresses, an IPv6 one only has its own.
-    forms = {address, canonical(host)}
-    return not networks or any(
-        form in ipaddress.ip_network(network) for network in networks for form in forms
-    )
+    forms = {ipaddress.ip_address(host), canonical(host)}
+    return any(form in ipaddress.ip_network(network) for form in forms)
 
 
+@functools.cache
 def canonical(host: str) -> _Address:
     """Return an address, an IPv4-mapped one as its IPv4 address."""
     address = ipaddress.ip_address(host)
@@ -229,13 +320,14 @@ def _small(group_by: str, kind: str, status: str) -> str:
     return {"type": kind, "status": status, "type-status": f"{kind}_{status}"}[group_by]
 
 
-def _rank(group_by: str, label: str) -> tuple[int, int]:
+def _rank(question: Question, label: str) -> tuple[int, int]:
     """Where a group stands among those of the same size."""
+    group_by, statuses = question.group_by, (*STATUSES, *FOREIGN)
     if group_by == "type-status":
         kind, _, status = label.partition("_")
-        return TYPES.index(kind), STATUSES.index(status)
+        return TYPES.index(kind), statuses.index(status)
     if group_by in SMALL:
-        return (TYPES if group_by == "type" else STATUSES).index(label), 0
+        return (TYPES if group_by == "type" else statuses).index(label), 0
     if group_by.endswith("port"):
         return int(label), 0
     address = ipaddress.ip_address(label)
@@ -245,47 +337,8 @@ def _rank(group_by: str, label: str) -> tuple[int, int]:
 def _expected(question: Question) -> list[str]:
     if question.group_by not in SMALL:
         return []
-    return [
-        _small(question.group_by, kind, status)
-        for kind, status in itertools.product(TYPES, STATUSES)
-        if kind.startswith("udp") == (status == "NONE")
-        and _chosen(kind, question.types)
-        and _chosen(status, question.statuses)
-    ]
-
-
-def _judged(question: Question, label: str, count: int) -> int:
-    for state, text in ((2, question.critical), (1, question.warning)):
-        spec = _range(text, question.group_by, label)
-        if spec is not None and not match_range(count, spec)[1]:
-            return state
-    return 0
-
-
-def _range(text: str | None, group_by: str, label: str) -> str | None:
-    """Find the range that holds for a group or the total: the most specific, then the last."""
-    best = None
-    rank = -1
-    for entry in (text or "").split(",") if text and "=" in text else []:
-        key, _, spec = entry.rpartition("=")
-        fits = _specificity(key.strip(), group_by, label)
-        if fits is not None and fits >= rank:
-            best, rank = spec, fits
-    plain = None if text and "=" in text else text
-    return best if best is not None or label == "total" else plain
-
-
-def _specificity(key: str, group_by: str, label: str) -> int | None:
-    if not key:
-        return None if label == "total" else 0
-    if "total" in (key.lower(), label):
-        return 2 if key.lower() == label else None
-    if group_by.endswith("address"):
-        return 2 if str(canonical(key)) == label else None
-    if key.lower() == label.lower():
-        return 2
-    kind, _, status = label.lower().partition("_")
-    return 1 if group_by == "type-status" and key.lower() in (kind, status) else None
+    own = [pair for pair in pairs(question) if pair[1] not in FOREIGN]
+    return [_small(question.group_by, *pair) for pair in own]
 
 
 def _mark(state: int | None) -> str:
@@ -299,7 +352,7 @@ def _message(
     small = question.group_by in SMALL
     top = question.top or (len(groups) if small else 10)
     # The worst stay, of those the largest; printed in the order they had.
-    kept = sorted(range(len(groups)), key=lambda at: (-_severity(groups[at].state), at))[:top]
+    kept = sorted(range(len(groups)), key=lambda at: (-severity(groups[at].state), at))[:top]
     for group in (groups[at] for at in sorted(kept)):
         label = group.label.replace("_", " ") if small else group.label
         parts.append(f"{label}: {group.count}{_mark(group.state)}")

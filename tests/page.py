@@ -1,10 +1,12 @@
-"""docs/reliability.md: the tests write its tables, or see that they say what a run shows."""
+"""Pages of the documentation: tests write what a run shows, or see that a page says the same."""
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Callable
 
 import harness
@@ -20,17 +22,34 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def keep(name: str, text: str, comparable: Callable[[str], str] = str) -> None:
-    """Write this into the page's part of that name, or assert that it says the same."""
-    page = PAGE.read_text(encoding="utf-8")
+    """Keep this in the part of that name of docs/reliability.md."""
     part = re.compile(f"(<!-- {re.escape(name)} -->\n).*?(<!-- end -->\n)", re.DOTALL)
-    new, found = part.subn(lambda match: f"{match[1]}{text}{match[2]}", page)
-    assert found == 1, f"{PAGE} has no part {name}"
-    if _WRITE:
-        PAGE.write_text(new, encoding="utf-8")
-    else:
-        assert comparable(page) == comparable(new), (
-            "set NETWORK_CONNECTIONS_WRITE_DOCS=1 to let the tests write the page anew"
-        )
+
+    def change(page: str) -> str:
+        new, found = part.subn(lambda match: f"{match[1]}{text}{match[2]}", page)
+        assert found == 1, f"{PAGE} has no part {name}"
+        return new
+
+    rewrite(PAGE, change, comparable)
+
+
+def rewrite(
+    page: Path, change: Callable[[str], str], comparable: Callable[[str], str] = str
+) -> None:
+    """Write a page as it is after this change, or assert that it says the same before."""
+    # Another process may write another part of it.
+    with page.open("r+" if _WRITE else "r", encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        before = file.read()
+        after = change(before)
+        if _WRITE:
+            file.seek(0)
+            file.write(after)
+            file.truncate()
+        else:
+            assert comparable(before) == comparable(after), (
+                "set NETWORK_CONNECTIONS_WRITE_DOCS=1 to let the tests write the page anew"
+            )
 
 
 def without_figures(text: str) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import reference
+import shares
 from harness import Command, Done, connections, sources
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -111,12 +112,13 @@ def differs(program: Path, parser: argparse.ArgumentParser, args: list[str]) -> 
     return "" if found == expected else f"{args} is {clear}: {expected}, not {found}"
 
 
-def test_thousands_of_command_lines_of_the_reference(program: Path) -> None:
+@shares.number("lines", 500, 4000)
+def test_thousands_of_command_lines_of_the_reference(program: Path, lines: int) -> None:
     rng = random.Random(7)
     parser = reference.reference_parser()
     wrong = []
     readable = 0
-    for number in range(4000):
+    for number in range(lines):
         args = line(rng, KNOWN, mistakes=0.3 if number % 2 else 0.05)
         code, expected = reference.answer(args, FIXTURES, parser)
         stdout, _, returncode = _core.run(program, args)
@@ -124,42 +126,52 @@ def test_thousands_of_command_lines_of_the_reference(program: Path) -> None:
             wrong.append((args, code, expected, returncode, stdout))
         readable += expected is not None
     assert not wrong[:3]
-    assert 1000 < readable < 3500
+    assert lines / 4 < readable < lines * 7 / 8
 
 
-def test_thousands_of_command_lines_of_all_options(program: Path) -> None:
+@shares.number("lines", 500, 4000)
+def test_thousands_of_command_lines_of_all_options(program: Path, lines: int) -> None:
     rng = random.Random(8)
     parser = reference.parser(typed=False)
     wrong = []
     readable = 0
-    for number in range(4000):
+    for number in range(lines):
         args = line(rng, ALL, mistakes=0.3 if number % 2 else 0.05)
         if difference := differs(program, parser, args):
             wrong.append(difference)
         readable += reference.spelled_out(parser, args) is not None
     assert not wrong[:3]
-    assert 1000 < readable < 3500
+    assert lines / 4 < readable < lines * 7 / 8
 
 
-@settings(max_examples=500, deadline=None, suppress_health_check=list(HealthCheck))
-@given(
-    args=st.lists(
-        st.text("-=wchV5 .:@atso", max_size=6).filter(lambda arg: not arg.endswith("=--"))
-        | st.sampled_from([*ALL, *SHORT.values(), *WORDS, *UNKNOWN, *COMBINED, "tcp", "listen"]),
-        max_size=6,
+@shares.number("examples", 60, 500)
+def test_any_words(program: Path, examples: int) -> None:
+    parser = reference.parser(typed=False)
+
+    @settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(
+        st.lists(
+            st.text("-=wchV5 .:@atso", max_size=6).filter(lambda arg: not arg.endswith("=--"))
+            | st.sampled_from(
+                [*ALL, *SHORT.values(), *WORDS, *UNKNOWN, *COMBINED, "tcp", "listen"]
+            ),
+            max_size=6,
+        )
     )
-)
-def test_any_words(args: list[str], program: Path) -> None:
-    if sys.version_info >= (3, 14):
-        args = [arg for arg in args if not re.match(r"-\.?\d", arg)]
-    assert not differs(program, reference.parser(typed=False), ["--test=first", *args])
+    def any_words(args: list[str]) -> None:
+        if sys.version_info >= (3, 14):
+            args = [arg for arg in args if not re.match(r"-\.?\d", arg)]
+        assert not differs(program, parser, ["--test=first", *args])
+
+    any_words()
 
 
-def test_parse_args_reads_the_same_values(monkeypatch: pytest.MonkeyPatch) -> None:
+@shares.number("lines", 200, 1000)
+def test_parse_args_reads_the_same_values(monkeypatch: pytest.MonkeyPatch, lines: int) -> None:
     rng = random.Random(9)
     parser = reference.parser(typed=True)
     readable = 0
-    for _ in range(1000):
+    for _ in range(lines):
         args = line(rng, ALL, mistakes=0.1)
         monkeypatch.setattr(sys, "argv", ["network-connections", *args])
         expected = reference.read(parser, args)
@@ -171,7 +183,7 @@ def test_parse_args_reads_the_same_values(monkeypatch: pytest.MonkeyPatch) -> No
             # As text, for one of the timeouts is NaN.
             assert repr(sorted(found.items())) == repr(sorted(expected[0].items())), args
             readable += 1
-    assert readable > 200
+    assert readable > lines / 5
 
 
 @pytest.mark.parametrize("options", [names for names, _ in reference.REFERENCE])

@@ -11,6 +11,7 @@ from typing import Any
 
 import page
 import pytest
+import shares
 from asking import SOURCES, Asker, asker
 from harness import Command
 from lab import namespaces, oracles
@@ -18,7 +19,7 @@ from lab.churn import Churn, churn
 
 pytestmark = pytest.mark.skipif(bool(namespaces.missing()), reason=namespaces.missing() or "-")
 
-SECONDS = 20
+SHORT, LONG = 2, 20
 # What the kernel may do to a reader of /proc or of UDP, as a part of the sockets that stay.
 MOST = 0.1
 
@@ -56,14 +57,15 @@ class Reading:
 
 
 @pytest.mark.parametrize("source", SOURCES)
+@shares.number("seconds", SHORT, LONG)
 def test_what_stays_is_counted_while_others_come_and_go(
-    nobodys: Mapping[str, Command], source: str
+    nobodys: Mapping[str, Command], source: str, seconds: int
 ) -> None:
-    with namespaces.pair() as made, churn(made.a, SECONDS) as going:
+    with namespaces.pair() as made, churn(made.a, seconds) as going:
         readings = list(_readings(_staying(made.a, going), source))
         with asker(made.a, "root", nobodys) as root:
             rounds = 0
-            while going.running():
+            while going.running() or not rounds:
                 _ask(root, readings)
                 # Python starts slowly.
                 for way in ("native", "python")[: 1 + (rounds % 8 == 0)]:
@@ -74,22 +76,29 @@ def test_what_stays_is_counted_while_others_come_and_go(
     for tally in tallies:
         assert max(tally.missed) <= _may_miss(tally.protocol, source) * tally.stable
         assert max(tally.twice) <= MOST * tally.stable
+    if seconds != LONG:
+        return
     head = ("sockets", "that stay", "readings", "missed any", "at most", "had any twice", "at most")
-    rows = page.table(head, [tally.row() for tally in tallies])
-    rate = round(opened / SECONDS, -2)
+    _keep(source, opened, page.table(head, [tally.row() for tally in tallies]))
+
+
+def _keep(source: str, opened: int, table: str) -> None:
+    """Write or compare what the page says of a source."""
+    rate = round(opened / LONG, -2)
     page.keep(
         f"churn, {source}",
-        f"\n{rate:,.0f} connections were opened and closed per second:\n\n{rows}\n",
+        f"\n{rate:,.0f} connections were opened and closed per second:\n\n{table}\n",
         page.without_figures,
     )
 
 
+@shares.number("seconds", SHORT, LONG)
 def test_what_the_counters_leave_while_others_come_and_go(
-    nobodys: Mapping[str, Command],
+    nobodys: Mapping[str, Command], seconds: int
 ) -> None:
     """They have no ports: what comes and goes is always among what stays."""
     fewer: dict[str, list[int]] = collections.defaultdict(list)
-    with namespaces.pair() as made, churn(made.a, SECONDS) as going:
+    with namespaces.pair() as made, churn(made.a, seconds) as going:
         stable = dict(going.stable)
         with asker(made.a, "root", nobodys) as root:
             while going.running():
@@ -100,19 +109,14 @@ def test_what_the_counters_leave_while_others_come_and_go(
         opened = going.stop()
     for label, off in fewer.items():
         assert max(off) <= MOST * stable[label]
+    if seconds != LONG:
+        return
     rows = [
         [label, f"{stable[label]:,}", f"{len(off):,}", str(sum(map(bool, off))), str(max(off))]
         for label, off in fewer.items()
     ]
-    rate = round(opened / SECONDS, -2)
-    rows_table = page.table(
-        ("group", "sockets that stay", "readings", "too few", "by at most"), rows
-    )
-    page.keep(
-        "churn, counters",
-        f"\n{rate:,.0f} connections were opened and closed per second:\n\n{rows_table}\n",
-        page.without_figures,
-    )
+    head = ("group", "sockets that stay", "readings", "too few", "by at most")
+    _keep("counters", opened, page.table(head, rows))
 
 
 def _staying(ns: str, going: Churn) -> list[oracles.Row]:

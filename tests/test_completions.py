@@ -8,6 +8,7 @@ import pty
 import select
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import harness
@@ -55,6 +56,74 @@ SHELLS = {
 }
 
 
+class Shell:
+    """An interactive shell on a terminal."""
+
+    def __init__(self, argv: list[str]) -> None:
+        """Start it."""
+        self._pid, self._terminal = pty.fork()
+        if self._pid == 0:
+            os.environ.update(PS1="$ ", TERM="dumb", INPUTRC="/dev/null", HISTFILE="/dev/null")
+            os.execvp(argv[0], argv)  # noqa: S606
+
+    def enter(self, line: str, until: str) -> str:
+        """Type a line, and return all that is printed up to a line that begins with `until`."""
+        answer = ""
+        for number, part in enumerate(line.split("\t")):
+            if number:
+                os.write(self._terminal, b"\t")
+                # The shell completes before more is typed.
+                answer += self._printed()
+            if part:
+                os.write(self._terminal, part.encode())
+                answer += self._printed(part)
+        os.write(self._terminal, b"\n")
+        end = time.monotonic() + harness.PATIENCE
+        while f"\n{until}" not in answer.replace("\r", "") and time.monotonic() < end:
+            answer += self._printed(until)
+        return answer
+
+    def _printed(self, until: str = "", quiet: float = 0.3) -> str:
+        """Return what is printed: up to this text, or until nothing more comes."""
+        answer = b""
+        while not (until and until.encode() in answer):
+            if not select.select([self._terminal], [], [], quiet)[0]:
+                break
+            try:
+                answer += os.read(self._terminal, 4096)
+            except OSError:
+                break
+        return answer.decode(errors="replace")
+
+    def close(self) -> None:
+        """End it."""
+        os.close(self._terminal)
+        os.kill(self._pid, 9)
+        os.waitpid(self._pid, 0)
+
+
+@pytest.fixture(scope="module", params=SHELLS)
+def shell(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Shell]:
+    """Return a shell that has the completions, and a command that shows how it is called."""
+    needs(request.param)
+    argv, setup = SHELLS[request.param]
+    directory = tmp_path_factory.mktemp(request.param)
+    script = directory / "_network-connections"
+    script.write_text(generated(request.param), encoding="utf-8")
+    made = Shell(argv)
+    try:
+        for line in (
+            ECHO,
+            setup.replace("{script}", str(script)).replace("{directory}", str(directory)),
+        ):
+            made.enter(f"{line}; echo do''ne", "done")
+        yield made
+    finally:
+        made.close()
+
+
 @pytest.mark.parametrize(
     ("typed", "completed"),
     [
@@ -69,54 +138,10 @@ SHELLS = {
         ("-w 5 --alw\t", ["-w 5 --always-ok"]),
     ],
 )
-@pytest.mark.parametrize("shell", SHELLS)
-def test_a_shell_completes(shell: str, typed: str, completed: list[str], tmp_path: Path) -> None:
-    needs(shell)
-    argv, setup = SHELLS[shell]
-    script = tmp_path / "_network-connections"
-    script.write_text(generated(shell), encoding="utf-8")
-    setup = setup.replace("{script}", str(script)).replace("{directory}", str(tmp_path))
-    answer = typing(argv, [ECHO, setup, f"network-connections {typed}"], "<got>")
+def test_a_shell_completes(shell: Shell, typed: str, completed: list[str]) -> None:
+    answer = shell.enter(f"network-connections {typed}", "<got>")
     expected = ["".join(f"<{word}>" for word in ["got", *line.split()]) for line in completed]
     assert any(line in answer for line in expected), answer
-
-
-def typing(argv: list[str], lines: list[str], until: str) -> str:
-    """Type lines into an interactive program, and return all it prints, up to a line of `until`."""
-    pid, terminal = pty.fork()
-    if pid == 0:
-        os.environ.update(PS1="$ ", TERM="dumb", INPUTRC="/dev/null", HISTFILE="/dev/null")
-        os.execvp(argv[0], argv)  # noqa: S606
-    try:
-        answer = ""
-        for line in lines:
-            for part in line.split("\t"):
-                # What is completed is on the terminal before more is typed.
-                os.write(terminal, part.encode())
-                answer += printed(terminal)
-                if part is not line.split("\t")[-1]:
-                    os.write(terminal, b"\t")
-                    answer += printed(terminal)
-            os.write(terminal, b"\n")
-        end = time.monotonic() + harness.PATIENCE
-        while f"\n{until}" not in answer.replace("\r", "") and time.monotonic() < end:
-            answer += printed(terminal)
-        return answer
-    finally:
-        os.close(terminal)
-        os.kill(pid, 9)
-        os.waitpid(pid, 0)
-
-
-def printed(terminal: int, quiet: float = 0.3) -> str:
-    """Return what is printed until nothing more comes."""
-    answer = b""
-    while select.select([terminal], [], [], quiet)[0]:
-        try:
-            answer += os.read(terminal, 4096)
-        except OSError:
-            break
-    return answer.decode(errors="replace")
 
 
 @pytest.mark.parametrize(

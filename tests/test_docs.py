@@ -7,13 +7,13 @@ the outputs are written into the pages instead of compared.
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import page as pages
 import pytest
 from lab import namespaces
 from lab.site import Site, site
@@ -21,7 +21,6 @@ from lab.site import Site, site
 ROOT = Path(__file__).resolve().parents[1]
 NATIVE = ROOT / "target" / "release" / "network-connections"
 PAGES = ("README.md", "docs/usage.md", "docs/python.md")
-WRITE = os.environ.get("NETWORK_CONNECTIONS_WRITE_DOCS") == "1"
 
 CONSOLE = re.compile(
     r"(?P<head>```console\n\$ (?P<command>network-connections[^\n]*)\n)(?P<out>.*?)```", re.S
@@ -78,8 +77,6 @@ def test_a_table_stays_aligned_whatever_the_process_ids() -> None:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_commands_print_what_the_page_shows(page: str, host: Site) -> None:
-    text = (ROOT / page).read_text(encoding="utf-8")
-
     def run(block: re.Match[str]) -> str:
         arguments = shlex.split(block["command"])[1:]
         ns = host.stuck if "--measure=accept-queue" in arguments else host.ns
@@ -87,25 +84,7 @@ def test_commands_print_what_the_page_shows(page: str, host: Site) -> None:
         assert done.stderr == "", block["command"]
         return f"{block['head']}{normalised(done.stdout)}```"
 
-    shown = CONSOLE.sub(run, text)
-    if WRITE:
-        (ROOT / page).write_text(shown, encoding="utf-8")
-    else:
-        assert shown == text
-
-
-def test_the_readme_shows_the_leak() -> None:
-    readme = ROOT / "README.md"
-    text = readme.read_text(encoding="utf-8")
-    leak = (ROOT / "docs" / "leak.txt").read_text(encoding="utf-8")
-    begin, end = "<!-- leak -->\n", "<!-- /leak -->"
-    before, rest = text.split(begin)
-    _, after = rest.split(end)
-    shown = f"{before}{begin}```text\n{leak}```\n{end}{after}"
-    if WRITE:
-        readme.write_text(shown, encoding="utf-8")
-    else:
-        assert shown == text
+    pages.rewrite(ROOT / page, lambda text: CONSOLE.sub(run, text))
 
 
 @pytest.mark.parametrize("page", PAGES)

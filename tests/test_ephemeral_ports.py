@@ -475,40 +475,6 @@ def test_thresholds(
     assert perfdata == f"'fullest'=60%;{limits};0;100 'destinations'=3"
 
 
-NO_MEANING = "has no meaning where destinations are measured (valid: --measure=connections)"
-KEY = "is the key of no group that can be selected here (valid: a selected remote port, or address"
-
-
-@pytest.mark.parametrize(
-    ("options", "line"),
-    [
-        (["--group-by=remote-address"], f"--group-by: {NO_MEANING}"),
-        (["--zero"], f"--zero: {NO_MEANING}"),
-        (["--conn-status=established"], f"--conn-status: {NO_MEANING}"),
-        (["--local-port=40000"], f"--local-port: {NO_MEANING}"),
-        (
-            ["--conn-type=udp"],
-            "--conn-type: only TCP has destinations (valid: --conn-type=tcp or tcp6)",
-        ),
-        (
-            ["--source=counters"],
-            "The source counters does not tell ports, addresses and owners of sockets "
-            "(valid: auto, netlink, procfs)",
-        ),
-        (["-c=total=5"], f'--critical: "total" {KEY} and port)'),
-        (["-w=ESTABLISHED=5"], f'--warning: "ESTABLISHED" {KEY} and port)'),
-        (["-w=192.0.2.2=5"], f'--warning: "192.0.2.2" {KEY} and port)'),
-        (["-w=5433=5", "--remote-port=5432"], f'--warning: "5433" {KEY} and port)'),
-    ],
-    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
-)
-@pytest.mark.parametrize("way", WAYS)
-def test_what_has_no_meaning_is_one_line(
-    someone: Asker, way: str, options: list[str], line: str
-) -> None:
-    assert one_line(someone.run(way, MEASURE, *options)) == line
-
-
 def test_top_and_nothing(site: Pair, native: Command) -> None:
     done = ask(native, site.a, "--top=1", "--no-perfdata")
     assert done.stdout == f"{Pair.b4}:5432: 60% (60 of 100), and 2 more\n"

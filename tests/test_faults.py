@@ -18,6 +18,7 @@ import socket
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +26,7 @@ import harness
 import model
 import page
 import pytest
+import shares
 from asking import USERS, Asker, Shown, asker, one_by_one, shown
 from conftest import Place
 from harness import Command, Done
@@ -277,8 +279,9 @@ def procfs_faults(root: Asker) -> list[Fault]:
 
 
 @needs_strace
-def test_netlink_calls_that_fail(lab: StateLab, users: Mapping[str, Asker]) -> None:
-    results = _results(lab, users["root"], netlink_faults())
+@shares.every(7)
+def test_netlink_calls_that_fail(lab: StateLab, users: Mapping[str, Asker], share: slice) -> None:
+    results = _results(lab, users["root"], netlink_faults()[share])
     for fault, text in results.items():
         interrupted = fault.error == "EINTR" and fault.call in AGAIN
         if interrupted and fault.place == "every time":
@@ -294,12 +297,14 @@ def test_netlink_calls_that_fail(lab: StateLab, users: Mapping[str, Asker]) -> N
         else:
             call = NETLINK.get(fault.call, "poll")
             assert f" connections: netlink: {call}: {harness.says(fault.error)}`" in text, fault
-    page.keep("calls, netlink", f"\n{page.table(HEAD, _rows(results))}\n")
+    if share == shares.ALL:
+        page.keep("calls, netlink", f"\n{page.table(HEAD, _rows(results))}\n")
 
 
 @needs_strace
-def test_procfs_calls_that_fail(lab: StateLab, users: Mapping[str, Asker]) -> None:
-    results = _results(lab, users["root"], procfs_faults(users["root"]))
+@shares.every(5)
+def test_procfs_calls_that_fail(lab: StateLab, users: Mapping[str, Asker], share: slice) -> None:
+    results = _results(lab, users["root"], procfs_faults(users["root"])[share])
     for fault, text in results.items():
         cause = f"procfs: /proc/thread-self/net.*: {re.escape(harness.says(fault.error))}`"
         if fault.besides == (SOURCELESS,):
@@ -319,19 +324,21 @@ def test_procfs_calls_that_fail(lab: StateLab, users: Mapping[str, Asker]) -> No
             assert f"/tcp6: {harness.says('ENOENT')}`" in text, fault
         else:
             assert re.fullmatch(f"UNKNOWN: `.* connections: {cause}", text), fault
-    page.keep("calls, procfs", f"\n{page.table(HEAD, _rows(results))}\n")
+    if share == shares.ALL:
+        page.keep("calls, procfs", f"\n{page.table(HEAD, _rows(results))}\n")
 
 
 @needs_strace
+@shares.every(6)
 def test_python_and_the_api_take_faults_as_the_native_command_does(
-    lab: StateLab, users: Mapping[str, Asker]
+    lab: StateLab, users: Mapping[str, Asker], share: slice
 ) -> None:
     faults = [
-        dataclasses.replace(fault, way=way)
+        fault
         for fault in (*netlink_faults(), *procfs_faults(users["root"]))
         if fault.error == "EIO" and fault.call != NO_TCP6
-        for way in WAYS
     ]
+    faults = [dataclasses.replace(fault, way=way) for fault in faults[share] for way in WAYS]
     alike = collections.defaultdict(set)
     for fault, text in _results(lab, users["root"], faults).items():
         alike[dataclasses.replace(fault, way="")].add(text)
@@ -443,7 +450,8 @@ def _failing(host: owners.Host, injection: str, only: str, *options: str) -> own
 
 @needs_strace
 @pytest.mark.skipif(bool(owners.missing()), reason=owners.missing() or "-")
-def test_looking_up_owners_that_fails(nobodys: Mapping[str, Command]) -> None:
+@shares.every(5)
+def test_looking_up_owners_that_fails(nobodys: Mapping[str, Command], share: slice) -> None:
     results: dict[tuple[str, str, str], dict[str, str]] = {}
     with contextlib.ExitStack() as stack:
         host = stack.enter_context(owners.host([*nobodys["native"].argv, "--timeout=60"]))
@@ -454,22 +462,28 @@ def test_looking_up_owners_that_fails(nobodys: Mapping[str, Command]) -> None:
         # Who is in the units of the sockets is looked at first, and that is enough here.
         asked_of["--lengthy"] = {**PROCESS_FILES, **UNIT_FILES}
         del asked_of["--lengthy"]["/proc"]
-        for asked, files in asked_of.items():
-            # A key asks for everybody who has a socket.
-            json_options = ("--format=json", "-c", "nobody=0:")
-            options = ("-c", "24") if asked == "--lengthy" else json_options
-            assert owners_outcome(host.ask(asked, *options), asked, whole, ended) == "right"
-            for name, calls in files.items():
-                owner, other = (ended, whole) if "/task" in name else (whole, ended)
-                only = owner.files.get(name, name)
-                for call, error in itertools.product(calls, OWNER_ERRORS):
-                    when = ":when=1" if error == "EINTR" else ""
-                    injection = f"{CALLS[call]}:error={error}{when}"
-                    done = _failing(host, injection, only, asked, *options)
-                    text = owners_outcome(done, asked, owner, other)
-                    file = f"{call} `{name}`"
-                    kind = text.replace(harness.says(error), "…")
-                    results.setdefault((file, asked, kind), {})[error] = text
+        # A key asks for everybody who has a socket.
+        json_options: tuple[str, ...] = ("--format=json", "-c", "nobody=0:")
+        options = dict.fromkeys(asked_of, json_options)
+        options["--lengthy"] = ("-c", "24")
+        for asked in asked_of:
+            done = host.ask(asked, *options[asked])
+            assert owners_outcome(done, asked, whole, ended) == "right"
+        faults = [
+            (asked, name, call, error)
+            for asked, files in asked_of.items()
+            for name, calls in files.items()
+            for call, error in itertools.product(calls, OWNER_ERRORS)
+        ]
+        for asked, name, call, error in faults[share]:
+            owner, other = (ended, whole) if "/task" in name else (whole, ended)
+            only = owner.files.get(name, name)
+            when = ":when=1" if error == "EINTR" else ""
+            injection = f"{CALLS[call]}:error={error}{when}"
+            done = _failing(host, injection, only, asked, *options[asked])
+            text = owners_outcome(done, asked, owner, other)
+            kind = text.replace(harness.says(error), "…")
+            results.setdefault((f"{call} `{name}`", asked, kind), {})[error] = text
     for (file, asked, _), texts in results.items():
         for error, text in texts.items():
             if error == "EINTR":
@@ -485,7 +499,8 @@ def test_looking_up_owners_that_fails(nobodys: Mapping[str, Command]) -> None:
         (f"{file}: {_all_but(texts)}", f"`{asked}`", text)
         for (file, asked, text), texts in results.items()
     )
-    page.keep("calls, owners", f"\n{page.table(('fault', 'asked', 'outcome'), rows)}\n")
+    if share == shares.ALL:
+        page.keep("calls, owners", f"\n{page.table(('fault', 'asked', 'outcome'), rows)}\n")
 
 
 def _all_but(errors: Iterable[str]) -> str:
@@ -627,7 +642,8 @@ def surroundings() -> list[Surroundings]:
     platform.machine() not in _SOCKET, reason="no numbers for seccomp on this architecture"
 )
 @pytest.mark.skipif(bool(lacking("unshare")), reason=lacking("unshare") or "-")
-def test_surroundings_that_are_odd(lab: StateLab, users: Mapping[str, Asker]) -> None:
+@shares.every(7)
+def test_surroundings_that_are_odd(lab: StateLab, users: Mapping[str, Asker], share: slice) -> None:
     rows: dict[tuple[str, str, str], None] = {}
     questions = [
         (odd, asked, user, way)
@@ -642,24 +658,30 @@ def test_surroundings_that_are_odd(lab: StateLab, users: Mapping[str, Asker]) ->
         arguments = (f"--source={asked}", "--format=json", "--timeout=30")
         return users[user].run(way, *arguments, before=odd.before)
 
-    for (odd, asked, user, way), sockets, done in one_by_one(lab, "root", questions, ask):
+    for (odd, asked, user, way), sockets, done in one_by_one(lab, "root", questions[share], ask):
         text = outcome(done, sockets)
         assert text == odd.outcomes[asked], (odd.what, asked, user, way)
         rows[odd.what, asked, text] = None
-    page.keep("surroundings", f"\n{page.table(HEAD, _merged(rows))}\n")
+    if share == shares.ALL:
+        page.keep("surroundings", f"\n{page.table(HEAD, _merged(rows))}\n")
 
 
 @needs_strace
 def test_a_kernel_that_never_answers(anywhere: Mapping[str, Asker]) -> None:
-    rows = []
-    for asked in ("auto", "netlink"):
-        for way in WAYS:
-            arguments = (f"--source={asked}", "--format=json", "--timeout=1")
-            done = anywhere["root"].run(way, *arguments, before=harness.tampered(harness.SILENT))
+    def ask(question: tuple[str, str]) -> Done:
+        asked, way = question
+        arguments = (f"--source={asked}", "--format=json", "--timeout=1")
+        return anywhere["root"].run(way, *arguments, before=harness.tampered(harness.SILENT))
+
+    sources = ("auto", "netlink")
+    questions = [*itertools.product(sources, WAYS)]
+    # Each of them waits.
+    with ThreadPoolExecutor(len(questions)) as pool:
+        for (_, way), done in zip(questions, pool.map(ask, questions)):
             assert outcome(done, ()) == TIMEOUT
             if way == "api":
                 assert json.loads(done.stdout)["error"] == "TimeoutError"
-        rows.append((asked, TIMEOUT))
+    rows = [(asked, TIMEOUT) for asked in sources]
     page.keep("silence", f"\n{page.table(HEAD[1:], rows)}\n")
 
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 import reference
+import shares
 from conftest import Place
-from harness import Command, Done, golden
+from harness import PYTHON_WAYS, Command, Done, golden
 from network_connections import plugin
 
 # What follows `--` is no option any more: there the recorded `--test` was a stray word, and what
@@ -24,8 +25,18 @@ def test_there_are_500() -> None:
     assert FROM_HOST
 
 
-def test_recorded_fixtures(command: Command) -> None:
-    assert not mismatches(command, FROM_FIXTURE, [])
+# Python starts slowly; tests/test_interpreters.py runs all of them in one process.
+@pytest.mark.parametrize(
+    ("command", "share"),
+    [
+        ("native", shares.ALL),
+        *((way, slice(None, None, 25)) for way in PYTHON_WAYS),
+        *shares.slow(*((way, shares.ALL) for way in PYTHON_WAYS)),
+    ],
+    indirect=["command"],
+)
+def test_recorded_fixtures(command: Command, share: slice) -> None:
+    assert not mismatches(command, FROM_FIXTURE[share], [])
 
 
 def test_recorded_host(command: Command, one_listener: Place) -> None:

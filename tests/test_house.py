@@ -198,11 +198,42 @@ def test_io_and_parsing_are_found() -> None:
         assert not PARSING.search(text), text
 
 
+def rows() -> list[tuple[str, str]]:
+    """Return the rows of the map in CONTRIBUTING.md: the files, and what they are tested by."""
+    page = (harness.ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    table = page.partition("| file | has | tested by |\n")[2].partition("\n\n")[0]
+    cells = [line.strip("|").split("|") for line in table.splitlines()[1:]]
+    return [(files, tests) for files, _, tests in cells]
+
+
 def test_every_file_can_be_found_by_the_map_in_contributing() -> None:
-    page = Path(harness.ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    files = " ".join(files for files, _ in rows())
     for name in modules():
         top = name.split("::")[0]
-        assert f"src/{top}" in page, f"src/{top} is not in the map"
+        assert f"src/{top}" in files, f"src/{top} is not in the map"
+
+
+def test_the_map_names_every_file_of_tests_and_no_other() -> None:
+    tests = harness.ROOT / "tests"
+    named: set[Path] = set()
+    for _, cell in rows():
+        for name in re.findall(r"`([^`]+)`", cell):
+            found = set(tests.glob(name))
+            assert found, f"tests/{name} is not there"
+            named |= found
+    for path in (*tests.rglob("test_*.py"), *tests.rglob("*.rs")):
+        # It only lists the others.
+        if path.name != "main.rs":
+            assert path in named, f"{path.relative_to(tests)} is not in the map"
+
+
+def test_where_the_map_says_unit_tests_there_are_some() -> None:
+    for files, cell in rows():
+        if "unit tests" in cell:
+            found = [harness.ROOT / name for name in re.findall(r"`(src/[^`]+)`", files)]
+            sources = [one for path in found for one in (path, *path.rglob("*.rs"))]
+            texts = [path.read_text(encoding="utf-8") for path in sources if path.is_file()]
+            assert any("#[cfg(test)]" in text or "#[cfg(all(test" in text for text in texts), files
 
 
 def test_what_is_public_is_meant_or_hidden() -> None:

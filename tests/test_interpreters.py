@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import shares
 from conftest import Place
 from harness import GOLDEN, PATIENCE, ROOT, interpreters
 from lab import namespaces
@@ -58,7 +59,9 @@ print(len(cases), "cases")
 
 @pytest.mark.parametrize(
     ("interpreter", "version"),
-    [pytest.param(*found, id=f"{found[1]} {found[0]}") for found in interpreters().items()],
+    shares.first(
+        pytest.param(*found, id=f"{found[1]} {found[0]}") for found in interpreters().items()
+    ),
 )
 def test_golden_cases(interpreter: str, version: str, one_listener: Place, tmp_path: Path) -> None:
     wheels = sorted((ROOT / "target" / "wheel").glob("network_connections-*.whl"))

@@ -6,19 +6,17 @@ it sees that a run still gives what is written there.
 
 from __future__ import annotations
 
-import os
 import re
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import harness
+import page
 import pytest
 from harness import Command
 from lab import namespaces, oracles, owners
 from lab.owners import Answer, Host, private
-
-pytestmark = pytest.mark.skipif(bool(owners.missing()), reason=owners.missing() or "-")
 
 PAGE = harness.ROOT / "docs" / "leak.txt"
 OPTIONS = ["--conn-status=close_wait", "--critical=100", "--lengthy"]
@@ -29,6 +27,8 @@ USERS = {"leaky": 2001, "nginx": 2002, "postgres": 2003}
 @pytest.fixture(scope="module")
 def host(nobodys: Mapping[str, Command]) -> Iterator[Host]:
     """Return a host whose server never closes what its clients and its backend have closed."""
+    if reason := owners.missing():
+        pytest.skip(reason)
     with owners.host(nobodys["native"].argv) as made:
         with namespaces.inside(made.ns):
             ports = Path("/proc/sys/net/ipv4/ip_local_port_range")
@@ -106,11 +106,18 @@ def assert_peers(tables: str) -> None:
 
 def test_the_page_shows_what_a_run_gives(answers: Mapping[str, Answer]) -> None:
     text = "\n".join(f"{command}\n{answer.stdout}" for command, answer in answers.items())
-    if os.environ.get("NETWORK_CONNECTIONS_WRITE_DOCS") == "1":
-        PAGE.parent.mkdir(exist_ok=True)
-        PAGE.write_text(text, encoding="utf-8")
-    hint = "run the tests with NETWORK_CONNECTIONS_WRITE_DOCS=1 to write the page anew"
-    assert comparable(PAGE.read_text(encoding="utf-8")) == comparable(text), hint
+    page.rewrite(PAGE, lambda _: text, comparable)
+
+
+def test_the_readme_shows_the_page() -> None:
+    def change(readme: str) -> str:
+        leak = PAGE.read_text(encoding="utf-8")
+        begin, end = "<!-- leak -->\n", "<!-- /leak -->"
+        before, rest = readme.split(begin)
+        _, after = rest.split(end)
+        return f"{before}{begin}```text\n{leak}```\n{end}{after}"
+
+    page.rewrite(harness.ROOT / "README.md", change)
 
 
 def comparable(text: str) -> str:

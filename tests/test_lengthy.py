@@ -16,6 +16,7 @@ from pathlib import Path
 import harness
 import lib.base
 import pytest
+import shares
 from harness import Command
 from lab import namespaces, oracles, owners
 from lab.owners import NAMELESS, Host
@@ -404,7 +405,11 @@ def crowded(nobodys: Mapping[str, Command]) -> Iterator[Host]:
         yield host
 
 
-@pytest.mark.parametrize("by", GROUPS)
+# These have few groups, many small ones, and long names.
+FEW = ("type-status", "remote-address", "unit")
+
+
+@pytest.mark.parametrize("by", [*FEW, *shares.slow(*(by for by in GROUPS if by not in FEW))])
 def test_thousands_of_peers_and_holders(crowded: Host, by: str) -> None:
     for user, options, state in (("root", [], 0), ("nobody", ["-c0"], 2), ("root", ["-c0"], 2)):
         line = [f"--group-by={by}", *options]

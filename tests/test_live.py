@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import socket
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from asking import WAYS
 from conftest import Place
 from harness import Command, one_line
 from lab import namespaces, oracles
@@ -52,26 +54,34 @@ def test_the_command_prints_them(source: str, fresh: StateLab, command: Command)
     assert printed(done.stdout) == fresh.counts
 
 
-@pytest.mark.parametrize("way", ["native", "python"])
+@pytest.fixture
+def as_nobody(way: str, nobodys: dict[str, Command]) -> Callable[..., dict[str, int]]:
+    """Return what counts in a namespace, as the user nobody."""
+
+    def count(ns: str | None, *options: str) -> dict[str, int]:
+        before = namespaces.command(ns, [], user="nobody")
+        done = nobodys[way].run(*options, before=before)
+        assert (done.returncode, done.stderr) == (0, "")
+        return printed(done.stdout)
+
+    return count
+
+
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("source", SOURCES)
 def test_nobody_sees_what_root_sees(
-    source: str, way: str, fresh: StateLab, nobodys: dict[str, Command]
+    source: str, fresh: StateLab, as_nobody: Callable[..., dict[str, int]]
 ) -> None:
-    before = namespaces.command(fresh.ns, [], user="nobody")
-    done = nobodys[way].run(f"--source={source}", before=before)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert printed(done.stdout) == fresh.counts
+    assert as_nobody(fresh.ns, f"--source={source}") == fresh.counts
 
 
-@pytest.mark.parametrize("way", ["native", "python"])
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("source", SOURCES)
 def test_nobody_counts_every_listener_of_a_shared_port(
-    source: str, way: str, place: Place, nobodys: dict[str, Command]
+    source: str, place: Place, as_nobody: Callable[..., dict[str, int]]
 ) -> None:
-    before = namespaces.command(place.ns, [], user="nobody")
-    done = nobodys[way].run("--conn-status=listen", f"--source={source}", before=before)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert printed(done.stdout) == {"tcp_LISTEN": 3, "tcp6_LISTEN": 1}
+    found = as_nobody(place.ns, f"--source={source}", "--conn-status=listen")
+    assert found == {"tcp_LISTEN": 3, "tcp6_LISTEN": 1}
 
 
 def test_nobody_is_who_runs_it(nobodys: dict[str, Command]) -> None:

@@ -16,7 +16,8 @@ from typing import Any
 
 import harness
 import pytest
-from asking import USERS, WAYS, Asker, asker, steady
+import shares
+from asking import TWO_OF_FOUR, USERS, WAYS, Asker, asker, steady
 from conftest import Tampered
 from harness import NO_SOCKETS, OPEN, Command, Done, one_line, python
 from lab import namespaces, owners
@@ -620,7 +621,7 @@ def test_a_thread_may_have_sockets_for_itself(host: Host) -> None:
 # is hidden.
 
 
-@pytest.mark.parametrize("error", ["EMFILE", "ENFILE", "ENOMEM", "EIO"])
+@pytest.mark.parametrize("error", ["EIO", *shares.slow("EMFILE", "ENFILE", "ENOMEM")])
 @pytest.mark.parametrize("file", ["fd", "comm"])
 def test_a_process_that_cannot_be_looked_at_did_not_go_away(
     host: Host, tampered: Tampered, file: str, error: str
@@ -634,7 +635,7 @@ def test_a_process_that_cannot_be_looked_at_did_not_go_away(
         assert f"{path}: {harness.says(error)}" in harness.reworded(line)
 
 
-@pytest.mark.parametrize("error", ["EMFILE", "ENFILE", "ENOMEM", "EIO"])
+@pytest.mark.parametrize("error", ["EIO", *shares.slow("EMFILE", "ENFILE", "ENOMEM")])
 @pytest.mark.parametrize("call", [OPEN, "getdents64"])
 def test_a_cgroup_that_cannot_be_looked_at_did_not_go_away(
     host: Host, tampered: Tampered, call: str, error: str
@@ -776,8 +777,7 @@ def test_a_user_without_a_name_is_a_number(host: Host) -> None:
         assert host_groups(host, "user", user) == {str(NAMELESS): 3}
 
 
-@pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("user", USERS)
+@pytest.mark.parametrize(("user", "way"), TWO_OF_FOUR)
 def test_a_user_database_that_does_not_answer(
     host: Host, nobodys: Mapping[str, Command], hanging: list[str], user: str, way: str
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import dataclasses
 import ipaddress
 import json
@@ -14,7 +15,8 @@ from typing import Any
 import harness
 import model
 import pytest
-from asking import SOURCES, USERS, WAYS, Asker, Shown, asker, one_by_one, shown
+import shares
+from asking import SOURCES, USERS, WAYS, Asker, asker, one_by_one, shown
 from conftest import Place
 from harness import Command, Done
 from lab import oracles
@@ -135,29 +137,14 @@ def _keys(asked: Question) -> list[str]:
     ports = ("0", "9001", "9003", "9010", "9030", "9100", "20001", "21000")
     addresses = ("192.0.2.1", "::ffff:192.0.2.2", ANY, "::", "2001:db8::1", "2001:DB8::2")
     keys = ports if asked.group_by.endswith("port") else addresses
-    # Nothing can be a key that no socket has which could be selected.
-    option = asked.group_by.replace("-", "_")
-    fields: dict[str, Any] = {option: getattr(asked, option)}
-    narrow = Question(asked.types, asked.statuses, **fields)
-    return [key for key in keys if model.selected(narrow, _sockets(key))]
+    return [key for key in keys if _is_key(asked, key)]
 
 
-def _sockets(key: str) -> list[Shown]:
-    """Every socket that has a port or an address at both ends."""
-    ends = []
-    for kind in TYPES:
-        if key.isdigit():
-            ends.append((kind, ("::", int(key))))
-        elif (address := model.canonical(key)).version == 6:
-            ends += [(kind, (key, 0))] if kind.endswith("6") else []
-        else:
-            ends.append((kind, (f"::ffff:{address}" if kind.endswith("6") else str(address), 0)))
-    return [
-        Shown(kind, status, end, end)
-        for kind, end in ends
-        for status in STATUSES
-        if kind.startswith("udp") == (status == "NONE")
-    ]
+def _is_key(asked: Question, text: str) -> bool:
+    with contextlib.suppress(model.RefusedError):
+        model.understood(asked, text)
+        return True
+    return False
 
 
 QUESTIONS = [*one_option(), *combinations(120)]
@@ -185,8 +172,11 @@ def root(lab: StateLab, nobodys: Mapping[str, Command]) -> Iterator[Asker]:
 
 
 @pytest.mark.parametrize("source", SOURCES)
-def test_the_api_answers_every_question(lab: StateLab, someone: Asker, source: str) -> None:
-    questions = [dataclasses.replace(asked, source=source) for asked in QUESTIONS]
+@shares.every(5)
+def test_the_api_answers_every_question(
+    lab: StateLab, someone: Asker, source: str, share: slice
+) -> None:
+    questions = [dataclasses.replace(asked, source=source) for asked in QUESTIONS[share]]
 
     def ask(asked: Question) -> list[Any]:
         functions = ("check", "count_connections")
@@ -209,10 +199,11 @@ def test_the_api_answers_every_question(lab: StateLab, someone: Asker, source: s
 
 @pytest.mark.parametrize("source", SOURCES)
 @pytest.mark.parametrize("way", WAYS)
+@shares.every(7)
 def test_the_command_answers_every_question(
-    lab: StateLab, someone: Asker, way: str, source: str
+    lab: StateLab, someone: Asker, way: str, source: str, share: slice
 ) -> None:
-    questions = [dataclasses.replace(asked, source=source) for asked in QUESTIONS]
+    questions = [dataclasses.replace(asked, source=source) for asked in QUESTIONS[share]]
     if way == "python":  # the same command line with a slower start
         questions = questions[SOURCES.index(source) :: 2]
 
@@ -283,8 +274,11 @@ def _all_of(clauses: Sequence[Sequence[Sequence[str]]]) -> list[str]:
 
 
 @pytest.mark.parametrize("user", USERS)
-def test_ss_selects_the_same(lab: StateLab, nobodys: Mapping[str, Command], user: str) -> None:
-    questions = [*one_option(), *combinations(30)]
+@shares.every(5)
+def test_ss_selects_the_same(
+    lab: StateLab, nobodys: Mapping[str, Command], user: str, share: slice
+) -> None:
+    questions = [*one_option(), *combinations(30)][share]
     questions = [
         Question(**{option: getattr(asked, option) for option in OPTIONS}) for asked in questions
     ]
@@ -360,8 +354,12 @@ def _assert_prometheus(text: str, asked: Question, expected: model.Answer) -> No
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_the_command_prints_both_formats(lab: StateLab, root: Asker, way: str) -> None:
-    questions = [dataclasses.replace(asked, source="netlink") for asked in QUESTIONS[::5]]
+@shares.every(4)
+def test_the_command_prints_both_formats(
+    lab: StateLab, root: Asker, way: str, share: slice
+) -> None:
+    few = QUESTIONS[::5][share]
+    questions = [dataclasses.replace(asked, source="netlink") for asked in few]
 
     def ask(asked: Question) -> list[Done]:
         formats = ("json", "prometheus")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import harness
 import pytest
+import shares
 from lab import tools
 
 TESTS = """
@@ -50,7 +51,8 @@ pytest.skip("for a whole module", allow_module_level=True)
         ("1", "4 failed, 1 passed, 1 xfailed, 4 errors", 1),
     ],
 )
-def test_skips(forbidden: str, outcome: str, code: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("workers", ["-n0", *shares.slow("-n2")])
+def test_skips(forbidden: str, outcome: str, code: int, workers: str, tmp_path: Path) -> None:
     conftest = harness.ROOT / "tests" / "conftest.py"
     for name, text in (
         ("conftest.py", conftest.read_text(encoding="utf-8")),
@@ -58,7 +60,7 @@ def test_skips(forbidden: str, outcome: str, code: int, tmp_path: Path) -> None:
         ("test_module.py", MODULE),
     ):
         (tmp_path / name).write_text(text, encoding="utf-8")
-    options = ["-q", "-ra", "-p", "no:cacheprovider", "--continue-on-collection-errors"]
+    options = ["-q", "-ra", "-p", "no:cacheprovider", "--continue-on-collection-errors", workers]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *options, str(tmp_path)],
         capture_output=True,

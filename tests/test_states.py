@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 
 import model
 import pytest
+import shares
 from asking import SOURCES, USERS, WAYS, Asker, asker, one_by_one
 from harness import Command, Done
 from lab import oracles
@@ -43,8 +44,11 @@ def someone(
 
 
 @pytest.mark.parametrize("source", [*SOURCES, "auto", "counters"])
-def test_the_api_counts_what_the_oracles_show(lab: StateLab, someone: Asker, source: str) -> None:
-    questions = [dataclasses.replace(asked, source=source) for asked in QUESTIONS]
+@shares.every(5)
+def test_the_api_counts_what_the_oracles_show(
+    lab: StateLab, someone: Asker, source: str, share: slice
+) -> None:
+    questions = [dataclasses.replace(asked, source=source) for asked in QUESTIONS[share]]
 
     def ask(asked: Question) -> dict[str, int]:
         (counts,) = someone.api([("count_connections", asked.keywords("count_connections"))])
@@ -57,10 +61,11 @@ def test_the_api_counts_what_the_oracles_show(lab: StateLab, someone: Asker, sou
 
 @pytest.mark.parametrize("source", [*SOURCES, "counters"])
 @pytest.mark.parametrize("way", WAYS)
+@shares.every(11)
 def test_the_command_counts_what_the_oracles_show(
-    lab: StateLab, someone: Asker, way: str, source: str
+    lab: StateLab, someone: Asker, way: str, source: str, share: slice
 ) -> None:
-    questions = [dataclasses.replace(asked, source=source) for asked in QUESTIONS]
+    questions = [dataclasses.replace(asked, source=source) for asked in QUESTIONS[share]]
 
     def ask(asked: Question) -> Done:
         return someone.run(way, *asked.arguments())

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import harness
 import pytest
+import shares
 from conftest import Place
 from harness import PATIENCE, Command, Done, interpreters, one_line, python
 from lab import namespaces
@@ -274,7 +275,9 @@ def run(interpreter: str, script: str, installed: Path, *args: str) -> Done:
     return Done(done.stdout, done.stderr, done.returncode)
 
 
-EVERY = [pytest.param(one, id=f"{version} {one}") for one, version in interpreters().items()]
+EVERY = shares.first(
+    pytest.param(one, id=f"{version} {one}") for one, version in interpreters().items()
+)
 
 EXIT = """
 import logging, threading, time
@@ -377,9 +380,10 @@ def test_in_a_subinterpreter_it_works_or_says_that_it_does_not(
     assert run(interpreter, SUBINTERPRETER, installed) == Done("True\n" * 4, "", 0)
 
 
-def test_many_calls_leave_nothing_behind(place: Place) -> None:
+@shares.number("times", 5_000, 100_000)
+def test_many_calls_leave_nothing_behind(place: Place, times: int) -> None:
     script = """
-import logging, os, resource, threading
+import logging, os, resource, sys, threading
 import network_connections
 
 def call(times):
@@ -401,11 +405,11 @@ def state():
 logging.basicConfig(stream=open(os.devnull, "w"))
 call(2000)
 files, threads, memory = state()
-call(100_000)
+call(int(sys.argv[1]))
 after = state()
 print(after[0] - files, after[1] - threads, (after[2] - memory) // 2**20)
 """
-    assert python(script, before=place.before) == Done("0 0 0\n", "", 0)
+    assert python(script, str(times), before=place.before) == Done("0 0 0\n", "", 0)
 
 
 # Logging, and arguments that differ by version.

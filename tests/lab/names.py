@@ -26,5 +26,7 @@ STATUSES = (
     "CLOSING",
     "NONE",
 )
+# States of other systems, which a recorded connection may be in.
+FOREIGN = ("IDLE", "BOUND", "DELETE_TCB")
 # As they are given on a command line.
 LOWER = tuple(status.lower() for status in STATUSES)

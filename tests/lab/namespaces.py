@@ -73,10 +73,13 @@ def pair() -> Iterator[Pair]:
         link = ["type", "veth", "peer", "name", "lab", "netns", made.b]
         _ip("link", "add", "lab", "netns", made.a, *link)
         for name, v4, v6 in ((made.a, made.a4, made.a6), (made.b, made.b4, made.b6)):
-            _ip("-n", name, "addr", "add", f"{v4}/24", "dev", "lab")
-            _ip("-n", name, "addr", "add", f"{v6}/64", "dev", "lab", "nodad")
-            _ip("-n", name, "link", "set", "lo", "up")
-            _ip("-n", name, "link", "set", "lab", "up")
+            steps = (
+                f"addr add {v4}/24 dev lab",
+                f"addr add {v6}/64 dev lab nodad",
+                "link set lo up",
+                "link set lab up",
+            )
+            run(None, ["ip", "-n", name, "-batch", "-"], stdin="\n".join(steps))
         yield made
 
 

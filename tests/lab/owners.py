@@ -1,24 +1,20 @@
 """Processes that own sockets: in cgroups of their own, of other users, under any name.
 
-`actor()` runs this module as a process of its own, born inside a namespace, that does what it
+`actor()` runs lab/stage.py as a process of its own, born inside a namespace, that does what it
 is told step by step. It ends with whoever started it.
 """
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import functools
 import itertools
 import json
 import os
 import re
-import resource
 import signal
-import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -34,9 +30,6 @@ NAMELESS = 54321
 
 _PATIENCE = 10.0
 _LONG = 100.0
-_CLONE_FILES = 0x400
-_PR_SET_PDEATHSIG = 1
-_PR_SET_DUMPABLE = 4
 _numbers = itertools.count()
 
 
@@ -123,7 +116,7 @@ class Actor:
         return self._process.pid
 
     def do(self, step: str, *arguments: object) -> Any:  # noqa: ANN401 - each step has its own
-        """Let it do one step, which is a method of `_Stage`."""
+        """Let it do one step, which is a method of lab/stage.py."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps([step, *arguments], default=os.fspath) + "\n")
@@ -155,7 +148,7 @@ def actor(
 
 
 # What an interpreter has to run, in the directory of the tests.
-ACTOR = ("-m", "lab.owners")
+ACTOR = ("-m", "lab.stage")
 TESTS = Path(__file__).resolve().parents[1]
 
 
@@ -175,193 +168,6 @@ def acting(argv: Sequence[str]) -> Iterator[Actor]:
 def _start(argv: Sequence[str]) -> subprocess.Popen[str]:
     pipe = subprocess.PIPE
     return subprocess.Popen(argv, stdin=pipe, stdout=pipe, text=True, cwd=TESTS)
-
-
-class _Stage:
-    """The steps. A port stands for all connections that were opened with it."""
-
-    def __init__(self) -> None:
-        self.held: list[socket.socket] = []
-        self.listeners: dict[int, socket.socket] = {}
-        self.opened: dict[int, list[socket.socket]] = {}
-        self.owner: int | None = None
-        self.started: list[subprocess.Popen[bytes]] = []
-
-    # What it is.
-
-    def number(self) -> int:
-        """Return its own id, as it knows itself."""
-        return os.getpid()
-
-    def rename(self, name: str) -> None:
-        Path("/proc/self/comm").write_bytes(name.encode("latin-1"))
-
-    def enter(self, cgroup: str) -> None:
-        Path(cgroup, "cgroup.procs").write_text("0", encoding="ascii")
-
-    def become(self, uid: int) -> None:
-        os.setgroups([])
-        os.setresgid(uid, uid, uid)
-        os.setresuid(uid, uid, uid)
-        # As if that user had started it, who may then look at it.
-        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0)
-
-    def fork(self, count: int) -> list[int]:
-        """Let that many children have all sockets too."""
-        pids = []
-        for _ in range(count):
-            pid = os.fork()
-            if pid == 0:
-                ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-                while True:
-                    signal.pause()
-            pids.append(pid)
-        return pids
-
-    def run(self, *command: str) -> int:
-        """Let a child have all sockets too, and become another program."""
-        numbers = [made.fileno() for made in self.held]
-        null = subprocess.DEVNULL
-        made = subprocess.Popen(command, stdin=null, stdout=null, stderr=null, pass_fds=numbers)
-        self.started.append(made)
-        return made.pid
-
-    def end_first_thread(self) -> None:
-        """Go on in another thread, which answers once the first one is gone."""
-
-        def go_on() -> None:
-            status = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/status")
-            while "State:\tZ" not in status.read_text(encoding="utf-8"):
-                time.sleep(0.001)
-            print("null", flush=True)
-            _serve(self)
-
-        threading.Thread(target=go_on).start()
-        ctypes.CDLL(None).pthread_exit(None)
-
-    # What it has.
-
-    def own(self, uid: int) -> None:
-        """Let further sockets be of this user."""
-        self.owner = uid
-
-    def listen(self, host: str, port: int, backlog: int = 4096) -> None:
-        made = self._socket(host)
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        made.bind((host, port))
-        made.listen(backlog)
-        self.listeners[port] = made
-
-    def accept(self, port: int, count: int) -> None:
-        for _ in range(count):
-            made, _ = self.listeners[port].accept()
-            made.settimeout(_PATIENCE)
-            self.held.append(made)
-            self.opened.setdefault(port, []).append(made)
-
-    def connect(
-        self, host: str, port: int, count: int, source: str = "", source_port: int = 0
-    ) -> None:
-        for number in range(count):
-            made = self._socket(host)
-            if source:
-                made.bind((source, source_port + number if source_port else 0))
-            made.connect((host, port))
-            self.opened.setdefault(port, []).append(made)
-
-    def udp(self, host: str, count: int) -> None:
-        for _ in range(count):
-            self._socket(host, socket.SOCK_DGRAM).bind((host, 0))
-
-    def udp_of_a_thread(self, host: str, count: int) -> None:
-        """Let a thread have sockets that the others do not have."""
-        made = threading.Event()
-
-        def hold() -> None:
-            if ctypes.CDLL(None).unshare(_CLONE_FILES) == 0:
-                self.udp(host, count)
-                made.set()
-                threading.Event().wait()
-
-        threading.Thread(target=hold).start()
-        if not made.wait(_PATIENCE):
-            raise OSError("no thread with a table of its own")
-
-    def udp_to(self, remotes: Sequence[tuple[str, int]], uids: int = 1) -> None:
-        """Open a connected UDP socket to each of these, in turn of that many users."""
-        first = self.owner or 0
-        for number, (host, port) in enumerate(remotes):
-            self.owner = first + number % uids
-            self._socket(host, socket.SOCK_DGRAM).connect((host, port))
-        self.owner = first
-
-    def duplicate(self) -> None:
-        """Have every socket twice."""
-        self.held += [made.dup() for made in self.held]
-
-    def let_go(self) -> None:
-        """Have no socket any more."""
-        while self.held:
-            self.held.pop().close()
-
-    def send_off(self) -> None:
-        """Let the newest socket be on its way to somebody, so that no process has it."""
-        sent = self.held.pop()
-        here, there = socket.socketpair()
-        number = sent.fileno().to_bytes(4, sys.byteorder)
-        here.sendmsg([b"x"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, number)])
-        self.held += [here, there]
-        sent.close()
-
-    # What it does with connections: with the first so many, or with all.
-
-    def send(self, port: int, size: int) -> None:
-        for made in self.opened[port]:
-            made.sendall(b"x" * size)
-
-    def shut(self, port: int, count: int | None = None) -> None:
-        for made in self.opened[port][:count]:
-            made.shutdown(socket.SHUT_WR)
-
-    def drain(self, port: int, count: int | None = None) -> None:
-        """Read to the end."""
-        for made in self.opened[port][:count]:
-            while made.recv(4096):
-                pass
-
-    def close(self, port: int, count: int | None = None) -> None:
-        for made in self.opened[port][:count]:
-            self.opened[port].remove(made)
-            self.held.remove(made)
-            made.close()
-
-    def leave(self, port: int, seconds: int = 0) -> None:
-        """Close all connections, whose peers do not: orphans, for at most so many seconds."""
-        for made in self.opened.pop(port):
-            if seconds:
-                made.setsockopt(socket.IPPROTO_TCP, socket.TCP_LINGER2, seconds)
-            self.held.remove(made)
-            made.close()
-
-    def _socket(self, host: str, kind: int = socket.SOCK_STREAM) -> socket.socket:
-        made = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, kind)
-        if self.owner is not None:
-            os.fchown(made.fileno(), self.owner, self.owner)
-        made.settimeout(_PATIENCE)
-        self.held.append(made)
-        return made
-
-
-def _main() -> None:
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    _serve(_Stage())
-
-
-def _serve(stage: _Stage) -> None:
-    for line in sys.stdin:
-        step, *arguments = json.loads(line)
-        print(json.dumps(getattr(stage, step)(*arguments)), flush=True)
 
 
 # Who ss says they are.
@@ -551,7 +357,3 @@ def _settle(states: StateLab) -> None:
     for label, number in found.items():
         kind, _, status = label.partition("_")
         states.expected[kind, status] = number
-
-
-if __name__ == "__main__":
-    _main()

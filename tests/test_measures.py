@@ -1,0 +1,110 @@
+"""What has no meaning where a measure is asked for is refused, in one line that names it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+
+import harness
+import pytest
+from asking import TWO_OF_FOUR, Asker, asker
+from conftest import Place
+from harness import Command, one_line
+from lab import namespaces
+
+pytestmark = [
+    pytest.mark.skipif(bool(namespaces.missing()), reason=namespaces.missing() or "-"),
+    # A place is in Linux.
+    pytest.mark.usefixtures("place"),
+]
+
+# The things that a measure counts, their end of a socket, and the other end.
+MEASURES = {
+    "accept-queue": ("listeners", "local", "remote"),
+    "ephemeral-ports": ("destinations", "remote", "local"),
+}
+# What only one of them refuses.
+ALONE = {
+    "accept-queue": {
+        "--remote-address=::1": "--remote-address: {no_meaning}",
+        "--source=procfs": (
+            "The source procfs does not tell the queue limits of sockets (valid: auto, netlink)"
+        ),
+    },
+    "ephemeral-ports": {
+        "--source=counters": (
+            "The source counters does not tell ports, addresses and owners of sockets "
+            "(valid: auto, netlink, procfs)"
+        ),
+    },
+}
+REFUSED = {
+    "--group-by={own}-port": "--group-by: {no_meaning}",
+    "--group-by=type-status": "--group-by: {no_meaning}",
+    "--zero": "--zero: {no_meaning}",
+    "--conn-status=listen": "--conn-status: {no_meaning}",
+    "--{other}-port=443": "--{other}-port: {no_meaning}",
+    "--conn-type=udp --conn-type=udp6": (
+        "--conn-type: only TCP has {things} (valid: --conn-type=tcp or tcp6)"
+    ),
+    "-c=total=5": '--critical: "total" {no_key}',
+    "-c=TOTAL=5": '--critical: "TOTAL" {no_key}',
+    "-w=LISTEN=5": '--warning: "LISTEN" {no_key}',
+    "-w=0.0.0.0=5": '--warning: "0.0.0.0" {no_key}',
+    "-w=*:80=5": '--warning: "*:80" {no_key}',
+    "-w=::1:80=5": '--warning: "::1:80" {no_key}',
+    "-w=80-90=5": '--warning: "80-90" {no_key}',
+    "-w=65536=5": '--warning: "65536" {no_key}',
+    "-w=81=5 --{own}-port=80": '--warning: "81" {no_key}',
+    "-w=127.0.0.1:80=5 --{own}-address=::1": '--warning: "127.0.0.1:80" {no_key}',
+}
+
+
+def refused() -> Iterator[tuple[str, str]]:
+    """Return what is asked, and the line that refuses it."""
+    for measure, (things, own, other) in MEASURES.items():
+        words = {"things": things, "own": own, "other": other}
+        words["no_meaning"] = (
+            f"has no meaning where {things} are measured (valid: --measure=connections)"
+        )
+        words["no_key"] = (
+            "is the key of no group that can be selected here "
+            f"(valid: a selected {own} port, or address and port)"
+        )
+        for options, line in {**REFUSED, **ALONE[measure]}.items():
+            yield f"--measure={measure} {options}".format(**words), line.format(**words)
+
+
+@pytest.fixture(scope="module")
+def someone(
+    request: pytest.FixtureRequest, place: Place, nobodys: Mapping[str, Command]
+) -> Iterator[Asker]:
+    with asker(str(place.ns), request.param, nobodys) as made:
+        yield made
+
+
+@pytest.mark.parametrize(("options", "line"), [pytest.param(*row, id=row[0]) for row in refused()])
+@pytest.mark.parametrize(("someone", "way"), TWO_OF_FOUR, indirect=["someone"])
+def test_what_has_no_meaning_is_one_line(someone: Asker, way: str, options: str, line: str) -> None:
+    assert one_line(someone.run(way, *options.split())) == line
+
+
+@pytest.mark.parametrize("measure", MEASURES)
+def test_json_has_the_line_as_its_message(native: Command, measure: str) -> None:
+    asked = [f"--measure={measure}", "--zero"]
+    line = one_line(native.run(*asked))
+    answer = json.loads(native.run(*asked, "--format=json").stdout)
+    assert answer == {"schema": 1, "state": 3, "message": line}
+
+
+@pytest.mark.parametrize("measure", MEASURES)
+def test_an_unknown_measure_and_a_fixture(native: Command, measure: str) -> None:
+    done = native.run(f"--measure={measure}s")
+    assert (done.stdout.split("\n")[0], done.returncode) == (
+        f'--measure: invalid value "{measure}s" (choose from connections, accept-queue, '
+        "ephemeral-ports)",
+        3,
+    )
+    fixture = native.fixture(harness.connections({"tcp_LISTEN": 1}))
+    line = one_line(native.run(f"--measure={measure}", fixture))
+    assert line == "Fixture has connections, which are all it can tell"
