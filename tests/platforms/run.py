@@ -74,7 +74,10 @@ class Target:
         return self.directory / ("network-connections.exe" if windows else "network-connections")
 
 
-_QEMU = dict.fromkeys(("netstat2::tests", "a_measure_reads_the_queues_of_listeners_alone"), "those that ask for sockets of their own in a way that QEMU does not know")
+_QEMU = dict.fromkeys(
+    ("netstat2::tests", "a_measure_reads_the_queues_of_listeners_alone"),
+    "those that ask for sockets of their own in a way that QEMU does not know",
+)
 
 TARGETS = (
     Target(
