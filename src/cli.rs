@@ -94,9 +94,10 @@ fn read_line(arguments: &[OsString]) -> Result<Run, Outcome> {
         let message = format!("Unknown {what} {stray:?} (see --help for what there is)");
         return Err(usage_error(&command, &message));
     }
-    let Command { check, format, name, fixture, .. } = command;
+    let Command { check, format, name, fixture, strict } = command;
     let plan = if fixture.is_none() { Plan::new } else { Plan::of_fixture };
-    match read.and_then(|()| plan(check)) {
+    let strictly = |plan: Plan| if strict { plan.strict() } else { Ok(plan) };
+    match read.and_then(|()| plan(check)).and_then(strictly) {
         Ok(plan) => Ok(Run { plan, format, name, fixture }),
         Err(error) => Err(failed(error, format, &name)),
     }

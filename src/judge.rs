@@ -177,7 +177,7 @@ impl Thresholds {
     #[must_use]
     pub fn of(&self, group: &NamedGroup) -> [Option<String>; 2] {
         [&self.warning, &self.critical]
-            .map(|ranges| ranges.as_ref()?.of(group).map(ToString::to_string))
+            .map(|ranges| ranges.as_ref()?.of(group).map(Range::canonical))
     }
 
     /// Judges the sum, where a threshold asks for it.

@@ -11,7 +11,7 @@ use crate::judge::Thresholds;
 use crate::judge::key::KeyContext;
 use crate::judge::threshold::{KeyedRanges, ThresholdSpec};
 use crate::measure::Measure;
-use crate::measure::definition::Definition;
+use crate::measure::definition::{Definition, Reading};
 use crate::name::Named;
 use crate::netns::Netns;
 use crate::selection::{Choice, Selection};
@@ -140,6 +140,30 @@ impl Plan {
         look_up(&mut thresholds.critical, Field::Critical)?;
         look_up(&mut thresholds.warning, Field::Warning)?;
         Ok(thresholds)
+    }
+
+    /// Refuses thresholds that are valid and have another meaning than they seem to have: a percent
+    /// sign behind a count, which the reference ignores.
+    pub fn strict(self) -> Result<Self, Error> {
+        match self.definition().reading {
+            Reading::Percent => return Ok(self),
+            Reading::Count => {}
+        }
+        let Policy { warning, critical, .. } = &self.policy;
+        for (field, spec) in [(Field::Critical, critical), (Field::Warning, warning)] {
+            if let Some(spec) = spec.as_ref().filter(|spec| spec.text().contains('%')) {
+                return Err(Error::Value {
+                    field,
+                    problem: format!(
+                        "{:?} is in percent, but {} are counted (valid: {:?})",
+                        spec.text(),
+                        self.definition().groups,
+                        spec.text().replace('%', "")
+                    ),
+                });
+            }
+        }
+        Ok(self)
     }
 
     /// The measure.

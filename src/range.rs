@@ -79,6 +79,36 @@ impl Range {
     }
 }
 
+impl Range {
+    /// Reads a range that has a bound, each a finite number. A text without one, which the reference
+    /// takes for no threshold at all, and a number beyond 64-bit floats are refused.
+    pub fn with_bounds(text: &str) -> Result<Self, RangeError> {
+        let range: Self = text.parse()?;
+        let spec = text.trim_start_matches('\\').trim_start_matches('@');
+        let is_empty = |bound: &str| bound.trim_matches(BLANK).is_empty();
+        let (left, right) = spec.split_once(':').unwrap_or(("", spec));
+        let is_finite = range.end.is_finite() || is_empty(right);
+        let is_given = !is_empty(spec) && !spec.eq_ignore_ascii_case("none");
+        let is_start_finite = range.start.is_finite() || left.trim_matches(BLANK) == "~";
+        if is_given && is_finite && is_start_finite { Ok(range) } else { Err(RangeError::Format) }
+    }
+
+    /// The range as performance data have it: without blanks and percent signs, each number in its
+    /// shortest form; empty where every value is fine.
+    #[must_use]
+    pub fn canonical(&self) -> String {
+        let Self { start, end, inverted, .. } = *self;
+        let bound = |bound: f64| if bound.is_finite() { bound.to_string() } else { String::new() };
+        let range = match (start, end) {
+            (f64::NEG_INFINITY, f64::INFINITY) if !inverted => return String::new(),
+            (f64::NEG_INFINITY, end) => format!("~:{}", bound(end)),
+            (0.0, end) if end.is_finite() => bound(end),
+            (start, end) => format!("{}:{}", bound(start), bound(end)),
+        };
+        if inverted { format!("@{range}") } else { range }
+    }
+}
+
 impl FromStr for Range {
     type Err = RangeError;
 
@@ -267,6 +297,41 @@ mod tests {
             ("5", 6.0, 6.0, Outside),
         ] {
             assert_eq!(range(text).between(low, high), expected, "{low} to {high} in {text}");
+        }
+    }
+
+    #[test]
+    fn a_range_with_bounds_has_finite_ones() {
+        for text in ["5", "5:", ":5", ":", "~:5", "5:10", "@5:10", "\\@5", " 5 ", "5%", "1e308"] {
+            assert!(Range::with_bounds(text).is_ok(), "{text}");
+        }
+        for text in
+            ["", " ", "\\", "\\ ", "none", "NONE", "@", "@ ", "1e999", "-1e999:", "1e999:", "x"]
+        {
+            assert_eq!(Range::with_bounds(text).err(), Some(RangeError::Format), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_canonical_form_means_the_same_and_has_no_blanks() {
+        for (text, canonical) in [
+            ("10", "10"),
+            (" 50 ", "50"),
+            ("\t5 :\n1e1% ", "5:10"),
+            ("10:", "10:"),
+            ("0:10", "10"),
+            ("-0:10", "10"),
+            (":", "0:"),
+            ("~:10", "~:10"),
+            ("@10:20", "@10:20"),
+            ("\\10", "10"),
+            (".5:1.25", "0.5:1.25"),
+            ("-5:-1", "-5:-1"),
+            ("none", ""),
+            ("", ""),
+        ] {
+            assert_eq!(range(text).canonical(), canonical, "{text:?}");
+            assert_eq!(range(canonical), range(text), "{text:?}");
         }
     }
 

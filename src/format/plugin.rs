@@ -156,10 +156,7 @@ fn perfdata_of_counts(report: &Report) -> String {
 
 /// The fullest group with its thresholds, and the number of groups.
 fn perfdata_of_shares(report: &Report) -> String {
-    let [warning, critical] = report.limits.each_ref().map(|range| {
-        // The unit stands only behind the value.
-        range.as_deref().unwrap_or("").replace('%', "")
-    });
+    let [warning, critical] = report.limits.each_ref().map(|range| range.as_deref().unwrap_or(""));
     let mut metrics = vec![
         format!("'fullest'={}%;{warning};{critical};0;100", percent(report.fullest())),
         format!("'{}'={}", report.plan.definition().groups, report.found().count()),

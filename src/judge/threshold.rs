@@ -54,7 +54,11 @@ impl ThresholdSpec {
                         "{key:?} has no range (valid: {key}=RANGE, for example {key}=100)"
                     )));
                 }
-                Some((key, text)) => thresholds.keyed.push((key.trim().to_owned(), range(text)?)),
+                Some((key, text)) => {
+                    let range = Range::with_bounds(text)
+                        .map_err(|e| Error::Argument(format!("{entry:?}: {e}")))?;
+                    thresholds.keyed.push((key.trim().to_owned(), range));
+                }
             }
         }
         Ok(thresholds)
