@@ -1,15 +1,21 @@
 //! Judges groups: numbers and ranges in, states out.
 //!
-//! A number may be known only within bounds, for three reasons:
+//! Sometimes only the bounds of a number are known, for three reasons:
 //!
 //! | reason | bounds of a group that was found | bounds of a key that matches no group |
 //! |---|---|---|
-//! | owners are hidden, a key names an owner | its count, to that count plus all hidden connections | 0 to all hidden connections |
+//! | owners are hidden | of a user or unit that a key names: its count, to that count plus all hidden connections; of other groups: its count | of an owner's name: 0 to all hidden connections; of other keys: 0 |
 //! | the interface of a link-local address is not known | its count | 0 to the connections of that address |
-//! | network namespaces were skipped (`more`) | its count, to any number | 0 to any number |
+//! | network namespaces were skipped (`more`) | of a namespace or an endpoint: its count; of other groups: its count, to any number | 0 to any number |
 //!
-//! The state is an alert where all numbers within the bounds lie outside the range, and UNKNOWN
-//! where only some of them do.
+//! A range is violated where all numbers within the bounds lie outside the range, and unclear where
+//! only some of them do. The state is CRITICAL or WARNING where a range is violated, else UNKNOWN
+//! where a range is unclear.
+//!
+//! Two cases are judged a second time, and an alert then becomes UNKNOWN. Hidden connections may
+//! belong to several owners: their group is judged again with 1 to its count. A hidden process may
+//! have the name of a visible process: a key with this name is judged again with 1 to all hidden
+//! connections.
 
 pub mod key;
 pub mod state;
@@ -39,9 +45,10 @@ pub struct GroupState {
     pub group: Option<Group>,
     /// Its label.
     pub label: String,
-    /// The number of its connections; the lower bound where some of them may be hidden.
+    /// The number of connections that were found. This is the lower bound.
     pub count: u64,
-    /// The upper bound: more than `count` only where some connections may be hidden.
+    /// The upper bound. It is above `count` where connections may be hidden, or where the interface
+    /// of a link-local address is not known. Skipped network namespaces do not raise it.
     pub most: u64,
     /// The limit of its connections, where the measure has a limit.
     pub share: Option<Share>,
@@ -50,7 +57,7 @@ pub struct GroupState {
 }
 
 impl GroupState {
-    /// Whether it was found: it has connections, or a limit.
+    /// Whether the group was found: the group has connections, or a limit.
     #[must_use]
     pub fn is_found(&self) -> bool {
         self.count > 0 || self.group.is_some() && self.share.is_some()
@@ -60,26 +67,28 @@ impl GroupState {
 /// The lower and the upper bound of a group's number.
 type Bounds = (f64, f64);
 
-/// Ranges compare 64-bit floats, as the reference and the C plugins do.
+/// Converts bounds to 64-bit floats. Ranges compare such floats, as the reference and the plugins
+/// in C do.
 #[allow(clippy::cast_precision_loss)]
 fn bounds(least: u64, most: u64) -> Bounds {
     (least as f64, most as f64)
 }
 
 impl Thresholds {
-    /// Judges every group, and every key that matches no group. `more` says that network namespaces
-    /// were skipped, so that every group may have more connections.
+    /// Judges every group, and every key that matches no group. With `more`, network namespaces
+    /// were skipped: a group may have more connections than were counted.
     #[must_use]
     pub fn judge(&self, groups: Vec<NamedGroup>, more: bool) -> Vec<GroupState> {
         let hidden = groups.iter().filter(|group| group.hidden).map(|group| group.count).sum();
-        let unmet = self.unmet_keys(&groups, hidden, more);
+        let of_keys = self.judge_keys(&groups, hidden, more);
         let mut judged: Vec<GroupState> =
-            groups.into_iter().map(|group| self.found(group, hidden, more)).collect();
-        judged.extend(unmet);
+            groups.into_iter().map(|group| self.judge_found(group, hidden, more)).collect();
+        judged.extend(of_keys);
         judged
     }
 
-    fn found(&self, group: NamedGroup, hidden: u64, more: bool) -> GroupState {
+    /// Judges a group that was found.
+    fn judge_found(&self, group: NamedGroup, hidden: u64, more: bool) -> GroupState {
         let count = group.count;
         let more = more && !is_of_one_namespace(&group);
         let state = |bounds| self.state(bounds, more, |ranges| ranges.of(&group));
@@ -92,7 +101,7 @@ impl Thresholds {
             },
         );
         let state = match state(number) {
-            // Hidden connections may belong to several owners, each with a part of them.
+            // Hidden connections may belong to several owners. Each owner then has a part of them.
             State::Ok if group.hidden => match state(bounds(1.min(count), count)) {
                 State::Ok => State::Ok,
                 State::Warning | State::Critical | State::Unknown => State::Unknown,
@@ -103,10 +112,11 @@ impl Thresholds {
         GroupState { group, label: name.label, count, most, share, state }
     }
 
-    /// Whether a key names this group and hidden connections may belong to it, too. The sockets of
-    /// a process are either all hidden or all visible. A unit or a user may have both.
+    /// Whether hidden connections may belong to this group, and a key names the group. A unit or a
+    /// user may have visible and hidden sockets. The sockets of a process are either all visible or
+    /// all hidden.
     fn may_be_more(&self, group: &NamedGroup) -> bool {
-        let shared = match group.group {
+        let may_be_partly_hidden = match group.group {
             Some(Group::Cgroup(Some(_)) | Group::User(Some(_))) => true,
             Some(
                 Group::Cgroup(None)
@@ -122,13 +132,15 @@ impl Thresholds {
             )
             | None => false,
         };
-        shared
+        may_be_partly_hidden
             && !group.hidden
             && self.keys().any(|key| key.is_of_name() && key.specificity(group).is_some())
     }
 
-    /// Judges the keys that match no group; returns only states other than OK.
-    fn unmet_keys(&self, groups: &[NamedGroup], hidden: u64, more: bool) -> Vec<GroupState> {
+    /// Judges the keys that match no group. Also judges a key that matches visible processes by
+    /// their name, because a hidden process may have the same name. Returns only states other than
+    /// OK.
+    fn judge_keys(&self, groups: &[NamedGroup], hidden: u64, more: bool) -> Vec<GroupState> {
         let mut judged: Vec<GroupState> = Vec::new();
         let mut seen: Vec<&Key> = Vec::new();
         for key in self.keys() {
@@ -138,6 +150,8 @@ impl Thresholds {
             seen.push(key);
             let closest = groups.iter().filter_map(|group| key.specificity(group)).max();
             let unseen = key.unseen_group(groups, hidden);
+            // The range without a key applies to a key of one group, but not to a key of several
+            // groups.
             let state = |bounds| match key {
                 Key::Type(_) | Key::Status(_) | Key::Endpoint(_) | Key::LinkLocal(_) => {
                     self.state(bounds, more, |ranges| ranges.of_key(key))
@@ -148,7 +162,7 @@ impl Thresholds {
             };
             let state = match closest {
                 None => state((0.0, unseen.value())),
-                // Hidden processes may have that name, too.
+                // A hidden process may have the same name.
                 Some(Specificity::Broad)
                     if unseen.count > 0 && state((1.0, unseen.value())) != State::Ok =>
                 {
@@ -173,14 +187,14 @@ impl Thresholds {
         self.keys().any(Key::is_of_name)
     }
 
-    /// The ranges that hold for a group, for WARNING and for CRITICAL.
+    /// The texts of the ranges of a group: first for WARNING, then for CRITICAL.
     #[must_use]
     pub fn of(&self, group: &NamedGroup) -> [Option<String>; 2] {
         [&self.warning, &self.critical]
             .map(|ranges| ranges.as_ref()?.of(group).map(Range::canonical))
     }
 
-    /// Judges the sum, where a threshold asks for it.
+    /// Judges the total of all groups, if a key asks for the total.
     #[must_use]
     pub fn judge_total(&self, total: u64, more: bool) -> Option<State> {
         let asked = self.keys().any(|key| *key == Key::Total);
@@ -192,8 +206,8 @@ impl Thresholds {
         [&self.critical, &self.warning].into_iter().flatten().flat_map(KeyedRanges::keys)
     }
 
-    /// The state of a number within bounds: an alert where an alert is certain, UNKNOWN where it is
-    /// only possible. With `more`, the number may also lie above the bounds.
+    /// The state of a number within bounds: an alert where the alert is certain, UNKNOWN where the
+    /// alert is only possible. With `more`, the number may also be above the upper bound.
     fn state<'a>(
         &'a self,
         (low, high): Bounds,

@@ -6,15 +6,17 @@
 //! run: Selection ──source──▶ sockets ──collect──▶ counts ──owner──▶ names ──judge──▶ Report
 //! ```
 //!
-//! *The reference* is the plugin `network-connections` of *the collection*, the Linuxfabrik
-//! Monitoring Plugins (<https://github.com/Linuxfabrik/monitoring-plugins>), which this one
-//! replaces.
+//! The comments use two short names. *The collection* is the Linuxfabrik Monitoring Plugins
+//! (<https://github.com/Linuxfabrik/monitoring-plugins>). *The reference* is its plugin
+//! `network-connections`. This plugin replaces the reference.
 //!
 //! # For other crates
 //!
-//! A [`Check`] defines the numbers to count, how they are judged, and the form of the message.
-//! [`Plan`] validates it. The functions in [`run`] take a plan and return a [`Report`], the number of
-//! connections of each group, or the connections themselves. [`Format`] prints a report.
+//! A [`Check`] has three parts: a [`Query`] for the numbers, a [`Policy`] with the thresholds, and
+//! a [`Presentation`] for the message. A [`Plan`] is a validated check. Every function in [`run`]
+//! takes a plan: [`run::check`] and [`run::fixture`] return a [`Report`], [`run::counts`] returns
+//! the groups with their numbers, and [`run::connections`] returns the connections. [`Format`]
+//! prints a report.
 //!
 //! Hidden modules are public only for the command, the Python module, tests and fuzzing. They change
 //! without notice.
@@ -46,7 +48,8 @@ mod plan;
 mod printable;
 mod range;
 mod report;
-// Only the command gives up rights: a library must not change the rights of its process.
+// The command drops capabilities that its plan does not need. A library must not do this: the
+// capabilities belong to the process of its caller.
 #[cfg(target_os = "linux")]
 #[doc(hidden)]
 pub mod rights;

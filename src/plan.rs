@@ -1,5 +1,5 @@
-//! A validated check. The command, the Python module and other crates all validate here, and only
-//! here invalid combinations are refused.
+//! The plan: a validated check. The command, the Python module and other crates validate their
+//! checks here. Only this module refuses invalid combinations of fields.
 
 use std::time::Duration;
 
@@ -40,11 +40,13 @@ pub struct Plan {
     presentation: Presentation,
     group_by: GroupBy,
     thresholds: Thresholds,
+    // Whether the check reads this host, and not a fixture.
     live: bool,
 }
 
 impl Plan {
-    /// Validates a check of this host. The error names the wrong field.
+    /// Validates a check of this host. An error names the invalid field, or the source that cannot
+    /// answer.
     pub fn new(check: Check) -> Result<Self, Error> {
         let details = check.presentation.lengthy;
         Self::validated(check, true, details)
@@ -69,6 +71,8 @@ impl Plan {
         }
     }
 
+    /// Validates a check. With `live`, the check reads this host. With `details`, the result also
+    /// has ports, addresses and owners.
     fn validated(check: Check, live: bool, details: bool) -> Result<Self, Error> {
         let Check { mut query, policy, presentation } = check;
         let definition = query.measure.definition();
@@ -125,7 +129,7 @@ impl Plan {
         }
     }
 
-    /// The thresholds, with the ids of the users that their keys name.
+    /// Looks up the ids of the users that keys name, and returns the thresholds with these ids.
     pub(crate) fn thresholds(
         &self,
         user_id: &dyn Fn(&str) -> Result<Option<u32>, Error>,
@@ -183,13 +187,13 @@ impl Plan {
         self.group_by
     }
 
-    /// The connections, with the types and the status that the measure implies.
+    /// The selection of connections, with the types and the status that the measure implies.
     #[must_use]
     pub fn selection(&self) -> &Selection {
         &self.query.selection
     }
 
-    /// Whether expected groups without connections count as 0.
+    /// Whether expected groups without connections are added, each with the number 0.
     #[must_use]
     pub fn zero(&self) -> bool {
         self.query.zero
@@ -219,7 +223,8 @@ impl Plan {
         self.query.timeout
     }
 
-    /// The thresholds as they were given, and the states that do not follow from them.
+    /// The thresholds as given, the state of a check that finds nothing, and whether the state is
+    /// always OK.
     #[must_use]
     pub fn policy(&self) -> &Policy {
         &self.policy
@@ -246,7 +251,8 @@ fn refuse_meaningless(query: &Query) -> Result<(), Error> {
     }
 }
 
-/// Whether a field of the query differs from its default.
+/// Whether the caller has set a field of the query. A default value counts as set in `types`,
+/// `statuses` and `group_by`, but not in the other fields.
 fn is_given(query: &Query, field: Field) -> bool {
     let Selection { types, statuses, local_ports, remote_ports, local_addresses, remote_addresses } =
         &query.selection;
@@ -265,7 +271,7 @@ fn is_given(query: &Query, field: Field) -> bool {
     }
 }
 
-/// The selected types of TCP.
+/// The TCP types of the selection. An error where the selection has UDP types only.
 fn tcp(selection: &Selection, groups: &str) -> Result<Choice<crate::ConnectionType>, Error> {
     let tcp: Vec<_> = selection.types_of(Protocol::Tcp).collect();
     if tcp.is_empty() {
@@ -300,8 +306,8 @@ fn alternatives(names: &[&str]) -> String {
     }
 }
 
-/// Refuses a source that cannot answer the query. Otherwise only a selected connection would cause
-/// the error.
+/// Refuses a source that cannot answer the query. Without this check, the run would fail only on a
+/// host that has a selected connection.
 fn check_source(
     query: &Query,
     group_by: GroupBy,
@@ -314,12 +320,12 @@ fn check_source(
             SourceName::join(SourceName::CHOICES)
         )));
     }
-    let unreported = |source: SourceName| unreported(query, group_by, details, source);
-    let Some(what) = unreported(source) else {
+    let missing = |source: SourceName| unreported(query, group_by, details, source);
+    let Some(what) = missing(source) else {
         return Ok(());
     };
     let valid: Vec<_> =
-        SourceName::CHOICES.iter().copied().filter(|other| unreported(*other).is_none()).collect();
+        SourceName::CHOICES.iter().copied().filter(|other| missing(*other).is_none()).collect();
     let valid = if valid.is_empty() {
         String::new()
     } else {
@@ -328,7 +334,7 @@ fn check_source(
     Err(Error::Unsupported(format!("The source {source} does not tell {what} of sockets{valid}")))
 }
 
-/// The part of the answer that a source cannot report.
+/// The part of the answer that a source cannot report; `None` where the source reports everything.
 fn unreported(
     query: &Query,
     group_by: GroupBy,

@@ -1,4 +1,5 @@
-//! The pipeline of a check, from top to bottom: a plan goes in, a report comes out.
+//! The pipeline of a check. Each function takes a plan, reads the connections, and returns a
+//! report, counts or a list.
 
 use std::collections::{HashMap, HashSet};
 use std::io::Read;
@@ -81,7 +82,7 @@ pub fn fixture(
     Ok(report)
 }
 
-/// Counts this host's connections per group, the largest first.
+/// Counts this host's connections per group. The largest group comes first.
 ///
 /// ```
 /// use network_connections::{Check, Plan, run};
@@ -98,8 +99,9 @@ pub fn counts(plan: &Plan, interrupted: &dyn Fn() -> bool) -> Result<Vec<NamedGr
     Ok(name_groups(plan, &counted, &names, &host.namespaces))
 }
 
-/// Lists the selected connections in the kernel's order. With `processes`, each connection has the
-/// processes that hold it, for which all of `/proc/PID/fd` is read.
+/// Lists the selected connections in the kernel's order. With `processes`, each connection also has
+/// the processes that hold its socket. On Linux, the run then reads `/proc/PID/fd` of every
+/// process.
 ///
 /// ```
 /// use network_connections::{Plan, Query, run};
@@ -125,7 +127,8 @@ pub fn connections(
     Ok(connections.named(processes, &names))
 }
 
-/// The input for the measure of a plan, without owners and peers.
+/// The input of the plan's measure. Owners and peers are left out: a caller that needs them sets
+/// `lengthy`.
 fn scope(plan: &Plan) -> Scope<'_> {
     Scope {
         selection: plan.selection(),
@@ -135,7 +138,7 @@ fn scope(plan: &Plan) -> Scope<'_> {
     }
 }
 
-/// Names, judges and explains the groups.
+/// Looks up the names of the groups, judges the groups, and adds the details.
 fn report(
     plan: Plan,
     thresholds: &Thresholds,
@@ -152,8 +155,8 @@ fn report(
     Ok(report)
 }
 
-/// Adds expected groups without connections, where they are asked for, and looks up the names of
-/// all groups.
+/// Looks up the names of all groups. Before the look-up, adds expected groups without connections,
+/// if the plan asks for them.
 fn look_up_names(
     plan: &Plan,
     counted: &mut Counted,
@@ -184,25 +187,25 @@ fn name_groups(
     named_groups(merged, &counted.groups, &share, names)
 }
 
-/// Judges the groups.
+/// Judges the groups and their total. The details are not filled in yet.
 fn judge(
     plan: Plan,
     thresholds: &Thresholds,
     groups: Vec<NamedGroup>,
     Findings { sources, coverage, .. }: &Findings,
 ) -> Report {
-    let more = coverage.skipped > 0;
+    let some_skipped = coverage.skipped > 0;
     let total = groups.iter().map(|group| group.count).sum();
     let fullest = groups.first().filter(|group| group.share.is_some());
     let limits = fullest.map(|fullest| thresholds.of(fullest)).unwrap_or_default();
-    let groups = thresholds.judge(groups, more);
+    let groups = thresholds.judge(groups, some_skipped);
     let unclear = groups.iter().any(|group| group.state == State::Unknown);
     Report {
         missing_owners: unclear.then(|| owner::unseen(plan.group_by())).flatten(),
         plan,
         groups,
         total,
-        total_state: thresholds.judge_total(total, more),
+        total_state: thresholds.judge_total(total, some_skipped),
         limits,
         details: Vec::new(),
         source: SourceName::join(sources),
@@ -211,7 +214,8 @@ fn judge(
     }
 }
 
-/// The owners and peers of the groups that get details. `names` has the names of groups.
+/// Returns the details (owners and peers) of the groups in `Report::explained`. `names` has the
+/// names of the groups; this function looks up the names of the owners and peers.
 fn explain(
     report: &Report,
     breakdowns: Breakdowns,
@@ -231,8 +235,9 @@ fn explain(
     Ok(explained.into_iter().zip(sums).map(detail).collect())
 }
 
-/// Adds the ephemeral ports in use towards the shown peers. Connections in any status use ports,
-/// but the groups may have only one status: the ports are counted again.
+/// Adds to each shown peer the number of ephemeral ports in use towards it. A second dump counts
+/// these ports: connections in any status use ports, but the groups may have connections in one
+/// status only. Where the ports are slow to read, an OK report is left without them.
 fn add_ports(report: &mut Report, findings: &mut Findings, host: &Host) -> Result<(), Error> {
     if !source::PORTS_ARE_AT_HAND && report.state() == State::Ok {
         return Ok(());

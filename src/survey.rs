@@ -1,5 +1,6 @@
-//! One walk through the network namespaces. Each namespace is visited once, and the visit reads
-//! everything that only the inside of the namespace shows.
+//! The survey: a walk that visits each network namespace once. A visit reads the sockets and the
+//! listening ports. A visit inside the namespace also reads the ephemeral ports and interface
+//! names.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::slice;
@@ -19,8 +20,8 @@ use crate::vocabulary::{ConnectionStatus, ConnectionType, NetnsIndex, Protocol, 
 
 const TCP: [ConnectionType; 2] = [ConnectionType::Tcp, ConnectionType::Tcp6];
 
-/// The most namespaces that can be asked again: each keeps a socket open, and a process may open
-/// 1,024 files.
+/// The maximum number of namespaces that can be read again after the walk. Each of them keeps a
+/// netlink socket open, and the usual limit of a process is 1,024 open files.
 const DOORS: usize = 256;
 
 /// The network namespaces and the source of one run.
@@ -32,17 +33,17 @@ pub struct Host<'a> {
     pub deadline: &'a Deadline<'a>,
 }
 
-/// The facts that are read of each namespace besides the selected sockets.
+/// The facts that a visit reads besides the selected sockets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Facts {
     /// None.
     #[default]
     None,
-    /// Ports with a listener and, where they cost little, the ephemeral ports; the ports in use can be
-    /// asked for later.
+    /// The listening ports and, where reading them is cheap, the ephemeral ports. The walk keeps
+    /// netlink sockets for [`Host::used_ports`].
     Ports,
-    /// Ports with a listener and the ephemeral ports. Only sockets with an ephemeral port are wanted,
-    /// so that the kernel leaves out the others.
+    /// The listening ports and the ephemeral ports. The walk selects only local ports from the
+    /// lowest to the highest ephemeral port, so that the kernel can filter the sockets.
     EphemeralOnly,
 }
 
@@ -55,13 +56,14 @@ pub struct Findings {
     pub coverage: NetnsCoverage,
     /// The facts about each namespace that was read.
     pub facts: BTreeMap<NetnsIndex, NetnsFacts>,
-    /// The names of the interfaces that the collected sockets name.
+    /// The names of the interfaces that the addresses of collected sockets belong to.
     pub interfaces: InterfaceNames,
+    // The namespaces that can be read again, each with its netlink socket.
     doors: Vec<(NetnsIndex, Door)>,
 }
 
 impl Findings {
-    /// The ports for outgoing connections of each namespace that shows them.
+    /// The ephemeral ports of each namespace where they could be read.
     #[must_use]
     pub fn ephemeral(&self) -> BTreeMap<NetnsIndex, EphemeralPorts> {
         let ports = self.facts.iter();
@@ -69,14 +71,15 @@ impl Findings {
     }
 }
 
-/// A namespace during its visit.
+/// A visit to one namespace.
 struct Visit<'a> {
     netns: NetnsIndex,
     view: &'a View,
     door: Door,
     deadline: &'a Deadline<'a>,
+    // The sources to try, the best first.
     chain: &'a [SourceName],
-    // Protocols that are known to have no sockets.
+    // The protocols without sockets, by the kernel's counters.
     idle: Vec<Protocol>,
 }
 
@@ -95,7 +98,8 @@ impl<'a> Host<'a> {
         self.source.as_ref().map_or(SourceName::AVAILABLE, slice::from_ref)
     }
 
-    /// Hands the selected sockets of every namespace to `collector`.
+    /// Walks through the namespaces and hands their selected sockets to `collector`. Returns the
+    /// collector and the other results.
     pub fn survey<C: Collector + Send>(
         &self,
         selection: &Selection,
@@ -104,30 +108,33 @@ impl<'a> Host<'a> {
     ) -> Result<(C, Findings), Error> {
         let (chain, chosen) = (self.chain(), self.source.is_some());
         let mut findings = Findings::default();
+        // Only procfs can read a namespace through a process.
         let processes = chain.contains(&SourceName::Procfs);
         let coverage =
             self.namespaces.visit(processes, self.deadline, &mut |netns, view, deadline| {
-                // Most other namespaces have no sockets of one protocol or the other.
+                // Most of the other namespaces lack TCP sockets or UDP sockets. The counters report
+                // this without a dump.
                 let may_be_idle = !chosen && netns != NetnsIndex::OWN;
                 let idle = if may_be_idle { source::idle(view) } else { Vec::new() };
                 let door = Door::default();
                 let visit = Visit { netns, view, door, deadline, chain, idle };
-                // A visit may fail half-way, and is then repeated through another process.
-                let mut complete = collector.fresh();
+                // A visit through a process can fail half-way. The walk then repeats the visit
+                // through another process, so only a complete visit is merged.
+                let mut visited = collector.fresh();
                 let facts = visit.facts(wanted)?;
-                complete.begin(&facts)?;
-                let sources = visit.read(selection, wanted, &facts, &mut complete)?;
-                findings.interfaces.extend(visit.interface_names(&complete));
-                collector.merge(complete);
-                findings.complete(visit, wanted, facts, sources);
+                visited.begin(&facts)?;
+                let sources = visit.read(selection, wanted, &facts, &mut visited)?;
+                findings.interfaces.extend(visit.interface_names(&visited));
+                collector.merge(visited);
+                findings.add(visit, wanted, facts, sources);
                 Ok(())
             })?;
         findings.coverage = coverage;
         Ok((collector, findings))
     }
 
-    /// The ephemeral ports in use towards destinations, by connections in any status, as far as their
-    /// namespaces can be asked again.
+    /// Counts the ephemeral ports in use towards each destination, by connections in any status.
+    /// The result lacks destinations in namespaces that cannot be read again.
     pub fn used_ports(
         &self,
         destinations: &HashSet<Endpoint>,
@@ -160,7 +167,8 @@ impl<'a> Host<'a> {
         Ok(used.by_destination())
     }
 
-    /// Reads the ephemeral ports of this system, where they cost too much to be read in every run.
+    /// Reads the ephemeral ports of this thread's namespace, if the walk has left them out as too
+    /// slow to read. The read gets half of the remaining time; after that the ports stay unknown.
     pub fn read_ephemeral(&self, findings: &mut Findings) -> Result<(), Error> {
         if source::PORTS_ARE_AT_HAND {
             return Ok(());
@@ -197,6 +205,7 @@ impl Visit<'_> {
         Ok(NetnsFacts { listening: Some(listening), ephemeral })
     }
 
+    /// The listening TCP ports.
     fn listening(&self) -> Result<HashSet<u16>, Error> {
         let mut listening = LocalPorts::default();
         if !self.idle.contains(&Protocol::Tcp) {
@@ -239,7 +248,8 @@ impl Visit<'_> {
         Ok(sources)
     }
 
-    /// The names of the interfaces of collected addresses: only the inside of a namespace shows them.
+    /// Looks up the names of the interfaces that collected addresses belong to. The names can be
+    /// read only inside the namespace.
     fn interface_names(&self, collector: &impl Collector) -> InterfaceNames {
         match self.view {
             View::Inside => {
@@ -253,13 +263,8 @@ impl Visit<'_> {
 }
 
 impl Findings {
-    fn complete(
-        &mut self,
-        visit: Visit,
-        wanted: Facts,
-        facts: NetnsFacts,
-        sources: Vec<SourceName>,
-    ) {
+    /// Adds the results of a complete visit.
+    fn add(&mut self, visit: Visit, wanted: Facts, facts: NetnsFacts, sources: Vec<SourceName>) {
         for source in sources {
             if !self.sources.contains(&source) {
                 self.sources.push(source);

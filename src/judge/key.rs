@@ -15,23 +15,23 @@ use crate::vocabulary::{ConnectionStatus, ConnectionType};
 /// The key of the sum of all selected connections.
 pub const TOTAL: &str = "total";
 
-/// The query that decides which keys have a meaning.
+/// The parts of a plan that decide whether a key is valid.
 #[derive(Clone, Copy, Debug)]
 pub struct KeyContext<'a> {
     /// Whether the numbers of groups can be added up, so that `total` is a key.
     pub has_total: bool,
-    /// Whether network namespaces are asked for, so that a key can name one.
+    /// Whether network namespaces are requested, so that a key can name a namespace.
     pub netns: bool,
     /// The kind of groups.
     pub by: GroupBy,
-    /// The selected connections.
+    /// The selection of connections.
     pub selection: &'a Selection,
-    /// Whether this host is read. A fixture may have states of other systems.
+    /// Whether the check reads this host. A fixture may also have states of other systems.
     pub live: bool,
 }
 
 impl KeyContext<'_> {
-    /// The types and states that a connection can have here.
+    /// The selected pairs of type and state that a connection can have here.
     fn pairs(&self) -> impl Iterator<Item = (ConnectionType, ConnectionStatus)> {
         self.selection.pairs().filter(|(_, status)| !self.live || status.is_of_this_system())
     }
@@ -66,11 +66,11 @@ pub enum Key {
     Owner(String),
 }
 
-/// A link-local address, behind one interface or any.
+/// A link-local address on a named interface, or on any interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LinkLocalKey {
     ip: IpAddr,
-    // Its name or number.
+    // The name or the index of the interface; `None` for any.
     interface: Option<String>,
 }
 
@@ -83,15 +83,15 @@ impl LinkLocalKey {
     fn specificity(&self, group: &NamedGroup) -> Option<Specificity> {
         let found = address_of(group).filter(|found| found.ip() == self.ip)?;
         match &self.interface {
-            Some(interface) => {
-                is_behind(interface, found.interface(), &group.name).then_some(Specificity::Exact)
-            }
+            Some(interface) => names_interface(interface, found.interface(), &group.name)
+                .then_some(Specificity::Exact),
             None if found.interface().is_none() => Some(Specificity::Exact),
             None => Some(Specificity::Broad),
         }
     }
 
-    /// Whether it may mean an address whose interface is not known.
+    /// Whether the key may mean this group: the key names an interface, but the interface of the
+    /// group's address is not known.
     fn may_mean(&self, group: &NamedGroup) -> bool {
         self.interface.is_some()
             && address_of(group)
@@ -106,17 +106,18 @@ fn address_of(group: &NamedGroup) -> Option<Address> {
     }
 }
 
-/// Whether a key names this interface, by its name or by its number.
-fn is_behind(key: &str, index: Option<InterfaceIndex>, name: &GroupName) -> bool {
+/// Whether the text `key` is the name or the index of an interface.
+fn names_interface(key: &str, index: Option<InterfaceIndex>, name: &GroupName) -> bool {
     name.interface.as_ref().is_some_and(|name| name.eq_ignore_ascii_case(key))
         || index.is_some_and(|(_, index)| index.to_string() == key)
 }
 
-/// A port, of one address or any, in one network namespace or any.
+/// A port. The key may also name an address with its interface, and a network namespace; a missing
+/// part matches any value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EndpointKey {
     ip: Option<IpAddr>,
-    // The interface of a link-local address, by its name or number; `None` for any.
+    // The name or the index of a link-local address's interface; `None` for any.
     interface: Option<String>,
     port: u16,
     netns: Option<String>,
@@ -139,9 +140,9 @@ impl EndpointKey {
 
     fn specificity(&self, group: &NamedGroup) -> Option<Specificity> {
         let Self { ip, interface, netns, .. } = self;
-        let found = endpoint_of(group).filter(|found| self.is_met(*found, &group.name))?;
+        let found = endpoint_of(group).filter(|found| self.matches(*found, &group.name))?;
         let index = found.address.interface();
-        interface.as_ref().is_none_or(|key| is_behind(key, index, &group.name)).then_some(
+        interface.as_ref().is_none_or(|key| names_interface(key, index, &group.name)).then_some(
             Specificity::Endpoint {
                 address: ip.is_some(),
                 interface: interface.is_some(),
@@ -150,8 +151,9 @@ impl EndpointKey {
         )
     }
 
-    /// Whether port, address and network namespace of the key match an endpoint.
-    fn is_met(&self, found: Endpoint, name: &GroupName) -> bool {
+    /// Whether the port, the address and the network namespace of the key match an endpoint. The
+    /// interface is not compared.
+    fn matches(&self, found: Endpoint, name: &GroupName) -> bool {
         let is_in = |netns: &String| {
             name.netns.as_ref().is_some_and(|found| found.eq_ignore_ascii_case(netns))
         };
@@ -160,11 +162,12 @@ impl EndpointKey {
             && self.netns.as_ref().is_none_or(is_in)
     }
 
-    /// Whether it may mean an endpoint whose interface is not known.
+    /// Whether the key may mean this group: the key names an interface, but the interface of the
+    /// group's endpoint is not known.
     fn may_mean(&self, group: &NamedGroup) -> bool {
         self.interface.is_some()
             && endpoint_of(group).is_some_and(|found| {
-                found.address.interface().is_none() && self.is_met(found, &group.name)
+                found.address.interface().is_none() && self.matches(found, &group.name)
             })
     }
 }
@@ -189,19 +192,19 @@ impl UserKey {
     }
 }
 
-/// How closely a key matches a group. The greatest value is the closest match.
+/// How closely a key matches a group. A greater value is a closer match.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Specificity {
-    /// The key means other groups too.
+    /// The key may also match other groups.
     Broad,
-    /// The key means endpoints by their port and these parts. Of two keys the closer one has the
-    /// first part that the other key lacks.
+    /// The key names a port, and further parts of an endpoint. The address counts most, then the
+    /// interface, then the network namespace.
     Endpoint {
-        /// The address.
+        /// Whether the key names an address.
         address: bool,
-        /// The interface of a link-local address.
+        /// Whether the key names the interface of a link-local address.
         interface: bool,
-        /// The network namespace.
+        /// Whether the key names a network namespace.
         netns: bool,
     },
     /// The key means this group alone.
@@ -339,8 +342,9 @@ impl Key {
         }
     }
 
-    /// The group of this key, with the upper bound of its connections: the number of `hidden`
-    /// connections, or the connections of groups whose interface is not known.
+    /// The group of this key. Its count is an upper bound: the connections of the groups that the
+    /// key may mean, where their interface is not known; all `hidden` connections for an owner's
+    /// name; 0 for other keys.
     #[must_use]
     pub fn unseen_group(&self, groups: &[NamedGroup], hidden: u64) -> NamedGroup {
         let may_be = |group: &&NamedGroup| match self {
@@ -362,7 +366,8 @@ impl Key {
         unseen
     }
 
-    /// Whether the key has an owner's name and not a user id, so that it may mean a hidden owner.
+    /// Whether the key is the name of an owner. A hidden owner may have this name. A user id is not
+    /// a name.
     #[must_use]
     pub fn is_of_name(&self) -> bool {
         match self {
@@ -448,7 +453,8 @@ fn is_selected(address: IpAddr, selected: &[Network], selection: &Selection) -> 
     })
 }
 
-/// `443`, `192.0.2.1:443`, `[fe80::1%eth0]:443`, each also with a namespace as in `443 in blue`.
+/// Reads the key of an endpoint: `443`, `192.0.2.1:443` or `[fe80::1%eth0]:443`. A network
+/// namespace may follow, as in `443 in blue`.
 fn endpoint(
     text: &str,
     ports: &[Ports],

@@ -11,37 +11,38 @@ use crate::selection::Selection;
 use crate::survey::Host;
 use crate::vocabulary::{ConnectionStatus, SourceName};
 
-/// A measure, from the groups that it implies to the series that it prints.
+/// The definition of a measure: its groups, its numbers and its output.
 #[derive(Debug)]
 pub struct Definition {
-    /// Its name, by which it is chosen.
+    /// The name of the measure, as the user gives it.
     pub name: &'static str,
-    /// The name of its groups, for example `listeners`.
+    /// The plural noun for the groups in messages, for example `listeners`.
     pub groups: &'static str,
     /// The part of the query that the measure decides; `None` where it decides nothing.
     pub implied: Option<Implied>,
-    /// The fields that have no meaning with it.
+    /// The fields that have no meaning with this measure. A plan refuses them.
     pub refused: &'static [Field],
     /// The numbers that a source cannot report, as in "the queue limits"; `None` where the source
     /// reports all numbers.
     pub unreported: fn(SourceName) -> Option<&'static str>,
     /// Whether a recorded list of connections has all facts that the measure needs.
     pub of_fixture: bool,
-    /// The form of its numbers.
+    /// The form of the numbers.
     pub reading: Reading,
     /// Collects the groups and their numbers.
     pub collect: fn(&Host, &Scope) -> Result<Counted, Error>,
     /// The message where no group is found.
     pub nothing: fn(&Selection) -> String,
-    /// The aspect that tables of owners show.
+    /// The criterion by which the tables of `--lengthy` break down connections, besides the owner.
     pub aspect: Aspect,
-    /// The default thresholds, for WARNING and for CRITICAL.
+    /// The default thresholds, for WARNING and for CRITICAL. They apply where the check has neither
+    /// threshold.
     pub thresholds: [Option<&'static str>; 2],
     /// Prints its Prometheus series.
     pub series: fn(&mut Page, &Series),
 }
 
-/// The part of a query that a measure decides. The types are always those of TCP.
+/// The part of a query that a measure decides. Such a measure also limits the types to TCP.
 #[derive(Debug)]
 pub struct Implied {
     /// The kind of groups.

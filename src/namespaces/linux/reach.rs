@@ -1,4 +1,4 @@
-//! The choice of the way into a namespace.
+//! Chooses a way into a network namespace, and reads the namespace by that way.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -22,16 +22,18 @@ pub enum Reached {
     Denied(Error),
 }
 
-/// The steps of a way into a namespace.
+/// The operations by which [`reach`] enters or reads a namespace. A `task` is the directory of a
+/// process or thread in `/proc`.
 pub trait Access {
-    /// Moves this thread into the namespace that a file stands for, if `identity` is its identity.
+    /// Moves this thread into the namespace that the file `link` stands for. Returns `Gone` if
+    /// `identity` has an inode number and the file has a different inode number.
     fn enter(&mut self, link: &Path, identity: &Identity) -> Result<Seen<()>, Error>;
 
     /// The inode number of a process's `net/tcp`; `None` where the process is not in the namespace
     /// of `identity`.
     fn table(&mut self, task: &str, identity: &Identity) -> Result<Option<u64>, Error>;
 
-    /// Finds a process in the namespace that is not in `tried`.
+    /// Searches all processes for a process in the namespace. Skips the processes in `tried`.
     fn search(
         &mut self,
         namespace: &Namespace,
@@ -42,7 +44,7 @@ pub trait Access {
     fn read_inside(&mut self) -> Result<Reached, Error>;
 
     /// Reads a namespace through a process whose `net/tcp` has the inode number `table`; `None`
-    /// where the process has ended or moved meanwhile.
+    /// where the process has ended, or has moved to another namespace.
     fn read_through(
         &mut self,
         task: &str,
@@ -51,8 +53,10 @@ pub trait Access {
     ) -> Result<Option<Reached>, Error>;
 }
 
-/// Reads a namespace by the first way that leads there. With `processes`, that may also be a
-/// process whose `ns/net` may not be entered.
+/// Tries the ways into a namespace, and reads the namespace by the first way that works: mounts,
+/// then known processes, then processes that a search finds. This thread enters a namespace through
+/// a mount or through the `ns/net` of a process. With `processes`, a process whose `ns/net` cannot
+/// be entered is read through its `net` directory.
 pub fn reach(
     namespace: &Namespace,
     processes: bool,
@@ -71,8 +75,8 @@ pub fn reach(
         && namespace.searched
         && namespace.tasks.is_empty()
     {
-        // A search for each such namespace would take time that grows with the square of their
-        // number.
+        // The discovery has already read all processes. A search would read them again for every
+        // such namespace.
         return Ok(Reached::Denied(why_denied(namespace, error)));
     }
     let mut tried = HashSet::new();
@@ -99,7 +103,7 @@ pub fn reach(
     Ok(denied.map_or(Reached::Gone, |error| Reached::Denied(why_denied(namespace, error))))
 }
 
-/// The error for a namespace that may not be entered and has no visible process.
+/// The error for a namespace that may neither be entered nor be read through a process.
 fn why_denied(namespace: &Namespace, error: Errno) -> Error {
     let mount = namespace.mounts_by_name().next().map(|path| path.display().to_string());
     let task = namespace.tasks_by_readability().next().map(str::to_owned);
@@ -120,7 +124,7 @@ mod tests {
     use super::*;
     use crate::namespaces::linux::identity::Task;
 
-    /// A kernel in which links can be entered or are denied, and processes show tables.
+    /// A fake kernel: a link can be entered, is denied or is gone, and a process may have a table.
     #[derive(Default)]
     struct Fake {
         links: HashMap<&'static str, Seen<()>>,
@@ -237,7 +241,8 @@ mod tests {
         let ended = read(&["/proc/7", "/proc/8"], true);
         assert_eq!(ended.0, through);
         assert_eq!(ended.1.last().map(String::as_str), Some("read /proc/9 5"));
-        // Without `processes`, as for a source that must be inside.
+        // Without `processes`, the namespace must be entered. Every source except procfs needs
+        // this.
         let (denied, steps) = read(&[], false);
         assert!(denied.starts_with("denied: Network namespace /proc/7 can be entered"), "{denied}");
         assert_eq!(steps, [""; 0]);

@@ -1,4 +1,5 @@
-//! The processes that have sockets, by inode number, from `/proc/PID/fd` (`proc_pid_fd(5)`).
+//! Finds the processes that have sockets: `/proc/PID/fd` has the inode numbers of a process's
+//! sockets (`proc_pid_fd(5)`).
 
 use std::mem::MaybeUninit;
 use std::sync::Arc;
@@ -14,29 +15,31 @@ use crate::linux::processes::{ENTRIES, name, other_threads, pids, sees_every_pro
 use crate::owner::holders::Holders;
 use crate::owner::process::Process;
 
-/// The most file descriptors to read of threads that most likely share the table of their process:
-/// reading 500 threads with 10,000 descriptors each, only to find nothing, would take seconds.
-const LIKELY_SHARED: usize = 20_000;
+/// The maximum number of file descriptors that are read of threads with a table that is most likely
+/// shared. Such a read rarely finds a new socket: 500 threads with 10,000 descriptors each would
+/// take seconds.
+const SHARED_BUDGET: usize = 20_000;
 
-/// The processes that have the sockets with these inode numbers, and whether there are processes
-/// whose sockets may not be read.
+/// Finds the processes that have the sockets with these inode numbers. Also returns whether
+/// processes or their sockets may be hidden from this user.
 ///
-/// Processes in `likely` are read first, and then all others for the sockets that are still
-/// missing. With an empty `likely` every process is read, even after each socket has a process: a
-/// socket may have more processes, and their number is part of the answer.
+/// Reads the processes in `likely` first. Then reads all other processes for the sockets that still
+/// lack a process, or have only process 1. With an empty `likely`, reads every process for every
+/// socket: several processes may share a socket, and the result has all of them.
 pub fn holders(
     inodes: Vec<u64>,
     likely: &[u32],
     deadline: &Deadline,
 ) -> Result<(Holders, bool), Error> {
-    // With hidepid, or in another PID namespace, `/proc` does not show every process.
+    // `/proc` may lack processes: hidepid hides processes from other users than root, and a PID
+    // namespace has only its own processes.
     let hidden = !rustix::process::geteuid().is_root() || !sees_every_process(deadline)?;
     let mut search = Search { deadline, found: Holders::new(inodes), hidden };
     let mut known = Vec::new();
     for pid in likely {
         known.push((*pid, search.read_process(*pid, Wanted::All)?));
     }
-    let wanted = if likely.is_empty() { Wanted::All } else { Wanted::Open };
+    let wanted = if likely.is_empty() { Wanted::All } else { Wanted::Undecided };
     if search.wants_any(wanted) {
         for pid in pids(deadline)? {
             if !likely.contains(&pid) {
@@ -44,7 +47,7 @@ pub fn holders(
             }
         }
     }
-    let mut budget = LIKELY_SHARED;
+    let mut budget = SHARED_BUDGET;
     for (pid, table) in known {
         if !search.wants_any(Wanted::Missing) {
             break;
@@ -58,27 +61,30 @@ pub fn holders(
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Wanted {
     All,
-    /// Sockets for which no process was found yet, or only process 1.
-    Open,
-    /// Sockets for which no process was found yet.
+    /// Sockets without a process so far, or with process 1 alone, which may have made the socket
+    /// for another process.
+    Undecided,
+    /// Sockets without a process so far.
     Missing,
 }
 
-/// A table of file descriptors: the directory of the thread that it was read from, and the number
-/// of its descriptors.
+/// A table of file descriptors that was read.
 struct Table {
+    // The directory of the thread in `/proc`.
     thread: String,
+    // The number of descriptors.
     size: usize,
 }
 
 struct Search<'a> {
     deadline: &'a Deadline<'a>,
     found: Holders,
+    // Whether processes or their sockets may be hidden.
     hidden: bool,
 }
 
 impl Search<'_> {
-    /// Whether any socket is wanted.
+    /// Whether at least one socket is still searched for.
     fn wants_any(&self, wanted: Wanted) -> bool {
         self.found.places().any(|place| self.wants(wanted, place))
     }
@@ -86,14 +92,14 @@ impl Search<'_> {
     fn wants(&self, wanted: Wanted, place: usize) -> bool {
         match wanted {
             Wanted::All => true,
-            Wanted::Open => self.found.is_open(place),
+            Wanted::Undecided => self.found.is_open(place),
             Wanted::Missing => self.found.is_missing(place),
         }
     }
 
-    /// Finds the sockets of a process in the table of its first thread, which nearly always is the
-    /// table of all its threads. After the first thread has ended, its table is empty, though other
-    /// threads may go on with the same descriptors.
+    /// Finds the sockets of a process in the table of its first thread. The other threads nearly
+    /// always share this table. Once the first thread has ended, its table is empty, and the table
+    /// of another thread is read instead.
     fn read_process(&mut self, pid: u32, wanted: Wanted) -> Result<Table, Error> {
         let mut table = Table { thread: format!("/proc/{pid}"), size: 0 };
         let mut sockets = Vec::new();
@@ -112,8 +118,9 @@ impl Search<'_> {
         Ok(table)
     }
 
-    /// Finds missing sockets in separate tables of a process's other threads (`CLONE_FILES` in
-    /// `unshare(2)`).
+    /// Finds missing sockets in the tables of a process's other threads. A thread can have a table
+    /// of its own (`CLONE_FILES` in `unshare(2)`). Tables that are most likely shared are read
+    /// until `budget` is used up.
     fn read_other_threads(
         &mut self,
         pid: u32,
@@ -143,8 +150,9 @@ impl Search<'_> {
         Ok(())
     }
 
-    /// Whether two threads certainly have different tables: since Linux 6.2 the size of `fd` is the
-    /// number of its entries; before Linux 6.2 it is 0.
+    /// Whether two threads certainly have different tables: the sizes of the `fd` directories
+    /// differ. Since Linux 6.2 the size is the number of entries. Before Linux 6.2 the size is
+    /// always 0.
     fn differ(&self, one: &str, other: &str) -> Result<bool, Error> {
         let size = |thread: &str| -> Result<Option<i64>, Error> {
             let path = format!("{thread}/fd");
@@ -170,8 +178,9 @@ impl Search<'_> {
         }
     }
 
-    /// Adds the places of a thread's wanted sockets to `sockets`. Returns the number of its file
-    /// descriptors; `None` where they may not be read.
+    /// Reads the table of a thread, and adds the places (in `found`) of the wanted sockets to
+    /// `sockets`. Returns the number of file descriptors: 0 where the thread has ended, `None`
+    /// where the table may not be read.
     fn read_thread(
         &mut self,
         thread: &str,
@@ -188,7 +197,7 @@ impl Search<'_> {
         }
     }
 
-    /// Adds a process to the sockets that one of its threads has.
+    /// Adds a process to `sockets`, the places of sockets that one of its threads has.
     fn add(&mut self, pid: u32, thread: &str, sockets: Vec<usize>) -> Result<(), Error> {
         if sockets.is_empty() {
             return Ok(());
@@ -205,8 +214,8 @@ impl Search<'_> {
         Ok(())
     }
 
-    /// Adds the places of the wanted sockets in a table of file descriptors to `sockets`. Returns
-    /// the number of descriptors.
+    /// Reads a table of file descriptors, and adds the places (in `found`) of the wanted sockets to
+    /// `sockets`. Returns the number of descriptors.
     ///
     /// Links are read relative to the open directory: a path from the root costs twice as much, and
     /// there may be a million links.

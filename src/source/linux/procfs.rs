@@ -1,7 +1,7 @@
 //! Linux: connections from `/proc/net/{tcp,tcp6,udp,udp6}` (`proc_net(5)`).
 //!
-//! The lesser source: while connections come and go, the kernel itself may skip a row of
-//! `/proc/net/tcp`.
+//! This source is less reliable than `sock_diag`: while connections come and go, the kernel may
+//! skip or repeat a row of `/proc/net/tcp`.
 
 use std::io::Read;
 use std::os::fd::OwnedFd;
@@ -27,10 +27,11 @@ use crate::vocabulary::{ConnectionType, Protocol};
 
 const CHUNK: usize = 64 * 1024;
 
-/// Longer than the files with the kernel's own sums.
+/// The size of a read of the kernel's counters. The files with the counters are shorter.
 const TEXT: usize = 4 * 1024;
 
-/// Hands every selected socket to `collector`.
+/// Hands every selected socket to `collector`. Reads a table again while the kernel's counters
+/// disagree with its rows.
 pub fn read<C: Collector>(dump: &Dump, collector: &mut C) -> Result<(), Error> {
     let Dump { protocol, selection, view, .. } = dump;
     if selection.linux_mask(*protocol) == 0 {
@@ -59,12 +60,12 @@ pub fn read<C: Collector>(dump: &Dump, collector: &mut C) -> Result<(), Error> {
     Ok(())
 }
 
-/// The most attempts to read a table until its rows and the kernel's counters agree. Both are a
-/// little inexact while connections come and go.
+/// The maximum number of attempts to read a table. The last attempt counts even where the rows and
+/// the kernel's counters disagree: both are slightly inexact while connections come and go.
 const ATTEMPTS: u32 = 3;
 
-/// Whether a number of sockets lies between the kernel's counts before and after. Without both
-/// counts any number is likely.
+/// Whether the number of full sockets in a table lies between the kernel's counts before and after
+/// the read. Where a count is missing, every number is likely.
 fn is_likely(full: u64, before: Option<u64>, after: Option<u64>) -> bool {
     before
         .zip(after)
@@ -96,8 +97,8 @@ impl NetDirectory {
         }
     }
 
-    /// Makes sure that a file that was just opened belongs to the namespace of `view`. Before, the
-    /// process may have moved to another namespace, or its id may have passed to another process.
+    /// Checks that the directory still shows the namespace of `view`. The process may have moved to
+    /// another namespace, or its id may belong to another process by now.
     fn check_namespace(&self, view: &View) -> Result<(), Error> {
         match view {
             View::Inside => Ok(()),
@@ -116,7 +117,8 @@ impl NetDirectory {
         format!("{}/{name}", self.path)
     }
 
-    /// Opens a file of the kernel; `None` where it does not exist.
+    /// Opens a file in this directory; `None` where the file does not exist. An error where the
+    /// file is not the kernel's.
     fn open_file(&self, name: &str) -> Result<Option<OwnedFd>, Error> {
         let failed = |error| Error::system(self.path(name), error);
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
@@ -124,7 +126,7 @@ impl NetDirectory {
             Err(Errno::NOENT) => return Ok(None),
             file => file.map_err(failed)?,
         };
-        // A file system that is mounted over /proc could show anything.
+        // A file system that is mounted over /proc could have any content.
         if is_of_type(&fstatfs(&file).map_err(failed)?, rustix::fs::PROC_SUPER_MAGIC) {
             Ok(Some(file))
         } else {
@@ -148,7 +150,8 @@ impl NetDirectory {
         let Some(file) = self.open_file(name)? else {
             return Ok(None);
         };
-        // std would first ask for the length of the file, which is unknown for files in /proc.
+        // std would first ask for the length of the file. The kernel does not know the length of
+        // files in /proc.
         let mut text = Vec::new();
         loop {
             text.reserve(TEXT);
@@ -169,7 +172,8 @@ impl NetDirectory {
     }
 }
 
-/// Hands every selected row to `collector`; returns the number of full sockets, selected or not.
+/// Hands every selected row to `collector`. Returns the number of full sockets in the table,
+/// selected or not: the kernel's counters leave out timewait and request sockets, too.
 fn read_table<C: Collector>(
     table: &OwnedFd,
     connection_type: ConnectionType,
@@ -205,13 +209,14 @@ fn read_table<C: Collector>(
 }
 
 /// The protocols without sockets in a namespace, by the kernel's counters. A counter is a sum over
-/// all processors and may be zero for a moment although sockets exist, so it must be zero twice.
+/// all processors, and may be zero for a moment although sockets exist. A protocol is idle if its
+/// counters are zero in two reads.
 #[must_use]
 pub fn idle(view: &View) -> Vec<Protocol> {
     let mut idle = Protocol::ALL.to_vec();
     for _ in 0..2 {
         if !idle.is_empty() {
-            // A protocol without readable counters is not idle: its sockets are dumped.
+            // Without readable counters a protocol is not idle: its sockets are dumped.
             let counters = sockstat(view).unwrap_or_default();
             idle.retain(|protocol| counters.has_none(*protocol).unwrap_or(false));
         }
@@ -228,7 +233,7 @@ pub fn sockstat(view: &View) -> Result<Sockstat, Error> {
     Ok(Sockstat { ipv4, ipv6 })
 }
 
-/// Whether the ports for outgoing connections cost next to nothing to read.
+/// Whether the ephemeral ports are cheap to read on this system.
 pub const PORTS_ARE_AT_HAND: bool = true;
 /// The error where the ports are required and cannot be read.
 pub const PORTS_UNTOLD: &str = "The ports for outgoing connections cannot be read here \
@@ -237,9 +242,10 @@ pub const PORTS_UNTOLD: &str = "The ports for outgoing connections cannot be rea
 pub const NO_PORTS: &str = "No port is left for outgoing connections: all of ip_local_port_range are in \
      ip_local_reserved_ports or listened on";
 
-/// The range from which the kernel takes ports for outgoing connections, the same for both families
-/// (`ip_local_port_range` in `ip(7)`, `ip_local_reserved_ports`). The kernel shows the settings of
-/// the namespace that this thread is in.
+/// The range from which the kernel takes ports for outgoing connections (`ip_local_port_range` in
+/// `ip(7)`, `ip_local_reserved_ports`). Both families have the same range. `None` where a setting
+/// cannot be read, or for a view through a process: the kernel shows only the settings of the
+/// namespace that this thread is in.
 pub fn ephemeral_ports(
     view: &View,
     deadline: &Deadline,
@@ -255,10 +261,11 @@ fn port_range() -> Option<PortRange> {
     Some(PortRange { ports, reserved })
 }
 
-/// The whole text of an IPv4 setting; `None` where it cannot be read or may be longer.
+/// The whole text of an IPv4 setting; `None` where the setting cannot be read, or where the text
+/// may be longer than the buffer.
 fn setting(name: &str) -> Option<String> {
-    // The longest list of ports has 254 KiB. The kernel returns it in a single read: the part that
-    // does not fit is lost.
+    // The longest list of ports has 254 KiB. The kernel returns the list in a single read. A part
+    // that does not fit into the buffer is lost.
     let mut text = vec![0; 256 << 10];
     let mut file = std::fs::File::open(format!("/proc/sys/net/ipv4/{name}")).ok()?;
     let length = file.read(&mut text).ok()?;
@@ -267,7 +274,8 @@ fn setting(name: &str) -> Option<String> {
     String::from_utf8(text).ok().filter(|_| is_whole)
 }
 
-/// The kernel's own sums of sockets.
+/// The kernel's own sums of sockets, as `ss -s` prints them: its counters and the number of
+/// established connections.
 pub fn summary() -> Result<SocketSummary, Error> {
     let directory = NetDirectory::open(&View::Inside)?;
     let text = |name| directory.read(name)?.ok_or_else(|| directory.missing(name));
@@ -288,7 +296,7 @@ mod tests {
             (6, Some(5), Some(7), true),
             (6, Some(7), Some(5), true),
             (8, Some(7), Some(5), false),
-            // Without both counts any number is likely.
+            // Where a count is missing, every number is likely.
             (4, None, Some(5), true),
             (4, Some(5), None, true),
         ] {
