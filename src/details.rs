@@ -1,11 +1,10 @@
 //! The details of a group: its owners and peers by name, as the tables of `--lengthy` show them.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use crate::address::Endpoint;
 use crate::collect::breakdown::{Breakdown, Destination, Extra, Owners};
-use crate::ephemeral::EphemeralPorts;
 use crate::group::Group;
 use crate::owner::Names;
 use crate::vocabulary::NetnsIndex;
@@ -70,19 +69,12 @@ impl Detail {
         self.peers.iter().take(ROWS).filter_map(|peer| peer.destination.endpoint())
     }
 
-    /// Sets the ephemeral ports in use towards each destination. `used` has their numbers, `ports`
-    /// has all ephemeral ports of each network namespace.
-    pub fn set_ports(
-        &mut self,
-        used: &HashMap<Endpoint, u64>,
-        ports: &BTreeMap<NetnsIndex, EphemeralPorts>,
-    ) {
+    /// Sets the ephemeral ports in use towards each destination and the number of all ephemeral ports,
+    /// as far as they are known.
+    pub fn set_ports(&mut self, known: &HashMap<Endpoint, (u64, u64)>) {
         for peer in self.peers.iter_mut().take(ROWS) {
-            peer.ports = peer.destination.endpoint().and_then(|destination| {
-                let used = used.get(&destination).copied().unwrap_or(0);
-                let ports = ports.get(&destination.netns)?.of(destination.address.ip());
-                Some((used, ports.count()))
-            });
+            let destination = peer.destination.endpoint();
+            peer.ports = destination.and_then(|destination| known.get(&destination).copied());
         }
     }
 }

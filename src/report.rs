@@ -28,6 +28,8 @@ pub struct Report {
     /// Owners and peers of the groups in alert state, or of the largest one where all is fine; only
     /// with `lengthy`.
     pub details: Vec<Detail>,
+    /// The error that left details out.
+    pub missing_details: Option<String>,
     /// The reason why owners are hidden, and the rights that would show them; only where the state
     /// of a group is UNKNOWN.
     pub missing_owners: Option<&'static str>,
@@ -146,6 +148,7 @@ mod tests {
             total_state: None,
             limits: [None, None],
             details: Vec::new(),
+            missing_details: None,
             missing_owners: None,
             source: "fixture".to_owned(),
             coverage: NetnsCoverage::default(),

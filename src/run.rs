@@ -11,6 +11,7 @@ use crate::collect::counts::{Recorded, Table};
 use crate::deadline::Deadline;
 use crate::details::{self, Detail};
 use crate::error::Error;
+use crate::group::Group;
 use crate::judge::state::State;
 use crate::judge::{GroupState, Thresholds};
 use crate::measure::counted::{Counted, Scope};
@@ -46,7 +47,8 @@ pub fn check(plan: Plan, interrupted: &dyn Fn() -> bool) -> Result<Report, Error
     };
     let mut counted = (plan.definition().collect)(&host, &scope)?;
     let mut report = report(plan, &thresholds, &mut counted, &host.namespaces, &deadline)?;
-    add_ports(&mut report, &mut counted.findings, &host)?;
+    let ports = add_ports(&mut report, &mut counted.findings, &host);
+    or_without(&mut report, ports)?;
     report.duration = start.elapsed();
     Ok(report)
 }
@@ -95,7 +97,8 @@ pub fn counts(plan: &Plan, interrupted: &dyn Fn() -> bool) -> Result<Vec<NamedGr
     let deadline = Deadline::new(plan.timeout(), interrupted);
     let host = Host::find(plan.netns(), plan.source(), &deadline)?;
     let mut counted = (plan.definition().collect)(&host, &scope(plan))?;
-    let names = look_up_names(plan, &mut counted, &host.namespaces, &deadline)?;
+    add_expected(plan, &mut counted.groups);
+    let names = look_up_names(&mut counted, &host.namespaces, &deadline)?;
     Ok(name_groups(plan, &counted, &names, &host.namespaces))
 }
 
@@ -146,28 +149,33 @@ fn report(
     namespaces: &Namespaces,
     deadline: &Deadline,
 ) -> Result<Report, Error> {
-    let names = look_up_names(&plan, counted, namespaces, deadline)?;
+    add_expected(&plan, &mut counted.groups);
+    let names = look_up_names(counted, namespaces, deadline)?;
     let groups = name_groups(&plan, counted, &names, namespaces);
     let mut report = judge(plan, thresholds, groups, &counted.findings);
     if let Some(breakdowns) = counted.breakdowns.take() {
-        report.details = explain(&report, breakdowns, &names, namespaces, deadline)?;
+        let explained = explain(&report, breakdowns, &names, namespaces, deadline);
+        let explained = explained.map(|details| report.details = details);
+        or_without(&mut report, explained)?;
     }
     Ok(report)
 }
 
-/// Looks up the names of all groups. Before the look-up, adds expected groups without connections,
-/// if the plan asks for them.
+/// Adds expected groups without connections, if the plan asks for them.
+fn add_expected(plan: &Plan, groups: &mut Vec<(Group, u64)>) {
+    if plan.zero() {
+        let mut missing = plan.group_by().expected(plan.selection());
+        missing.retain(|group| groups.iter().all(|(found, _)| found != group));
+        groups.extend(missing.into_iter().map(|group| (group, 0)));
+    }
+}
+
+/// Looks up the names of all groups. Takes over the names that were looked up already.
 fn look_up_names(
-    plan: &Plan,
     counted: &mut Counted,
     namespaces: &Namespaces,
     deadline: &Deadline,
 ) -> Result<Names, Error> {
-    if plan.zero() {
-        let mut missing = plan.group_by().expected(plan.selection());
-        missing.retain(|group| counted.groups.iter().all(|(found, _)| found != group));
-        counted.groups.extend(missing.into_iter().map(|group| (group, 0)));
-    }
     let interfaces = std::mem::take(&mut counted.findings.interfaces);
     let known = std::mem::take(&mut counted.names).with_interfaces(interfaces);
     let need = Need { units: true, every_holder: true };
@@ -208,6 +216,7 @@ fn judge(
         total_state: thresholds.judge_total(total, some_skipped),
         limits,
         details: Vec::new(),
+        missing_details: None,
         source: SourceName::join(sources),
         coverage: *coverage,
         duration: Duration::ZERO,
@@ -247,12 +256,24 @@ fn add_ports(report: &mut Report, findings: &mut Findings, host: &Host) -> Resul
         return Ok(());
     }
     host.read_ephemeral(findings)?;
-    let used = host.used_ports(&destinations, findings)?;
-    let ports = findings.ephemeral();
+    let known = host.used_ports(&destinations, findings)?;
     for detail in &mut report.details {
-        detail.set_ports(&used, &ports);
+        detail.set_ports(&known);
     }
     Ok(())
+}
+
+/// Keeps a report whose details cannot be completed, and says why: an alert is worth more than its
+/// details. Only the caller's wish to stop ends the run.
+fn or_without(report: &mut Report, details: Result<(), Error>) -> Result<(), Error> {
+    match details {
+        Ok(()) => Ok(()),
+        Err(error @ Error::Interrupted) => Err(error),
+        Err(error) => {
+            report.missing_details = Some(error.to_string());
+            Ok(())
+        }
+    }
 }
 
 #[cfg(test)]

@@ -133,38 +133,44 @@ impl<'a> Host<'a> {
         Ok((collector, findings))
     }
 
-    /// Counts the ephemeral ports in use towards each destination, by connections in any status.
-    /// The result lacks destinations in namespaces that cannot be read again.
+    /// Counts the ephemeral ports that connections in any status use towards each destination, beside
+    /// all ephemeral ports. The result lacks destinations in namespaces that cannot be read again.
     pub fn used_ports(
         &self,
         destinations: &HashSet<Endpoint>,
         findings: &Findings,
-    ) -> Result<HashMap<Endpoint, u64>, Error> {
+    ) -> Result<HashMap<Endpoint, (u64, u64)>, Error> {
         let selection = Selection {
             types: Choice::of(&TCP),
             remote_addresses: destinations.iter().map(|to| Network::of(to.address.ip())).collect(),
             remote_ports: destinations.iter().map(|to| Ports::of(to.port)).collect(),
             ..Selection::default()
         };
-        let mut used = UsedPorts::default();
+        let mut known = HashMap::new();
         for (netns, door) in &findings.doors {
-            let is_asked = destinations.iter().any(|to| to.netns == *netns);
+            let asked: Vec<_> = destinations.iter().filter(|to| to.netns == *netns).collect();
+            let facts = findings.facts.get(netns).filter(|_| !asked.is_empty());
+            let Some((facts, ports)) = facts.and_then(|f| Some((f, f.ephemeral.as_ref()?))) else {
+                continue;
+            };
             let chain = match *netns {
                 NetnsIndex::OWN => self.chain(),
                 _ if door.is_open() => &[SourceName::Netlink],
                 _ => continue,
             };
-            if let Some(facts) = findings.facts.get(netns).filter(|_| is_asked) {
-                let mut outgoing = Outgoing::new(UsedPorts::default());
-                outgoing.begin(facts)?;
-                let (view, deadline) = (&View::Inside, self.deadline);
-                let (netns, selection, protocol) = (*netns, &selection, Protocol::Tcp);
-                let dump = Dump { protocol, selection, netns, view, door, deadline };
-                source::collect(&dump, chain, &mut outgoing)?;
-                used.merge(outgoing.into_collected());
-            }
+            let mut outgoing = Outgoing::new(UsedPorts::default());
+            outgoing.begin(facts)?;
+            let (view, deadline) = (&View::Inside, self.deadline);
+            let (netns, selection, protocol) = (*netns, &selection, Protocol::Tcp);
+            let dump = Dump { protocol, selection, netns, view, door, deadline };
+            source::collect(&dump, chain, &mut outgoing)?;
+            let used = outgoing.into_collected().by_destination();
+            known.extend(asked.into_iter().map(|to| {
+                let used = used.get(to).copied().unwrap_or(0);
+                (*to, (used, ports.of(to.address.ip()).count()))
+            }));
         }
-        Ok(used.by_destination())
+        Ok(known)
     }
 
     /// Reads the ephemeral ports of this thread's namespace, if the walk has left them out as too

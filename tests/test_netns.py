@@ -336,6 +336,75 @@ def test_each_namespace_is_entered_once(site: Site, directory: Path, options: li
     assert log.read_text(encoding="utf-8").count("setns(") == 2
 
 
+def test_ports_in_use_are_unknown_where_a_namespace_cannot_be_asked_again(site: Site) -> None:
+    options = [f"--netns={site.web}", "--lengthy", "--group-by=remote-endpoint"]
+    shown = [site.ask(*options, f"--source={source}").stdout for source in SOURCES]
+    assert [(" 5 of " in text, " 0 of " in text) for text in shown] == [
+        (source == "netlink", False) for source in SOURCES
+    ]
+
+
+def test_a_namespace_behind_a_covered_mount_is_not_seen(site: Site, directory: Path) -> None:
+    """Whatever hides the mount point: it is there, and may have sockets."""
+    (directory / "ns").touch()
+    make = f"unshare --net={directory}/ns true"
+    cover = f"mount -t tmpfs tmpfs {directory}"
+    replace = f"{make}; {make}"
+    elsewhere = f"touch {directory}/b; mount --bind {directory}/ns {directory}/b; mount --bind"
+    for script, unseen in (
+        (make, 0),
+        (f"{make}; {cover}", 1),
+        (replace, 1),
+        (f"{make}; {elsewhere} /dev/null {directory}/ns", 0),
+    ):
+        # Process 1 of a PID namespace of its own sees no other mounts.
+        before = ["unshare", "--pid", "--fork", "--mount-proc", *site.alone(script)]
+        done = site.ask("--netns=all", "--format=json", before=before)
+        assert json.loads(done.stdout)["netns"]["unseen"] == unseen, (script, done)
+        lower = site.ask("--netns=all", "--warning=total=1000000:", before=before)
+        assert lower.returncode == (3 if unseen else 1), (script, lower)
+        assert ("; 1 network namespace not seen" in lower.stdout) is bool(unseen)
+
+
+HOPPER = """
+import os, pathlib, socket, sys, time
+sockets = []
+for port in range(21000, 21030):
+    sockets.append(socket.socket())
+    sockets[-1].bind(("0.0.0.0", port))
+    sockets[-1].listen()
+run = pathlib.Path(sys.argv[1])
+run.touch()
+while run.exists():
+    if os.fork():
+        os._exit(0)
+    time.sleep(0.01)
+"""
+
+
+@pytest.mark.parametrize("user", USERS)
+def test_a_namespace_whose_process_forks_and_exits_is_found_again_or_not_seen(
+    site: Site, directory: Path, user: str
+) -> None:
+    run = directory / "run"
+    line = ["unshare", "--net", sys.executable, "-c", HOPPER, str(run)]
+    with subprocess.Popen(line):
+        while not run.exists():
+            time.sleep(0.01)
+        try:
+            right = 0
+            for _ in range(20):
+                listeners = ["--conn-status=listen", "--conn-type=tcp", "--local-port=21000-21029"]
+                options = ["--netns=all", *listeners, "--format=json"]
+                report = json.loads(site.ask(*options, user=user).stdout)
+                found, unseen = report["total"], report["netns"]["unseen"]
+                assert found == 30 or unseen > 0, report
+                right += found == 30
+            assert right > 0
+        finally:
+            run.unlink()
+
+
 def test_processes_are_not_looked_at_for_each_that_may_not_be_entered(
     site: Site, tampered: Tampered, directory: Path
 ) -> None:

@@ -11,6 +11,7 @@ import model
 import pytest
 import shares
 from asking import Shown
+from harness import Command, one_line
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from lab.names import FOREIGN, STATUSES, TYPES
@@ -143,3 +144,24 @@ def test_states_are_what_the_documentation_says(beside: Path, examples: int) -> 
         assert said["total_state"] == expected.total_state
 
     states()
+
+
+@pytest.mark.parametrize("text", ["", " ", "\\", "none", "1e999", "-1e999:"])
+def test_the_range_of_a_key_has_a_finite_bound(native: Command, text: str) -> None:
+    """A range that matches everything would never fire."""
+    done = native.run("--test=[]", f"--critical=LISTEN={text}")
+    assert done.returncode == 3
+    assert "LISTEN" in one_line(done)
+    # Without a key the reference takes it for no threshold, or for an infinite one.
+    if not text.startswith("-"):
+        assert native.run("--test=[]", f"--critical={text}").returncode == 0
+
+
+def test_strict_refuses_percent_signs_behind_counts(native: Command) -> None:
+    for option in ("--warning", "--critical"):
+        given = f"{option}=LISTEN=10%"
+        assert native.run("--test=[]", given).returncode == 0
+        assert one_line(native.run("--test=[]", "--strict", given)) == (
+            f'{option}: "LISTEN=10%" is in percent, but connections are counted '
+            '(valid: "LISTEN=10")'
+        )

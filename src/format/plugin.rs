@@ -70,6 +70,10 @@ fn first_line(report: &Report, (shown, left_out): (Vec<&GroupState>, usize)) -> 
         message.push_str("; ");
         message.push_str(&note);
     }
+    if let Some(error) = &report.missing_details {
+        message.push_str("; details are missing: ");
+        message.push_str(&visible(error));
+    }
     if report.plan.policy().always_ok {
         message.push_str(" (always ok)");
     }
@@ -77,12 +81,11 @@ fn first_line(report: &Report, (shown, left_out): (Vec<&GroupState>, usize)) -> 
 }
 
 /// The note about namespaces that were not read.
-fn skipped(NetnsCoverage { skipped, maybe_read, .. }: NetnsCoverage) -> Option<String> {
+fn skipped(NetnsCoverage { skipped, denied, maybe_read, .. }: NetnsCoverage) -> Option<String> {
     let up_to = if maybe_read > 0 { "up to " } else { "" };
     let plural = if skipped == 1 { "" } else { "s" };
-    (skipped > 0).then(|| {
-        format!("{up_to}{skipped} network namespace{plural} not seen (CAP_SYS_ADMIN is needed)")
-    })
+    let needs = if denied > 0 { " (CAP_SYS_ADMIN is needed)" } else { "" };
+    (skipped > 0).then(|| format!("{up_to}{skipped} network namespace{plural} not seen{needs}"))
 }
 
 /// The function that shows a label in a message.
@@ -181,13 +184,17 @@ pub fn line(message: &str, perfdata: &str) -> String {
 /// The line that the command prints instead of a report.
 #[must_use]
 pub fn failure(error: &Error) -> String {
+    neutralised(&visible(&error.to_string())).into_owned()
+}
+
+/// A text in one line, in which nothing is invisible.
+fn visible(text: &str) -> String {
     let visible = |c: char| match c {
         c if c.is_control() => ' ',
         c if is_invisible(c) => '?',
         c => c,
     };
-    let line: String = error.to_string().chars().map(visible).collect();
-    neutralised(&line).into_owned()
+    text.chars().map(visible).collect()
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The table of mounts (`proc_pid_mountinfo(5)`).
 
 use std::fs::File;
+use std::io::ErrorKind::{NotFound, PermissionDenied};
 use std::io::{BufRead, BufReader};
 
 use crate::error::Error;
@@ -10,12 +11,27 @@ pub use crate::linux::mount_text::Mount;
 /// The mounts that this process sees, in the order of the table.
 pub fn mounts() -> Result<impl Iterator<Item = Result<Mount, Error>>, Error> {
     const TABLE: &str = "/proc/self/mountinfo";
-    let failed = |error| Error::system(TABLE, error);
-    let lines = BufRead::split(BufReader::new(File::open(TABLE).map_err(failed)?), b'\n');
-    Ok(lines.filter_map(move |line| match line {
+    Ok(lines(TABLE, File::open(TABLE).map_err(|error| Error::system(TABLE, error))?))
+}
+
+/// The mounts that process 1 sees: more than this process sees, where a service manager hides some
+/// from it (`PrivateTmp=` and the like in `systemd.exec(5)`). Empty where they may not be read.
+pub fn mounts_of_init() -> Result<impl Iterator<Item = Result<Mount, Error>>, Error> {
+    const TABLE: &str = "/proc/1/mountinfo";
+    let file = match File::open(TABLE) {
+        Ok(file) => Some(file),
+        Err(error) if matches!(error.kind(), NotFound | PermissionDenied) => None,
+        Err(error) => return Err(Error::system(TABLE, error)),
+    };
+    Ok(file.into_iter().flat_map(|file| lines(TABLE, file)))
+}
+
+fn lines(table: &'static str, file: File) -> impl Iterator<Item = Result<Mount, Error>> {
+    let lines = BufRead::split(BufReader::new(file), b'\n');
+    lines.filter_map(move |line| match line {
         Ok(line) => Mount::of(&line).map(Ok),
-        Err(error) => Some(Err(failed(error))),
-    }))
+        Err(error) => Some(Err(Error::system(table, error))),
+    })
 }
 
 #[cfg(test)]

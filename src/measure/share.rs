@@ -10,19 +10,11 @@ pub struct Share {
 }
 
 impl Share {
-    /// A number in percent of the limit.
-    ///
-    /// A queue is full with one connection more than its limit (`sk_acceptq_is_full` in
-    /// `include/net/sock.h`), so that a full queue is above 100 %. With a limit of 0 that is the first
-    /// connection: it counts as 200 %, and each further one as 100 % more.
+    /// A number in percent of the limit. With a limit of 0 each unit counts 100 %.
     #[must_use]
     #[allow(clippy::cast_precision_loss)]
     pub fn percent(self, count: u64) -> f64 {
-        match (count, self.of) {
-            (0, _) => 0.0,
-            (count, 0) => 100.0 * (count as f64 + 1.0),
-            (count, of) => 100.0 * count as f64 / of as f64,
-        }
+        100.0 * count as f64 / self.of.max(1) as f64
     }
 }
 
@@ -40,10 +32,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_full_queue_is_above_100_percent_whatever_its_limit() {
+    fn each_unit_of_a_limit_of_0_counts_100_percent() {
         let percent = |count, of| Share { of, drops: None }.percent(count);
         for (count, of, expected) in
-            [(3, 5, 60.0), (0, 5, 0.0), (6, 5, 120.0), (0, 0, 0.0), (1, 0, 200.0), (2, 1, 200.0)]
+            [(3, 5, 60.0), (0, 5, 0.0), (6, 5, 120.0), (0, 0, 0.0), (1, 0, 100.0), (1, 1, 100.0)]
         {
             assert!((percent(count, of) - expected).abs() < 1e-9, "{count} of {of}");
         }

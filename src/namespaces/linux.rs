@@ -19,7 +19,7 @@ use log::{debug, warn};
 use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::namespaces::linux::discover::{everything, of_file, of_name, of_process};
-use crate::namespaces::linux::enter::Kernel;
+use crate::namespaces::linux::enter::{Kernel, MOST_SEARCHES};
 use crate::namespaces::linux::identity::Namespace;
 use crate::namespaces::linux::reach::{Reached, reach};
 use crate::namespaces::view::{NetnsCoverage, View, Visit};
@@ -123,10 +123,11 @@ impl Namespaces {
         run_in_thread(deadline, |deadline| {
             // The number of namespaces that were read through a process and could not be matched to
             // a mount.
-            let mut unmatched = 0;
+            let (mut unmatched, mut searches) = (0, MOST_SEARCHES);
             for (netns, namespace) in self.others() {
                 let mut visit = |view: &View, deadline: &Deadline| visit(netns, view, deadline);
-                let mut kernel = Kernel { deadline, read: &mut read, visit: &mut visit };
+                let (read, searches) = (&mut read, &mut searches);
+                let mut kernel = Kernel { deadline, searches, read, visit: &mut visit };
                 match reach(namespace, processes, &mut kernel)? {
                     Reached::Read { inside } => {
                         coverage.read += 1;
@@ -134,7 +135,11 @@ impl Namespaces {
                         unmatched += usize::from(!is_known);
                     }
                     Reached::Again => {}
-                    Reached::Gone => match &namespace.asked {
+                    Reached::Lost if namespace.asked.is_none() => {
+                        warn!("a network namespace was not found again: {namespace:?}");
+                        coverage.skipped += 1;
+                    }
+                    Reached::Gone | Reached::Lost => match &namespace.asked {
                         None => debug!("a network namespace is gone: {namespace:?}"),
                         Some(asked) => {
                             return Err(Error::Argument(format!(
@@ -151,6 +156,7 @@ impl Namespaces {
                     Reached::Denied(error) => {
                         warn!("{error}");
                         coverage.skipped += 1;
+                        coverage.denied += usize::from(matches!(error, Error::System { .. }));
                     }
                 }
             }
@@ -202,7 +208,7 @@ mod tests {
         let task = Task { directory: "/proc/7".to_owned(), readable: true };
         let asked = Namespace { tasks: vec![task], ..namespace(1) };
         found.add(asked.clone()).unwrap_or_else(|e| panic!("{e}"));
-        assert_eq!(found.own, Some(asked));
+        assert_eq!(found.own.as_ref().map(|own| &own.tasks), Some(&asked.tasks));
         let indices: Vec<_> = found.others().map(|(netns, _)| netns.0).collect();
         assert_eq!(indices, [1, 2]);
         assert!(found.are_asked_for() && !Namespaces::default().are_asked_for());

@@ -26,9 +26,11 @@ pub type Visit<'a> = dyn FnMut(NetnsIndex, &View, &Deadline) -> Result<(), Error
 pub struct NetnsCoverage {
     /// Namespaces that were read.
     pub read: usize,
-    /// Namespaces that were not read, as an upper bound: each is mounted, has no known process, and
-    /// may not be entered by this user.
+    /// Namespaces that were not read, at most. Each is mounted, has no known process, and may not be
+    /// entered or has a covered mount point; or its processes were not found again.
     pub skipped: usize,
+    /// Skipped namespaces that this user may not enter.
+    pub denied: usize,
     /// Skipped namespaces that may have been read all the same, through a process whose namespace
     /// could not be matched to a mount.
     pub maybe_read: usize,

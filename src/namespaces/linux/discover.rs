@@ -2,26 +2,34 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::Arc;
 
-use rustix::fs::{fstat, stat};
+use rustix::fs::{Mode, OFlags, fstat, open, stat};
 use rustix::io::Errno;
 
 use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::linux::look::{Seen, look};
-use crate::linux::mounts::{Mount, mounts};
+use crate::linux::mounts::{Mount, mounts, mounts_of_init};
 use crate::linux::processes::{other_threads, pids};
 use crate::name::Unknown;
 use crate::namespaces::linux::identity::{Identity, Namespace, Task, inode, tcp};
 use crate::namespaces::linux::nsfs::{NO_NAMESPACE, file, no_network};
-use crate::namespaces::linux::text::{hides_processes, netns_inode, task_of};
+use crate::namespaces::linux::text::{INIT_ROOT, hides_processes, netns_inode, task_of};
 use crate::netns::NAMED;
 use crate::printable::printable;
 
 /// The most processes that are kept per namespace. A search finds the others.
 const TASKS: usize = 64;
+
+/// The most times that new processes are read.
+const ROUNDS: usize = 10;
+
+/// The most namespaces whose files are held open: a process may open 1,024 files.
+const HELD: usize = 256;
 
 /// The namespace that a process is in.
 pub fn of_process(pid: u32, deadline: &Deadline) -> Result<Namespace, Error> {
@@ -126,7 +134,8 @@ pub fn another_task(
     tried: &HashSet<String>,
     deadline: &Deadline,
 ) -> Result<Option<String>, Error> {
-    for pid in pids(deadline)? {
+    // The newest process first: it is the one that is most likely not known yet.
+    for pid in pids(deadline)?.into_iter().rev() {
         if let Seen::There(found) = of_task(pid, deadline)?
             && namespace.is(&found)
             && let Some(task) = found.tasks.into_iter().next()
@@ -138,33 +147,69 @@ pub fn another_task(
     Ok(None)
 }
 
-/// The namespaces that processes are in.
+/// All namespaces that a visible process is in. A process that ends before it is read may have
+/// started another one in its namespace: then new processes are read too.
 pub fn of_processes(deadline: &Deadline) -> Result<Vec<Namespace>, Error> {
-    let mut found: Vec<Namespace> = Vec::new();
-    let mut places: HashMap<u64, usize> = HashMap::new();
-    for pid in pids(deadline)? {
+    let mut found = Found::default();
+    let mut read = HashSet::new();
+    for _ in 0..ROUNDS {
+        let mut new = pids(deadline)?;
+        new.retain(|pid| read.insert(*pid));
+        let mut has_ended = false;
+        for pid in new {
+            has_ended |= !found.add(pid, deadline)?;
+        }
+        if !has_ended {
+            break;
+        }
+    }
+    Ok(found.namespaces)
+}
+
+/// The namespaces of the processes that were read.
+#[derive(Default)]
+struct Found {
+    namespaces: Vec<Namespace>,
+    // The place of each namespace, by the inode number of its `net/tcp`.
+    places: HashMap<u64, usize>,
+}
+
+impl Found {
+    /// Adds the namespace of a process; returns false where the process has ended.
+    fn add(&mut self, pid: u32, deadline: &Deadline) -> Result<bool, Error> {
         let directory = format!("/proc/{pid}");
-        // Most processes are in a namespace that was found before.
+        // Most processes are in a namespace that is known already.
         if let Seen::There(table) = tcp(&directory, deadline)?
-            && let Some(known) = places.get(&table).and_then(|place| found.get_mut(*place))
+            && let Some(place) = self.places.get(&table)
+            && let Some(known) = self.namespaces.get_mut(*place)
         {
             remember(known, directory, deadline)?;
-            continue;
+            return Ok(true);
         }
         match of_task(pid, deadline)? {
             Seen::There(namespace) => {
                 if let Some(table) = namespace.identity.tcp
-                    && let Entry::Vacant(place) = places.entry(table)
+                    && let Entry::Vacant(place) = self.places.entry(table)
                 {
-                    place.insert(found.len());
-                    found.push(namespace);
+                    place.insert(self.namespaces.len());
+                    let held = if self.namespaces.len() < HELD { hold(&namespace) } else { None };
+                    self.namespaces.push(Namespace { held, ..namespace });
                 }
+                Ok(true)
             }
-            Seen::Gone(_) => {}
-            Seen::Hidden(error) => return Err(hidden(&directory, error)),
+            Seen::Gone(_) => Ok(false),
+            Seen::Hidden(error) => Err(hidden(&directory, error)),
         }
     }
-    Ok(found)
+}
+
+/// Opens the file of a namespace that was just found. Without it there are other ways.
+fn hold(namespace: &Namespace) -> Option<Arc<OwnedFd>> {
+    let task = namespace.tasks.first().filter(|task| task.readable)?;
+    let path = format!("{}/ns/net", task.directory);
+    let file = open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
+    let inode = fstat(&file).ok()?.st_ino;
+    (namespace.identity.inode == Some(inode)).then(|| Arc::new(file))
 }
 
 /// Adds another process of a namespace, if it is the first readable one, or while there are fewer
@@ -183,22 +228,36 @@ fn remember(known: &mut Namespace, directory: String, deadline: &Deadline) -> Re
     Ok(())
 }
 
-/// All mounted namespaces.
+/// All namespaces that are mounted where this process or process 1 sees them.
 pub fn mounted() -> Result<Vec<Namespace>, Error> {
-    let mut found: Vec<Namespace> = Vec::new();
+    let mut found = Vec::new();
     for mount in mounts()? {
-        let Mount { root, point, kind, .. } = mount?;
-        if let Some(inode) = netns_inode(&root).filter(|_| kind == "nsfs") {
-            let identity = Identity { inode: Some(inode), tcp: None };
-            let mounts = vec![point];
-            let namespace = Namespace { identity, mounts, ..Namespace::default() };
-            match found.iter_mut().find(|known| known.is(&namespace)) {
-                Some(known) => known.learn(namespace),
-                None => found.push(namespace),
-            }
-        }
+        add_mount(&mut found, mount?, Path::new("/"));
+    }
+    for mount in mounts_of_init()? {
+        add_mount(&mut found, mount?, Path::new(INIT_ROOT));
     }
     Ok(found)
+}
+
+/// Adds the namespace of a mount, whose mount point lies below `root`.
+fn add_mount(found: &mut Vec<Namespace>, mount: Mount, root: &Path) {
+    let Mount { root: inode, point, kind, .. } = mount;
+    let Some(inode) = netns_inode(&inode).filter(|_| kind == "nsfs") else {
+        return;
+    };
+    let identity = Identity { inode: Some(inode), tcp: None };
+    let known = found.iter_mut().find(|known| known.identity == identity);
+    // Process 1 and this process mostly see the same mounts.
+    if known.as_ref().is_some_and(|known| known.mounts.contains(&point)) {
+        return;
+    }
+    let point = root.join(point.strip_prefix("/").unwrap_or(&point));
+    let namespace = Namespace { identity, mounts: vec![point], ..Namespace::default() };
+    match known {
+        Some(known) => known.learn(namespace),
+        None => found.push(namespace),
+    }
 }
 
 /// All visible namespaces.
@@ -282,14 +341,44 @@ mod tests {
             namespace(Some(2), &["/run/netns/b"], &[]),
         ];
         let found = combined(processes, mounts);
+        let ways = |namespace: Namespace| {
+            let Namespace { identity, mounts, tasks, searched, .. } = namespace;
+            (identity, mounts, tasks, searched)
+        };
         let searched = Namespace { searched: true, ..namespace(Some(2), &["/run/netns/b"], &[]) };
+        let expected = [
+            namespace(Some(1), &["/run/netns/a", "/mnt/a"], &["/proc/7"]),
+            // This may be one of the mounted namespaces.
+            namespace(None, &[], &["/proc/8"]),
+            searched,
+        ];
+        assert!(found.into_iter().map(ways).eq(expected.map(ways)));
+    }
+
+    #[test]
+    fn each_mount_is_a_way_and_those_that_only_process_1_sees_lead_through_its_root() {
+        let mount = |inode: u64, point: &str| Mount {
+            root: format!("net:[{inode}]").into(),
+            point: point.into(),
+            kind: "nsfs".to_owned(),
+            options: String::new(),
+        };
+        let mut found = Vec::new();
+        for own in [mount(1, "/run/netns/a"), mount(1, "/mnt/a"), mount(2, "/run/netns/a")] {
+            add_mount(&mut found, own, Path::new("/"));
+        }
+        for of_init in [mount(1, "/run/netns/a"), mount(3, "/tmp/b"), mount(1, "/tmp/a")] {
+            add_mount(&mut found, of_init, Path::new(INIT_ROOT));
+        }
+        add_mount(&mut found, Mount { kind: "tmpfs".into(), ..mount(4, "/x") }, Path::new("/"));
+        let ways: Vec<_> = found.into_iter().map(|one| (one.identity.inode, one.mounts)).collect();
+        let paths = |paths: &[&str]| paths.iter().map(Into::into).collect::<Vec<_>>();
         assert_eq!(
-            found,
+            ways,
             [
-                namespace(Some(1), &["/run/netns/a", "/mnt/a"], &["/proc/7"]),
-                // This may be one of the mounted namespaces.
-                namespace(None, &[], &["/proc/8"]),
-                searched,
+                (Some(1), paths(&["/run/netns/a", "/mnt/a", "/proc/1/root/tmp/a"])),
+                (Some(2), paths(&["/run/netns/a"])),
+                (Some(3), paths(&["/proc/1/root/tmp/b"])),
             ]
         );
     }

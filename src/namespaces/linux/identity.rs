@@ -1,6 +1,8 @@
 //! The marks by which a namespace is recognised, and the ways that lead to it.
 
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rustix::fs::stat;
 
@@ -43,7 +45,7 @@ impl Identity {
 }
 
 /// A namespace, with every known way that leads to it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Namespace {
     /// Its marks.
     pub identity: Identity,
@@ -51,6 +53,8 @@ pub struct Namespace {
     pub mounts: Vec<PathBuf>,
     /// Processes and threads in it.
     pub tasks: Vec<Task>,
+    /// An open file of it: it keeps the namespace alive, and leads there after its last process.
+    pub held: Option<Arc<OwnedFd>>,
     /// The user's text that requested it; `None` where all namespaces were requested.
     pub asked: Option<String>,
     /// Whether all processes were read, and none was found in it.
@@ -90,6 +94,7 @@ impl Namespace {
                 self.tasks.push(task);
             }
         }
+        self.held = self.held.take().or(other.held);
         self.asked = self.asked.take().or(other.asked);
         self.searched |= other.searched;
     }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::deadline::Deadline;
@@ -11,7 +11,7 @@ use crate::linux::look::beginning;
 use crate::linux::processes::{name, sees_every_process};
 use crate::namespaces::linux::discover::{mounted, of_processes};
 use crate::namespaces::linux::identity::{Namespace, is_named, tcp};
-use crate::namespaces::linux::text::{container, process_of};
+use crate::namespaces::linux::text::{container, process_of, seen_by_init};
 use crate::printable::printable;
 use crate::vocabulary::NetnsIndex;
 
@@ -49,7 +49,8 @@ fn choice(namespace: &Namespace, deadline: &Deadline) -> Result<String, Error> {
     if let Some(container) = task.map(|task| container_of(task, deadline)).transpose()?.flatten() {
         return Ok(container);
     }
-    let mount = namespace.mounts_by_name().next();
+    let mounts: Vec<_> = namespace.mounts_by_name().map(seen_by_init).collect();
+    let mount = mounts.iter().find(|path| is_named(path)).or(mounts.first()).map(PathBuf::as_path);
     if let Some(name) = mount.and_then(name_of_mount) {
         return Ok(name);
     }

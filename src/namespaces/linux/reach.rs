@@ -1,6 +1,7 @@
 //! Chooses a way into a network namespace, and reads the namespace by that way.
 
 use std::collections::HashSet;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use rustix::io::Errno;
@@ -18,6 +19,9 @@ pub enum Reached {
     Again,
     /// The namespace no longer exists.
     Gone,
+    /// No process that is in the namespace was found again. It may still exist: a process may have
+    /// started another one and ended, again and again.
+    Lost,
     /// The namespace exists, but may neither be entered nor be read through a process.
     Denied(Error),
 }
@@ -28,6 +32,12 @@ pub trait Access {
     /// Moves this thread into the namespace that the file `link` stands for. Returns `Gone` if
     /// `identity` has an inode number and the file has a different inode number.
     fn enter(&mut self, link: &Path, identity: &Identity) -> Result<Seen<()>, Error>;
+
+    /// Moves this thread into the namespace of an open file.
+    fn enter_held(&mut self, file: &OwnedFd) -> Result<Seen<()>, Error>;
+
+    /// Whether the namespace is mounted now, also where the mount point is covered.
+    fn is_mounted(&mut self, identity: &Identity) -> Result<bool, Error>;
 
     /// The inode number of a process's `net/tcp`; `None` where the process is not in the namespace
     /// of `identity`.
@@ -64,6 +74,13 @@ pub fn reach(
 ) -> Result<Reached, Error> {
     let identity = &namespace.identity;
     let mut denied = None;
+    if let Some(held) = &namespace.held {
+        match access.enter_held(held)? {
+            Seen::There(()) => return access.read_inside(),
+            Seen::Gone(_) => {}
+            Seen::Hidden(error) => denied = Some(error),
+        }
+    }
     for mount in namespace.mounts_by_name() {
         match access.enter(mount, identity)? {
             Seen::There(()) => return access.read_inside(),
@@ -71,13 +88,15 @@ pub fn reach(
             Seen::Hidden(error) => denied = Some(error),
         }
     }
-    if let Some(error) = denied
-        && namespace.searched
-        && namespace.tasks.is_empty()
-    {
+    if namespace.searched && namespace.tasks.is_empty() {
         // The discovery has already read all processes. A search would read them again for every
         // such namespace.
-        return Ok(Reached::Denied(why_denied(namespace, error)));
+        if let Some(error) = denied {
+            return Ok(Reached::Denied(why_denied(namespace, error)));
+        }
+        if access.is_mounted(identity)? {
+            return Ok(Reached::Denied(covered(namespace)));
+        }
     }
     let mut tried = HashSet::new();
     let mut known = namespace.tasks_by_readability().map(str::to_owned);
@@ -100,7 +119,24 @@ pub fn reach(
         }
         tried.insert(task);
     }
-    Ok(denied.map_or(Reached::Gone, |error| Reached::Denied(why_denied(namespace, error))))
+    if let Some(error) = denied {
+        Ok(Reached::Denied(why_denied(namespace, error)))
+    } else if access.is_mounted(identity)? {
+        Ok(Reached::Denied(covered(namespace)))
+    } else if namespace.tasks.is_empty() {
+        Ok(Reached::Gone)
+    } else {
+        Ok(Reached::Lost)
+    }
+}
+
+/// The error for a namespace whose mount points are covered by other mounts.
+fn covered(namespace: &Namespace) -> Error {
+    let mount = namespace.mounts_by_name().next().map(|path| path.display().to_string());
+    let mount = mount.unwrap_or_default();
+    Error::Unsupported(format!(
+        "Network namespace {mount} cannot be entered: another mount covers its mount point"
+    ))
 }
 
 /// The error for a namespace that may neither be entered nor be read through a process.
@@ -133,10 +169,21 @@ mod tests {
         hidden: Vec<&'static str>,
         // Processes that end while they are read.
         ending: Vec<&'static str>,
+        // Whether the namespace is mounted, covered or not.
+        mounted: bool,
         steps: Vec<String>,
     }
 
     impl Access for Fake {
+        fn enter_held(&mut self, _: &OwnedFd) -> Result<Seen<()>, Error> {
+            self.steps.push("enter held".to_owned());
+            Ok(Seen::There(()))
+        }
+
+        fn is_mounted(&mut self, _: &Identity) -> Result<bool, Error> {
+            Ok(self.mounted)
+        }
+
         fn enter(&mut self, link: &Path, _: &Identity) -> Result<Seen<()>, Error> {
             let link = link.to_string_lossy().into_owned();
             self.steps.push(format!("enter {link}"));
@@ -259,5 +306,37 @@ mod tests {
         assert!(denied.starts_with("denied: Network namespace /run/netns/a"), "{denied}");
         // No search: all processes were read during discovery.
         assert_eq!(closed.steps, ["enter /run/netns/a"]);
+    }
+
+    #[test]
+    fn a_held_file_leads_inside_before_any_other_way() {
+        let file = std::fs::File::open("/proc/self/comm").unwrap_or_else(|e| panic!("{e}"));
+        let held = Some(std::sync::Arc::new(file.into()));
+        let namespace = Namespace { held, ..namespace(&["/run/netns/a"], &[("/proc/7", true)]) };
+        let mut fake = Fake::default();
+        assert_eq!(reached(&namespace, true, &mut fake), "Ok(Read { inside: true })");
+        assert_eq!(fake.steps, ["enter held"]);
+    }
+
+    #[test]
+    fn a_covered_mount_is_denied_unless_another_way_leads_inside() {
+        let covered = || Fake { mounted: true, ..Fake::default() };
+        let searched = Namespace { searched: true, ..namespace(&["/run/netns/a"], &[]) };
+        let denied = reached(&searched, true, &mut covered());
+        assert!(denied.ends_with("another mount covers its mount point"), "{denied}");
+        let elsewhere = namespace(&["/run/netns/a", "/mnt/a"], &[]);
+        let mut open = Fake { links: [("/mnt/a", Seen::There(()))].into(), ..covered() };
+        assert_eq!(reached(&elsewhere, true, &mut open), "Ok(Read { inside: true })");
+        let of_process = namespace(&["/run/netns/a"], &[("/proc/7", false)]);
+        let denied = reached(&of_process, true, &mut covered());
+        assert!(denied.starts_with("denied"), "{denied}");
+    }
+
+    #[test]
+    fn a_namespace_whose_processes_are_not_found_again_is_lost() {
+        let of_process = namespace(&[], &[("/proc/7", true)]);
+        let mut fake = Fake::default();
+        assert_eq!(reached(&of_process, true, &mut fake), "Ok(Lost)");
+        assert_eq!(fake.steps, ["enter /proc/7/ns/net", "search"]);
     }
 }

@@ -1,6 +1,6 @@
 //! Texts about namespaces in `/proc`. Pure functions over text.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::linux::units::container_of;
 use crate::printable::printable;
@@ -8,6 +8,16 @@ use crate::printable::printable;
 /// The inode number of the network namespace that is mounted with this root: `net:[4026531833]`.
 pub fn netns_inode(root: &Path) -> Option<u64> {
     root.to_str()?.strip_prefix("net:[")?.strip_suffix(']')?.parse().ok()
+}
+
+/// The root directory of process 1, as other processes reach it.
+pub const INIT_ROOT: &str = "/proc/1/root";
+
+/// A mount point as process 1 sees it.
+pub fn seen_by_init(point: &Path) -> PathBuf {
+    point
+        .strip_prefix(INIT_ROOT)
+        .map_or_else(|_| point.to_owned(), |rest| Path::new("/").join(rest))
 }
 
 /// The directory of the process whose network namespace a link stands for: `/proc/7/ns/net`.
@@ -87,6 +97,8 @@ mod tests {
     fn a_thread_belongs_to_its_process() {
         assert_eq!(task_of(Path::new("/proc/7/ns/net")), Some("/proc/7"));
         assert_eq!(task_of(Path::new("/run/netns/blue")), None);
+        assert_eq!(seen_by_init(Path::new("/proc/1/root/tmp/a")), Path::new("/tmp/a"));
+        assert_eq!(seen_by_init(Path::new("/run/netns/a")), Path::new("/run/netns/a"));
         assert_eq!(process_of("/proc/7"), ("/proc/7", "7"));
         assert_eq!(process_of("/proc/7/task/9"), ("/proc/7", "7"));
         assert_eq!(process_of("/other/proc/7/task/9"), ("/other/proc/7", "7"));
