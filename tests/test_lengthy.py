@@ -17,6 +17,7 @@ import harness
 import lib.base
 import pytest
 import shares
+from conftest import Place, Tampered
 from harness import Command
 from lab import namespaces, oracles, owners
 from lab.owners import NAMELESS, Host
