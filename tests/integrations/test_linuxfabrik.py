@@ -301,7 +301,7 @@ def run(
     )
 
 
-# What is made, and put in the place of theirs.
+# Files that are generated, and the installation in a checkout.
 
 
 def test_the_panels_are_what_is_made(folder: Path) -> None:
