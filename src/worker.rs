@@ -4,8 +4,8 @@
 use std::collections::VecDeque;
 use std::mem;
 use std::process;
-use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
 use std::thread;
@@ -81,7 +81,17 @@ impl<T> Work<T> {
 
 /// A thread that runs pieces of work one after the other: work that hangs costs a process one
 /// thread, however often it is started. Without work there is no thread.
-pub(crate) struct Worker(Mutex<Queue>);
+pub(crate) struct Worker {
+    // The process that uses a queue, and the index of that queue: the id times `QUEUES`, plus the
+    // index. One number, because a fork may come between two.
+    current: AtomicUsize,
+    queues: [Mutex<Queue>; QUEUES],
+}
+
+/// The number of queues. A fork copies a lock that another thread holds, but not that thread: nobody
+/// releases the copy, so each process takes another queue than its parent. Descendants come back to
+/// queues of their ancestors, except those that are locked for ever.
+const QUEUES: usize = 8;
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -92,9 +102,16 @@ struct Queue {
     waiting: VecDeque<(Weak<()>, Job)>,
 }
 
+impl Queue {
+    const fn new() -> Self {
+        Self { process: 0, running: false, waiting: VecDeque::new() }
+    }
+}
+
 impl Worker {
     pub(crate) const fn new() -> Self {
-        Self(Mutex::new(Queue { process: 0, running: false, waiting: VecDeque::new() }))
+        let queues = [const { Mutex::new(Queue::new()) }; QUEUES];
+        Self { current: AtomicUsize::new(0), queues }
     }
 
     /// Queues `work`, which sends its results. It may stop once sending fails: then the caller
@@ -107,7 +124,8 @@ impl Worker {
         let (sender, found) = mpsc::channel();
         let wanted = Arc::new(());
         let work = (Arc::downgrade(&wanted), Box::new(move || work(&sender)) as Box<_>);
-        let mut queue = self.queue(deadline)?;
+        let of_process = self.queue();
+        let mut queue = lock(of_process, deadline)?;
         if queue.process != process::id() {
             // Not dropped: dropping it could wait for locks that were held during the fork.
             mem::forget(mem::take(&mut queue.waiting));
@@ -117,7 +135,7 @@ impl Worker {
         queue.waiting.retain(|(wanted, _)| wanted.strong_count() > 0);
         queue.waiting.push_back(work);
         if !queue.running {
-            let started = thread::Builder::new().spawn(|| self.run());
+            let started = thread::Builder::new().spawn(|| run(of_process));
             if let Err(error) = started {
                 queue.waiting.clear();
                 return Err(Error::system("starting a thread", error));
@@ -138,29 +156,53 @@ impl Worker {
         work.next(deadline)?.ok_or_else(ended)
     }
 
-    fn queue(&self, deadline: &Deadline) -> Result<MutexGuard<'_, Queue>, Error> {
-        loop {
-            match self.0.try_lock() {
-                Ok(queue) => return Ok(queue),
-                Err(TryLockError::Poisoned(poisoned)) => return Ok(poisoned.into_inner()),
-                // Locked for a moment; or for ever, by a thread that a fork did not copy.
-                Err(TryLockError::WouldBlock) => thread::sleep(deadline.remaining()?.min(RETRY)),
-            }
-        }
+    /// The queue of this process.
+    fn queue(&self) -> &Mutex<Queue> {
+        let process = process::id() as usize;
+        // Only the first call in a process changes anything.
+        let _ = self.current.fetch_update(Relaxed, Relaxed, |current| {
+            (current / QUEUES != process).then(|| {
+                let mut others = (current + 1..current + QUEUES).map(|index| index % QUEUES);
+                let usable = others.find(|index| !is_locked(self.at(*index)));
+                process * QUEUES + usable.unwrap_or_default()
+            })
+        });
+        self.at(self.current.load(Relaxed) % QUEUES)
     }
 
-    fn run(&self) {
-        loop {
-            let mut queue = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            let Some((wanted, work)) = queue.waiting.pop_front() else {
-                queue.running = false;
-                return;
-            };
-            drop(queue);
-            if wanted.strong_count() > 0 {
-                // Work that panics has no further results.
-                let _ = catch_panic(work);
-            }
+    fn at(&self, index: usize) -> &Mutex<Queue> {
+        let [first, ..] = &self.queues;
+        self.queues.get(index).unwrap_or(first)
+    }
+}
+
+fn is_locked(queue: &Mutex<Queue>) -> bool {
+    matches!(queue.try_lock(), Err(TryLockError::WouldBlock))
+}
+
+/// Locks a queue, which takes a moment while another thread uses it.
+fn lock<'a>(queue: &'a Mutex<Queue>, deadline: &Deadline) -> Result<MutexGuard<'a, Queue>, Error> {
+    loop {
+        match queue.try_lock() {
+            Ok(queue) => return Ok(queue),
+            Err(TryLockError::Poisoned(poisoned)) => return Ok(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => thread::sleep(deadline.remaining()?.min(RETRY)),
+        }
+    }
+}
+
+/// The worker's thread: runs the work in the queue until there is none.
+fn run(queue: &Mutex<Queue>) {
+    loop {
+        let mut queue = queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some((wanted, work)) = queue.waiting.pop_front() else {
+            queue.running = false;
+            return;
+        };
+        drop(queue);
+        if wanted.strong_count() > 0 {
+            // Work that panics has no further results.
+            let _ = catch_panic(work);
         }
     }
 }
@@ -218,6 +260,20 @@ mod tests {
         assert!(matches!(until_stopped(&soon), Err(Error::Timeout(_))));
         let interrupted = Deadline::new(PATIENCE, &|| true);
         assert!(matches!(until_stopped(&interrupted), Err(Error::Interrupted)));
+    }
+
+    #[test]
+    fn a_child_needs_no_lock_that_its_parent_held() {
+        static WORKER: Worker = Worker::new();
+        let deadline = Deadline::new(PATIENCE, &|| false);
+        for generation in 0..3 * QUEUES {
+            assert!(matches!(WORKER.ask(&deadline, || 7), Ok(7)), "{generation}");
+            if generation % 4 == 0 {
+                mem::forget(lock(WORKER.queue(), &deadline));
+            }
+            // A fork, as far as the child sees one: the queue belongs to another process.
+            WORKER.current.fetch_add(QUEUES, Relaxed);
+        }
     }
 
     #[test]

@@ -26,7 +26,8 @@ from conftest import Place, Tampered
 from harness import SILENT, Command, Done, python
 from lab.names import SOURCES, TYPES, Source
 from lab.namespaces import inside
-from network_connections import CheckResult, check, count_connections
+from network_connections import CheckResult, check, connections, count_connections
+from network_connections._core import options
 
 LOGGER = "network_connections"
 VALID_TYPES = f"valid: {', '.join(TYPES)}, all"
@@ -120,7 +121,7 @@ def test_a_bad_argument_is_a_value_error_that_says_what_is_right(
 @pytest.mark.parametrize("function", [count_connections, check])
 @pytest.mark.parametrize(
     "arguments",
-    [{"types": 5}, {"types": [5]}, {"types": b"tcp"}, {"statuses": [None]}, {"timeout": "x"}],
+    [{"types": 5}, {"types": [5]}, {"statuses": [None]}, {"timeout": "x"}],
     ids=str,
 )
 def test_an_argument_of_another_type_is_refused(
@@ -163,8 +164,56 @@ def test_an_iterable_that_cannot_be_read_says_why() -> None:
 
 @pytest.mark.parametrize("ports", [True, [443, False]], ids=str)
 def test_a_bool_is_no_port(ports: bool | list[int]) -> None:
-    with pytest.raises(ValueError, match="a number, a Range, an address or a path, not bool"):
+    message = "^local_port: a value is a str, a number, a Range, an address or a path, not bool$"
+    with pytest.raises(ValueError, match=message):
         count_connections(local_port=ports)
+
+
+KEYWORDS: dict[str, dict[str, Any]] = {
+    option["keyword"]: option for option in options() if option["keyword"]
+}
+SWITCHES = [name for name, option in KEYWORDS.items() if option["action"] == "store_true"]
+VALUES = [name for name in KEYWORDS if name not in SWITCHES]
+
+
+def bytes_path() -> os.DirEntry[bytes]:
+    """Return a path that is bytes."""
+    with os.scandir(b"/") as entries:
+        return next(entries)
+
+
+@pytest.mark.parametrize("name", VALUES)
+@pytest.mark.parametrize(
+    "value", [b"443", bytearray(b"1"), memoryview(b""), bytes_path()], ids=type
+)
+def test_bytes_are_no_value(name: str, value: object) -> None:
+    given: list[Any] = [value]
+    if KEYWORDS[name]["action"] == "append":
+        given += [[value], (1, value)]
+    for one in given:
+        with pytest.raises(
+            ValueError, match=f"^{name}: a value is a str, .*, not {type(value).__name__}$"
+        ):
+            check(**{name: one})
+
+
+@pytest.mark.parametrize("value", ["False", "", "no", 0, 1, b"", [], {}, float("nan")], ids=str)
+def test_a_switch_is_a_bool(value: object) -> None:
+    functions: dict[str, Callable[..., object]] = dict.fromkeys(SWITCHES, check)
+    functions["processes"] = connections
+    assert len(functions) > 4
+    for name, function in functions.items():
+        given: dict[str, Any] = {name: value}
+        kind = type(value).__name__
+        with pytest.raises(ValueError, match=f"^{name}: a switch is True or False, not {kind}$"):
+            function(**given)
+
+
+def test_a_switch_that_is_none_is_the_default(counts: dict[str, int]) -> None:
+    nothing: dict[str, Any] = dict.fromkeys(SWITCHES)
+    assert check(critical=0, **nothing) == check(critical=0)
+    also: Any = None
+    assert connections(processes=also) == connections()
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,8 @@ import copy
 import math
 import pickle
 import re
+from decimal import Decimal
+from fractions import Fraction
 
 import network_connections
 import pytest
@@ -157,7 +159,14 @@ def test_nan_is_never_fine(text: str) -> None:
     assert math.nan not in Range(text)
 
 
-@pytest.mark.parametrize("value", ["5", None, [5]])
+@pytest.mark.parametrize("text", ["5", "@5", "5:", "~:5", "@~:5", "none", "1e308:"])
+@pytest.mark.parametrize("huge", [10**400, Fraction(10**400, 3), Decimal("1e400")], ids=type)
+def test_a_number_beyond_every_float_is_infinite(text: str, huge: float) -> None:
+    for value, as_float in ((huge, math.inf), (-huge, -math.inf)):
+        assert (value in Range(text)) is (as_float in Range(text))
+
+
+@pytest.mark.parametrize("value", ["5", None, [5], b"5", 5j])
 def test_only_a_number_can_be_in_a_range(value: object) -> None:
     with pytest.raises(TypeError):
         value in Range("10")  # type: ignore[operator]  # noqa: B015

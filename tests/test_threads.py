@@ -317,24 +317,32 @@ def test_python_ends_while_daemon_threads_count(interpreter: str, installed: Pat
 FORK = """
 import os, threading
 import network_connections
+
+def ask():
+    # The user's name is looked up twice: for the key, and for the group.
+    result = network_connections.check(group_by="user", critical="root=99999", timeout=20)
+    return "root" in result.counts or not result.counts
+
 stop = threading.Event()
 def work():
     while not stop.is_set():
-        network_connections.count_connections(group_by="user")
-threads = [threading.Thread(target=work) for _ in range(3)]
-for thread in threads:
-    thread.start()
-codes = []
-for _ in range(40):
+        ask()
+
+def fork(generations):
     pid = os.fork()
     if not pid:
         code = 1
         try:
-            if network_connections.count_connections(group_by="user", timeout=20) is not None:
+            if ask() and (generations == 0 or fork(generations - 1) == 0):
                 code = 0
         finally:
             os._exit(code)
-    codes.append(os.waitpid(pid, 0)[1])
+    return os.waitpid(pid, 0)[1]
+
+threads = [threading.Thread(target=work) for _ in range(3)]
+for thread in threads:
+    thread.start()
+codes = [fork(generations=number % 3) for number in range(100)]
 stop.set()
 for thread in threads:
     thread.join()
@@ -345,6 +353,47 @@ print(set(codes))
 @pytest.mark.parametrize("interpreter", EVERY)
 def test_a_fork_among_counting_threads_counts(interpreter: str, installed: Path) -> None:
     assert run(interpreter, FORK, installed) == Done("{0}\n", "", 0)
+
+
+# Every generation asks among threads of its own: more of them than there are locks to take.
+LINEAGE = """
+import os, threading
+import network_connections
+
+def ask():
+    network_connections.check(group_by="user", critical="root=99999", timeout=20)
+
+def generation(left):
+    stop = threading.Event()
+    def work():
+        while not stop.is_set():
+            ask()
+    threads = [threading.Thread(target=work) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    ask()
+    pid = os.fork() if left else -1
+    if not pid:
+        code = 1
+        try:
+            generation(left - 1)
+            code = 0
+        finally:
+            os._exit(code)
+    stop.set()
+    for thread in threads:
+        thread.join()
+    if left and os.waitpid(pid, 0)[1]:
+        raise SystemExit("a child failed")
+
+generation(30)
+print("all")
+"""
+
+
+@pytest.mark.parametrize("interpreter", EVERY)
+def test_every_generation_of_forks_counts(interpreter: str, installed: Path) -> None:
+    assert run(interpreter, LINEAGE, installed) == Done("all\n", "", 0)
 
 
 SUBINTERPRETER = """

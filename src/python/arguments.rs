@@ -1,12 +1,13 @@
 //! Keywords, read as the options of the command line.
 
-use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyString};
+use pyo3::types::{PyBool, PyByteArray, PyBytes, PyDict, PyFloat, PyInt, PyMemoryView, PyString};
 
 use crate::cli;
 use crate::cli::options::{Api, OPTIONS, Takes, keyword_name};
 use crate::cli::reader::Arguments;
+use crate::error::Error;
 use crate::plan::Plan;
 use crate::python::range::Range;
 
@@ -50,17 +51,29 @@ fn set(
         return Ok(());
     };
     let values = match option.takes {
-        Takes::Switch(_) if value.is_truthy()? == keyword.inverted => return Ok(()),
+        Takes::Switch(_) if switch(name, value)? == keyword.inverted => return Ok(()),
         Takes::Switch(_) => vec![String::new()],
-        Takes::Several(..) => several(value)?,
-        Takes::Single(..) | Takes::Help | Takes::Version => vec![text(value)?],
+        Takes::Several(..) => several(name, value)?,
+        Takes::Single(..) | Takes::Help | Takes::Version => vec![text(name, value)?],
     };
     arguments.set(option, values);
     Ok(())
 }
 
+/// The state of a switch. Any other object is refused: most of them, `"False"` too, count as true.
+pub fn switch(name: &str, value: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let Ok(state) = value.cast::<PyBool>() else {
+        return Err(refused(name, "a switch is True or False", value));
+    };
+    Ok(state.is_true())
+}
+
 /// The text of a value, as a command line would have it. A value of another type is refused.
-fn text(value: &Bound<'_, PyAny>) -> PyResult<String> {
+fn text(name: &str, value: &Bound<'_, PyAny>) -> PyResult<String> {
+    let refused = || {
+        let valid = "a value is a str, a number, a Range, an address or a path";
+        refused(name, valid, value)
+    };
     // Extracted and not converted: for a member of an enum, str() often returns its name.
     if value.is_instance_of::<PyString>() {
         return value.extract();
@@ -70,7 +83,8 @@ fn text(value: &Bound<'_, PyAny>) -> PyResult<String> {
         return py.get_type::<PyInt>().call1((value,))?.str()?.extract();
     }
     if value.hasattr("__fspath__")? {
-        return value.call_method0("__fspath__")?.extract();
+        let path = value.call_method0("__fspath__")?;
+        return if is_bytes(&path) { Err(refused()) } else { path.extract() };
     }
     if value.is_instance_of::<PyFloat>() {
         return py.get_type::<PyFloat>().call1((value,))?.str()?.extract();
@@ -82,19 +96,33 @@ fn text(value: &Bound<'_, PyAny>) -> PyResult<String> {
     if plain {
         return value.str()?.extract();
     }
-    let kind = value.get_type().name()?;
-    Err(PyValueError::new_err(format!(
-        "a value is a str, a number, a Range, an address or a path, not {kind}"
-    )))
+    Err(refused())
 }
 
-/// One value, or an iterable of them. A network is one value, though Python iterates over it.
-fn several(value: &Bound<'_, PyAny>) -> PyResult<Vec<String>> {
-    let one = value.is_instance_of::<PyString>() || value.hasattr("network_address")?;
+/// One value, or an iterable of them. A network is one value, though Python iterates over it, and so
+/// are bytes, which would be numbers.
+fn several(name: &str, value: &Bound<'_, PyAny>) -> PyResult<Vec<String>> {
+    let one = value.is_instance_of::<PyString>()
+        || is_bytes(value)
+        || value.hasattr("network_address")?;
     match value.try_iter() {
-        Ok(values) if !one => values.map(|value| text(&value?)).collect(),
+        Ok(values) if !one => values.map(|value| text(name, &value?)).collect(),
         // An iterable that fails has its own error.
         Err(error) if value.hasattr("__iter__")? => Err(error),
-        _ => Ok(vec![text(value)?]),
+        _ => Ok(vec![text(name, value)?]),
+    }
+}
+
+fn is_bytes(value: &Bound<'_, PyAny>) -> bool {
+    value.is_instance_of::<PyBytes>()
+        || value.is_instance_of::<PyByteArray>()
+        || value.is_instance_of::<PyMemoryView>()
+}
+
+/// The error about a value of a wrong type.
+fn refused(name: &str, valid: &str, value: &Bound<'_, PyAny>) -> PyErr {
+    match value.get_type().name() {
+        Ok(kind) => Error::Argument(format!("{valid}, not {kind}")).of_value(name).into(),
+        Err(error) => error,
     }
 }

@@ -1,5 +1,6 @@
 //! Ranges as Python objects.
 
+use pyo3::exceptions::PyOverflowError;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
@@ -19,8 +20,8 @@ impl Range {
         guarded(|| Ok(Self(text.parse().map_err(Error::Range)?)))
     }
 
-    fn __contains__(&self, value: f64) -> bool {
-        self.0.contains(value)
+    fn __contains__(&self, value: &Bound<'_, PyAny>) -> PyResult<bool> {
+        guarded(|| Ok(self.0.contains(number(value)?)))
     }
 
     fn __str__(&self) -> String {
@@ -34,5 +35,15 @@ impl Range {
 
     fn __reduce__<'py>(slf: &Bound<'py, Self>) -> (Bound<'py, PyAny>, (String,)) {
         (slf.get_type().into_any(), (slf.get().0.to_string(),))
+    }
+}
+
+/// The value of a number. A number beyond the range of f64 counts as infinity, with its sign.
+fn number(value: &Bound<'_, PyAny>) -> PyResult<f64> {
+    match value.extract::<f64>() {
+        Err(error) if error.is_instance_of::<PyOverflowError>(value.py()) => {
+            Ok(if value.lt(0)? { f64::NEG_INFINITY } else { f64::INFINITY })
+        }
+        number => Ok(number?),
     }
 }

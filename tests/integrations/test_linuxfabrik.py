@@ -15,7 +15,7 @@ import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -23,9 +23,10 @@ from typing import Any
 import harness
 import lib.lftest
 import pytest
+from lab.owners import private
 from network_connections import _core, plugin
 
-from integrations.daemons import INTEGRATIONS, directory, everybodys_python
+from integrations.daemons import INTEGRATIONS, directory, everybodys_python, require
 from integrations.where import Row
 
 FOLDER = INTEGRATIONS / "linuxfabrik" / "network-connections"
@@ -300,7 +301,7 @@ def run(
     )
 
 
-# What is made, and put in the place of theirs.
+# Files that are generated, and the installation in a checkout.
 
 
 def test_the_panels_are_what_is_made(folder: Path) -> None:
@@ -329,26 +330,224 @@ def files(place: Path) -> dict[str, bytes]:
     return {str(path.relative_to(place)): path.read_bytes() for path in paths}
 
 
-def test_installed_in_a_checkout_and_taken_back() -> None:
-    script = FOLDER.parent / "install.sh"
+SCRIPT = FOLDER.parent / "install.sh"
+SHELLS = [shell for shell in ("dash", "bash", "busybox") if shutil.which(shell)]
 
-    def run(*words: str | Path) -> tuple[str, int]:
-        done = subprocess.run([script, *words], capture_output=True, text=True, check=False)
-        return done.stderr, done.returncode
 
-    with directory() as checkout:
-        assert run(checkout)[1] == 3
-        theirs = checkout / "check-plugins" / NAME
-        theirs.mkdir(parents=True)
+def installer(
+    *words: str | Path, cwd: Path | None = None, env: Mapping[str, str] | None = None
+) -> tuple[str, int]:
+    """Return what install.sh writes, and its exit code."""
+    environment = {**os.environ, **(env or {})}
+    done = subprocess.run(
+        [SCRIPT, *words], capture_output=True, text=True, check=False, cwd=cwd, env=environment
+    )
+    return done.stdout + done.stderr, done.returncode
+
+
+def entries(place: Path) -> dict[str, tuple[int, str | bytes]]:
+    """Return the mode of every entry of a directory, and a link's target or a file's content."""
+    found: dict[str, tuple[int, str | bytes]] = {}
+    for path in place.rglob("*"):
+        content = path.read_bytes() if path.is_file() and not path.is_symlink() else b""
+        target = str(path.readlink()) if path.is_symlink() else content
+        found[str(path.relative_to(place))] = path.lstat().st_mode, target
+    return found
+
+
+@pytest.fixture
+def checkout() -> Iterator[Path]:
+    """Return a checkout with a folder for this check."""
+    with directory() as path:
+        theirs = path / "checkout" / "check-plugins" / NAME
+        (theirs / "theirs").mkdir(parents=True)
         (theirs / NAME).write_text("theirs", encoding="ascii")
-        (theirs / "theirs-alone").write_text("stays", encoding="ascii")
-        before = files(checkout)
-        assert run("--undo", checkout)[1] == 3
-        assert run(checkout) == ("", 0)
-        assert files(theirs) == {**files(FOLDER), "theirs-alone": b"stays"}
-        assert run(checkout)[1] == 3
-        assert run("--undo", checkout) == ("", 0)
-        assert files(checkout) == before
+        (theirs / NAME).chmod(0o640)
+        (theirs / "theirs" / "alone").write_bytes(b"stays" * 2000)
+        (theirs / "theirs" / "link").symlink_to("alone")
+        (theirs / "dangling").symlink_to("nowhere")
+        yield path / "checkout"
+
+
+def installed(checkout: Path) -> bool:
+    """Whether our folder is there, with what is theirs alone."""
+    alone = dict.fromkeys(("theirs/alone", "theirs/link"), b"stays" * 2000)
+    return files(checkout / "check-plugins" / NAME) == {**files(FOLDER), **alone}
+
+
+def refused(answer: tuple[str, int]) -> bool:
+    """Whether install.sh has failed with a message."""
+    return bool(answer[0].strip()) and answer[1] == 3
+
+
+def test_installed_in_a_checkout_and_taken_back(checkout: Path) -> None:
+    before = entries(checkout)
+    assert refused(installer(checkout.parent))
+    assert refused(installer("--undo", checkout))
+    assert entries(checkout) == before
+    assert installer(checkout) == ("", 0)
+    assert installed(checkout)
+    assert refused(installer(checkout))
+    assert installed(checkout)
+    assert installer("--undo", checkout) == ("", 0)
+    assert entries(checkout) == before
+
+
+@pytest.mark.parametrize("words", [(), ("",), ("--undo",), ("--undo", ""), ("a", "b"), ("--help",)])
+def test_words_that_name_no_checkout(words: tuple[str, ...], tmp_path: Path) -> None:
+    text, code = installer(*words, cwd=tmp_path)
+    assert "install.sh --undo CHECKOUT" in text
+    assert code == 3
+
+
+@pytest.mark.parametrize("name", ["-p", "--undo", "-", "-- x", " a  b", "a\nb", "$(x)*"])
+def test_the_name_of_a_checkout_may_be_anything(name: str, checkout: Path) -> None:
+    there = checkout.rename(checkout.with_name(name))
+    before = entries(there.parent)
+    word = f"./{name}" if name == "--undo" else name
+    # A directory for `cd` to stray into.
+    env = {"CDPATH": "/"}
+    assert installer(word, cwd=there.parent, env=env) == ("", 0)
+    assert installed(there)
+    assert installer("--undo", word, cwd=there.parent, env=env) == ("", 0)
+    assert entries(there.parent) == before
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_every_shell_installs(shell: str, checkout: Path) -> None:
+    line = [*(["busybox", "sh"] if shell == "busybox" else [shell]), str(SCRIPT)]
+    before = entries(checkout)
+    subprocess.run([*line, checkout], check=True)
+    assert installed(checkout)
+    subprocess.run([*line, "--undo", checkout], check=True)
+    assert entries(checkout) == before
+
+
+def test_a_folder_behind_a_link_stays_as_it_is(checkout: Path) -> None:
+    folder = checkout / "check-plugins" / NAME
+    elsewhere = folder.rename(checkout.parent / "elsewhere")
+    folder.symlink_to("../../elsewhere")
+    before = entries(checkout.parent)
+    behind = entries(elsewhere)
+    assert installer(checkout) == ("", 0)
+    assert installed(checkout)
+    assert entries(elsewhere) == behind
+    assert installer("--undo", checkout) == ("", 0)
+    assert entries(checkout.parent) == before
+
+
+def test_files_behind_links_stay_as_they_are(checkout: Path) -> None:
+    folder = checkout / "check-plugins" / NAME
+    shared = checkout.parent / "shared"
+    (shared / "icon").mkdir(parents=True)
+    (folder / NAME).rename(shared / NAME)
+    (folder / NAME).symlink_to(shared / NAME)
+    (folder / "icon").symlink_to(shared / "icon")
+    # A directory where ours has a file.
+    (folder / "README.md").mkdir()
+    before = entries(checkout.parent)
+    assert installer(checkout) == ("", 0)
+    assert installed(checkout)
+    assert (shared / NAME).read_bytes() == b"theirs"
+    assert [*(shared / "icon").iterdir()] == []
+    assert installer("--undo", checkout) == ("", 0)
+    assert entries(checkout.parent) == before
+
+
+def test_a_run_that_was_cut_off_is_taken_back(checkout: Path) -> None:
+    before = entries(checkout)
+    theirs = checkout / "check-plugins" / NAME
+    theirs.rename(theirs.with_name(".network-connections.before"))
+    assert refused(installer(checkout))
+    assert installer("--undo", checkout) == ("", 0)
+    assert entries(checkout) == before
+
+
+# Both disks are full at some step for most of these sizes; the last one has room for everything.
+DISKS = [*range(64, 512, 24), 4096]
+# The lower layer's folders cannot be renamed: mv has to copy.
+MOUNTS = {
+    "tmpfs": "mount -t tmpfs -o size={size}k tmpfs {disk}\ncp -a {checkout}/. {disk}",
+    "overlay": """
+mount -t tmpfs -o size={size}k tmpfs {upper}
+mkdir {upper}/files {upper}/work
+mount -t overlay -o lowerdir={checkout},upperdir={upper}/files,workdir={upper}/work overlay {disk}
+""",
+}
+TRY = """
+"$1" "$2"
+echo $? >"$3/code"
+cp -a "$2" "$3/then"
+"$1" --undo "$2" 2>"$3/undo"
+cp -a "$2" "$3/undone"
+"""
+
+
+@pytest.mark.parametrize("kind", MOUNTS)
+def test_a_full_disk_leaves_the_folder_as_it_is(kind: str, checkout: Path, tmp_path: Path) -> None:
+    require("unshare")
+    before = entries(checkout)
+    outcomes = set()
+    for size in DISKS:
+        out, disk, upper = (tmp_path / f"{size}-{name}" for name in ("out", "disk", "upper"))
+        for path in (out, disk, upper):
+            path.mkdir()
+        mount = MOUNTS[kind].format(size=size, checkout=checkout, disk=disk, upper=upper)
+        line = [*private(mount), "sh", "-c", TRY, "sh", *map(str, (SCRIPT, disk, out))]
+        done = subprocess.run(line, capture_output=True, text=True, check=True)
+        code = int((out / "code").read_text("ascii"))
+        outcomes.add(code)
+        if code == 0:
+            assert installed(out / "then"), size
+            assert done.stderr == "", size
+        else:
+            assert refused((done.stderr, code)), size
+            assert entries(out / "then") == before, (size, done.stderr)
+        assert entries(out / "undone") == before, size
+    assert outcomes == {0, 3}
+
+
+# The call that the length of a file names fails; every other one does its work.
+FAILS = """#!/bin/sh
+left=$(wc -c <{count})
+[ "$left" = 0 ] || truncate -s -1 {count}
+if [ "$left" = 1 ]; then
+    echo failed >&2
+    exit 1
+fi
+exec {real} "$@"
+"""
+
+
+@pytest.mark.parametrize("undo", [False, True], ids=["install", "undo"])
+@pytest.mark.parametrize("command", ["cmp", "cp", "find", "mkdir", "mv", "rm"])
+def test_a_step_that_fails_is_reported(
+    command: str, undo: bool, checkout: Path, tmp_path: Path
+) -> None:
+    before = entries(checkout)
+    words = ["--undo", checkout] if undo else [checkout]
+    shim = tmp_path / command
+    env = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    for number in range(1, 5):
+        if undo:
+            assert installer(checkout) == ("", 0)
+        count = tmp_path / "count"
+        count.write_text("x" * number, encoding="ascii")
+        shim.write_text(FAILS.format(real=shutil.which(command), count=count), encoding="ascii")
+        shim.chmod(0o755)
+        answer = installer(*words, env=env)
+        if answer == ("", 0):
+            if not undo:
+                assert installer("--undo", checkout) == ("", 0)
+            assert entries(checkout) == before
+            break
+        assert refused(answer), (number, answer)
+        # Nothing is lost: the folder is there, or --undo puts it back.
+        leftover = checkout / "check-plugins" / ".network-connections.work"
+        shutil.rmtree(leftover, ignore_errors=True)
+        if entries(checkout) != before:
+            assert installer("--undo", checkout) == ("", 0)
+        assert entries(checkout) == before, number
 
 
 # The basket for the Icinga Director.
