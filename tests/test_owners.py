@@ -306,6 +306,63 @@ def test_a_unit_of_a_guest_is_not_the_hosts_unit_of_that_name(host: Host) -> Non
     assert done.stdout.count("[") == 1
 
 
+# Cgroups that a user can make below a unit of its own, and what they are shown as.
+DELEGATED = {
+    f"docker-{DOCKER}.scope": f"docker:{DOCKER[:12]}",
+    "machine-db.scope/nginx.service": "machine:db/nginx.service",
+    "lxc.payload.web1": "lxc:web1",
+    f"kubepods.slice/kubepods-pod{POD}.slice/docker-{DOCKER}.scope": "pod:0a1b2c3d",
+    f"user.slice/libpod-{PODMAN}.scope/container": f"podman:{PODMAN[:12]}",
+    "app.slice/nginx.service": "nginx.service",
+}
+
+
+@pytest.mark.parametrize(
+    "delegated",
+    [
+        "user.slice/user-1000.slice/user@1000.service",
+        "user.slice/user-1000.slice/session-3.scope",
+        "system.slice/delegated.service",
+        f"docker/{'a' * 64}",
+    ],
+)
+def test_a_name_below_a_part_that_others_control_stands_behind_its_name(
+    host: Host, delegated: str
+) -> None:
+    forger = host.start("forger")
+    front = delegated.rpartition("/")[2]
+    front = f"docker:{front[:12]}" if delegated.startswith("docker") else front
+    answer: dict[str, int] = {}
+    for number, (path, name) in enumerate(DELEGATED.items(), 1):
+        forger.do("enter", host.cgroup(delegated, path))
+        forger.do("udp", "127.0.0.1", number)
+        label = (
+            front if front.startswith("docker:") and name == "nginx.service" else f"{front}/{name}"
+        )
+        answer[label] = number
+    assert host_groups(host, "unit") == answer
+    # The container is dead, and nobody keeps that quiet.
+    done = host.ask("--group-by=unit", "-c", f"docker:{DOCKER[:12]}=1:")
+    assert f"docker:{DOCKER[:12]}: 0 [CRITICAL]" in done.stdout
+    assert done.returncode == 2
+
+
+def test_a_network_namespace_is_not_named_after_a_forged_container(host: Host) -> None:
+    user = host.cgroup("user.slice", "user-1000.slice", "user@1000.service")
+    forger = host.start("forger", user, ns=host.pair.b)
+    for path, name in {
+        f"docker-{DOCKER}.scope": f"user@1000.service/docker:{DOCKER[:12]}",
+        "lxc.payload.web1": "user@1000.service/lxc:web1",
+        # A unit of its own makes no container.
+        "app.slice/nginx.service": host.pair.b,
+    }.items():
+        (user / path).mkdir(parents=True)
+        forger.do("enter", user / path)
+        forger.do("udp", "127.0.0.1", 1)
+        options = [f"--netns={host.pair.b}", "--group-by=netns", "--format=json"]
+        assert [*groups(host.ask(*options))] == [name]
+
+
 def test_a_unit_is_where_the_socket_was_made(host: Host) -> None:
     start = host.start("mover", host.cgroup("first.service"))
     start.do("udp", "127.0.0.1", 3)
