@@ -16,6 +16,16 @@ pub fn container_of(path: &str) -> Option<String> {
     names.get(..=last).map(joined)
 }
 
+/// Whether a part of a path, below the part `above`, has a name of its own. Whoever runs in it may
+/// make directories of any number and name below it.
+pub fn has_name(part: &str, above: &str) -> bool {
+    is_unit(part)
+        || pod(part).is_some()
+        || container(part, Some(above)).is_some()
+        || guest(part, &[]).is_some()
+        || guest(above, &[part]).is_some()
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Unit,
@@ -269,6 +279,24 @@ mod tests {
         }
         assert_eq!(short("/system.slice/app.service/nginx.service"), "app.service/nginx.service");
         assert_eq!(short(&format!("/docker/{id}/nginx.service")), "docker:0123456789ab");
+    }
+
+    #[test]
+    fn a_part_with_a_name_may_have_any_number_of_directories_below_it() {
+        let id = "0123456789abcdef".repeat(4);
+        for (part, above, named) in [
+            ("user@1000.service", "user-1000.slice", true),
+            ("session-3.scope", "user-1000.slice", true),
+            (&*id, "docker", true),
+            ("lxc.payload.a", "", true),
+            ("101", "lxc", true),
+            ("101", "lxd", false),
+            ("pod0a1b2c3d-1111-2222-3333-444455556666", "burstable", true),
+            ("system.slice", "", false),
+            ("lxc", "", false),
+        ] {
+            assert_eq!(has_name(part, above), named, "{above}/{part}");
+        }
     }
 
     #[test]
