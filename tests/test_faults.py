@@ -375,6 +375,7 @@ UNIT_FILES = {
 NONE_NAMED = (
     "(no process)",
     "(other users' processes)",
+    "(processes not read)",
     "(gone)",
     "(outside)",
 )

@@ -25,7 +25,7 @@ from conftest import Tampered
 from harness import NO_SOCKETS, OPEN, Command, Done, one_line, python
 from lab import namespaces, owners
 from lab.names import TYPES
-from lab.owners import NAMELESS, Answer, Host, Owned, OwnedLab, actor, after, private
+from lab.owners import NAMELESS, Actor, Answer, Host, Owned, OwnedLab, actor, after, private
 from lab.tools import lacking
 
 pytestmark = pytest.mark.skipif(bool(owners.missing()), reason=owners.missing() or "-")
@@ -779,6 +779,56 @@ def test_a_thread_may_have_sockets_for_itself(host: Host) -> None:
     mine = {f"own ({own.pid})": 7}
     assert host_groups(host, "process") == {f"web ({web.pid})": 41, **mine}
     assert host_groups(host, "process", "nobody") == {OTHERS: 41, **mine}
+
+
+def with_a_thread_apart(host: Host, files: int) -> Actor:
+    """Start a process of many threads, of which one has a table of its own, with 30 sockets."""
+    web = host.start("web")
+    web.do("open_files", files)
+    web.do("idle_threads", 40)
+    web.do("udp_of_a_thread", "127.0.0.1", 30)
+    # Each thread has as many descriptors, so that nothing says which one it is.
+    web.do("open_files", 30)
+    return web
+
+
+def test_a_thread_apart_is_found_among_many(host: Host) -> None:
+    web = with_a_thread_apart(host, 600)
+    assert host_groups(host, "process") == {f"web ({web.pid})": 30}
+    done = host.ask("--group-by=process", "-c", "web=20")
+    assert done.stdout.startswith(f"web ({web.pid}): 30 [CRITICAL]|")
+
+
+def test_a_thread_that_is_not_read_may_have_any_socket(host: Host) -> None:
+    with_a_thread_apart(host, 3000)
+    host.start("other").do("udp", "127.0.0.1", 2)
+    counts = host_groups(host, "process")
+    assert counts.pop("(processes not read)") == 30
+    assert [*counts.values()] == [2]
+    for key, printed, code in (
+        ("web=20", "web: 0 to 30 [UNKNOWN]", 3),
+        ("web=1:", "web: 0 to 30 [UNKNOWN]", 3),
+        ("web=30", "", 0),
+    ):
+        done = host.ask("--group-by=process", "-c", key)
+        assert (done.returncode, printed in done.stdout) == (code, True), done
+        assert ("of very many threads some are not read" in done.stdout) == (code == 3)
+    # A state that is certain stands.
+    done = host.ask("--group-by=process", "-c", "other=1", "-w", "web=20")
+    assert done.returncode == 2
+    done = host.ask("--lengthy", "-c1")
+    assert re.search(r"^30 +! \(processes not read\) ", done.stdout, re.MULTILINE)
+
+
+def test_threads_that_are_not_read_matter_only_to_sockets_that_are_missing(host: Host) -> None:
+    web = host.start("web")
+    web.do("open_files", 3000)
+    web.do("idle_threads", 40)
+    web.do("udp", "127.0.0.1", 30)
+    assert host_groups(host, "process") == {f"web ({web.pid})": 30}
+    done = host.ask("--group-by=process", "-c", "nginx=1:")
+    assert "nginx: 0 [CRITICAL]" in done.stdout
+    assert done.returncode == 2
 
 
 # Nothing but ENOENT and ESRCH says that something went away, nothing but EACCES and EPERM that it

@@ -4,6 +4,9 @@ use crate::group::GroupBy;
 
 /// Processes that only their user, or root, may see.
 pub const OTHERS: &str = "(other users' processes)";
+/// Processes of which some threads were not read, because there are very many.
+#[cfg(target_os = "linux")]
+pub const UNREAD: &str = "(processes not read)";
 /// No process, though the kernel shows an inode number.
 pub const NONE: &str = "(no process)";
 /// A cgroup that no longer exists.
@@ -19,7 +22,8 @@ pub const fn unseen(by: GroupBy) -> Option<&'static str> {
     match by {
         GroupBy::Process => Some(
             "some processes cannot be seen (root can, and CAP_SYS_PTRACE with \
-             CAP_DAC_READ_SEARCH, in the host's PID namespace)",
+             CAP_DAC_READ_SEARCH, in the host's PID namespace; of very many threads some are not \
+             read)",
         ),
         GroupBy::Unit => Some(
             "some units cannot be seen (root can, in the host's cgroup namespace; of very many \

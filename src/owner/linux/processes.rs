@@ -13,13 +13,15 @@ use crate::linux::proc_text::inode;
 use crate::linux::processes::{ENTRIES, name, other_threads, pids, sees_every_process};
 use crate::owner::holders::Holders;
 use crate::owner::process::Process;
+use crate::owner::unseen::{OTHERS, UNREAD};
 
 /// The most file descriptors to read of threads that most likely share the table of their process:
-/// reading 500 threads with 10,000 descriptors each, only to find nothing, would take seconds.
-const LIKELY_SHARED: usize = 20_000;
+/// 100,000 take 0.2 seconds, but 500 threads with 10,000 descriptors each, only to find nothing, would
+/// take ten. The sockets of threads that are left out have hidden processes.
+const LIKELY_SHARED: usize = 100_000;
 
-/// The processes that have the sockets with these inode numbers, and whether there are processes
-/// whose sockets may not be read.
+/// The processes that have the sockets with these inode numbers, and the label of sockets whose
+/// process was not found; `None` where every process was read.
 ///
 /// Processes in `likely` are read first, and then all others for the sockets that are still
 /// missing. With an empty `likely` every process is read, even after each socket has a process: a
@@ -28,9 +30,10 @@ pub fn holders(
     inodes: Vec<u64>,
     likely: &[u32],
     deadline: &Deadline,
-) -> Result<(Holders, bool), Error> {
+) -> Result<(Holders, Option<&'static str>), Error> {
     // With hidepid, or in another PID namespace, `/proc` does not show every process.
-    let hidden = !rustix::process::geteuid().is_root() || !sees_every_process(deadline)?;
+    let sees_all = rustix::process::geteuid().is_root() && sees_every_process(deadline)?;
+    let hidden = (!sees_all).then_some(OTHERS);
     let mut search = Search { deadline, found: Holders::new(inodes), hidden };
     let mut known = Vec::new();
     for pid in likely {
@@ -74,7 +77,7 @@ struct Table {
 struct Search<'a> {
     deadline: &'a Deadline<'a>,
     found: Holders,
-    hidden: bool,
+    hidden: Option<&'static str>,
 }
 
 impl Search<'_> {
@@ -128,10 +131,11 @@ impl Search<'_> {
                 continue;
             }
             if !self.differ(&thread, &known.thread)? {
-                match budget.checked_sub(known.size) {
-                    Some(rest) => *budget = rest,
-                    None => continue,
-                }
+                let Some(rest) = budget.checked_sub(known.size) else {
+                    self.hidden = Some(UNREAD);
+                    continue;
+                };
+                *budget = rest;
             }
             let mut sockets = Vec::new();
             let seen = self.read_thread(&thread, Wanted::Missing, &mut sockets)?;
@@ -164,7 +168,7 @@ impl Search<'_> {
             Seen::There(threads) => Ok(threads),
             Seen::Gone(_) => Ok(Vec::new()),
             Seen::Hidden(_) => {
-                self.hidden = true;
+                self.hidden = self.hidden.or(Some(OTHERS));
                 Ok(Vec::new())
             }
         }
@@ -182,7 +186,7 @@ impl Search<'_> {
             Seen::There(size) => Ok(Some(size)),
             Seen::Gone(_) => Ok(Some(0)),
             Seen::Hidden(_) => {
-                self.hidden = true;
+                self.hidden = self.hidden.or(Some(OTHERS));
                 Ok(None)
             }
         }
@@ -197,7 +201,7 @@ impl Search<'_> {
             Seen::There(name) => name,
             Seen::Gone(_) => return Ok(()),
             Seen::Hidden(_) => {
-                self.hidden = true;
+                self.hidden = self.hidden.or(Some(OTHERS));
                 return Ok(());
             }
         };
