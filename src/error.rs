@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use crate::field::Field;
 use crate::name::Unknown;
+#[cfg(target_os = "linux")]
+use crate::printable::bounded;
 use crate::range::RangeError;
 use crate::vocabulary::{Protocol, SourceName};
 
@@ -104,6 +106,13 @@ impl Error {
     /// Wraps the operating system's error for `call`.
     pub(crate) fn system(call: impl Into<String>, error: impl Into<io::Error>) -> Self {
         Self::System { call: call.into(), error: error.into() }
+    }
+
+    /// Wraps the operating system's error for a file. Other users choose the paths of their files, so a
+    /// long path is cut.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn of_file(path: &str, error: impl Into<io::Error>) -> Self {
+        Self::system(bounded(path), error)
     }
 
     /// Adds the name of an option or keyword to an error about an argument.

@@ -23,7 +23,7 @@ use crate::group::Group;
 use crate::group_name::{GroupName, NETNS_SEPARATOR};
 use crate::namespaces::Namespaces;
 use crate::owner::holders::Holders;
-use crate::owner::unseen::{NONE, OTHERS, OUTSIDE};
+use crate::owner::unseen::{NONE, OUTSIDE};
 use crate::vocabulary::NetnsIndex;
 
 #[cfg(target_os = "linux")]
@@ -57,8 +57,8 @@ pub struct Names {
     holders: Arc<Holders>,
     interfaces: Arc<InterfaceNames>,
     namespaces: HashMap<NetnsIndex, Arc<str>>,
-    // Whether there are processes whose sockets may not be read.
-    hidden: bool,
+    // The label of sockets without a visible process, where not every process was read.
+    hidden: Option<&'static str>,
 }
 
 impl Names {
@@ -186,7 +186,7 @@ impl Names {
     #[must_use]
     pub fn is_hidden(&self, group: Group) -> bool {
         match group {
-            Group::Process(key @ 1..) => self.hidden && self.processes(key).is_empty(),
+            Group::Process(key @ 1..) => self.hidden.is_some() && self.processes(key).is_empty(),
             Group::Cgroup(id) => {
                 id.and_then(|id| self.units.get(&id)).is_some_and(|unit| &**unit == OUTSIDE)
             }
@@ -225,8 +225,8 @@ impl Names {
     }
 
     fn process_label(&self, key: u64) -> String {
-        let placeholder = if self.hidden { OTHERS } else { NONE };
-        process::label(&self.processes(key)).unwrap_or_else(|| placeholder.to_owned())
+        let unseen = self.hidden.unwrap_or(NONE);
+        process::label(&self.processes(key)).unwrap_or_else(|| unseen.to_owned())
     }
 
     /// An address as it is printed, and the name of its interface where that is known.

@@ -34,6 +34,21 @@ pub fn shortened(name: &str) -> String {
     format!("{begin}...{end}")
 }
 
+/// A text of at most 200 bytes, for errors. A longer text keeps both ends: the beginning of a path says
+/// where it belongs, the end says what it is.
+#[cfg(any(target_os = "linux", test))]
+#[must_use]
+pub fn bounded(text: &str) -> Cow<'_, str> {
+    const END: usize = 98;
+    if text.len() <= 2 * END + 4 {
+        return Cow::Borrowed(text);
+    }
+    // A character is not cut in two.
+    let begin = (0..=END).rev().find_map(|end| text.get(..end)).unwrap_or("");
+    let end = (text.len() - END..).find_map(|start| text.get(start..)).unwrap_or("");
+    Cow::Owned(format!("{begin}...{end}"))
+}
+
 /// Replaces characters that would end the message or be read as markup: `|` begins performance
 /// data, and a web interface that sees one HTML tag renders the whole output as HTML.
 #[must_use]
@@ -91,6 +106,19 @@ mod tests {
             ("<é>|", "&lt;é>!"),
         ] {
             assert_eq!(neutralised(message), safe);
+        }
+    }
+
+    #[test]
+    fn a_long_text_is_cut_to_200_bytes_and_keeps_both_ends() {
+        let path = format!("/begin{}/end", "x".repeat(190));
+        assert_eq!(bounded(&path), path);
+        let long = format!("/begin{}/end", "x".repeat(6000));
+        let short = bounded(&long);
+        assert!(short.len() <= 200 && short.starts_with("/begin") && short.ends_with("/end"));
+        for width in ["\u{e4}", "\u{6f22}", "\u{1f600}"] {
+            let short = bounded(&format!("a{}", width.repeat(2000))).into_owned();
+            assert!(short.len() <= 200 && short.len() > 180, "{short}");
         }
     }
 

@@ -372,7 +372,13 @@ UNIT_FILES = {
     "MOUNT": ("`statfs` of", "opening", "`stat` of", "listing"),
     "CGROUP": ("opening", "listing"),
 }
-NONE_NAMED = ("(no process)", "(other users' processes)", "(gone)", "(outside)")
+NONE_NAMED = (
+    "(no process)",
+    "(other users' processes)",
+    "(processes not read)",
+    "(gone)",
+    "(outside)",
+)
 
 
 @dataclass(frozen=True)
@@ -478,6 +484,9 @@ def test_looking_up_owners_that_fails(nobodys: Mapping[str, Command], share: sli
         for asked, name, call, error in faults[share]:
             owner, other = (ended, whole) if "/task" in name else (whole, ended)
             only = owner.files.get(name, name)
+            if (name, call) == ("CGROUP", "opening"):
+                # A directory is opened by its name in its parent.
+                only = Path(only).name
             when = ":when=1" if error == "EINTR" else ""
             injection = f"{CALLS[call]}:error={error}{when}"
             done = _failing(host, injection, only, asked, *options[asked])
@@ -493,6 +502,9 @@ def test_looking_up_owners_that_fails(nobodys: Mapping[str, Command], share: sli
                     file,
                     asked,
                 )
+            elif (file, error) == ("opening `CGROUP`", "EMFILE"):
+                # Others may have made more directories in each other than a process may have open.
+                assert text == "none named"
             elif asked != "--lengthy" or text != "none named":
                 assert harness.says(error) in text, (file, asked, error)
     rows = _merged(

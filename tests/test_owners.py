@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import json
+import os
 import pwd
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -22,7 +25,7 @@ from conftest import Tampered
 from harness import NO_SOCKETS, OPEN, Command, Done, one_line, python
 from lab import namespaces, owners
 from lab.names import TYPES
-from lab.owners import NAMELESS, Answer, Host, Owned, OwnedLab, actor, after, private
+from lab.owners import NAMELESS, Actor, Answer, Host, Owned, OwnedLab, actor, after, private
 from lab.tools import lacking
 
 pytestmark = pytest.mark.skipif(bool(owners.missing()), reason=owners.missing() or "-")
@@ -306,6 +309,167 @@ def test_a_unit_of_a_guest_is_not_the_hosts_unit_of_that_name(host: Host) -> Non
     assert done.stdout.count("[") == 1
 
 
+# Cgroups that a user can make below a unit of its own, and what they are shown as.
+DELEGATED = {
+    f"docker-{DOCKER}.scope": f"docker:{DOCKER[:12]}",
+    "machine-db.scope/nginx.service": "machine:db/nginx.service",
+    "lxc.payload.web1": "lxc:web1",
+    f"kubepods.slice/kubepods-pod{POD}.slice/docker-{DOCKER}.scope": "pod:0a1b2c3d",
+    f"user.slice/libpod-{PODMAN}.scope/container": f"podman:{PODMAN[:12]}",
+    "app.slice/nginx.service": "nginx.service",
+}
+
+
+@pytest.mark.parametrize(
+    "delegated",
+    [
+        "user.slice/user-1000.slice/user@1000.service",
+        "user.slice/user-1000.slice/session-3.scope",
+        "system.slice/delegated.service",
+        f"docker/{'a' * 64}",
+    ],
+)
+def test_a_name_below_a_part_that_others_control_stands_behind_its_name(
+    host: Host, delegated: str
+) -> None:
+    forger = host.start("forger")
+    front = delegated.rpartition("/")[2]
+    front = f"docker:{front[:12]}" if delegated.startswith("docker") else front
+    answer: dict[str, int] = {}
+    for number, (path, name) in enumerate(DELEGATED.items(), 1):
+        forger.do("enter", host.cgroup(delegated, path))
+        forger.do("udp", "127.0.0.1", number)
+        label = (
+            front if front.startswith("docker:") and name == "nginx.service" else f"{front}/{name}"
+        )
+        answer[label] = number
+    assert host_groups(host, "unit") == answer
+    # The container is dead, and nobody keeps that quiet.
+    done = host.ask("--group-by=unit", "-c", f"docker:{DOCKER[:12]}=1:")
+    assert f"docker:{DOCKER[:12]}: 0 [CRITICAL]" in done.stdout
+    assert done.returncode == 2
+
+
+def test_a_network_namespace_is_not_named_after_a_forged_container(host: Host) -> None:
+    user = host.cgroup("user.slice", "user-1000.slice", "user@1000.service")
+    forger = host.start("forger", user, ns=host.pair.b)
+    for path, name in {
+        f"docker-{DOCKER}.scope": f"user@1000.service/docker:{DOCKER[:12]}",
+        "lxc.payload.web1": "user@1000.service/lxc:web1",
+        # A unit of its own makes no container.
+        "app.slice/nginx.service": host.pair.b,
+    }.items():
+        (user / path).mkdir(parents=True)
+        forger.do("enter", user / path)
+        forger.do("udp", "127.0.0.1", 1)
+        options = [f"--netns={host.pair.b}", "--group-by=netns", "--format=json"]
+        assert [*groups(host.ask(*options))] == [name]
+
+
+@contextlib.contextmanager
+def deep(top: Path, name: str, depth: int) -> Iterator[Path]:
+    """Make directories in each other, and return the last one by its descriptor.
+
+    Afterwards they are gone. Their path may be too long for the kernel.
+    """
+    inner = os.open(top, os.O_RDONLY)
+    for _ in range(depth):
+        os.mkdir(name, dir_fd=inner)
+        outer, inner = inner, os.open(name, os.O_RDONLY, dir_fd=inner)
+        os.close(outer)
+    path = Path(f"/proc/{os.getpid()}/fd/{inner}")
+    try:
+        yield path
+    finally:
+        for pid in map(int, (path / "cgroup.procs").read_text().split()):
+            os.kill(pid, signal.SIGKILL)
+        until = time.monotonic() + harness.PATIENCE
+        while (path / "cgroup.procs").read_text():
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        for _ in range(depth):
+            outer = os.open("..", os.O_RDONLY, dir_fd=inner)
+            os.close(inner)
+            os.rmdir(name, dir_fd=outer)
+            inner = outer
+        os.close(inner)
+
+
+def test_cgroups_with_a_path_longer_than_the_kernel_takes(host: Host) -> None:
+    # Any user can make these below the cgroup of its own manager.
+    host.start("web", host.cgroup("web.service")).do("udp", "127.0.0.1", 20)
+    user = host.cgroup("user.slice", "user-1000.slice", "user@1000.service")
+    with deep(user, "d" * 200, 30) as inside:
+        forger = host.start("deep", inside)
+        forger.do("udp", "127.0.0.1", 3)
+        answer = {"web.service": 20, "user@1000.service": 3}
+        for asker in USERS:
+            assert host_groups(host, "unit", asker) == answer
+        done = host.ask("--group-by=unit", "-c", "web.service=10")
+        assert done.stdout.startswith("web.service: 20 [CRITICAL], ")
+        assert done.returncode == 2
+        done = host.ask("--lengthy", "-c1")
+        assert re.search(r"^20 +! .* ! web\.service ", done.stdout, re.MULTILINE)
+        # Linux shows the beginning of the path of this process's cgroup.
+        forger = host.start("deep", inside, ns=host.pair.b)
+        forger.do("udp", "127.0.0.1", 3)
+        options = [f"--netns={host.pair.b}", "--group-by=netns", "--format=json"]
+        assert groups(host.ask(*options)) == {host.pair.b: 3}
+
+
+def test_a_cgroup_that_the_kernel_does_not_show_names_no_namespace(
+    host: Host, tampered: Tampered
+) -> None:
+    # Linux has versions that refuse to show a path that is too long.
+    held = host.start("deep", ns=host.pair.b)
+    held.do("udp", "127.0.0.1", 3)
+    before = tampered("read:error=ENAMETOOLONG", only=f"/proc/{held.pid}/cgroup")
+    options = [f"--netns={held.pid}", "--group-by=netns", "--format=json"]
+    assert groups(host.ask(*options, before=before)) == {host.pair.b: 3}
+
+
+@pytest.mark.parametrize(
+    ("depth", "descriptors"), [(80, None), (40, 24)], ids=["too deep", "too few descriptors"]
+)
+def test_cgroups_that_are_too_deep_hide_nothing_but_themselves(
+    host: Host, depth: int, descriptors: int | None
+) -> None:
+    host.start("web", host.cgroup("web.service")).do("udp", "127.0.0.1", 20)
+    host.start("later", host.cgroup("user.slice", "z.service")).do("udp", "127.0.0.1", 5)
+    with deep(host.cgroup("user.slice", "user@1000.service"), "d", depth) as inside:
+        host.start("deep", inside).do("udp", "127.0.0.1", 3)
+        before = after(f"ulimit -n {descriptors}") if descriptors else []
+        answer = {"web.service": 20, "z.service": 5, "(outside)": 3}
+        assert host_groups(host, "unit", before=before) == answer
+        done = host.ask("--group-by=unit", "-c", "web.service=10", before=before)
+        assert done.stdout.startswith("web.service: 20 to 23 [CRITICAL], ")
+        assert done.returncode == 2
+
+
+def test_any_number_of_cgroups_hide_nothing_but_themselves(host: Host) -> None:
+    host.start("web", host.cgroup("web.service")).do("udp", "127.0.0.1", 20)
+    user = host.cgroup("user.slice", "user@1000.service")
+    host.start("a", host.cgroup("user.slice", "a.service")).do("udp", "127.0.0.1", 4)
+    host.start("z", host.cgroup("user.slice", "z.service")).do("udp", "127.0.0.1", 5)
+    held = host.start("many")
+    many = [user / str(number) for number in range(5100)]
+    for path in many:
+        path.mkdir()
+    try:
+        for path in (many[0], many[-1]):
+            held.do("enter", path)
+            held.do("udp", "127.0.0.1", 1)
+        held.do("enter", host.base)
+        # The kernel lists directories in no order, and which of them are left out is not promised.
+        counts = host_groups(host, "unit")
+        hidden = counts.pop("(outside)", 0) + counts.pop("user@1000.service", 0)
+        assert hidden == 2
+        assert counts == {"web.service": 20, "z.service": 5, "a.service": 4}
+    finally:
+        for path in many:
+            path.rmdir()
+
+
 def test_a_unit_is_where_the_socket_was_made(host: Host) -> None:
     start = host.start("mover", host.cgroup("first.service"))
     start.do("udp", "127.0.0.1", 3)
@@ -345,7 +509,7 @@ def test_cgroups_outside_a_cgroup_namespace(host: Host) -> None:
     # What is asked for may be one of them.
     done = host.ask("--group-by=unit", "--critical=out.service=1:", before=before)
     assert (done.stderr, done.returncode) == ("", 3)
-    assert "; some units cannot be seen (root can, in the host's cgroup namespace)" in done.stdout
+    assert "; some units cannot be seen (root can, in the host's cgroup namespace;" in done.stdout
 
 
 def test_the_pure_layout_and_any_mount_point(host: Host, directory: Path) -> None:
@@ -617,6 +781,56 @@ def test_a_thread_may_have_sockets_for_itself(host: Host) -> None:
     assert host_groups(host, "process", "nobody") == {OTHERS: 41, **mine}
 
 
+def with_a_thread_apart(host: Host, files: int) -> Actor:
+    """Start a process of many threads, of which one has a table of its own, with 30 sockets."""
+    web = host.start("web")
+    web.do("open_files", files)
+    web.do("idle_threads", 40)
+    web.do("udp_of_a_thread", "127.0.0.1", 30)
+    # Each thread has as many descriptors, so that nothing says which one it is.
+    web.do("open_files", 30)
+    return web
+
+
+def test_a_thread_apart_is_found_among_many(host: Host) -> None:
+    web = with_a_thread_apart(host, 600)
+    assert host_groups(host, "process") == {f"web ({web.pid})": 30}
+    done = host.ask("--group-by=process", "-c", "web=20")
+    assert done.stdout.startswith(f"web ({web.pid}): 30 [CRITICAL]|")
+
+
+def test_a_thread_that_is_not_read_may_have_any_socket(host: Host) -> None:
+    with_a_thread_apart(host, 3000)
+    host.start("other").do("udp", "127.0.0.1", 2)
+    counts = host_groups(host, "process")
+    assert counts.pop("(processes not read)") == 30
+    assert [*counts.values()] == [2]
+    for key, printed, code in (
+        ("web=20", "web: 0 to 30 [UNKNOWN]", 3),
+        ("web=1:", "web: 0 to 30 [UNKNOWN]", 3),
+        ("web=30", "", 0),
+    ):
+        done = host.ask("--group-by=process", "-c", key)
+        assert (done.returncode, printed in done.stdout) == (code, True), done
+        assert ("of very many threads some are not read" in done.stdout) == (code == 3)
+    # A state that is certain stands.
+    done = host.ask("--group-by=process", "-c", "other=1", "-w", "web=20")
+    assert done.returncode == 2
+    done = host.ask("--lengthy", "-c1")
+    assert re.search(r"^30 +! \(processes not read\) ", done.stdout, re.MULTILINE)
+
+
+def test_threads_that_are_not_read_matter_only_to_sockets_that_are_missing(host: Host) -> None:
+    web = host.start("web")
+    web.do("open_files", 3000)
+    web.do("idle_threads", 40)
+    web.do("udp", "127.0.0.1", 30)
+    assert host_groups(host, "process") == {f"web ({web.pid})": 30}
+    done = host.ask("--group-by=process", "-c", "nginx=1:")
+    assert "nginx: 0 [CRITICAL]" in done.stdout
+    assert done.returncode == 2
+
+
 # Nothing but ENOENT and ESRCH says that something went away, nothing but EACCES and EPERM that it
 # is hidden.
 
@@ -642,9 +856,15 @@ def test_a_cgroup_that_cannot_be_looked_at_did_not_go_away(
 ) -> None:
     cgroup = host.cgroup("web.slice", "web.service").parent
     host.start("web", cgroup / "web.service").do("udp", "127.0.0.1", 21)
-    before = tampered(f"{call}:error={error}", only=cgroup)
-    line = one_line(asked(host, "--group-by=unit", "-c", "web.service=5", before=before))
-    assert f"{cgroup}: {harness.says(error)}" in harness.reworded(line)
+    # A directory is opened by its name in its parent.
+    only = cgroup.name if call == OPEN else cgroup
+    before = tampered(f"{call}:error={error}", only=only)
+    done = asked(host, "--group-by=unit", "-c", "web.service=5", before=before)
+    if (call, error) == (OPEN, "EMFILE"):
+        # Others may have made more directories in each other than a process may have open.
+        assert done.stdout.startswith("(outside): 21, web.service: 0 to 21 [UNKNOWN]; ")
+        return
+    assert f"{cgroup}: {harness.says(error)}" in harness.reworded(one_line(done))
 
 
 # Names come from outside.

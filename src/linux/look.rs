@@ -1,9 +1,9 @@
 //! File access in which a missing and a forbidden file are expected results (`ENOENT`, `ESRCH`,
 //! `EACCES`, `EPERM`). Any other errno is an error.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::fs::{Mode, OFlags, open};
+use rustix::fs::{CWD, Mode, OFlags, open, openat};
 use rustix::io::{Errno, Result as Outcome, read};
 use rustix::path::Arg;
 
@@ -28,7 +28,7 @@ impl<T> Seen<T> {
             Ok(there) => Ok(Self::There(there)),
             Err(error @ (Errno::NOENT | Errno::SRCH)) => Ok(Self::Gone(error)),
             Err(error @ (Errno::ACCESS | Errno::PERM)) => Ok(Self::Hidden(error)),
-            Err(error) => Err(Error::system(file, error)),
+            Err(error) => Err(Error::of_file(file, error)),
         }
     }
 
@@ -63,7 +63,7 @@ impl<T> Seen<T> {
     pub fn there(self, file: &str) -> Result<T, Error> {
         match self {
             Self::There(there) => Ok(there),
-            Self::Gone(error) | Self::Hidden(error) => Err(Error::system(file, error)),
+            Self::Gone(error) | Self::Hidden(error) => Err(Error::of_file(file, error)),
         }
     }
 }
@@ -89,11 +89,22 @@ pub fn open_directory(
     file: &str,
     deadline: &Deadline,
 ) -> Result<Seen<OwnedFd>, Error> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    look(file, deadline, || open(path, flags, Mode::empty()))
+    open_directory_in(CWD, path, file, deadline)
 }
 
-/// Reads the beginning of a file, at most as many bytes as `room` has.
+/// Opens a directory by its path below a parent directory. Error messages call it `file`.
+pub fn open_directory_in(
+    parent: impl AsFd + Copy,
+    path: impl Arg + Copy,
+    file: &str,
+    deadline: &Deadline,
+) -> Result<Seen<OwnedFd>, Error> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    look(file, deadline, || openat(parent, path, flags, Mode::empty()))
+}
+
+/// Reads the beginning of a file, at most as many bytes as `room` has. A file whose content has a path
+/// that is too long for the kernel (`ENAMETOOLONG`), such as `/proc/PID/cgroup`, counts as forbidden.
 pub fn beginning<'a>(
     path: &str,
     room: &'a mut [u8],
@@ -106,7 +117,11 @@ pub fn beginning<'a>(
     };
     let mut length = 0;
     while let Some(rest) = room.get_mut(length..).filter(|rest| !rest.is_empty()) {
-        match look(path, deadline, || read(&file, &mut *rest))? {
+        let more = look(path, deadline, || match read(&file, &mut *rest) {
+            Err(Errno::NAMETOOLONG) => Err(Errno::ACCESS),
+            outcome => outcome,
+        })?;
+        match more {
             Seen::There(0) => break,
             Seen::There(more) => length += more,
             Seen::Gone(error) => return Ok(Seen::Gone(error)),
@@ -114,4 +129,23 @@ pub fn beginning<'a>(
         }
     }
     Ok(Seen::There(room.get(..length).unwrap_or(&[])))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn errors_have_at_most_200_bytes_of_a_path() {
+        let deadline = Deadline::new(Duration::from_secs(20), &|| false);
+        let long = format!("/begin{}/end", "/x".repeat(4000));
+        let failed = open_directory(&*long, &long, &deadline).map(|_| ());
+        let text = failed.map_or_else(|error| error.to_string(), |()| String::new());
+        assert!(text.starts_with("/begin") && text.contains("/end: File name too long"), "{text}");
+        assert!(text.len() < 250, "{text}");
+        let text = Seen::<()>::Gone(Errno::NOENT).there(&long).map_err(|error| error.to_string());
+        assert!(text.is_err_and(|text| text.contains("/end: ") && text.len() < 260));
+    }
 }

@@ -2,65 +2,94 @@
 
 use crate::printable::printable;
 
-/// The short name of a cgroup's path: the innermost pod, container or unit, else the path. The name
-/// of a guest's unit begins with the guest's name: guest and host may have units of the same name.
+/// The short name of a cgroup's path: its names joined by `/`, else the path.
 pub fn short(path: &str) -> String {
     let parts = parts(path);
-    if let Some(contained) = contained(&parts) {
-        return contained;
-    }
-    let (mut names, own) = guests(&parts);
-    names.extend(unit(own));
-    if names.is_empty() { format!("/{}", parts.join("/")) } else { names.join("/") }
+    let names = names(&parts);
+    if names.is_empty() { format!("/{}", parts.join("/")) } else { joined(&names) }
 }
 
-/// The innermost pod, container or guest of a cgroup's path.
+/// The innermost pod, container or guest of a cgroup's path, after the names of everything around it.
 pub fn container_of(path: &str) -> Option<String> {
-    let parts = parts(path);
-    contained(&parts).or_else(|| Some(guests(&parts).0.join("/")).filter(|names| !names.is_empty()))
+    let names = names(&parts(path));
+    let last = names.iter().rposition(|name| name.kind != Kind::Unit)?;
+    names.get(..=last).map(joined)
+}
+
+/// Whether a part of a path, below the part `above`, has a name of its own. Whoever runs in it may
+/// make directories of any number and name below it.
+pub fn has_name(part: &str, above: &str) -> bool {
+    is_unit(part)
+        || pod(part).is_some()
+        || container(part, Some(above)).is_some()
+        || guest(part, &[]).is_some()
+        || guest(above, &[part]).is_some()
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Unit,
+    Pod,
+    Container,
+    // A container or virtual machine with a system of its own, whose units are named, too.
+    Guest,
+}
+
+struct Name {
+    kind: Kind,
+    text: String,
+}
+
+fn joined(names: &[Name]) -> String {
+    names.iter().map(|name| name.text.as_str()).collect::<Vec<_>>().join("/")
 }
 
 fn parts(path: &str) -> Vec<&str> {
     path.split('/').filter(|part| !part.is_empty()).collect()
 }
 
-/// The innermost pod, else the innermost container. Units in a container are not named: a container
-/// may run its own systemd.
-fn contained(parts: &[&str]) -> Option<String> {
-    let above = |number: usize| number.checked_sub(1).and_then(|above| parts.get(above)).copied();
-    let mut innermost = parts.iter().enumerate().rev();
-    parts
-        .iter()
-        .rev()
-        .find_map(|part| pod(part))
-        .or_else(|| innermost.find_map(|(number, part)| container(part, above(number))))
-}
-
-/// The names of nested guests, the outermost first, and the path inside the innermost guest.
-fn guests<'a, 'b>(parts: &'a [&'b str]) -> (Vec<String>, &'a [&'b str]) {
-    let (mut names, mut own) = (Vec::new(), parts);
-    let mut rest = own;
-    while let Some((first, others)) = rest.split_first() {
-        rest = others;
-        if let Some((guest, inside)) = guest(first, others) {
-            names.push(guest);
-            (own, rest) = (inside, inside);
+/// The names along a path, the outermost first. A unit, container or guest may name everything below
+/// it as it likes (`Delegate=` in `systemd.resource-control(5)`), also like a container or unit of
+/// the host. So no name stands without the names around it.
+fn names(parts: &[&str]) -> Vec<Name> {
+    let mut names = Vec::new();
+    let (mut above, mut rest) = (None, parts);
+    while let Some((part, below)) = rest.split_first() {
+        rest = below;
+        if let Some(text) = pod(part) {
+            add(&mut names, Kind::Pod, text);
+        } else if let Some(text) = container(part, above) {
+            add(&mut names, Kind::Container, text);
+        } else if let Some((text, inside)) = guest(part, below) {
+            rest = inside;
+            add(&mut names, Kind::Guest, text);
+        } else if is_unit(part) {
+            add(&mut names, Kind::Unit, (*part).to_owned());
         }
+        above = Some(*part);
     }
-    (names, own)
+    names
 }
 
-/// The innermost unit. The name of a user's own unit begins with the user's manager, to distinguish
-/// it from the system's unit of the same name.
-fn unit(parts: &[&str]) -> Option<String> {
-    let is_unit = |part: &&str| {
-        [".service", ".scope", ".socket", ".mount", ".swap"].iter().any(|end| part.ends_with(end))
-    };
-    let number = parts.iter().rposition(is_unit)?;
-    let (above, from) = parts.split_at_checked(number)?;
-    let unit = from.first()?;
-    let manager = above.iter().find(|part| part.starts_with("user@"));
-    Some(manager.map_or_else(|| (*unit).to_owned(), |manager| format!("{manager}/{unit}")))
+/// Adds the name of a part inside of those that are already named.
+fn add(names: &mut Vec<Name>, kind: Kind, text: String) {
+    let mut around = names.iter().rev().map(|name| name.kind);
+    match (kind, around.next(), around.next()) {
+        // The containers of a pod are not named, nor units in a container, which may run its own
+        // systemd.
+        (Kind::Container | Kind::Unit, Some(Kind::Pod), _)
+        | (Kind::Unit, Some(Kind::Container), _) => return,
+        // Of the units below another unit, such as a user's manager, the innermost one is named.
+        (Kind::Unit, Some(Kind::Unit), Some(Kind::Unit)) => {
+            names.pop();
+        }
+        _ => {}
+    }
+    names.push(Name { kind, text });
+}
+
+fn is_unit(part: &str) -> bool {
+    [".service", ".scope", ".socket", ".mount", ".swap"].iter().any(|end| part.ends_with(end))
 }
 
 /// The guest that a part of a path names, and the path inside the guest.
@@ -118,6 +147,8 @@ fn pod(part: &str) -> Option<String> {
 fn container(part: &str, above: Option<&str>) -> Option<String> {
     let (runtime, id) = match part.strip_suffix(".scope").unwrap_or(part).rsplit_once('-') {
         Some((runtime, id)) => (runtime, id),
+        // A pod of Podman, which has only containers.
+        None if above == Some("libpod_parent") => return None,
         None => (above.unwrap_or("container"), part),
     };
     let runtime = match runtime {
@@ -176,7 +207,12 @@ mod tests {
                 "/lxc.payload.a/user.slice/user-1.slice/user@1.service/x.service".to_owned(),
                 "lxc:a/user@1.service/x.service",
             ),
-            (format!("/lxc.payload.a/system.slice/docker-{id}.scope"), "docker:0123456789ab"),
+            (format!("/lxc.payload.a/system.slice/docker-{id}.scope"), "lxc:a/docker:0123456789ab"),
+            (format!("/libpod_parent/{id}/libpod-{id}"), "podman:0123456789ab"),
+            (
+                "/lxc.payload.a/lxc.payload.b/user@1.service/x.service/y.service".to_owned(),
+                "lxc:a/lxc:b/user@1.service/y.service",
+            ),
             (
                 "/machine.slice/systemd-nspawn@db.service/payload/system.slice/nginx.service"
                     .to_owned(),
@@ -206,12 +242,72 @@ mod tests {
     }
 
     #[test]
+    fn a_name_below_a_unit_container_or_guest_stands_behind_its_name() {
+        let id = "0123456789abcdef".repeat(4);
+        let pod = "pod0a1b2c3d_1111_2222_3333_444455556666";
+        let user = "/user.slice/user-1000.slice/user@1000.service";
+        for (outer, name) in [
+            (user, "user@1000.service"),
+            ("/user.slice/user-1000.slice/session-3.scope", "session-3.scope"),
+            ("/system.slice/app.service", "app.service"),
+            ("/lxc.payload.a", "lxc:a"),
+            (&*format!("/docker/{id}"), "docker:0123456789ab"),
+        ] {
+            for (inner, contained) in [
+                (format!("docker-{id}.scope"), "docker:0123456789ab"),
+                (format!("docker/{id}"), "docker:0123456789ab"),
+                (format!("user.slice/libpod-{id}.scope/container"), "podman:0123456789ab"),
+                ("lxc.payload.web1".to_owned(), "lxc:web1"),
+                ("lxc/web1".to_owned(), "lxc:web1"),
+                ("machine-db.scope".to_owned(), "machine:db"),
+                ("systemd-nspawn@db.service/payload".to_owned(), "machine:db"),
+                (format!("kubepods.slice/kubepods-{pod}.slice"), "pod:0a1b2c3d"),
+                (format!("kubepods/{pod}/{id}"), "pod:0a1b2c3d"),
+            ] {
+                let path = format!("{outer}/{inner}");
+                let expected = format!("{name}/{contained}");
+                assert_eq!(short(&path), expected, "{path}");
+                assert_eq!(container_of(&path), Some(expected), "{path}");
+            }
+        }
+        for (below, expected) in [
+            ("app.slice/a.service/b.service", "user@1000.service/b.service"),
+            ("machine-db.scope/nginx.service", "user@1000.service/machine:db/nginx.service"),
+            ("plain", "user@1000.service"),
+        ] {
+            assert_eq!(short(&format!("{user}/{below}")), expected);
+        }
+        assert_eq!(short("/system.slice/app.service/nginx.service"), "app.service/nginx.service");
+        assert_eq!(short(&format!("/docker/{id}/nginx.service")), "docker:0123456789ab");
+    }
+
+    #[test]
+    fn a_part_with_a_name_may_have_any_number_of_directories_below_it() {
+        let id = "0123456789abcdef".repeat(4);
+        for (part, above, named) in [
+            ("user@1000.service", "user-1000.slice", true),
+            ("session-3.scope", "user-1000.slice", true),
+            (&*id, "docker", true),
+            ("lxc.payload.a", "", true),
+            ("101", "lxc", true),
+            ("101", "lxd", false),
+            ("pod0a1b2c3d-1111-2222-3333-444455556666", "burstable", true),
+            ("system.slice", "", false),
+            ("lxc", "", false),
+        ] {
+            assert_eq!(has_name(part, above), named, "{above}/{part}");
+        }
+    }
+
+    #[test]
     fn only_containers_and_guests_count_as_containers() {
         let id = "0123456789abcdef".repeat(4);
         let container = format!("/machine.slice/libpod-{id}.scope/container");
         for (path, expected) in [
             (&*container, Some("podman:0123456789ab")),
             ("/lxc.payload.a/lxc.payload.b/system.slice/nginx.service", Some("lxc:a/lxc:b")),
+            ("/lxc.payload.a/user.slice/user@1.service/x.service", Some("lxc:a")),
+            ("/user.slice/user-1000.slice/user@1000.service/app.service", None),
             ("/machine.slice/systemd-nspawn@db.service/payload/init.scope", Some("machine:db")),
             ("/system.slice/nginx.service", None),
             ("/", None),

@@ -13,16 +13,20 @@ use crate::printable::printable;
 use crate::windows::said;
 use crate::worker::Worker;
 
-/// The processes with these ids, and whether there are processes that cannot be seen: always false,
+/// The processes with these ids, and the label of processes that cannot be seen: always `None`,
 /// because Windows shows every process and its name to every user.
-pub fn processes(ids: Vec<u64>, _: &[u32], deadline: &Deadline) -> Result<(Holders, bool), Error> {
+pub fn processes(
+    ids: Vec<u64>,
+    _: &[u32],
+    deadline: &Deadline,
+) -> Result<(Holders, Option<&'static str>), Error> {
     let mut holders = Holders::new(ids);
     for (pid, name) in running(deadline)? {
         if let Some(place) = holders.place(pid.into(), 0) {
             holders.add(&Process { pid, name: Arc::from(printable(name.as_bytes())) }, vec![place]);
         }
     }
-    Ok((holders, false))
+    Ok((holders, None))
 }
 
 /// The ids and names of all processes, read by a worker: the calls cannot be interrupted.

@@ -29,6 +29,7 @@ class _Stage:
 
     def __init__(self) -> None:
         self.held: list[socket.socket] = []
+        self.files: list[int] = []
         self.listeners: dict[int, socket.socket] = {}
         self.opened: dict[int, list[socket.socket]] = {}
         self.owner: int | None = None
@@ -133,6 +134,15 @@ class _Stage:
         threading.Thread(target=hold).start()
         if not made.wait(_PATIENCE):
             raise OSError("no thread with a table of its own")
+
+    def open_files(self, count: int) -> None:
+        """Have descriptors that are no sockets."""
+        self.files += [os.open(os.devnull, os.O_RDONLY) for _ in range(count)]
+
+    def idle_threads(self, count: int) -> None:
+        """Have threads that share all descriptors."""
+        for _ in range(count):
+            threading.Thread(target=threading.Event().wait).start()
 
     def udp_to(self, remotes: Sequence[tuple[str, int]], uids: int = 1) -> None:
         """Open a connected UDP socket to each of these, in turn of that many users."""

@@ -14,14 +14,16 @@ use crate::linux::proc_text::inode;
 use crate::linux::processes::{ENTRIES, name, other_threads, pids, sees_every_process};
 use crate::owner::holders::Holders;
 use crate::owner::process::Process;
+use crate::owner::unseen::{OTHERS, UNREAD};
 
 /// The maximum number of file descriptors that are read of threads with a table that is most likely
-/// shared. Such a read rarely finds a new socket: 500 threads with 10,000 descriptors each would
-/// take seconds.
-const SHARED_BUDGET: usize = 20_000;
+/// shared. Such a read rarely finds a new socket: 100,000 descriptors take 0.2 seconds, but 500 threads
+/// with 10,000 descriptors each would take ten. The sockets of threads that are left out have hidden
+/// processes.
+const SHARED_BUDGET: usize = 100_000;
 
-/// Finds the processes that have the sockets with these inode numbers. Also returns whether
-/// processes or their sockets may be hidden from this user.
+/// Finds the processes that have the sockets with these inode numbers. Also returns the label of
+/// sockets whose process was not found; `None` where every process was read.
 ///
 /// Reads the processes in `likely` first. Then reads all other processes for the sockets that still
 /// lack a process, or have only process 1. With an empty `likely`, reads every process for every
@@ -30,10 +32,11 @@ pub fn holders(
     inodes: Vec<u64>,
     likely: &[u32],
     deadline: &Deadline,
-) -> Result<(Holders, bool), Error> {
+) -> Result<(Holders, Option<&'static str>), Error> {
     // `/proc` may lack processes: hidepid hides processes from other users than root, and a PID
     // namespace has only its own processes.
-    let hidden = !rustix::process::geteuid().is_root() || !sees_every_process(deadline)?;
+    let sees_all = rustix::process::geteuid().is_root() && sees_every_process(deadline)?;
+    let hidden = (!sees_all).then_some(OTHERS);
     let mut search = Search { deadline, found: Holders::new(inodes), hidden };
     let mut known = Vec::new();
     for pid in likely {
@@ -79,8 +82,8 @@ struct Table {
 struct Search<'a> {
     deadline: &'a Deadline<'a>,
     found: Holders,
-    // Whether processes or their sockets may be hidden.
-    hidden: bool,
+    // The label of sockets whose process was not found; `None` as long as no process is hidden.
+    hidden: Option<&'static str>,
 }
 
 impl Search<'_> {
@@ -135,10 +138,11 @@ impl Search<'_> {
                 continue;
             }
             if !self.differ(&thread, &known.thread)? {
-                match budget.checked_sub(known.size) {
-                    Some(rest) => *budget = rest,
-                    None => continue,
-                }
+                let Some(rest) = budget.checked_sub(known.size) else {
+                    self.hidden = Some(UNREAD);
+                    continue;
+                };
+                *budget = rest;
             }
             let mut sockets = Vec::new();
             let seen = self.read_thread(&thread, Wanted::Missing, &mut sockets)?;
@@ -172,7 +176,7 @@ impl Search<'_> {
             Seen::There(threads) => Ok(threads),
             Seen::Gone(_) => Ok(Vec::new()),
             Seen::Hidden(_) => {
-                self.hidden = true;
+                self.hidden = self.hidden.or(Some(OTHERS));
                 Ok(Vec::new())
             }
         }
@@ -191,7 +195,7 @@ impl Search<'_> {
             Seen::There(size) => Ok(Some(size)),
             Seen::Gone(_) => Ok(Some(0)),
             Seen::Hidden(_) => {
-                self.hidden = true;
+                self.hidden = self.hidden.or(Some(OTHERS));
                 Ok(None)
             }
         }
@@ -206,7 +210,7 @@ impl Search<'_> {
             Seen::There(name) => name,
             Seen::Gone(_) => return Ok(()),
             Seen::Hidden(_) => {
-                self.hidden = true;
+                self.hidden = self.hidden.or(Some(OTHERS));
                 return Ok(());
             }
         };
