@@ -11,10 +11,12 @@ pub mod summary;
 #[cfg(any(windows, test))]
 mod windows;
 
+#[cfg(windows)]
 use std::collections::HashSet;
 
 use log::{debug, warn};
 
+#[cfg(windows)]
 use crate::address::{InterfaceIndex, InterfaceNames};
 use crate::collect::Collector;
 use crate::error::Error;
@@ -97,15 +99,13 @@ pub fn idle(_: &View) -> Vec<crate::vocabulary::Protocol> {
     Vec::new()
 }
 
-/// The names of interfaces in the network namespace of this thread.
-pub(crate) fn interface_names(interfaces: HashSet<InterfaceIndex>) -> InterfaceNames {
-    #[cfg(target_os = "linux")]
-    return linux::interfaces::names(interfaces);
-    #[cfg(windows)]
-    return {
-        let _ = interfaces;
-        InterfaceNames::new()
-    };
+#[cfg(target_os = "linux")]
+pub(crate) use linux::interfaces::names as interface_names;
+
+/// The names of interfaces: no source of Windows reports interfaces.
+#[cfg(windows)]
+pub(crate) fn interface_names(_: HashSet<InterfaceIndex>) -> InterfaceNames {
+    InterfaceNames::new()
 }
 
 /// The kernel's own sums of sockets.

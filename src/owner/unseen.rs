@@ -3,6 +3,7 @@
 use crate::group::GroupBy;
 
 /// Processes that only their user, or root, may see.
+#[cfg(target_os = "linux")]
 pub const OTHERS: &str = "(other users' processes)";
 /// Processes of which some threads were not read, because there are very many.
 #[cfg(target_os = "linux")]

@@ -94,7 +94,7 @@ mod tests {
         let found: Vec<_> = found.iter().map(|process| (process.pid, &*process.name)).collect();
         assert_eq!(found, [(own, name.as_deref().unwrap_or_default())]);
         assert!(holders.covers(NONE.into()) && holders.processes(NONE.into()).is_empty());
-        assert!(!hidden);
+        assert_eq!(hidden, None);
     }
 
     #[test]
