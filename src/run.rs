@@ -263,16 +263,15 @@ fn add_ports(report: &mut Report, findings: &mut Findings, host: &Host) -> Resul
     Ok(())
 }
 
-/// Keeps a report whose details cannot be completed, and says why: an alert is worth more than its
-/// details. Only the caller's wish to stop ends the run.
+/// Keeps a report whose details took too long: an alert is worth more than its details. Any other
+/// error ends the run.
 fn or_without(report: &mut Report, details: Result<(), Error>) -> Result<(), Error> {
     match details {
-        Ok(()) => Ok(()),
-        Err(error @ Error::Interrupted) => Err(error),
-        Err(error) => {
+        Err(error @ Error::Timeout(_)) => {
             report.missing_details = Some(error.to_string());
             Ok(())
         }
+        details => details,
     }
 }
 
@@ -352,5 +351,18 @@ mod tests {
     fn the_total_is_judged_where_a_key_asks_for_it() {
         let report = recorded(Check { policy: critical("total=2"), ..Check::default() });
         assert_eq!((report.total_state, report.state()), (Some(State::Critical), State::Critical));
+    }
+
+    #[test]
+    fn an_alert_outlives_details_that_take_too_long() {
+        let mut report = recorded(Check { policy: critical("0"), ..Check::default() });
+        let late = or_without(&mut report, Err(Error::Timeout(Duration::from_secs(8))));
+        assert!(late.is_ok());
+        assert_eq!(report.state(), State::Critical);
+        let line = crate::format::Format::Plugin.report(&report, "");
+        assert!(line.contains("; details are missing: Timeout: no answer within 8 s"), "{line}");
+        let unreadable = Err(Error::Garbled("cut short".to_owned()));
+        assert!(or_without(&mut report, unreadable).is_err());
+        assert!(or_without(&mut report, Err(Error::Interrupted)).is_err());
     }
 }

@@ -17,7 +17,6 @@ import harness
 import lib.base
 import pytest
 import shares
-from conftest import Place, Tampered
 from harness import Command
 from lab import namespaces, oracles, owners
 from lab.owners import NAMELESS, Host
@@ -470,17 +469,3 @@ def test_widths_are_those_of_a_screen(nobodys: Mapping[str, Command]) -> None:
         table = asked(host).table("udp NONE", HOLDERS)
         assert [row[1].rpartition(" (")[0] for row in table.rows] == [*reversed(names)]
         assert [row[2] for row in table.rows] == [f"{name}.service" for name in reversed(names)]
-
-
-def test_an_alert_outlives_the_failure_of_its_details(
-    place: Place, native: Command, tampered: Tampered
-) -> None:
-    """Owners cannot be read: the alert stands, and the line says what is missing."""
-    before = [*place.before, *tampered("getdents64:error=EIO", only="/proc")]
-    done = native.run("--lengthy", "--critical=tcp_LISTEN=0", before=before)
-    assert done.returncode == 2, done
-    line, bar, perfdata = done.stdout.rstrip("\n").partition("|")
-    assert line.startswith("tcp LISTEN: 3 [CRITICAL], ")
-    assert "; details are missing: /proc: " in line
-    assert (bar, "\n" in line) == ("|", False)
-    assert perfdata.startswith("'tcp_LISTEN'=3 ")

@@ -147,9 +147,10 @@ impl Namespaces {
                             )));
                         }
                     },
-                    // A namespace with processes most likely has sockets: skipping it is an error.
+                    // The source needs the inside of a namespace that most likely has sockets.
                     Reached::Denied(error)
-                        if namespace.asked.is_some() || !namespace.tasks.is_empty() =>
+                        if namespace.asked.is_some()
+                            || !(processes || namespace.tasks.is_empty()) =>
                     {
                         return Err(error);
                     }

@@ -18,7 +18,7 @@ use crate::linux::processes::{other_threads, pids};
 use crate::name::Unknown;
 use crate::namespaces::linux::identity::{Identity, Namespace, Task, inode, tcp};
 use crate::namespaces::linux::nsfs::{NO_NAMESPACE, file, no_network};
-use crate::namespaces::linux::text::{INIT_ROOT, hides_processes, netns_inode, task_of};
+use crate::namespaces::linux::text::{INIT_ROOT, below, hides_processes, netns_inode, task_of};
 use crate::netns::NAMED;
 use crate::printable::printable;
 
@@ -252,7 +252,7 @@ fn add_mount(found: &mut Vec<Namespace>, mount: Mount, root: &Path) {
     if known.as_ref().is_some_and(|known| known.mounts.contains(&point)) {
         return;
     }
-    let point = root.join(point.strip_prefix("/").unwrap_or(&point));
+    let point = below(root, &point);
     let namespace = Namespace { identity, mounts: vec![point], ..Namespace::default() };
     match known {
         Some(known) => known.learn(namespace),

@@ -13,6 +13,11 @@ pub fn netns_inode(root: &Path) -> Option<u64> {
 /// The root directory of process 1, as other processes reach it.
 pub const INIT_ROOT: &str = "/proc/1/root";
 
+/// An absolute path as it is reached below another root directory.
+pub fn below(root: &Path, path: &Path) -> PathBuf {
+    root.join(path.strip_prefix("/").unwrap_or(path))
+}
+
 /// A mount point as process 1 sees it.
 pub fn seen_by_init(point: &Path) -> PathBuf {
     point
