@@ -82,7 +82,7 @@ def test_lintian_and_rpmlint_find_no_fault(made: Path) -> None:
 def test_nothing_of_the_machine_that_built_it_is_in_the_command() -> None:
     binary = (harness.ROOT / STATIC).read_bytes()
     home = os.environ.get("CARGO_HOME", str(Path.home()))
-    for trace in (home, str(harness.ROOT)):
+    for trace in (f"{home}/", f"{harness.ROOT}/"):
         assert trace.encode() not in binary, trace
 
 
