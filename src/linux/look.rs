@@ -143,7 +143,8 @@ mod tests {
         let long = format!("/begin{}/end", "/x".repeat(4000));
         let failed = open_directory(&*long, &long, &deadline).map(|_| ());
         let text = failed.map_or_else(|error| error.to_string(), |()| String::new());
-        assert!(text.starts_with("/begin") && text.contains("/end: File name too long"), "{text}");
+        assert!(text.starts_with("/begin") && text.contains("/end: "), "{text}");
+        assert!(text.ends_with("(os error 36)"), "{text}");
         assert!(text.len() < 250, "{text}");
         let text = Seen::<()>::Gone(Errno::NOENT).there(&long).map_err(|error| error.to_string());
         assert!(text.is_err_and(|text| text.contains("/end: ") && text.len() < 260));
