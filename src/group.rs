@@ -249,7 +249,36 @@ pub enum Part {
     None,
 }
 
+/// An owner that a group stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// A user id.
+    User(u32),
+    /// A cgroup id.
+    Cgroup(u64),
+    /// The key of processes, not 0.
+    Process(u64),
+}
+
 impl Group {
+    /// The owner that the group stands for; `None` for sockets without an owner and for groups of
+    /// another kind.
+    #[must_use]
+    pub fn owner(self) -> Option<Owner> {
+        match self {
+            Self::User(id) => id.map(Owner::User),
+            Self::Cgroup(id) => id.map(Owner::Cgroup),
+            Self::Process(key) => (key != 0).then_some(Owner::Process(key)),
+            Self::TypeStatus(..)
+            | Self::Type(_)
+            | Self::Status(_)
+            | Self::Port(_)
+            | Self::Address(_)
+            | Self::Endpoint(_)
+            | Self::Netns(_) => None,
+        }
+    }
+
     /// The part of an end of connections that the group stands for.
     #[inline]
     #[must_use]

@@ -21,7 +21,7 @@ pub mod key;
 pub mod state;
 pub mod threshold;
 
-use crate::group::Group;
+use crate::group::{Group, Owner};
 use crate::judge::key::{Key, Specificity};
 use crate::judge::state::State;
 use crate::judge::threshold::KeyedRanges;
@@ -116,21 +116,9 @@ impl Thresholds {
     /// user may have visible and hidden sockets. The sockets of a process are either all visible or
     /// all hidden.
     fn may_be_more(&self, group: &NamedGroup) -> bool {
-        let may_be_partly_hidden = match group.group {
-            Some(Group::Cgroup(Some(_)) | Group::User(Some(_))) => true,
-            Some(
-                Group::Cgroup(None)
-                | Group::User(None)
-                | Group::TypeStatus(..)
-                | Group::Type(_)
-                | Group::Status(_)
-                | Group::Port(_)
-                | Group::Address(_)
-                | Group::Endpoint(_)
-                | Group::Process(_)
-                | Group::Netns(_),
-            )
-            | None => false,
+        let may_be_partly_hidden = match group.group.and_then(Group::owner) {
+            Some(Owner::Cgroup(_) | Owner::User(_)) => true,
+            Some(Owner::Process(_)) | None => false,
         };
         may_be_partly_hidden
             && !group.hidden

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::group::Group;
+use crate::group::{Group, Owner};
 use crate::group_name::GroupName;
 use crate::measure::share::{Share, fuller};
 use crate::owner::{Names, Process, Processes};
@@ -30,18 +30,10 @@ impl NamedGroup {
     /// A group that was found.
     fn found(group: Group, count: u64, names: &Names) -> Self {
         let (mut users, mut holders) = (Vec::new(), Vec::new());
-        match group {
-            Group::User(id) => users.extend(id),
-            Group::Process(key @ 1..) => holders.push(names.processes(key)),
-            Group::Process(0)
-            | Group::TypeStatus(..)
-            | Group::Type(_)
-            | Group::Status(_)
-            | Group::Port(_)
-            | Group::Address(_)
-            | Group::Endpoint(_)
-            | Group::Cgroup(_)
-            | Group::Netns(_) => {}
+        match group.owner() {
+            Some(Owner::User(id)) => users.push(id),
+            Some(Owner::Process(key)) => holders.push(names.processes(key)),
+            Some(Owner::Cgroup(_)) | None => {}
         }
         let (name, hidden) = (names.name(group), names.is_hidden(group));
         Self { group: Some(group), name, count, share: None, hidden, users, holders }

@@ -19,7 +19,7 @@ use log::warn;
 use crate::address::{Address, Endpoint, InterfaceNames};
 use crate::deadline::Deadline;
 use crate::error::Error;
-use crate::group::Group;
+use crate::group::{Group, Owner};
 use crate::group_name::{GroupName, NETNS_SEPARATOR};
 use crate::namespaces::Namespaces;
 use crate::owner::holders::Holders;
@@ -185,20 +185,11 @@ impl Names {
     /// Whether the owners of a group cannot be seen.
     #[must_use]
     pub fn is_hidden(&self, group: Group) -> bool {
-        match group {
-            Group::Process(key @ 1..) => self.hidden.is_some() && self.processes(key).is_empty(),
-            Group::Cgroup(id) => {
-                id.and_then(|id| self.units.get(&id)).is_some_and(|unit| &**unit == OUTSIDE)
-            }
-            Group::User(id) => id.is_some_and(|id| self.unknown_users.contains(&id)),
-            Group::Process(0)
-            | Group::TypeStatus(..)
-            | Group::Type(_)
-            | Group::Status(_)
-            | Group::Port(_)
-            | Group::Address(_)
-            | Group::Endpoint(_)
-            | Group::Netns(_) => false,
+        match group.owner() {
+            Some(Owner::Process(key)) => self.hidden.is_some() && self.processes(key).is_empty(),
+            Some(Owner::Cgroup(id)) => self.units.get(&id).is_some_and(|unit| &**unit == OUTSIDE),
+            Some(Owner::User(id)) => self.unknown_users.contains(&id),
+            None => false,
         }
     }
 
