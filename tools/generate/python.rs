@@ -50,29 +50,18 @@ pub fn descriptions(function: Api) -> String {
 /// The `Literal` types of all parameters and results that are names.
 pub fn names() -> String {
     let results = [("_Type", named::<ConnectionType>()), ("_Status", named::<ConnectionStatus>())];
+    let results = results.map(|(alias, names)| literal(alias, names));
     let parameters = OPTIONS.iter().filter_map(|option| {
         let keyword = option.keyword?;
         option.choices()?;
-        let mut names = taken(option, keyword, |a, b| a == b);
-        let mut aliases = Vec::new();
-        for (alias, values) in &results {
-            if values.iter().all(|value| names.iter().any(|name| name == value)) {
-                names.retain(|name| !values.iter().any(|value| name == value));
-                aliases.push(*alias);
-            }
-        }
-        Some(literal(&alias(option), &names, &aliases))
+        Some(literal(&alias(option), taken(option, keyword, |a, b| a == b)))
     });
-    let parameters: Vec<_> = parameters.collect();
-    let results = results.iter().map(|(alias, names)| literal(alias, names, &[]));
-    results.chain(parameters).collect::<Vec<_>>().join("\n")
+    results.into_iter().chain(parameters).collect::<Vec<_>>().join("\n")
 }
 
-/// The definition of a `Literal` type of names, and of other types' names by their aliases.
-fn literal(alias: &str, names: &[impl AsRef<str>], aliases: &[&str]) -> String {
-    let names = names.iter().map(|name| format!("    \"{}\",\n", name.as_ref()));
-    let aliases = aliases.iter().map(|alias| format!("    {alias},\n"));
-    format!("{alias} = Literal[\n{}]", names.chain(aliases).collect::<String>())
+fn literal(alias: &str, names: Vec<impl AsRef<str>>) -> String {
+    let names = names.into_iter().map(|name| format!("    \"{}\",\n", name.as_ref()));
+    format!("{alias} = Literal[\n{}]", names.collect::<String>())
 }
 
 /// `_GroupBy` for `GROUP_BY`
