@@ -43,7 +43,7 @@ WORKERS ?= 3
 PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --ignore=tests/integrations
 
 .PHONY: test
-test: $(VENV)/.dev $(VENV)/.installed $(NATIVE) ## Run the tests, each promise once, in two to three minutes
+test: $(VENV)/.dev $(VENV)/.installed $(NATIVE) ## Run the tests, each promise once, in two minutes
 	PROPTEST_CASES=64 cargo test --quiet
 	$(PYTEST) -m 'not slow'
 
