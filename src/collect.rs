@@ -3,6 +3,7 @@
 pub mod breakdown;
 pub mod connections;
 pub mod counts;
+pub mod listeners;
 pub mod ports;
 pub mod queues;
 

@@ -28,12 +28,14 @@ pub struct Detail {
 pub struct OwnerRow {
     /// The number of connections.
     pub count: u64,
-    /// The process.
+    /// The process; of connections that no process has accepted yet, the process of the listener.
     pub process: String,
     /// The unit.
     pub unit: String,
     /// The user.
     pub user: String,
+    /// Whether a process has accepted the connections.
+    pub accepted: bool,
     /// The status or the accept queue, depending on the measure.
     pub extra: Extra,
     /// The network namespace, where there are several.
@@ -91,24 +93,26 @@ pub fn groups(breakdowns: &[Breakdown], netns: bool) -> impl Iterator<Item = Gro
     owners.flatten().chain(peers.map(|destination| Group::Address(destination.address)))
 }
 
-/// The cells of a row: process, unit and user, extra, network namespace.
-type Row = ([String; 3], Extra, Option<String>);
+/// The cells of a row: process, unit and user, whether accepted, extra, network namespace.
+type Row = ([String; 3], bool, Extra, Option<String>);
 
 fn owner_rows(counts: HashMap<Owners, u64>, names: &Names) -> Vec<OwnerRow> {
     let mut rows: HashMap<Row, u64> = HashMap::new();
     for (owners, count) in counts {
         if let Some(cells) = owner_cells(&owners, names) {
-            let Owners { extra, netns, .. } = owners;
-            *rows.entry((cells, extra, netns_name(netns, names))).or_insert(0) += count;
+            let Owners { accepted, extra, netns, .. } = owners;
+            let row = (cells, accepted, extra, netns_name(netns, names));
+            *rows.entry(row).or_insert(0) += count;
         }
     }
     let mut rows: Vec<_> = rows.into_iter().collect();
     rows.sort_unstable_by(|(a, m), (b, n)| (Reverse(m), a).cmp(&(Reverse(n), b)));
-    let row = |(([process, unit, user], extra, netns), count): (Row, u64)| OwnerRow {
+    let row = |(([process, unit, user], accepted, extra, netns), count): (Row, u64)| OwnerRow {
         count,
         process,
         unit,
         user,
+        accepted,
         extra,
         netns,
     };

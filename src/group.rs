@@ -40,8 +40,11 @@ named_enum! {
         User = "user",
         /// The systemd unit or container in whose cgroup the socket was made.
         Unit = "unit",
-        /// The process that has the socket.
+        /// The process that has the socket; of a connection that waits to be accepted, the process
+        /// of its listener.
         Process = "process",
+        /// The program that the socket's processes run.
+        Program = "program",
         /// The network namespace that the socket is in.
         Netns = "netns",
     }
@@ -55,8 +58,9 @@ pub enum Kind {
     Fixed(fn(ConnectionType, ConnectionStatus) -> Group),
     /// From a port: the groups fit into an array.
     Port(End),
-    /// From the processes that hold a socket: groups are known only after all sockets were read.
-    Processes,
+    /// From the processes that hold a socket: groups are known only after all sockets were read. The
+    /// function makes the group of a key.
+    Processes(fn(u64) -> Group),
     /// From another value: there may be any number of groups, which are counted in a map.
     Unbounded,
 }
@@ -110,7 +114,8 @@ impl GroupBy {
             | Self::User
             | Self::Unit
             | Self::Netns => Kind::Unbounded,
-            Self::Process => Kind::Processes,
+            Self::Process => Kind::Processes(Group::Process),
+            Self::Program => Kind::Processes(Group::Program),
         }
     }
 
@@ -133,6 +138,7 @@ impl GroupBy {
             Self::User => Ok(Group::User(socket.uid()?)),
             Self::Unit => Ok(Group::Cgroup(socket.cgroup()?)),
             Self::Process => Ok(Group::Process(socket.process_key()?)),
+            Self::Program => Ok(Group::Program(socket.process_key()?)),
             Self::Netns => Ok(Group::Netns(netns)),
         }
     }
@@ -142,7 +148,7 @@ impl GroupBy {
     pub fn is_fixed(self) -> bool {
         match self.kind() {
             Kind::Fixed(_) => true,
-            Kind::Port(_) | Kind::Processes | Kind::Unbounded => false,
+            Kind::Port(_) | Kind::Processes(_) | Kind::Unbounded => false,
         }
     }
 
@@ -158,18 +164,18 @@ impl GroupBy {
             | Self::RemoteAddress
             | Self::LocalEndpoint
             | Self::RemoteEndpoint => Needs::Ends,
-            Self::User | Self::Process => Needs::Owner,
+            Self::User | Self::Process | Self::Program => Needs::Owner,
             Self::Unit => Needs::Cgroup,
         }
     }
 
-    /// Whether several groups can share a label, and must be merged: the sockets of a process, the
+    /// Whether several groups can share a label, and must be merged: the sockets of a process or program, the
     /// cgroups of a unit, the ids of a user, the namespaces of a container. With `several` network
     /// namespaces also addresses can: namespaces may share a name.
     #[must_use]
     pub const fn is_merged(self, several: bool) -> bool {
         match self {
-            Self::User | Self::Unit | Self::Process | Self::Netns => true,
+            Self::User | Self::Unit | Self::Process | Self::Program | Self::Netns => true,
             Self::LocalAddress
             | Self::RemoteAddress
             | Self::LocalEndpoint
@@ -210,7 +216,7 @@ pub enum Needs {
     Cgroup,
 }
 
-/// The label of sockets without an owner: connections that end, or that were not accepted yet.
+/// The label of sockets without an owner: connection requests, and connections that end.
 pub const KERNEL: &str = "(kernel)";
 
 /// A group of connections. The order is the display order of groups with equal counts.
@@ -234,6 +240,8 @@ pub enum Group {
     Cgroup(Option<u64>),
     /// The key of processes; 0 for sockets without a process.
     Process(u64),
+    /// The key of processes, for the program that they run; 0 for sockets without a process.
+    Program(u64),
     /// A network namespace.
     Netns(NetnsIndex),
 }
@@ -258,6 +266,8 @@ pub enum Owner {
     Cgroup(u64),
     /// The key of processes, not 0.
     Process(u64),
+    /// The key of processes that run a program, not 0.
+    Program(u64),
 }
 
 impl Group {
@@ -269,6 +279,7 @@ impl Group {
             Self::User(id) => id.map(Owner::User),
             Self::Cgroup(id) => id.map(Owner::Cgroup),
             Self::Process(key) => (key != 0).then_some(Owner::Process(key)),
+            Self::Program(key) => (key != 0).then_some(Owner::Program(key)),
             Self::TypeStatus(..)
             | Self::Type(_)
             | Self::Status(_)
@@ -293,6 +304,7 @@ impl Group {
             | Self::User(_)
             | Self::Cgroup(_)
             | Self::Process(_)
+            | Self::Program(_)
             | Self::Netns(_) => Part::None,
         }
     }
@@ -322,7 +334,7 @@ impl Hash for Group {
             Self::Endpoint(endpoint) => endpoint.hash(state),
             Self::User(id) => id.hash(state),
             Self::Cgroup(id) => id.hash(state),
-            Self::Process(key) => state.write_u64(*key),
+            Self::Process(key) | Self::Program(key) => state.write_u64(*key),
             Self::Netns(net) => net.hash(state),
         }
     }
@@ -340,8 +352,10 @@ impl fmt::Display for Group {
             Self::Address(address) => address.fmt(f),
             Self::Endpoint(endpoint) => f.write_str(&endpoint.shown(&endpoint.address.to_string())),
             Self::User(Some(id)) => id.fmt(f),
-            Self::Cgroup(Some(id)) | Self::Process(id @ 1..) => id.fmt(f),
-            Self::User(None) | Self::Cgroup(None) | Self::Process(0) => f.write_str(KERNEL),
+            Self::Cgroup(Some(id)) | Self::Process(id @ 1..) | Self::Program(id @ 1..) => id.fmt(f),
+            Self::User(None) | Self::Cgroup(None) | Self::Process(0) | Self::Program(0) => {
+                f.write_str(KERNEL)
+            }
             Self::Netns(NetnsIndex(number)) => number.fmt(f),
         }
     }
@@ -355,7 +369,7 @@ mod tests {
     use crate::selection::Choice;
     use crate::socket::made::Made;
 
-    const KINDS: [(GroupBy, &str, bool, bool); 13] = [
+    const KINDS: [(GroupBy, &str, bool, bool); 14] = [
         (GroupBy::TypeStatus, "tcp6_CLOSE_WAIT", true, false),
         (GroupBy::Type, "tcp6", true, false),
         (GroupBy::Status, "CLOSE_WAIT", true, false),
@@ -368,6 +382,7 @@ mod tests {
         (GroupBy::User, "33", false, true),
         (GroupBy::Unit, "7", false, true),
         (GroupBy::Process, "4711", false, true),
+        (GroupBy::Program, "4711", false, true),
         (GroupBy::Netns, "0", false, true),
     ];
 
@@ -394,7 +409,8 @@ mod tests {
 
     #[test]
     fn groups_without_an_owner_are_labelled_kernel() {
-        for group in [Group::User(None), Group::Cgroup(None), Group::Process(0)] {
+        for group in [Group::User(None), Group::Cgroup(None), Group::Process(0), Group::Program(0)]
+        {
             assert_eq!(group.to_string(), KERNEL);
         }
     }

@@ -112,12 +112,12 @@ impl Thresholds {
         GroupState { group, label: name.label, count, most, share, state }
     }
 
-    /// Whether hidden connections may belong to this group, and a key names the group. A unit or a
-    /// user may have visible and hidden sockets. The sockets of a process are either all visible or
+    /// Whether hidden connections may belong to this group, and a key names the group. A unit, a
+    /// user or a program may have visible and hidden sockets. The sockets of a process are either all visible or
     /// all hidden.
     fn may_be_more(&self, group: &NamedGroup) -> bool {
         let may_be_partly_hidden = match group.group.and_then(Group::owner) {
-            Some(Owner::Cgroup(_) | Owner::User(_)) => true,
+            Some(Owner::Cgroup(_) | Owner::User(_) | Owner::Program(_)) => true,
             Some(Owner::Process(_)) | None => false,
         };
         may_be_partly_hidden
@@ -237,7 +237,8 @@ fn is_of_one_namespace(group: &NamedGroup) -> bool {
             | Group::Address(_)
             | Group::User(_)
             | Group::Cgroup(_)
-            | Group::Process(_),
+            | Group::Process(_)
+            | Group::Program(_),
         )
         | None => false,
     }

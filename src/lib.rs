@@ -37,6 +37,7 @@ mod group_name;
 mod judge;
 #[cfg(target_os = "linux")]
 mod linux;
+mod listeners;
 mod measure;
 mod name;
 mod named_group;

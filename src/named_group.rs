@@ -32,7 +32,7 @@ impl NamedGroup {
         let (mut users, mut holders) = (Vec::new(), Vec::new());
         match group.owner() {
             Some(Owner::User(id)) => users.push(id),
-            Some(Owner::Process(key)) => holders.push(names.processes(key)),
+            Some(Owner::Process(key) | Owner::Program(key)) => holders.push(names.processes(key)),
             Some(Owner::Cgroup(_)) | None => {}
         }
         let (name, hidden) = (names.name(group), names.is_hidden(group));
@@ -134,7 +134,7 @@ impl NamedGroup {
         processes: &[(u32, &str)],
         users: &[u32],
     ) -> Self {
-        let process = |(pid, name): &(u32, &str)| Process { pid: *pid, name: (*name).into() };
+        let process = |(pid, name): &(u32, &str)| Process::new(*pid, *name);
         let holders = vec![processes.iter().map(process).collect()];
         let users = users.to_vec();
         let name = label.to_owned().into();
@@ -159,7 +159,7 @@ mod tests {
 
     #[test]
     fn groups_with_one_label_are_added_up() {
-        let process = |pid| Process { pid, name: "nginx".into() };
+        let process = |pid| Process::new(pid, "nginx");
         let (both, one): (Processes, Processes) =
             ([process(7), process(8)].into(), [process(9)].into());
         let mut sum = held("a", 3, false, &[&both]);

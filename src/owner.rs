@@ -21,6 +21,7 @@ use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::group::{Group, Owner};
 use crate::group_name::{GroupName, NETNS_SEPARATOR};
+use crate::listeners::{Listeners, is_of_several};
 use crate::namespaces::Namespaces;
 use crate::owner::holders::Holders;
 use crate::owner::unseen::{NONE, OUTSIDE};
@@ -33,7 +34,10 @@ use windows as system;
 
 pub use process::{Process, Processes};
 pub use system::user_id;
-pub use unseen::unseen;
+pub use unseen::{WAITING, unseen};
+
+/// A function that labels the processes of a socket; `None` for no process.
+type Labeller = fn(&[Process]) -> Option<String>;
 
 /// Whether the key of a socket's processes is its inode number.
 pub const KEYS_ARE_INODES: bool = cfg!(target_os = "linux");
@@ -59,18 +63,24 @@ pub struct Names {
     namespaces: HashMap<NetnsIndex, Arc<str>>,
     // The label of sockets without a visible process, where not every process was read.
     hidden: Option<&'static str>,
+    // The keys that stand for several listeners, with the keys of each listener.
+    listeners: Arc<HashMap<u64, Arc<[u64]>>>,
 }
 
 impl Names {
     /// Looks up the processes that have the sockets with these keys. Processes in `cgroups` are
     /// searched first, the others only for sockets that are still missing. An empty set searches
-    /// all processes.
+    /// all processes. `self` has the listeners of the keys.
     pub fn of_processes(
-        keys: Vec<u64>,
+        &self,
+        mut keys: Vec<u64>,
         cgroups: HashSet<u64>,
         deadline: &Deadline,
     ) -> Result<Self, Error> {
-        let mut names = Self::default();
+        let mut names = Self { listeners: Arc::clone(&self.listeners), ..Self::default() };
+        let several: Vec<u64> = keys.iter().copied().filter(|key| is_of_several(*key)).collect();
+        keys.retain(|key| !is_of_several(*key));
+        keys.extend(several.iter().flat_map(|key| self.listeners_of(*key)));
         if !keys.is_empty() {
             let likely = match system::members(cgroups, deadline) {
                 Err(error) if error.is_final() => return Err(error),
@@ -82,11 +92,21 @@ impl Names {
         Ok(names)
     }
 
-    /// Groups of sockets with the same processes. `keys` must be sorted.
+    /// Counts sorted keys by the processes of their sockets. Each result is one key of the same
+    /// processes and the number of their keys.
     #[must_use]
-    pub fn by_process(&self, keys: &[u64]) -> Vec<(Group, u64)> {
-        let groups = self.holders.count_lists(keys).into_iter();
-        groups.map(|(key, count)| (Group::Process(key), count)).collect()
+    pub fn by_process(&self, keys: &[u64]) -> Vec<(u64, u64)> {
+        // Keys of several listeners are greater than all keys of sockets.
+        let (one, several) = keys.split_at(keys.partition_point(|key| !is_of_several(*key)));
+        let several = several.chunk_by(|key, next| key == next);
+        let several = several.filter_map(|keys| Some((*keys.first()?, keys.len() as u64)));
+        self.holders.count_lists(one).into_iter().chain(several).collect()
+    }
+
+    /// The names with these listeners of all namespaces.
+    #[must_use]
+    pub fn with_listeners<'a>(self, listeners: impl Iterator<Item = &'a Listeners>) -> Self {
+        Self { listeners: Arc::new(listeners.flat_map(Listeners::several).collect()), ..self }
     }
 
     /// The names with interfaces that were already looked up.
@@ -103,19 +123,24 @@ impl Names {
         namespaces: &Namespaces,
         deadline: &Deadline,
     ) -> Result<Self, Error> {
-        let mut names = Self { interfaces: Arc::clone(&known.interfaces), ..Self::default() };
+        let mut names = Self {
+            interfaces: Arc::clone(&known.interfaces),
+            listeners: Arc::clone(&known.listeners),
+            ..Self::default()
+        };
         let (mut users, mut cgroups, mut keys) = (HashSet::new(), HashSet::new(), Vec::new());
         let mut netns = HashSet::new();
         for group in groups {
             match group {
                 Group::User(id) => users.extend(id),
                 Group::Cgroup(id) => cgroups.extend(id),
-                Group::Process(key @ 1..) => keys.push(key),
+                Group::Process(key @ 1..) | Group::Program(key @ 1..) => keys.push(key),
                 Group::Netns(index) => netns.extend([index]),
                 Group::Endpoint(endpoint) => {
                     netns.extend(namespaces.are_asked_for().then_some(endpoint.netns));
                 }
                 Group::Process(0)
+                | Group::Program(0)
                 | Group::TypeStatus(..)
                 | Group::Type(_)
                 | Group::Status(_)
@@ -126,11 +151,11 @@ impl Names {
         if !users.is_empty() {
             (names.users, names.unknown_users) = system::users(users, deadline)?;
         }
-        if keys.iter().all(|key| known.holders.covers(*key)) {
+        if keys.iter().all(|key| known.covers(*key)) {
             (names.holders, names.hidden) = (Arc::clone(&known.holders), known.hidden);
         } else {
             let likely = if need.every_holder { HashSet::new() } else { cgroups.clone() };
-            let Self { holders, hidden, .. } = Self::of_processes(keys, likely, deadline)?;
+            let Self { holders, hidden, .. } = known.of_processes(keys, likely, deadline)?;
             (names.holders, names.hidden) = (holders, hidden);
         }
         if !cgroups.is_empty() {
@@ -179,14 +204,55 @@ impl Names {
     /// The processes that have the socket with this key; empty where no process can be seen.
     #[must_use]
     pub fn processes(&self, key: u64) -> Processes {
-        self.holders.processes(key)
+        if !is_of_several(key) {
+            return self.holders.processes(key);
+        }
+        let mut all: Vec<Process> = Vec::new();
+        for listener in self.listeners_of(key) {
+            let processes = self.holders.processes(*listener);
+            let others: Vec<_> = processes.iter().filter(|one| !all.contains(one)).collect();
+            all.extend(others.into_iter().cloned());
+        }
+        all.into()
+    }
+
+    /// The keys of the listeners that a key stands for; empty where they are not known.
+    fn listeners_of(&self, key: u64) -> &[u64] {
+        self.listeners.get(&key).map_or(&[], |keys| keys)
+    }
+
+    /// Whether the processes of this key were searched for.
+    fn covers(&self, key: u64) -> bool {
+        if is_of_several(key) {
+            self.listeners_of(key).iter().all(|key| self.holders.covers(*key))
+        } else {
+            self.holders.covers(key)
+        }
+    }
+
+    /// The label of a socket's processes; `None` where none can be seen, or where the socket may
+    /// belong to processes with different labels.
+    fn label_of(&self, key: u64, label: Labeller) -> Option<String> {
+        if !is_of_several(key) {
+            return label(&self.holders.processes(key));
+        }
+        let listeners = self.listeners_of(key).iter();
+        let mut labels = listeners.map(|key| label(&self.holders.processes(*key)));
+        let first = labels.next().flatten();
+        first.filter(|first| labels.all(|label| label.is_some_and(|label| label == *first)))
+    }
+
+    /// Whether the processes of a socket are not known, as far as a label shows them.
+    fn is_without(&self, key: u64, label: Labeller) -> bool {
+        (self.hidden.is_some() || is_of_several(key)) && self.label_of(key, label).is_none()
     }
 
     /// Whether the owners of a group cannot be seen.
     #[must_use]
     pub fn is_hidden(&self, group: Group) -> bool {
         match group.owner() {
-            Some(Owner::Process(key)) => self.hidden.is_some() && self.processes(key).is_empty(),
+            Some(Owner::Process(key)) => self.is_without(key, process::label),
+            Some(Owner::Program(key)) => self.is_without(key, process::program_label),
             Some(Owner::Cgroup(id)) => self.units.get(&id).is_some_and(|unit| &**unit == OUTSIDE),
             Some(Owner::User(id)) => self.unknown_users.contains(&id),
             None => false,
@@ -200,7 +266,8 @@ impl Names {
             Group::User(id) => id.and_then(|id| self.user(id)),
             Group::Cgroup(id) => id.and_then(|id| self.unit(id)),
             Group::Netns(index) => self.namespace(index),
-            Group::Process(key @ 1..) => return self.process_label(key).into(),
+            Group::Process(key @ 1..) => return self.name_of(key, process::label).into(),
+            Group::Program(key @ 1..) => return self.name_of(key, process::program_label).into(),
             Group::Address(address) => {
                 let (label, interface) = self.address(address);
                 return GroupName { label, interface, netns: None };
@@ -210,14 +277,16 @@ impl Names {
             | Group::Type(_)
             | Group::Status(_)
             | Group::Port(_)
-            | Group::Process(0) => None,
+            | Group::Process(0)
+            | Group::Program(0) => None,
         };
         known.map_or_else(|| group.to_string(), |name| name.to_string()).into()
     }
 
-    fn process_label(&self, key: u64) -> String {
-        let unseen = self.hidden.unwrap_or(NONE);
-        process::label(&self.processes(key)).unwrap_or_else(|| unseen.to_owned())
+    /// The label of a socket's processes, or the reason why there is none.
+    fn name_of(&self, key: u64, label: Labeller) -> String {
+        let unseen = if is_of_several(key) { WAITING } else { self.hidden.unwrap_or(NONE) };
+        self.label_of(key, label).unwrap_or_else(|| unseen.to_owned())
     }
 
     /// An address as it is printed, and the name of its interface where that is known.

@@ -51,7 +51,7 @@ fn needed(plan: &Plan) -> CapabilitySet {
 
 fn reads_processes(group_by: GroupBy) -> bool {
     match group_by.kind() {
-        Kind::Processes => true,
+        Kind::Processes(_) => true,
         Kind::Fixed(_) | Kind::Port(_) | Kind::Unbounded => false,
     }
 }

@@ -177,7 +177,9 @@ fn look_up_names(
     deadline: &Deadline,
 ) -> Result<Names, Error> {
     let interfaces = std::mem::take(&mut counted.findings.interfaces);
-    let known = std::mem::take(&mut counted.names).with_interfaces(interfaces);
+    let known = std::mem::take(&mut counted.names)
+        .with_interfaces(interfaces)
+        .with_listeners(counted.findings.listeners());
     let need = Need { units: true, every_holder: true };
     let groups = counted.groups.iter().map(|(group, _)| *group);
     Names::look_up(groups, need, &known, namespaces, deadline)

@@ -55,6 +55,12 @@ pub trait Socket {
         self.inode()
     }
 
+    /// Whether a process has accepted the connection, or has made the socket itself. Other
+    /// connections wait at a listener.
+    fn is_accepted(&self) -> bool {
+        true
+    }
+
     /// Whether this is a full socket. The mini-sockets are timewait sockets, in `TIME_WAIT` or
     /// `FIN_WAIT2`, and request sockets, in `SYN_RECV`.
     fn is_full(&self) -> Result<bool, Error> {
@@ -124,7 +130,7 @@ pub(crate) mod made {
             Ok(self.remote)
         }
 
-        fn process_key(&self) -> Result<u64, Error> {
+        fn inode(&self) -> Result<u64, Error> {
             Ok(self.process_key)
         }
 

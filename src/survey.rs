@@ -7,11 +7,13 @@ use std::slice;
 use std::sync::Arc;
 
 use crate::address::{Endpoint, InterfaceNames};
-use crate::collect::ports::{LocalPorts, Outgoing, UsedPorts};
+use crate::collect::listeners::Listening;
+use crate::collect::ports::{Outgoing, UsedPorts};
 use crate::collect::{Collector, NetnsFacts};
 use crate::deadline::Deadline;
 use crate::ephemeral::EphemeralPorts;
 use crate::error::Error;
+use crate::listeners::Listeners;
 use crate::namespaces::{Namespaces, NetnsCoverage, View};
 use crate::netns::Netns;
 use crate::selection::{Choice, Network, Ports, Selection};
@@ -39,10 +41,12 @@ pub enum Facts {
     /// None.
     #[default]
     None,
-    /// The listening ports and, where reading them is cheap, the ephemeral ports. The walk keeps
+    /// The listeners.
+    Listeners,
+    /// The listeners and, where reading them is cheap, the ephemeral ports. The walk keeps
     /// netlink sockets for [`Host::used_ports`].
     Ports,
-    /// The listening ports and the ephemeral ports. The walk selects only local ports from the
+    /// The listeners and the ephemeral ports. The walk selects only local ports from the
     /// lowest to the highest ephemeral port, so that the kernel can filter the sockets.
     EphemeralOnly,
 }
@@ -63,6 +67,11 @@ pub struct Findings {
 }
 
 impl Findings {
+    /// The listeners of the namespaces, where they were wanted.
+    pub fn listeners(&self) -> impl Iterator<Item = &Listeners> {
+        self.facts.values().filter_map(|facts| facts.listeners.as_deref())
+    }
+
     /// The ephemeral ports of each namespace where they could be read.
     #[must_use]
     pub fn ephemeral(&self) -> BTreeMap<NetnsIndex, EphemeralPorts> {
@@ -185,8 +194,9 @@ impl<'a> Host<'a> {
             ranges => ranges?,
         };
         if let Some(facts) = findings.facts.get_mut(&NetnsIndex::OWN) {
-            let listening = facts.listening.clone().unwrap_or_default();
-            facts.ephemeral = ranges.map(|ranges| EphemeralPorts::of_ranges(&ranges, &listening));
+            let listeners = facts.listeners.clone().unwrap_or_default();
+            let of_ranges = |ranges| EphemeralPorts::of_ranges(&ranges, &listeners.ports);
+            facts.ephemeral = ranges.map(of_ranges);
         }
         Ok(())
     }
@@ -201,19 +211,20 @@ impl Visit<'_> {
     fn facts(&self, wanted: Facts) -> Result<NetnsFacts, Error> {
         let ephemeral = match wanted {
             Facts::None => return Ok(NetnsFacts::default()),
+            Facts::Listeners => false,
             Facts::Ports => source::PORTS_ARE_AT_HAND,
             Facts::EphemeralOnly => true,
         };
-        let listening = Arc::new(self.listening()?);
+        let listeners = self.listeners()?;
         let ranges =
             if ephemeral { source::ephemeral_ports(self.view, self.deadline)? } else { None };
-        let ephemeral = ranges.map(|ranges| EphemeralPorts::of_ranges(&ranges, &listening));
-        Ok(NetnsFacts { listening: Some(listening), ephemeral })
+        let ephemeral = ranges.map(|ranges| EphemeralPorts::of_ranges(&ranges, &listeners.ports));
+        Ok(NetnsFacts { listeners: Some(Arc::new(listeners)), ephemeral })
     }
 
-    /// The listening TCP ports.
-    fn listening(&self) -> Result<HashSet<u16>, Error> {
-        let mut listening = LocalPorts::default();
+    /// The TCP listeners.
+    fn listeners(&self) -> Result<Listeners, Error> {
+        let mut listening = Listening::default();
         if !self.idle.contains(&Protocol::Tcp) {
             let selection = Selection {
                 types: Choice::of(&TCP),
@@ -222,7 +233,7 @@ impl Visit<'_> {
             };
             source::collect(&self.dump(Protocol::Tcp, &selection), self.chain, &mut listening)?;
         }
-        Ok(listening.0)
+        Ok(Listeners::new(self.netns, &listening.0))
     }
 
     /// Hands the selected sockets to `collector`; returns the sources that answered.
@@ -238,7 +249,7 @@ impl Visit<'_> {
             (Facts::EphemeralOnly, Some(ports)) => {
                 narrowed.local_ports = ports.span().into_iter().collect();
             }
-            (Facts::None | Facts::Ports | Facts::EphemeralOnly, _) => {}
+            (Facts::None | Facts::Listeners | Facts::Ports | Facts::EphemeralOnly, _) => {}
         }
         let mut sources = Vec::new();
         for protocol in Protocol::ALL {
@@ -279,7 +290,7 @@ impl Findings {
         self.facts.insert(visit.netns, facts);
         let may_be_asked_again = match wanted {
             Facts::Ports => visit.netns == NetnsIndex::OWN || visit.door.is_open(),
-            Facts::None | Facts::EphemeralOnly => false,
+            Facts::None | Facts::Listeners | Facts::EphemeralOnly => false,
         };
         if may_be_asked_again && self.doors.len() < DOORS {
             self.doors.push((visit.netns, visit.door));

@@ -164,6 +164,7 @@ _GroupBy = Literal[
     "user",
     "unit",
     "process",
+    "program",
     "netns",
 ]
 _Measure = Literal[
@@ -217,7 +218,7 @@ def count_connections(
         group_by: What is counted, judged and printed: the connections of each
             of these. One of: type-status, type, status, local-port,
             remote-port, local-address, remote-address, local-endpoint,
-            remote-endpoint, user, unit, process, netns.
+            remote-endpoint, user, unit, process, program, netns.
         local_address: Count only connections from this local address or
             network, as in 192.0.2.7, 192.0.2.0/24 or 2001:db8::/32. One value
             or several. Default: any.
@@ -292,7 +293,7 @@ def check(
         group_by: What is counted, judged and printed: the connections of each
             of these. One of: type-status, type, status, local-port,
             remote-port, local-address, remote-address, local-endpoint,
-            remote-endpoint, user, unit, process, netns.
+            remote-endpoint, user, unit, process, program, netns.
         lengthy: Add tables to the message: who has the connections of each
             group in alert state, or of the largest one where all is fine, and
             which peers they lead to. Reads /proc/PID/fd.

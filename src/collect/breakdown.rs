@@ -8,6 +8,7 @@ use crate::collect::collector::{Collector, NetnsFacts};
 use crate::collect::queues::Queue;
 use crate::error::{Error, Optional};
 use crate::group::{Group, GroupBy};
+use crate::listeners::Listeners;
 use crate::socket::Socket;
 use crate::vocabulary::{ConnectionStatus, NetnsIndex, Protocol};
 
@@ -31,6 +32,8 @@ pub struct Owners {
     process: Option<u64>,
     cgroup: Option<Option<u64>>,
     uid: Option<Option<u32>>,
+    /// Whether a process has accepted the connection.
+    pub accepted: bool,
     /// The value of the aspect.
     pub extra: Extra,
     /// The network namespace.
@@ -92,7 +95,7 @@ pub struct Breakdown {
 pub struct Breakdowns {
     by: GroupBy,
     aspect: Aspect,
-    listening: Option<Arc<HashSet<u16>>>,
+    listeners: Option<Arc<Listeners>>,
     owners: HashMap<(Group, Owners), u64>,
     peers: HashMap<(Group, Destination), u64>,
 }
@@ -102,7 +105,7 @@ impl Breakdowns {
     #[must_use]
     pub fn new(by: GroupBy, aspect: Aspect) -> Self {
         let (owners, peers) = (HashMap::new(), HashMap::new());
-        Self { by, aspect, listening: None, owners, peers }
+        Self { by, aspect, listeners: None, owners, peers }
     }
 
     /// Adds groups up to `places` breakdowns. `place` returns the index of the breakdown that a
@@ -152,9 +155,9 @@ impl Breakdowns {
 
     /// Whether this host opened a connection: the local port has no listener.
     fn is_outgoing(&self, protocol: Protocol, local: u16) -> bool {
-        let unlistened = |listening: &Arc<HashSet<u16>>| !listening.contains(&local);
+        let unlistened = |listeners: &Arc<Listeners>| !listeners.ports.contains(&local);
         match protocol {
-            Protocol::Tcp => self.listening.as_ref().is_some_and(unlistened),
+            Protocol::Tcp => self.listeners.as_ref().is_some_and(unlistened),
             Protocol::Udp => false,
         }
     }
@@ -162,12 +165,12 @@ impl Breakdowns {
 
 impl Collector for Breakdowns {
     fn fresh(&self) -> Self {
-        let Self { by, aspect, listening, .. } = self;
-        Self { listening: listening.clone(), ..Self::new(*by, *aspect) }
+        let Self { by, aspect, listeners, .. } = self;
+        Self { listeners: listeners.clone(), ..Self::new(*by, *aspect) }
     }
 
     fn begin(&mut self, facts: &NetnsFacts) -> Result<(), Error> {
-        self.listening.clone_from(&facts.listening);
+        self.listeners.clone_from(&facts.listeners);
         Ok(())
     }
 
@@ -177,6 +180,7 @@ impl Collector for Breakdowns {
             process: socket.process_key().optional()?,
             cgroup: socket.cgroup().optional()?,
             uid: socket.uid().optional()?,
+            accepted: socket.is_accepted(),
             extra: self.extra(socket)?,
             netns,
         };

@@ -6,14 +6,15 @@ use std::sync::Arc;
 use crate::address::InterfaceIndex;
 use crate::ephemeral::EphemeralPorts;
 use crate::error::Error;
+use crate::listeners::Listeners;
 use crate::socket::Socket;
 use crate::vocabulary::NetnsIndex;
 
 /// Facts about a network namespace that are read before its sockets, as far as they were requested.
 #[derive(Clone, Debug, Default)]
 pub struct NetnsFacts {
-    /// The local TCP ports with a listener.
-    pub listening: Option<Arc<HashSet<u16>>>,
+    /// The TCP listeners.
+    pub listeners: Option<Arc<Listeners>>,
     /// The ports for outgoing connections; `None` where they were not requested, or where the
     /// namespace does not show them.
     pub ephemeral: Option<EphemeralPorts>,

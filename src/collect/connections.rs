@@ -175,7 +175,7 @@ mod tests {
         let own = Made { process_key: key, ..made };
         collected.add(NetnsIndex::OWN, &own).unwrap_or_else(|e| panic!("{e}"));
         let deadline = Deadline::new(Duration::from_secs(20), &|| false);
-        let names = Names::of_processes(vec![key], HashSet::new(), &deadline);
+        let names = Names::default().of_processes(vec![key], HashSet::new(), &deadline);
         let names = names.unwrap_or_else(|e| panic!("{e}"));
         let connections = collected.named(true, &names);
         let [connection] = &*connections else { panic!("{connections:?}") };

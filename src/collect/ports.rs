@@ -1,4 +1,4 @@
-//! Collectors of local ports: ports with a listener, and ports that outgoing connections use.
+//! Collectors of the local ports that outgoing connections use.
 
 use std::collections::{HashMap, HashSet};
 
@@ -9,25 +9,6 @@ use crate::error::Error;
 use crate::group::End;
 use crate::socket::Socket;
 use crate::vocabulary::NetnsIndex;
-
-/// Collects local ports.
-#[derive(Debug, Default)]
-pub struct LocalPorts(pub HashSet<u16>);
-
-impl Collector for LocalPorts {
-    fn fresh(&self) -> Self {
-        Self::default()
-    }
-
-    fn add(&mut self, _: NetnsIndex, socket: &impl Socket) -> Result<(), Error> {
-        self.0.insert(socket.local()?.port());
-        Ok(())
-    }
-
-    fn merge(&mut self, dump: Self) {
-        self.0.extend(dump.0);
-    }
-}
 
 /// Passes on outgoing connections only: connections with a peer and an ephemeral local port. Where
 /// a namespace does not show its ephemeral ports, no connection counts as outgoing.
@@ -152,14 +133,6 @@ mod tests {
             collector.merge(fresh);
         }
         collector
-    }
-
-    #[test]
-    fn local_ports_of_all_dumps_are_collected() {
-        let ends = ["192.0.2.1:80", "[2001:db8::1]:80", "192.0.2.1:443", "192.0.2.1:22"];
-        let sockets = ends.map(|local| tcp(local, "0.0.0.0:0"));
-        let LocalPorts(ports) = collected(LocalPorts::default(), &sockets);
-        assert_eq!(ports, HashSet::from([80, 443, 22]));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use crate::collect::breakdown::{Aspect, Extra};
 use crate::collect::queues::Queue;
 use crate::details::{Detail, OwnerRow, ROWS};
 use crate::name::Named;
+use crate::owner::WAITING;
 use crate::printable::{neutralised, shortened};
 
 /// A function that shows a label.
@@ -49,8 +50,8 @@ fn tables_of(detail: &Detail, aspect: Aspect, name: Namer, rows: usize) -> Strin
     let mut text = String::new();
     if !detail.owners.is_empty() {
         let owners = detail.owners.iter().map(|owner| {
-            let OwnerRow { count, process, unit, user, extra, netns } = owner;
-            let owners = [process.clone(), unit.clone(), user.clone()];
+            let OwnerRow { count, process, unit, user, extra, netns, .. } = owner;
+            let owners = [process_cell(process, owner.accepted), unit.clone(), user.clone()];
             let (first, extra) = match extra {
                 Extra::None => (count.to_string(), Vec::new()),
                 Extra::Status(status) => (count.to_string(), vec![status.name().replace('_', " ")]),
@@ -89,6 +90,12 @@ fn tables_of(detail: &Detail, aspect: Aspect, name: Namer, rows: usize) -> Strin
         let _ = write!(text, "\n\n{label}, by peer:\n{table}");
     }
     text
+}
+
+/// `nginx (812)`, or `nginx (812), not accepted` where the connections wait at a listener.
+fn process_cell(process: &str, accepted: bool) -> String {
+    let mark = if accepted || process == WAITING { "" } else { ", not accepted" };
+    format!("{process}{mark}")
 }
 
 fn queue_cells(Queue { waiting, share }: &Queue) -> Vec<String> {

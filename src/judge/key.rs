@@ -275,7 +275,9 @@ impl Key {
                 Ok(Self::User(UserKey { id: text.parse().ok(), text: text.to_owned() }))
             }
             // Units, processes and namespaces come and go, so that every name is valid.
-            GroupBy::Unit | GroupBy::Process | GroupBy::Netns => Ok(Self::Owner(text.to_owned())),
+            GroupBy::Unit | GroupBy::Process | GroupBy::Program | GroupBy::Netns => {
+                Ok(Self::Owner(text.to_owned()))
+            }
         }
     }
 
@@ -326,17 +328,12 @@ impl Key {
                 met.then_some(Exact)
             }
             Self::Owner(name) => {
-                let is = |other: &str| name.eq_ignore_ascii_case(other);
-                let by_name =
-                    |process: &Process| is(&process.name) || process.short_name().is_some_and(is);
-                let by_name_and_id = |process: &Process| {
-                    let of = |name: &str| is(&format!("{name} ({})", process.pid));
-                    of(&process.name) || process.short_name().is_some_and(of)
-                };
-                if is(group.label()) || group.processes().any(by_name_and_id) {
+                let by_name_and_id = |process: &Process| process.is_called_with_id(name);
+                if name.eq_ignore_ascii_case(group.label()) || group.processes().any(by_name_and_id)
+                {
                     Some(Exact)
                 } else {
-                    group.processes().any(by_name).then_some(Broad)
+                    group.processes().any(|process| process.is_called(name)).then_some(Broad)
                 }
             }
         }

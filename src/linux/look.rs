@@ -110,14 +110,55 @@ pub fn beginning<'a>(
     room: &'a mut [u8],
     deadline: &Deadline,
 ) -> Result<Seen<&'a [u8]>, Error> {
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-    let file = match look(path, deadline, || open(path, flags, Mode::empty()))?.ok_or_status() {
+    let file = match open_file(path, deadline)?.ok_or_status() {
         Ok(file) => file,
         Err(seen) => return Ok(seen),
     };
+    let length = fill(&file, path, room, deadline)?;
+    Ok(length.map(|length| room.get(..length).unwrap_or(&[])))
+}
+
+/// Reads a whole file. Other users may decide its length: a file of more than `most` bytes counts as
+/// forbidden.
+pub fn whole(path: &str, most: usize, deadline: &Deadline) -> Result<Seen<Vec<u8>>, Error> {
+    const PIECE: usize = 64 * 1024;
+    let file = match open_file(path, deadline)?.ok_or_status() {
+        Ok(file) => file,
+        Err(seen) => return Ok(seen),
+    };
+    let mut text = Vec::new();
+    let mut piece = vec![0; PIECE];
+    loop {
+        match fill(&file, path, &mut piece, deadline)?.ok_or_status() {
+            Ok(length) => {
+                text.extend_from_slice(piece.get(..length).unwrap_or(&[]));
+                if length < PIECE {
+                    return Ok(Seen::There(text));
+                }
+                if text.len() > most {
+                    return Ok(Seen::Hidden(Errno::FBIG));
+                }
+            }
+            Err(seen) => return Ok(seen),
+        }
+    }
+}
+
+fn open_file(path: &str, deadline: &Deadline) -> Result<Seen<OwnedFd>, Error> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    look(path, deadline, || open(path, flags, Mode::empty()))
+}
+
+/// Reads from a file until `room` is full or the file ends. Returns the number of bytes.
+fn fill(
+    file: &OwnedFd,
+    path: &str,
+    room: &mut [u8],
+    deadline: &Deadline,
+) -> Result<Seen<usize>, Error> {
     let mut length = 0;
     while let Some(rest) = room.get_mut(length..).filter(|rest| !rest.is_empty()) {
-        let more = look(path, deadline, || match read(&file, &mut *rest) {
+        let more = look(path, deadline, || match read(file, &mut *rest) {
             Err(Errno::NAMETOOLONG) => Err(Errno::ACCESS),
             outcome => outcome,
         })?;
@@ -128,7 +169,7 @@ pub fn beginning<'a>(
             Seen::Hidden(error) => return Ok(Seen::Hidden(error)),
         }
     }
-    Ok(Seen::There(room.get(..length).unwrap_or(&[])))
+    Ok(Seen::There(length))
 }
 
 #[cfg(test)]

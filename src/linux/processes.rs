@@ -1,14 +1,15 @@
 //! Processes in `/proc` (`proc_pid(5)`).
 
+use std::ffi::CStr;
 use std::mem::MaybeUninit;
 
-use rustix::fs::{RawDir, readlinkat_raw, stat};
+use rustix::fs::{RawDir, readlink, readlinkat_raw, stat};
 use rustix::io::Errno;
 
 use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::linux::look::{Seen, beginning, look, open_directory};
-use crate::linux::proc_text::{full, line, may_be_cut, number};
+use crate::linux::proc_text::{full, line, may_be_cut, number, program};
 use crate::printable::printable;
 
 /// The size of a buffer for directory entries.
@@ -97,4 +98,48 @@ pub fn name(process: &str, thread: &str, deadline: &Deadline) -> Result<Seen<Str
         Seen::Gone(error) => Seen::Gone(error),
         Seen::Hidden(error) => Seen::Hidden(error),
     })
+}
+
+/// The names of a process, made printable.
+#[derive(Debug)]
+pub struct ProcessNames {
+    /// Its name, as [`name`] returns it.
+    pub name: String,
+    /// The program that it runs.
+    pub program: String,
+    /// Other names of the program.
+    pub others: Vec<String>,
+}
+
+/// The names of a process and of its program, read from the directory of the process and from the
+/// directory of a thread that still exists.
+pub fn names(
+    process: &str,
+    thread: &str,
+    deadline: &Deadline,
+) -> Result<Seen<ProcessNames>, Error> {
+    let (mut comm, mut cmdline) = ([0; LONGEST_COMM], [0; LONGEST_PATH]);
+    let comm = match beginning(&format!("{process}/comm"), &mut comm, deadline)?.ok_or_status() {
+        Ok(comm) => line(comm),
+        Err(seen) => return Ok(seen),
+    };
+    let cmdline = beginning(&format!("{thread}/cmdline"), &mut cmdline, deadline)?;
+    let cmdline = match cmdline.ok_or_status() {
+        Ok(cmdline) => cmdline,
+        Err(seen) => return Ok(seen),
+    };
+    let link = format!("{thread}/exe");
+    let exe = look(&link, deadline, || match readlink(&*link, Vec::new()) {
+        // The path is longer than the kernel can print.
+        Err(Errno::NAMETOOLONG) => Err(Errno::ACCESS),
+        outcome => outcome,
+    })?;
+    let exe = exe.found();
+    let of = program(comm, exe.as_deref().map(CStr::to_bytes), cmdline);
+    let shown = |name: &[u8]| printable(name.trim_ascii_end());
+    Ok(Seen::There(ProcessNames {
+        name: shown(full(comm, cmdline)),
+        program: shown(of.name),
+        others: of.others.into_iter().flatten().map(shown).collect(),
+    }))
 }

@@ -4,15 +4,17 @@ use std::collections::{BTreeMap, HashSet};
 
 use crate::collect::breakdown::Aspect;
 use crate::collect::counts::{CountMap, Grid, PortTable, ProcessKeys, Table};
+use crate::collect::listeners::{Attributed, WAITING};
 use crate::error::Error;
 use crate::format::exposition::Page;
-use crate::group::{Group, Kind};
+use crate::group::{Group, Kind, Needs};
 use crate::measure::counted::{Counted, Scope};
 use crate::measure::definition::{Definition, Reading, Series};
 use crate::name::Named;
 use crate::owner::Names;
 use crate::selection::Selection;
 use crate::survey::{Facts, Host};
+use crate::vocabulary::Protocol;
 
 pub const DEFINITION: Definition = Definition {
     name: "connections",
@@ -35,31 +37,50 @@ fn collect(host: &Host, scope: &Scope) -> Result<Counted, Error> {
         Kind::Fixed(group) => count(host, scope, Grid::new(group)),
         Kind::Port(end) => count(host, scope, PortTable::new(end)),
         Kind::Unbounded => count(host, scope, CountMap::new(scope.group_by)),
-        Kind::Processes => count_by_process(host, scope),
+        Kind::Processes(group) => count_by_process(host, scope, group),
     }
 }
 
-/// The facts that tables of peers need: outgoing connections are shown with the ports that they
-/// use.
+/// The facts that owners and tables of peers need: connections that wait to be accepted belong to the
+/// owner of their listener, and outgoing connections are shown with the ports that they use.
 fn facts(scope: &Scope) -> Facts {
-    if scope.lengthy { Facts::Ports } else { Facts::None }
+    let may_wait = || {
+        scope.selection.types_of(Protocol::Tcp).next().is_some()
+            && WAITING.iter().any(|status| scope.selection.statuses.contains(*status))
+    };
+    match scope.group_by.needs() {
+        _ if scope.lengthy => Facts::Ports,
+        Needs::Owner if may_wait() => Facts::Listeners,
+        Needs::Owner | Needs::Nothing | Needs::Namespace | Needs::Ends | Needs::Cgroup => {
+            Facts::None
+        }
+    }
 }
 
 fn count<T: Table + Send>(host: &Host, scope: &Scope, table: T) -> Result<Counted, Error> {
-    let collector = (table, scope.breakdowns(DEFINITION.aspect));
-    let ((table, breakdowns), findings) = host.survey(scope.selection, facts(scope), collector)?;
+    let collector = Attributed::new((table, scope.breakdowns(DEFINITION.aspect)));
+    let (collector, findings) = host.survey(scope.selection, facts(scope), collector)?;
+    let (table, breakdowns) = collector.into_collected();
     Ok(Counted { groups: table.groups(), breakdowns, findings, ..Counted::default() })
 }
 
-fn count_by_process(host: &Host, scope: &Scope) -> Result<Counted, Error> {
+fn count_by_process(
+    host: &Host,
+    scope: &Scope,
+    group: fn(u64) -> Group,
+) -> Result<Counted, Error> {
     let collector = (ProcessKeys::default(), scope.breakdowns(DEFINITION.aspect));
-    let ((table, breakdowns), findings) = host.survey(scope.selection, facts(scope), collector)?;
+    let collector = Attributed::new(collector);
+    let (collector, findings) = host.survey(scope.selection, facts(scope), collector)?;
+    let (table, breakdowns) = collector.into_collected();
     let ProcessKeys { mut keys, without, cgroups, .. } = table;
     keys.sort_unstable();
     let cgroups = if scope.every_holder { HashSet::new() } else { cgroups };
-    let names = Names::of_processes(keys.clone(), cgroups, host.deadline)?;
-    let mut groups = names.by_process(&keys);
-    groups.extend((without > 0).then_some((Group::Process(0), without)));
+    let known = Names::default().with_listeners(findings.listeners());
+    let names = known.of_processes(keys.clone(), cgroups, host.deadline)?;
+    let mut groups: Vec<_> =
+        names.by_process(&keys).into_iter().map(|(key, count)| (group(key), count)).collect();
+    groups.extend((without > 0).then_some((group(0), without)));
     Ok(Counted { groups, breakdowns, names, findings, ..Counted::default() })
 }
 
@@ -103,6 +124,7 @@ fn labels(group: Group) -> Option<Vec<(&'static str, &'static str)>> {
         | Group::User(_)
         | Group::Cgroup(_)
         | Group::Process(_)
+        | Group::Program(_)
         | Group::Netns(_) => None,
     }
 }

@@ -157,7 +157,7 @@ mod tests {
     use super::*;
 
     fn process(pid: u32) -> Process {
-        Process { pid, name: "x".into() }
+        Process::new(pid, "x")
     }
 
     fn pids(holders: &Holders, key: u64) -> Vec<u32> {

@@ -11,9 +11,45 @@ pub struct Process {
     /// Its name, made printable: `/proc/PID/comm`, completed where the kernel cut it short; on Windows
     /// the file that it runs.
     pub name: Arc<str>,
+    /// The program that it runs, made printable: the name by which it was started, where `comm` or a
+    /// title that the process gave itself agrees, else the name of its executable file.
+    pub program: Arc<str>,
+    /// Other names of the program: of its executable file, and of its title or first argument.
+    pub aliases: Arc<[Arc<str>]>,
 }
 
 impl Process {
+    /// A process whose program has the same name.
+    #[must_use]
+    pub fn new(pid: u32, name: impl Into<Arc<str>>) -> Self {
+        let name = name.into();
+        Self { pid, program: Arc::clone(&name), name, aliases: Arc::from([]) }
+    }
+
+    /// Whether a key is a name of the process or of its program, whatever its case. A key also meets
+    /// a name that the kernel cut short, where the whole name is not known.
+    #[must_use]
+    pub fn is_called(&self, key: &str) -> bool {
+        let is = |name: &str| name.eq_ignore_ascii_case(key);
+        let is_cut = |name: &str| {
+            let cut = key.get(..COMM).filter(|_| !cfg!(windows) && name.len() == COMM);
+            cut.is_some_and(|cut| cut.eq_ignore_ascii_case(name) && *name == *self.program)
+        };
+        is(&self.name)
+            || is(&self.program)
+            || self.short_name().is_some_and(is)
+            || self.aliases.iter().any(|alias| is(alias))
+            || is_cut(&self.name)
+    }
+
+    /// Whether a key is a name of the process or of its program with the id of the process, as in
+    /// `nginx (812)`.
+    #[must_use]
+    pub fn is_called_with_id(&self, key: &str) -> bool {
+        let id = format!(" ({})", self.pid);
+        key.strip_suffix(&*id).is_some_and(|key| self.is_called(key)) || key == self.to_string()
+    }
+
     /// A shorter name of the process: on Linux the name that the kernel keeps, on Windows the name
     /// that `Get-Process` shows.
     #[must_use]
@@ -22,10 +58,12 @@ impl Process {
     }
 }
 
+/// The number of bytes of a name that the kernel keeps (`TASK_COMM_LEN` in `linux/sched.h`, without
+/// its NUL).
+const COMM: usize = 15;
+
 /// The name as `ps -o comm` and `ss -p` show it; `None` where the kernel keeps the whole name.
 fn comm(name: &str) -> Option<&str> {
-    /// The number of bytes that the kernel keeps.
-    const COMM: usize = 15;
     // A character that the kernel cut in two is left out.
     let cut = (1..=COMM).rev().find_map(|end| name.get(..end));
     cut.filter(|cut| cut.len() < name.len())
@@ -36,10 +74,15 @@ fn without_exe(name: &str) -> Option<&str> {
     extension.eq_ignore_ascii_case("exe").then_some(name)
 }
 
-/// `nginx (812)`
+/// `nginx (812)`, or `node/MainThread (812)` where the process has another name than its program.
 impl fmt::Display for Process {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({})", self.name, self.pid)
+        let Self { pid, name, program, .. } = self;
+        if program.starts_with(&**name) || name.starts_with(&**program) {
+            write!(f, "{program} ({pid})")
+        } else {
+            write!(f, "{program}/{name} ({pid})")
+        }
     }
 }
 
@@ -50,8 +93,26 @@ pub type Processes = Arc<[Process]>;
 #[must_use]
 pub fn label(processes: &[Process]) -> Option<String> {
     let (first, others) = processes.split_first()?;
-    let more = if others.is_empty() { String::new() } else { format!(" +{}", others.len()) };
-    Some(format!("{first}{more}"))
+    Some(first.to_string() + &more(others.len()))
+}
+
+/// `nginx`, or `nginx +2` where processes of two more programs have the same sockets. Process 1 counts
+/// only where it is alone: it makes sockets for other processes.
+#[must_use]
+pub fn program_label(processes: &[Process]) -> Option<String> {
+    let (init, others): (Vec<_>, _) = processes.iter().partition(|process| process.pid == 1);
+    let mut programs: Vec<&str> = Vec::new();
+    for process in if others.is_empty() { init } else { others } {
+        if !programs.contains(&&*process.program) {
+            programs.push(&process.program);
+        }
+    }
+    let (first, others) = programs.split_first()?;
+    Some((*first).to_owned() + &more(others.len()))
+}
+
+fn more(others: usize) -> String {
+    if others == 0 { String::new() } else { format!(" +{others}") }
 }
 
 #[cfg(test)]
@@ -60,11 +121,76 @@ mod tests {
 
     #[test]
     fn several_processes_are_labelled_by_the_first_and_the_number_of_others() {
-        let process = |pid| Process { pid, name: "nginx".into() };
+        let process = |pid| Process::new(pid, "nginx");
         assert_eq!(label(&[]), None);
         assert_eq!(label(&[process(812)]).as_deref(), Some("nginx (812)"));
         let all = [process(812), process(813), process(900)];
         assert_eq!(label(&all).as_deref(), Some("nginx (812) +2"));
+    }
+
+    fn running(pid: u32, name: &str, program: &str, aliases: &[&str]) -> Process {
+        let aliases = aliases.iter().map(|alias| Arc::from(*alias)).collect();
+        Process { program: program.into(), aliases, ..Process::new(pid, name) }
+    }
+
+    #[test]
+    fn programs_are_labelled_by_the_first_and_the_number_of_others() {
+        let systemd = Process::new(1, "systemd");
+        let (node, other) = (running(7, "MainThread", "node", &[]), Process::new(9, "nginx"));
+        let workers = [running(8, "worker", "node", &[]), node.clone()];
+        assert_eq!(program_label(&[]), None);
+        assert_eq!(program_label(std::slice::from_ref(&systemd)).as_deref(), Some("systemd"));
+        assert_eq!(program_label(&workers).as_deref(), Some("node"));
+        assert_eq!(program_label(&[systemd, node, other]).as_deref(), Some("node +1"));
+    }
+
+    #[test]
+    fn a_label_has_the_program_and_a_name_that_differs() {
+        for (name, program, label) in [
+            ("nginx", "nginx", "nginx (7)"),
+            ("MainThread", "node", "node/MainThread (7)"),
+            ("python3", "python3.11", "python3.11 (7)"),
+            ("gunicorn: worke", "gunicorn", "gunicorn (7)"),
+        ] {
+            assert_eq!(running(7, name, program, &[]).to_string(), label);
+        }
+    }
+
+    #[test]
+    fn a_process_is_called_by_every_name_that_it_has() {
+        let node = running(7, "MainThread", "node", &["nodejs"]);
+        for (key, expected) in [
+            ("node", true),
+            ("NODE", true),
+            ("MainThread", true),
+            ("nodejs", true),
+            ("node (7)", false),
+            ("nod", false),
+            ("", false),
+        ] {
+            assert_eq!(node.is_called(key), expected, "{key}");
+        }
+        for (key, expected) in [
+            ("node (7)", true),
+            ("mainthread (7)", true),
+            ("node/MainThread (7)", true),
+            ("node", false),
+            ("node (77)", false),
+        ] {
+            assert_eq!(node.is_called_with_id(key), expected, "{key}");
+        }
+    }
+
+    #[cfg(not(windows))]
+    #[test]
+    fn a_long_key_meets_a_name_that_was_cut_short() {
+        let unknown = Process::new(7, "very_long_scrip");
+        let known = running(7, "very_long_scrip", "very_long_script.py", &[]);
+        assert!(unknown.is_called("very_long_script_name.py"));
+        assert!(!unknown.is_called("very_long_scr_name.py"));
+        assert!(!Process::new(7, "very_long").is_called("very_long_script_name.py"));
+        assert!(known.is_called("very_long_script.py") && known.is_called("very_long_scrip"));
+        assert!(!known.is_called("very_long_script_name.py"));
     }
 
     #[test]

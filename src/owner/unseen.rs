@@ -10,6 +10,9 @@ pub const OTHERS: &str = "(other users' processes)";
 pub const UNREAD: &str = "(processes not read)";
 /// No process, though the kernel shows an inode number.
 pub const NONE: &str = "(no process)";
+/// A connection that waits at one of several listeners of different processes, or at a listener that
+/// was not found.
+pub const WAITING: &str = "(not accepted)";
 /// A cgroup that no longer exists.
 #[cfg(target_os = "linux")]
 pub const GONE: &str = "(gone)";
@@ -21,10 +24,10 @@ pub const OUTSIDE: &str = "(outside)";
 #[must_use]
 pub const fn unseen(by: GroupBy) -> Option<&'static str> {
     match by {
-        GroupBy::Process => Some(
+        GroupBy::Process | GroupBy::Program => Some(
             "some processes cannot be seen (root can, and CAP_SYS_PTRACE with \
              CAP_DAC_READ_SEARCH, in the host's PID namespace; of very many threads some are not \
-             read)",
+             read; connections may wait at any of several listeners)",
         ),
         GroupBy::Unit => Some(
             "some units cannot be seen (root can, in the host's cgroup namespace; of very many \

@@ -23,7 +23,7 @@ pub fn processes(
     let mut holders = Holders::new(ids);
     for (pid, name) in running(deadline)? {
         if let Some(place) = holders.place(pid.into(), 0) {
-            holders.add(&Process { pid, name: Arc::from(printable(name.as_bytes())) }, vec![place]);
+            holders.add(&Process::new(pid, printable(name.as_bytes())), vec![place]);
         }
     }
     Ok((holders, None))

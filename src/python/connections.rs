@@ -60,7 +60,7 @@ impl Connection {
             let (remote, remote_interface) =
                 remote.map_or((None, None), |(end, name)| (Some(end), name));
             let processes = processes.map(|processes| {
-                let process = |(pid, name): (u32, String)| Process { pid, name: name.into() };
+                let process = |(pid, name): (u32, String)| Process::new(pid, name);
                 processes.into_iter().map(process).collect()
             });
             Ok(Self(collected::Connection {

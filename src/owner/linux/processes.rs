@@ -9,9 +9,11 @@ use rustix::io::Errno;
 
 use crate::deadline::Deadline;
 use crate::error::Error;
-use crate::linux::look::{Seen, look, open_directory};
-use crate::linux::proc_text::inode;
-use crate::linux::processes::{ENTRIES, name, other_threads, pids, sees_every_process};
+use crate::linux::look::{Seen, look, open_directory, whole};
+use crate::linux::proc_text::{inode, is_ring, ring_sockets};
+use crate::linux::processes::{
+    ENTRIES, ProcessNames, names, other_threads, pids, sees_every_process,
+};
 use crate::owner::holders::Holders;
 use crate::owner::process::Process;
 use crate::owner::unseen::{OTHERS, UNREAD};
@@ -21,6 +23,12 @@ use crate::owner::unseen::{OTHERS, UNREAD};
 /// with 10,000 descriptors each would take ten. The sockets of threads that are left out have hidden
 /// processes.
 const SHARED_BUDGET: usize = 100_000;
+
+/// The most bytes of the list of an `io_uring` that are read: 100,000 sockets, say.
+const LONGEST_RING: usize = 4 << 20;
+
+/// The number of times that the sockets of an `io_uring` are read, until the kernel shows them.
+const RING_TRIES: u32 = 20;
 
 /// Finds the processes that have the sockets with these inode numbers. Also returns the label of
 /// sockets whose process was not found; `None` where every process was read.
@@ -206,25 +214,29 @@ impl Search<'_> {
         if sockets.is_empty() {
             return Ok(());
         }
-        let name = match name(&format!("/proc/{pid}"), thread, self.deadline)? {
-            Seen::There(name) => name,
+        let names = match names(&format!("/proc/{pid}"), thread, self.deadline)? {
+            Seen::There(names) => names,
             Seen::Gone(_) => return Ok(()),
             Seen::Hidden(_) => {
                 self.hidden = self.hidden.or(Some(OTHERS));
                 return Ok(());
             }
         };
-        self.found.add(&Process { pid, name: Arc::from(name) }, sockets);
+        let ProcessNames { name, program, others } = names;
+        let aliases = others.into_iter().map(Arc::from).collect();
+        let process = Process { program: Arc::from(program), aliases, ..Process::new(pid, name) };
+        self.found.add(&process, sockets);
         Ok(())
     }
 
     /// Reads a table of file descriptors, and adds the places (in `found`) of the wanted sockets to
-    /// `sockets`. Returns the number of descriptors.
+    /// `sockets`. Returns the number of descriptors. Sockets that an `io_uring` keeps (*direct
+    /// descriptors* in `io_uring_register(2)`) have no descriptor, but belong to the table too.
     ///
     /// Links are read relative to the open directory: a path from the root costs twice as much, and
     /// there may be a million links.
     fn read_table(
-        &self,
+        &mut self,
         table: &str,
         wanted: Wanted,
         sockets: &mut Vec<usize>,
@@ -238,6 +250,7 @@ impl Search<'_> {
         let mut entries = RawDir::new(&directory, space.spare_capacity_mut());
         let mut target = [MaybeUninit::uninit(); 64];
         let (mut size, mut last) = (0, 0);
+        let mut rings = Vec::new();
         while let Some(entry) = entries.next() {
             let entry = match entry {
                 Err(Errno::INTR) => {
@@ -257,10 +270,12 @@ impl Search<'_> {
             }
             size += 1;
             let link = look(table, deadline, || {
-                readlinkat_raw(&directory, name, &mut target).map(|(target, _)| inode(target))
+                let (target, _) = readlinkat_raw(&directory, name, &mut target)?;
+                Ok((inode(target), is_ring(target)))
             })?;
             match link {
-                Seen::There(inode) => {
+                Seen::There((inode, is_ring)) => {
+                    rings.extend(is_ring.then(|| name.to_owned()));
                     if let Some(place) = inode.and_then(|inode| self.found.place(inode, last)) {
                         last = place;
                         sockets.extend(self.wants(wanted, place).then_some(place));
@@ -271,7 +286,36 @@ impl Search<'_> {
                 Seen::Hidden(error) => return Ok(Seen::Hidden(error)),
             }
         }
+        for ring in rings {
+            self.read_ring(&format!("{table}info/{}", ring.to_string_lossy()), wanted, sockets)?;
+        }
         Ok(Seen::There(size))
+    }
+
+    /// Adds the places of the wanted sockets that an `io_uring` keeps. Where they cannot be read, a
+    /// socket without a process may be among them.
+    fn read_ring(
+        &mut self,
+        fdinfo: &str,
+        wanted: Wanted,
+        sockets: &mut Vec<usize>,
+    ) -> Result<(), Error> {
+        // The kernel leaves the list out while the process uses the ring.
+        for _ in 0..RING_TRIES {
+            let text = match whole(fdinfo, LONGEST_RING, self.deadline)? {
+                Seen::There(text) => text,
+                Seen::Gone(_) => return Ok(()),
+                Seen::Hidden(_) => break,
+            };
+            if let Some(inodes) = ring_sockets(&text) {
+                let places = inodes.filter_map(|inode| self.found.place(inode, 0));
+                sockets.extend(places.filter(|place| self.wants(wanted, *place)));
+                return Ok(());
+            }
+            std::thread::yield_now();
+        }
+        self.hidden = self.hidden.or(Some(UNREAD));
+        Ok(())
     }
 }
 
