@@ -30,12 +30,14 @@ impl NamedGroup {
     /// A group that was found.
     fn found(group: Group, count: u64, names: &Names) -> Self {
         let (mut users, mut holders) = (Vec::new(), Vec::new());
+        let (name, hidden) = (names.name(group), names.is_hidden(group));
         match group.owner() {
             Some(Owner::User(id)) => users.push(id),
-            Some(Owner::Process(key) | Owner::Program(key)) => holders.push(names.processes(key)),
-            Some(Owner::Cgroup(_)) | None => {}
+            Some(Owner::Process(key) | Owner::Program(key)) if !hidden => {
+                holders.push(names.processes(key));
+            }
+            Some(Owner::Process(_) | Owner::Program(_) | Owner::Cgroup(_)) | None => {}
         }
-        let (name, hidden) = (names.name(group), names.is_hidden(group));
         Self { group: Some(group), name, count, share: None, hidden, users, holders }
     }
 

@@ -61,10 +61,14 @@ def process_label(holders: Sequence[tuple[int, str]]) -> str:
     return f"{name} ({pid})" + (f" +{len(others)}" if others else "")
 
 
-def expected(by: str, sockets: Sequence[Owned], owned: OwnedLab, unseen: str) -> dict[str, int]:
-    """Return the groups of the sockets that ss shows."""
+def expected(
+    by: str, selected: Sequence[Owned], sockets: Sequence[Owned], owned: OwnedLab, unseen: str
+) -> dict[str, int]:
+    """Return the groups of the selected sockets among all that ss shows."""
 
     def label(socket: Owned) -> str:
+        if by == "process" and owners.waits(socket):
+            socket = owners.listener(socket, sockets)
         if by == "user":
             return KERNEL if socket.uid is None else user_name(socket.uid)
         if by == "unit":
@@ -73,7 +77,7 @@ def expected(by: str, sockets: Sequence[Owned], owned: OwnedLab, unseen: str) ->
             return KERNEL
         return process_label(socket.holders) if socket.holders else unseen
 
-    return dict(collections.Counter(map(label, sockets)))
+    return dict(collections.Counter(map(label, selected)))
 
 
 # In every state Linux has.
@@ -121,7 +125,7 @@ def test_owners_are_who_ss_says(owned: OwnedLab, someone: Asker) -> None:
             and socket.row.status.lower() in asked.get("statuses", [socket.row.status.lower()])
             and socket.row.local[1] in asked.get("local_port", [socket.row.local[1]])
         ]
-        assert counts == expected(asked["group_by"], selected, owned, unseen), asked
+        assert counts == expected(asked["group_by"], selected, sockets, owned, unseen), asked
         assert sum(counts.values()) == len(selected) > 0
         seen.update(counts)
     # There is something of everything.
@@ -142,7 +146,7 @@ def test_the_command_says_so_too(owned: OwnedLab, someone: Asker, way: str) -> N
     sockets, answers = steady(owned.states, owned.look(someone.user), ask)
     unseen = OTHERS if someone.user == "nobody" else NO_PROCESS
     for by, done in zip(GROUPS, answers):
-        assert groups(done) == expected(by, sockets, owned, unseen)
+        assert groups(done) == expected(by, sockets, sockets, owned, unseen)
 
 
 def test_what_has_no_owner_is_the_kernels(owned: OwnedLab, someone: Asker) -> None:

@@ -158,7 +158,8 @@ def test_a_shared_socket_is_matched_by_the_id_of_any_process(native: Command, qu
         assert held.stdout is not None
         assert held.stdin is not None
         held.stdout.readline()
-        shown = re.match(r"sharer \((\d+)\) \+1: 21", asked(native, quiet, *by("process")).stdout)
+        answer = asked(native, quiet, *by("process")).stdout
+        shown = re.match(r"\S+/sharer \((\d+)\) \+1: 21", answer)
         assert shown
         first = int(shown[1])
         children = Path(f"/proc/{first}/task/{first}/children").read_text(encoding="ascii").split()

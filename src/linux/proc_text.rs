@@ -78,8 +78,9 @@ pub fn program<'a>(comm: &'a [u8], exe: Option<&'a [u8]>, cmdline: &'a [u8]) -> 
     // An interpreter gets the path of a script as its first argument or, after an option, as its
     // second.
     let scripts = cmdline.split(|byte| *byte == 0).skip(1).take(2).map(base);
-    let mut named = started.into_iter().chain(exe).chain(scripts);
-    let agreed = named.find(|name| agree(comm, name));
+    let whole = Some(base(command(cmdline))).filter(|command| *command == comm);
+    let mut named = whole.into_iter().chain(started).chain(exe).chain(scripts);
+    let agreed = named.find(|name| comm == *name || agree(comm, name));
     let name = agreed.or(exe).or(started).unwrap_or(comm);
     Program { name, others: [exe, started].map(|other| other.filter(|other| *other != name)) }
 }
@@ -212,6 +213,7 @@ mod tests {
             ("nginx", "", "", "nginx", &[]),
             ("nginx", "", "other\0", "other", &[]),
             ("a b", "/x/a b", "/x/a b\0c\0", "a b", &[]),
+            ("[x]: y", "/x/sh", "[x]: y\0-c\0", "[x]: y", &["sh", "x]"]),
             ("", "", "", "", &[]),
             (":", "/", ":\0", ":", &[]),
         ] {

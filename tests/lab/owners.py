@@ -131,9 +131,12 @@ class Actor:
 def actor(
     ns: str | None, name: str | bytes = "actor", cgroup: Path | None = None, uid: int = 0
 ) -> Iterator[Actor]:
-    """Start a process of that name inside `ns`; it ends with the block."""
+    """Start a process of that name inside `ns`; it ends with the block.
+
+    Its first argument is that name too, so that it runs the program of that name.
+    """
     with inside(ns):
-        process = _start([sys.executable, *ACTOR])
+        process = _start([os.fsencode(name), *ACTOR], sys.executable)
     try:
         made = Actor(process)
         made.do("rename", os.fsencode(name).decode("latin-1"))
@@ -165,9 +168,14 @@ def acting(argv: Sequence[str]) -> Iterator[Actor]:
         process.communicate()
 
 
-def _start(argv: Sequence[str]) -> subprocess.Popen[str]:
+def _start(argv: Sequence[str | bytes], executable: str | None = None) -> subprocess.Popen[str]:
     pipe = subprocess.PIPE
-    return subprocess.Popen(argv, stdin=pipe, stdout=pipe, text=True, cwd=TESTS)
+    # An interpreter that does not know its own path does not find its library.
+    home = {"PYTHONHOME": f"{sys.base_prefix}:{sys.base_exec_prefix}"} if executable else {}
+    environment = {**os.environ, **home}
+    return subprocess.Popen(
+        argv, executable=executable, stdin=pipe, stdout=pipe, text=True, cwd=TESTS, env=environment
+    )
 
 
 # Who ss says they are.
@@ -214,6 +222,27 @@ def read_ss(ns: str, user: str | None = None) -> list[Owned]:
             holders = {(int(pid), name) for name, pid in _HOLDER.findall(line)}
             owned.append(Owned(row, extra.get("cgroup"), tuple(sorted(holders))))
     return sorted(owned, key=repr)
+
+
+def waits(socket: Owned) -> bool:
+    """Whether a connection waits to be accepted."""
+    row = socket.row
+    may_wait = row.type.startswith("tcp") and row.status in {"ESTABLISHED", "CLOSE_WAIT"}
+    return may_wait and row.inode == 0
+
+
+def listener(waiting: Owned, sockets: Sequence[Owned]) -> Owned:
+    """Return the listener at which a connection waits."""
+    address, port = waiting.row.local
+    every = "::" if waiting.row.type == "tcp6" else "0.0.0.0"  # noqa: S104
+    ends = {(address, port), (every, port)}
+    (found,) = (
+        socket
+        for socket in sockets
+        if (socket.row.type, socket.row.status) == (waiting.row.type, "LISTEN")
+        and socket.row.local in ends
+    )
+    return found
 
 
 # A host where little happens.

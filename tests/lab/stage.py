@@ -20,6 +20,10 @@ from pathlib import Path
 
 _PATIENCE = 10.0
 _CLONE_FILES = 0x400
+# In include/uapi/asm-generic/unistd.h and include/uapi/linux/io_uring.h.
+_IO_URING_SETUP = 425
+_IO_URING_REGISTER = 427
+_IORING_REGISTER_FILES = 2
 _PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4
 
@@ -100,6 +104,14 @@ class _Stage:
         made.listen(backlog)
         self.listeners[port] = made
 
+    def share(self, host: str, port: int) -> None:
+        """Listen at an address where other processes listen too."""
+        made = self._socket(host)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        made.bind((host, port))
+        made.listen(64)
+        self.listeners[port] = made
+
     def accept(self, port: int, count: int) -> None:
         for _ in range(count):
             made, _ = self.listeners[port].accept()
@@ -160,6 +172,18 @@ class _Stage:
         """Have no socket any more."""
         while self.held:
             self.held.pop().close()
+
+    def hand_to_ring(self) -> None:
+        """Let an io_uring keep every socket, so that no descriptor shows one."""
+        libc = ctypes.CDLL(None, use_errno=True)
+        parameters = (ctypes.c_char * 120)()
+        ring = libc.syscall(_IO_URING_SETUP, 4, parameters)
+        numbers = (ctypes.c_int * len(self.held))(*(made.fileno() for made in self.held))
+        asked = (_IO_URING_REGISTER, ring, _IORING_REGISTER_FILES, numbers, len(numbers))
+        if ring < 0 or libc.syscall(*asked) != 0:
+            raise OSError(ctypes.get_errno(), "no io_uring")
+        self.files.append(ring)
+        self.let_go()
 
     def send_off(self) -> None:
         """Let the newest socket be on its way to somebody, so that no process has it."""
