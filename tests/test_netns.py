@@ -556,14 +556,62 @@ def test_one_with_a_name_of_digits_is_asked_for_by_its_path(site: Site) -> None:
         assert json.loads(done.stdout)["total"] == 9
 
 
-@pytest.mark.parametrize("option", ["hidepid=1", "hidepid=2", "hidepid=4"])
-def test_where_processes_are_hidden_not_all_can_be_seen(site: Site, option: str) -> None:
-    before = private(f"mount -t proc -o {option} proc /proc")
-    line = one_line(site.ask("--netns=all", user="nobody", before=before))
-    assert line.startswith("Not every process can be seen, so that network namespaces could be")
-    # Nothing is hidden from root, unless there are processes with more rights than it has.
-    if option != "hidepid=4":
-        assert site.ask("--netns=all", before=before).returncode == 0
+HIDDEN = "Not every process can be seen, so that network namespaces could be left out: "
+GROUP = 54321
+WITHOUT_PTRACE = ["setpriv", "--bounding-set=-sys_ptrace", "--inh-caps=-sys_ptrace"]
+
+
+def become(group: int, *more: str) -> list[str]:
+    user = ["setpriv", f"--reuid={namespaces.NOBODY}", f"--regid={group}", "--clear-groups"]
+    return [*user, *more]
+
+
+@pytest.mark.parametrize(
+    ("rights", "options", "needed"),
+    [
+        ([], "hidepid=2,gid=54321", None),
+        ([], "hidepid=ptraceable", None),
+        (WITHOUT_PTRACE, "hidepid=2", None),
+        (WITHOUT_PTRACE, "hidepid=2,gid=54321", "CAP_SYS_PTRACE or the group 54321 is needed"),
+        (WITHOUT_PTRACE, "hidepid=ptraceable", "CAP_SYS_PTRACE is needed"),
+        (become(namespaces.NOBODY), "hidepid=1", "CAP_SYS_PTRACE or the group 0 is needed"),
+        (become(namespaces.NOBODY), "hidepid=2", "CAP_SYS_PTRACE or the group 0 is needed"),
+        (become(namespaces.NOBODY), "hidepid=ptraceable", "CAP_SYS_PTRACE is needed"),
+        (become(GROUP), "hidepid=2,gid=54321", None),
+        (become(GROUP), "hidepid=ptraceable,gid=54321", "CAP_SYS_PTRACE is needed"),
+        # Ambient capabilities, as a systemd unit gives them.
+        (
+            become(GROUP, "--inh-caps=+sys_ptrace", "--ambient-caps=+sys_ptrace"),
+            "hidepid=ptraceable",
+            None,
+        ),
+        # Root of a user namespace has every capability there, and belongs to the group 0.
+        (
+            [*become(GROUP), "unshare", "--user", "--map-root-user"],
+            "hidepid=2",
+            "the host's user namespace is needed",
+        ),
+        (
+            [*become(GROUP), "unshare", "--user", "--map-root-user"],
+            "hidepid=ptraceable",
+            "the host's user namespace is needed",
+        ),
+    ],
+)
+def test_processes_are_hidden_by_the_options_of_proc_and_shown_by_rights(
+    site: Site, rights: list[str], options: str, needed: str | None
+) -> None:
+    """Whoever asks: it is not the user id that decides."""
+    # Nothing hides process 1 of a PID namespace of its own.
+    own = ["unshare", "--pid", "--fork", "--mount-proc"]
+    before = [*own, *private(f"mount -t proc -o {options} proc /proc"), *rights]
+    done = site.ask("--netns=all", "--conn-status=listen", before=before)
+    if needed is None:
+        assert (done.returncode, done.stderr) == (0, ""), done
+        return
+    line = one_line(done)
+    assert line.startswith(f"{HIDDEN}/proc is mounted with rw,"), line
+    assert f" ({needed}): {says('EACCES')}" in line
 
 
 # What goes wrong.

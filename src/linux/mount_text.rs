@@ -7,6 +7,8 @@ use std::path::PathBuf;
 /// A mounted file system.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mount {
+    /// The device number of the file system: major and minor.
+    pub device: (u32, u32),
     /// The mounted part of the file system: a directory in it, for nsfs a namespace as in
     /// `net:[4026531833]`.
     pub root: PathBuf,
@@ -22,14 +24,43 @@ impl Mount {
     /// Reads a line of the table; `None` where the line is malformed. Paths are bytes and need not
     /// be UTF-8.
     pub fn of(line: &[u8]) -> Option<Self> {
-        let mut fields = line.split(|byte| *byte == b' ').skip(3);
+        let mut fields = line.split(|byte| *byte == b' ').skip(2);
+        let device = device(fields.next()?)?;
         let (root, point) = (path(fields.next()?), path(fields.next()?));
         fields.find(|field| *field == b"-")?;
         let text = |field: &[u8]| String::from_utf8_lossy(field).into_owned();
         let kind = text(fields.next()?);
         // The field between the type and the options is the source.
         let options = fields.nth(1).map(text).unwrap_or_default();
-        Some(Self { root, point, kind, options })
+        Some(Self { device, root, point, kind, options })
+    }
+}
+
+/// Reads a device number: `0:26`.
+fn device(field: &[u8]) -> Option<(u32, u32)> {
+    let (major, minor) = str::from_utf8(field).ok()?.split_once(':')?;
+    Some((major.parse().ok()?, minor.parse().ok()?))
+}
+
+/// The users to whom `/proc` shows every process (`proc(5)`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ShownTo {
+    /// Every user.
+    Everybody,
+    /// The members of a group, and users that may trace the processes. `None` is a group that cannot
+    /// be told.
+    Group(Option<u32>),
+    /// Users that may trace the processes.
+    Tracers,
+}
+
+/// The users to whom a `/proc` with these mount options shows every process.
+pub fn shown_to(options: &str) -> ShownTo {
+    let value = |name| options.split(',').find_map(|option| option.strip_prefix(name));
+    match value("hidepid=") {
+        None | Some("0" | "off") => ShownTo::Everybody,
+        Some("4" | "ptraceable") => ShownTo::Tracers,
+        Some(_) => ShownTo::Group(value("gid=").map_or(Some(0), |group| group.parse().ok())),
     }
 }
 
@@ -60,33 +91,53 @@ mod tests {
     #[test]
     fn a_line_has_root_mount_point_type_and_options() {
         let mount = |line: &str| Mount::of(line.as_bytes());
-        let expected = |root: &str, point: &str, kind: &str, options: &str| {
+        let expected = |minor, root: &str, point: &str, kind: &str, options: &str| {
             let (kind, options) = (kind.to_owned(), options.to_owned());
-            Some(Mount { root: root.into(), point: point.into(), kind, options })
+            let (root, point) = (root.into(), point.into());
+            Some(Mount { device: (0, minor), root, point, kind, options })
         };
         assert_eq!(
             mount("30 24 0:26 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,x"),
-            expected("/", "/sys/fs/cgroup", "cgroup2", "rw,x")
+            expected(26, "/", "/sys/fs/cgroup", "cgroup2", "rw,x")
         );
         assert_eq!(
             mount("43 42 0:4 net:[4026532177] /run/netns/blue rw shared:2 - nsfs nsfs rw"),
-            expected("net:[4026532177]", "/run/netns/blue", "nsfs", "rw")
+            expected(4, "net:[4026532177]", "/run/netns/blue", "nsfs", "rw")
         );
         assert_eq!(
             mount(r"31 24 0:27 / /a\040b/unified rw - cgroup2 cgroup rw"),
-            expected("/", "/a b/unified", "cgroup2", "rw")
+            expected(27, "/", "/a b/unified", "cgroup2", "rw")
         );
         // Digits without a backslash are not an escape.
         assert_eq!(
             mount(r"31 24 0:27 / /a040\134b\9 rw - cgroup2 cgroup rw"),
-            expected("/", r"/a040\b\9", "cgroup2", "rw")
+            expected(27, "/", r"/a040\b\9", "cgroup2", "rw")
         );
-        assert_eq!(mount("30 24 0:26 / /x rw - tmpfs"), expected("/", "/x", "tmpfs", ""));
+        assert_eq!(mount("30 24 0:26 / /x rw - tmpfs"), expected(26, "/", "/x", "tmpfs", ""));
         let latin1 = Mount::of(b"43 42 0:4 net:[7] /run/netns/bl\xfc rw - nsfs nsfs rw");
         let point = latin1.map(|mount| mount.point.into_os_string().into_vec());
         assert_eq!(point.as_deref(), Some(&b"/run/netns/bl\xfc"[..]));
-        for line in ["", "30 24 0:26 / /x rw", "30 24 0:26 / - tmpfs", "\u{0}"] {
+        for line in
+            ["", "30 24 0:26 / /x rw", "30 24 0:26 / - tmpfs", "30 24 x / /x rw - tmpfs", "\u{0}"]
+        {
             assert_eq!(mount(line), None, "{line}");
+        }
+    }
+
+    #[test]
+    fn hidepid_hides_processes_from_all_but_a_group_or_tracers() {
+        for (options, shown) in [
+            ("rw,nosuid", ShownTo::Everybody),
+            ("rw,hidepid=0", ShownTo::Everybody),
+            ("rw,hidepid=off", ShownTo::Everybody),
+            ("rw,hidepid=invisible", ShownTo::Group(Some(0))),
+            ("rw,hidepid=1", ShownTo::Group(Some(0))),
+            ("rw,gid=7,hidepid=invisible", ShownTo::Group(Some(7))),
+            ("rw,gid=x,hidepid=2", ShownTo::Group(None)),
+            ("rw,gid=7,hidepid=4", ShownTo::Tracers),
+            ("rw,gid=7,hidepid=ptraceable", ShownTo::Tracers),
+        ] {
+            assert_eq!(shown_to(options), shown, "{options}");
         }
     }
 }

@@ -4,45 +4,60 @@ use std::fs::File;
 use std::io::ErrorKind::{NotFound, PermissionDenied};
 use std::io::{BufRead, BufReader};
 
+use crate::deadline::Deadline;
 use crate::error::Error;
 
 pub use crate::linux::mount_text::Mount;
 
 /// The mounts that this process sees, in the order of the table.
-pub fn mounts() -> Result<impl Iterator<Item = Result<Mount, Error>>, Error> {
+pub fn mounts(deadline: &Deadline) -> Result<impl Iterator<Item = Result<Mount, Error>>, Error> {
     const TABLE: &str = "/proc/self/mountinfo";
-    Ok(lines(TABLE, File::open(TABLE).map_err(|error| Error::system(TABLE, error))?))
+    let file = File::open(TABLE).map_err(|error| Error::system(TABLE, error))?;
+    Ok(lines(TABLE, file, deadline))
 }
 
 /// The mounts that process 1 sees: more than this process sees, where a service manager hides some
 /// from it (`PrivateTmp=` and the like in `systemd.exec(5)`). Empty where they may not be read.
-pub fn mounts_of_init() -> Result<impl Iterator<Item = Result<Mount, Error>>, Error> {
+pub fn mounts_of_init(
+    deadline: &Deadline,
+) -> Result<impl Iterator<Item = Result<Mount, Error>>, Error> {
     const TABLE: &str = "/proc/1/mountinfo";
     let file = match File::open(TABLE) {
         Ok(file) => Some(file),
         Err(error) if matches!(error.kind(), NotFound | PermissionDenied) => None,
         Err(error) => return Err(Error::system(TABLE, error)),
     };
-    Ok(file.into_iter().flat_map(|file| lines(TABLE, file)))
+    Ok(file.into_iter().flat_map(|file| lines(TABLE, file, deadline)))
 }
 
-fn lines(table: &'static str, file: File) -> impl Iterator<Item = Result<Mount, Error>> {
+/// The mounts in the lines of a table. Other users make mounts, too, so that the table may be long.
+fn lines(
+    table: &'static str,
+    file: File,
+    deadline: &Deadline,
+) -> impl Iterator<Item = Result<Mount, Error>> {
     let lines = BufRead::split(BufReader::new(file), b'\n');
-    lines.filter_map(move |line| match line {
-        Ok(line) => Mount::of(&line).map(Ok),
-        Err(error) => Some(Err(Error::system(table, error))),
+    lines.filter_map(move |line| {
+        let line = line.map_err(|error| Error::system(table, error));
+        match deadline.check().and(line) {
+            Ok(line) => Mount::of(&line).map(Ok),
+            Err(error) => Some(Err(error)),
+        }
     })
 }
 
 #[cfg(test)]
 mod tests {
     use std::path::Path;
+    use std::time::Duration;
 
     use super::*;
 
     #[test]
     fn this_process_sees_proc_mounted() {
-        let mounts: Result<Vec<_>, _> = mounts().unwrap_or_else(|e| panic!("{e}")).collect();
+        let deadline = Deadline::new(Duration::from_secs(20), &|| false);
+        let mounts: Result<Vec<_>, _> =
+            mounts(&deadline).unwrap_or_else(|e| panic!("{e}")).collect();
         let mounts = mounts.unwrap_or_else(|e| panic!("{e}"));
         let proc = mounts.iter().filter(|mount| mount.point == Path::new("/proc"));
         assert!(proc.map(|mount| &*mount.kind).any(|kind| kind == "proc"));

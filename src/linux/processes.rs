@@ -3,14 +3,20 @@
 use std::ffi::CStr;
 use std::mem::MaybeUninit;
 
-use rustix::fs::{RawDir, readlink, readlinkat_raw, stat};
+use rustix::fs::{RawDir, major, minor, readlink, readlinkat_raw, stat};
 use rustix::io::Errno;
+use rustix::process::{getegid, getgroups};
+use rustix::thread::{CapabilitySet, capabilities};
 
 use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::linux::look::{Seen, beginning, look, open_directory};
+use crate::linux::mount_text::{ShownTo, shown_to};
+use crate::linux::mounts::mounts;
 use crate::linux::proc_text::{full, line, may_be_cut, number, program};
-use crate::printable::printable;
+use crate::printable::{bounded, printable};
+
+const PROC: &str = "/proc";
 
 /// The size of a buffer for directory entries.
 pub const ENTRIES: usize = 16 * 1024;
@@ -21,25 +27,106 @@ const LONGEST_COMM: usize = 256;
 /// `PATH_MAX` in `linux/limits.h`: a program cannot be started by a longer path.
 const LONGEST_PATH: usize = 4096;
 
-/// Whether this process is in the initial PID namespace, which has every process. Its inode number
-/// is `PROC_PID_INIT_INO` in `linux/proc_ns.h`.
+/// Whether `/proc` lists every process of the host to this process: this process is in the initial
+/// PID namespace, and nothing is hidden. Whether the files of a process may be read, a look at them
+/// shows.
 pub fn sees_every_process(deadline: &Deadline) -> Result<bool, Error> {
-    const LINK: &str = "/proc/self/ns/pid";
-    let mut target = [MaybeUninit::uninit(); 64];
-    let target = look(LINK, deadline, || {
-        let (target, _) = readlinkat_raw(rustix::fs::CWD, LINK, &mut target)?;
-        Ok(*target == *b"pid:[4026531836]")
-    })?;
-    match target {
-        Seen::There(first) => Ok(first),
-        Seen::Gone(_) | Seen::Hidden(_) => Ok(false),
+    Ok(is_in_initial(PID_NAMESPACE, deadline)? && hidden_processes(deadline)?.is_none())
+}
+
+/// A reason why `/proc` may leave out processes.
+#[derive(Debug)]
+pub struct Hiding {
+    /// The reason, with the right that is missing.
+    pub reason: String,
+    /// The system's error for a hidden process.
+    pub error: Errno,
+}
+
+/// The reason why `/proc` may leave out processes of its PID namespace for this process; `None`
+/// where it lists every process.
+///
+/// The mount option `hidepid` decides (`proc(5)`), not the user id: `hidepid=ptraceable` hides
+/// processes from root without `CAP_SYS_PTRACE`, and `CAP_SYS_PTRACE` shows them to any user. Inside a
+/// user namespace a capability or group counts for nothing outside of it.
+pub fn hidden_processes(deadline: &Deadline) -> Result<Option<Hiding>, Error> {
+    const FIRST: &str = "/proc/1";
+    let options = match proc_options(deadline)? {
+        Seen::There(options) => options,
+        Seen::Gone(error) | Seen::Hidden(error) => {
+            return Ok(Some(Hiding { reason: format!("{PROC} is not the kernel's"), error }));
+        }
+    };
+    let initial = || is_in_initial(USER_NAMESPACE, deadline);
+    let needed = match shown_to(&options) {
+        ShownTo::Everybody => None,
+        ShownTo::Group(_) | ShownTo::Tracers if !initial()? => {
+            Some("the host's user namespace is needed".to_owned())
+        }
+        ShownTo::Group(_) | ShownTo::Tracers if may_trace_all() => None,
+        ShownTo::Group(Some(group)) if has_group(group) => None,
+        ShownTo::Group(Some(group)) => {
+            Some(format!("CAP_SYS_PTRACE or the group {group} is needed"))
+        }
+        ShownTo::Group(None) | ShownTo::Tracers => Some("CAP_SYS_PTRACE is needed".to_owned()),
+    };
+    if let Some(needed) = needed {
+        let reason = format!("{PROC} is mounted with {} ({needed})", bounded(&options));
+        return Ok(Some(Hiding { reason, error: Errno::ACCESS }));
     }
+    // A security module may hide processes, too.
+    Ok(match look(FIRST, deadline, || stat(FIRST))? {
+        Seen::There(_) => None,
+        Seen::Gone(error) | Seen::Hidden(error) => {
+            Some(Hiding { reason: format!("{FIRST} is hidden"), error })
+        }
+    })
+}
+
+/// A link, and its target in the initial namespace (`PROC_PID_INIT_INO` and `PROC_USER_INIT_INO` in
+/// `linux/proc_ns.h`).
+type InitialNamespace = (&'static str, &'static [u8]);
+const PID_NAMESPACE: InitialNamespace = ("/proc/self/ns/pid", b"pid:[4026531836]");
+const USER_NAMESPACE: InitialNamespace = ("/proc/self/ns/user", b"user:[4026531837]");
+
+/// Whether this process is in an initial namespace.
+fn is_in_initial((link, initial): InitialNamespace, deadline: &Deadline) -> Result<bool, Error> {
+    let mut target = [MaybeUninit::uninit(); 64];
+    let is_initial = look(link, deadline, || {
+        let (target, _) = readlinkat_raw(rustix::fs::CWD, link, &mut target)?;
+        Ok(*target == *initial)
+    })?;
+    Ok(is_initial.found().unwrap_or(false))
+}
+
+/// The options that `/proc` is mounted with. Of several mounts at this place, or of several `/proc`,
+/// only the device number tells which one is in use.
+fn proc_options(deadline: &Deadline) -> Result<Seen<String>, Error> {
+    let device = match look(PROC, deadline, || stat(PROC))?.ok_or_status() {
+        Ok(stat) => (major(stat.st_dev), minor(stat.st_dev)),
+        Err(seen) => return Ok(seen),
+    };
+    for mount in mounts(deadline)? {
+        let mount = mount?;
+        if mount.device == device && mount.kind == "proc" {
+            return Ok(Seen::There(mount.options));
+        }
+    }
+    Ok(Seen::Hidden(Errno::ACCESS))
+}
+
+fn has_group(group: u32) -> bool {
+    let groups = getgroups().unwrap_or_default();
+    groups.into_iter().chain([getegid()]).any(|own| own.as_raw() == group)
+}
+
+fn may_trace_all() -> bool {
+    capabilities(None).is_ok_and(|has| has.effective.contains(CapabilitySet::SYS_PTRACE))
 }
 
 /// The ids of all visible processes, the lowest first.
 pub fn pids(deadline: &Deadline) -> Result<Vec<u32>, Error> {
-    const ALL: &str = "/proc";
-    numbers(ALL, deadline)?.there(ALL)
+    numbers(PROC, deadline)?.there(PROC)
 }
 
 /// The directories of a process's threads, without its first thread.

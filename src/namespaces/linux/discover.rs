@@ -14,11 +14,11 @@ use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::linux::look::{Seen, look};
 use crate::linux::mounts::{Mount, mounts, mounts_of_init};
-use crate::linux::processes::{other_threads, pids};
+use crate::linux::processes::{Hiding, hidden_processes, other_threads, pids};
 use crate::name::Unknown;
 use crate::namespaces::linux::identity::{Identity, Namespace, Task, inode, tcp};
 use crate::namespaces::linux::nsfs::{NO_NAMESPACE, file, no_network};
-use crate::namespaces::linux::text::{INIT_ROOT, below, hides_processes, netns_inode, task_of};
+use crate::namespaces::linux::text::{INIT_ROOT, below, netns_inode, task_of};
 use crate::netns::NAMED;
 use crate::printable::printable;
 
@@ -229,12 +229,12 @@ fn remember(known: &mut Namespace, directory: String, deadline: &Deadline) -> Re
 }
 
 /// All namespaces that are mounted where this process or process 1 sees them.
-pub fn mounted() -> Result<Vec<Namespace>, Error> {
+pub fn mounted(deadline: &Deadline) -> Result<Vec<Namespace>, Error> {
     let mut found = Vec::new();
-    for mount in mounts()? {
+    for mount in mounts(deadline)? {
         add_mount(&mut found, mount?, Path::new("/"));
     }
-    for mount in mounts_of_init()? {
+    for mount in mounts_of_init(deadline)? {
         add_mount(&mut found, mount?, Path::new(INIT_ROOT));
     }
     Ok(found)
@@ -262,8 +262,8 @@ fn add_mount(found: &mut Vec<Namespace>, mount: Mount, root: &Path) {
 
 /// All visible namespaces.
 pub fn everything(deadline: &Deadline) -> Result<Vec<Namespace>, Error> {
-    refuse_hidepid(deadline)?;
-    Ok(combined(of_processes(deadline)?, mounted()?))
+    refuse_hidden(deadline)?;
+    Ok(combined(of_processes(deadline)?, mounted(deadline)?))
 }
 
 /// The namespaces of processes and mounts, each once.
@@ -284,35 +284,17 @@ fn combined(mut found: Vec<Namespace>, mounted: Vec<Namespace>) -> Vec<Namespace
 }
 
 /// Refuses a `/proc` that does not show every process: a namespace could be left out.
-fn refuse_hidepid(deadline: &Deadline) -> Result<(), Error> {
-    const FIRST: &str = "/proc/1";
-    match look(FIRST, deadline, || stat(FIRST))? {
-        Seen::There(_) => {}
-        Seen::Gone(error) | Seen::Hidden(error) => return Err(hidden(FIRST, error)),
+fn refuse_hidden(deadline: &Deadline) -> Result<(), Error> {
+    match hidden_processes(deadline)? {
+        None => Ok(()),
+        Some(Hiding { reason, error }) => Err(hidden(&reason, error)),
     }
-    if rustix::process::geteuid().is_root() {
-        return Ok(());
-    }
-    let groups = rustix::process::getgroups().unwrap_or_default();
-    let is_ours = |group: u32| {
-        let all = groups.iter().copied().chain([rustix::process::getegid()]);
-        all.into_iter().any(|own| own.as_raw() == group)
-    };
-    for mount in mounts()? {
-        let Mount { point, kind, options, .. } = mount?;
-        if kind == "proc" && point == Path::new("/proc") && hides_processes(&options, &is_ours) {
-            return Err(hidden(&format!("/proc ({options})"), Errno::ACCESS));
-        }
-    }
-    Ok(())
 }
 
-fn hidden(what: &str, error: Errno) -> Error {
+fn hidden(reason: &str, error: Errno) -> Error {
     Error::system(
         format!(
-            "Not every process can be seen, so that network namespaces could be left out (root \
-             sees them, and who has CAP_SYS_PTRACE, and the group that /proc is mounted with): \
-             {what}"
+            "Not every process can be seen, so that network namespaces could be left out: {reason}"
         ),
         error,
     )
@@ -358,6 +340,7 @@ mod tests {
     #[test]
     fn each_mount_is_a_way_and_those_that_only_process_1_sees_lead_through_its_root() {
         let mount = |inode: u64, point: &str| Mount {
+            device: (0, 4),
             root: format!("net:[{inode}]").into(),
             point: point.into(),
             kind: "nsfs".to_owned(),

@@ -47,7 +47,7 @@ impl Access for Kernel<'_> {
 
     fn is_mounted(&mut self, identity: &Identity) -> Result<bool, Error> {
         let is_it = |mounted: &Namespace| mounted.identity.inode == identity.inode;
-        Ok(identity.inode.is_some() && mounted()?.iter().any(is_it))
+        Ok(identity.inode.is_some() && mounted(self.deadline)?.iter().any(is_it))
     }
 
     fn table(&mut self, task: &str, identity: &Identity) -> Result<Option<u64>, Error> {

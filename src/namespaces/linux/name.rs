@@ -28,7 +28,7 @@ pub fn names(
 ) -> Result<HashMap<NetnsIndex, Arc<str>>, Error> {
     let unknown = namespaces.values().any(|namespace| namespace.tasks.is_empty());
     let processes = if unknown { of_processes(deadline)? } else { Vec::new() };
-    for found in processes.into_iter().chain(mounted()?) {
+    for found in processes.into_iter().chain(mounted(deadline)?) {
         for namespace in namespaces.values_mut().filter(|namespace| namespace.is(&found)) {
             namespace.learn(found.clone());
         }

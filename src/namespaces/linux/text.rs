@@ -30,18 +30,6 @@ pub fn task_of(link: &Path) -> Option<&str> {
     link.to_str()?.strip_suffix("/ns/net")
 }
 
-/// Whether the mount options of `/proc` hide processes from a user in these groups (`proc(5)`).
-pub fn hides_processes(options: &str, is_ours: &dyn Fn(u32) -> bool) -> bool {
-    let value = |name| options.split(',').find_map(|option| option.strip_prefix(name));
-    let group = || value("gid=").map_or(Some(0), |group| group.parse().ok());
-    match value("hidepid=") {
-        None | Some("0" | "off") => false,
-        // Each user sees the processes that it may trace.
-        Some("4" | "ptraceable") => true,
-        Some(_) => !group().is_some_and(is_ours),
-    }
-}
-
 /// The container that the cgroups of a process belong to (`cgroups(7)`), in any hierarchy.
 pub fn container(cgroups: &[u8]) -> Option<String> {
     let mut lines = cgroups.split(|byte| *byte == b'\n').map(printable);
@@ -67,25 +55,6 @@ mod tests {
         for root in ["mnt:[4026531833]", "net:[]", "net:[x]", "/", "net:[4026531833"] {
             assert_eq!(inode(root), None, "{root}");
         }
-    }
-
-    #[test]
-    fn hidepid_hides_from_all_but_its_group_and_ptraceable_from_all() {
-        for (options, hides) in [
-            ("rw,nosuid", false),
-            ("rw,hidepid=0", false),
-            ("rw,hidepid=off", false),
-            ("rw,hidepid=invisible", true),
-            ("rw,hidepid=1", true),
-            ("rw,gid=7,hidepid=invisible", false),
-            ("rw,gid=8,hidepid=invisible", true),
-            ("rw,gid=x,hidepid=invisible", true),
-            ("rw,gid=7,hidepid=4", true),
-            ("rw,gid=7,hidepid=ptraceable", true),
-        ] {
-            assert_eq!(hides_processes(options, &|group| group == 7), hides, "{options}");
-        }
-        assert!(!hides_processes("rw,hidepid=2", &|group| group == 0));
     }
 
     #[test]

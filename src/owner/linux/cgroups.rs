@@ -244,7 +244,7 @@ impl Search<'_> {
 /// layout.
 fn mount(deadline: &Deadline) -> Result<PathBuf, Error> {
     let mut closed = None;
-    for mount in mounts()? {
+    for mount in mounts(deadline)? {
         let Mount { kind, point, .. } = mount?;
         if kind != "cgroup2" {
             continue;
