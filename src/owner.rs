@@ -1,6 +1,7 @@
 //! Owners of connections: the names of user ids, cgroup ids and process keys, and of the interfaces
 //! of link-local addresses.
 
+mod found;
 // Windows reports the process of each socket, so that no search is needed.
 #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
 mod holders;
@@ -31,6 +32,7 @@ use linux as system;
 #[cfg(windows)]
 use windows as system;
 
+pub use found::{Units, UserId};
 pub use process::{Process, Processes};
 pub use system::user_id;
 pub use unseen::unseen;
@@ -53,7 +55,7 @@ pub struct Names {
     users: HashMap<u32, Arc<str>>,
     // Ids whose user could not be looked up.
     unknown_users: HashSet<u32>,
-    units: HashMap<u64, Arc<str>>,
+    units: Units,
     holders: Arc<Holders>,
     interfaces: Arc<InterfaceNames>,
     namespaces: HashMap<NetnsIndex, Arc<str>>,
@@ -155,13 +157,13 @@ impl Names {
     /// Whether any unit was looked up.
     #[must_use]
     pub fn knows_units(&self) -> bool {
-        !self.units.is_empty()
+        !self.units.names.is_empty()
     }
 
     /// The name of a cgroup id.
     #[must_use]
     pub fn unit(&self, id: u64) -> Option<Arc<str>> {
-        self.units.get(&id).cloned()
+        self.units.names.get(&id).cloned()
     }
 
     /// The name of the interface of a link-local address.
@@ -187,9 +189,21 @@ impl Names {
     pub fn is_hidden(&self, group: Group) -> bool {
         match group.owner() {
             Some(Owner::Process(key)) => self.hidden.is_some() && self.processes(key).is_empty(),
-            Some(Owner::Cgroup(id)) => self.units.get(&id).is_some_and(|unit| &**unit == OUTSIDE),
+            Some(Owner::Cgroup(id)) => {
+                self.units.names.get(&id).is_some_and(|unit| &**unit == OUTSIDE)
+            }
             Some(Owner::User(id)) => self.unknown_users.contains(&id),
             None => false,
+        }
+    }
+
+    /// The names that the names of a group's hidden owners begin with; empty where they may have
+    /// any name.
+    #[must_use]
+    pub fn outer_names(&self, group: Group) -> Arc<[String]> {
+        match group.owner() {
+            Some(Owner::Cgroup(_)) => Arc::clone(&self.units.outer),
+            Some(Owner::Process(_) | Owner::User(_)) | None => Arc::default(),
         }
     }
 

@@ -10,7 +10,8 @@ use nix::unistd::{Uid, User};
 
 use crate::deadline::Deadline;
 use crate::error::Error;
-use crate::linux::proc_text::{maps_every_id, number};
+use crate::linux::proc_text::{maps_every_id, maps_id, number};
+use crate::owner::found::UserId;
 use crate::printable::printable;
 use crate::worker::Worker;
 
@@ -55,8 +56,7 @@ pub fn names(ids: HashSet<u32>, deadline: &Deadline) -> Result<Users, Error> {
 /// The id that stands for every user that is not mapped into this user namespace
 /// (`user_namespaces(7)`); `None` where every user is mapped.
 fn overflow_id() -> Option<u32> {
-    let map = fs::read("/proc/self/uid_map").unwrap_or_default();
-    if maps_every_id(&map) {
+    if maps_every_id(&uid_map()) {
         return None;
     }
     let id = fs::read("/proc/sys/kernel/overflowuid").unwrap_or_default();
@@ -85,8 +85,25 @@ fn look_up(
     Ok(())
 }
 
-/// The id of a user name; `None` where the user does not exist.
-pub fn id(name: &str, deadline: &Deadline) -> Result<Option<u32>, Error> {
+/// The user of a name or an id; `None` where there is no user of this name.
+pub fn id(text: &str, deadline: &Deadline) -> Result<Option<UserId>, Error> {
+    let id = match number(text.as_bytes()) {
+        Some(id) => Some(id),
+        None => id_of_name(text, deadline)?,
+    };
+    Ok(id.map(|id| UserId { id, is_told: is_told(id) }))
+}
+
+/// Whether the sockets of this user, and no others, are shown with this id.
+fn is_told(id: u32) -> bool {
+    overflow_id().is_none_or(|overflow| id != overflow && maps_id(&uid_map(), id))
+}
+
+fn uid_map() -> Vec<u8> {
+    fs::read("/proc/self/uid_map").unwrap_or_default()
+}
+
+fn id_of_name(name: &str, deadline: &Deadline) -> Result<Option<u32>, Error> {
     let patience = deadline.sooner(PATIENCE);
     let asked = name.to_owned();
     let work = DATABASE.start(&patience, move |found| {
