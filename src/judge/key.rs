@@ -6,7 +6,7 @@ use crate::address::{Address, Endpoint, InterfaceIndex};
 use crate::error::Error;
 use crate::group::{Group, GroupBy, KERNEL, Part};
 use crate::group_name::{GroupName, NETNS_SEPARATOR};
-use crate::name::Named;
+use crate::name::{Named, did_you_mean};
 use crate::named_group::NamedGroup;
 use crate::nearest::nearest;
 use crate::owner::{Process, UserId};
@@ -43,8 +43,13 @@ impl KeyContext<'_> {
     /// The error for a key that no selected group can have.
     fn refuse(&self, key: &str, valid: &str) -> Error {
         let total = if self.has_total { "total, " } else { "" };
+        let groups = self.by.expected(self.selection).into_iter().map(|group| group.to_string());
+        let names = valid.split(", ").map(str::to_owned);
+        let listed = if self.by.is_fixed() { names.chain(groups).collect() } else { Vec::new() };
+        let hint = did_you_mean(key, &listed);
         Error::Argument(format!(
-            "{key:?} is the key of no group that can be selected here (valid: {total}{valid})"
+            "{key:?} is the key of no group that can be selected here{hint} (valid: \
+             {total}{valid})"
         ))
     }
 }
