@@ -15,7 +15,7 @@ use crate::cli::fixture::{Fixture, fixture};
 use crate::cli::options::{Command, FORMAT, NAME, Naming, OPTIONS, Takes, long_name, name_of};
 use crate::cli::outcome::{Outcome, guard};
 use crate::cli::pages::help::{help, usage, version};
-use crate::cli::reader::{Arguments, Terminal, read};
+use crate::cli::reader::{Arguments, Terminal, nearest_option, read};
 use crate::error::Error;
 use crate::format::Format;
 use crate::panic::catch_panic;
@@ -90,8 +90,12 @@ fn read_line(arguments: &[OsString]) -> Result<Run, Outcome> {
     }
     let (command, read) = command(&arguments, long_name);
     if let (true, Some(stray)) = (command.strict, arguments.strays.first()) {
-        let what = if stray.starts_with('-') { "option" } else { "word" };
-        let message = format!("Unknown {what} {stray:?} (see --help for what there is)");
+        let (what, hint) = if stray.starts_with('-') {
+            ("option", nearest_option(stray))
+        } else {
+            ("word", String::new())
+        };
+        let message = format!("Unknown {what} {stray:?}{hint} (see --help for what there is)");
         return Err(usage_error(&command, &message));
     }
     let Command { check, format, name, fixture, strict } = command;

@@ -54,6 +54,10 @@ pub struct GroupState {
     pub share: Option<Share>,
     /// Its own state.
     pub state: State,
+    /// Whether it stands for a key that matches no group.
+    pub unmatched: bool,
+    /// The name of a found group that is most like such a key.
+    pub nearest: Option<String>,
 }
 
 impl GroupState {
@@ -62,6 +66,15 @@ impl GroupState {
     pub fn is_found(&self) -> bool {
         self.count > 0 || self.group.is_some() && self.share.is_some()
     }
+}
+
+/// The meaning of a group of hidden owners for its range.
+enum HiddenAs {
+    /// One owner, or several with a part of the connections each.
+    Owners,
+    /// Connections of the user that a key asks for, mixed with those of other users: any number of
+    /// them may be the user's own.
+    Mixed,
 }
 
 /// The lower and the upper bound of a group's number.
@@ -79,20 +92,20 @@ impl Thresholds {
     /// were skipped: a group may have more connections than were counted.
     #[must_use]
     pub fn judge(&self, groups: Vec<NamedGroup>, more: bool) -> Vec<GroupState> {
-        let hidden = groups.iter().filter(|group| group.hidden).map(|group| group.count).sum();
-        let of_keys = self.judge_keys(&groups, hidden, more);
+        let hidden: Vec<_> = groups.iter().filter(|group| group.hidden).cloned().collect();
+        let of_keys = self.judge_keys(&groups, more);
         let mut judged: Vec<GroupState> =
-            groups.into_iter().map(|group| self.judge_found(group, hidden, more)).collect();
+            groups.into_iter().map(|group| self.judge_found(group, &hidden, more)).collect();
         judged.extend(of_keys);
         judged
     }
 
     /// Judges a group that was found.
-    fn judge_found(&self, group: NamedGroup, hidden: u64, more: bool) -> GroupState {
+    fn judge_found(&self, group: NamedGroup, hidden: &[NamedGroup], more: bool) -> GroupState {
         let count = group.count;
         let more = more && !is_of_one_namespace(&group);
         let state = |bounds| self.state(bounds, more, |ranges| ranges.of(&group));
-        let most = if self.may_be_more(&group) { count + hidden } else { count };
+        let most = count + self.may_be_more(&group, hidden);
         let number = group.share.map_or_else(
             || bounds(count, most),
             |share| {
@@ -100,35 +113,65 @@ impl Thresholds {
                 (percent, percent)
             },
         );
-        let state = match state(number) {
-            // Hidden connections may belong to several owners. Each owner then has a part of them.
-            State::Ok if group.hidden => match state(bounds(1.min(count), count)) {
-                State::Ok => State::Ok,
-                State::Warning | State::Critical | State::Unknown => State::Unknown,
+        let state = match self.hidden_as(&group) {
+            None => state(number),
+            Some(HiddenAs::Mixed) => state(bounds(0, count)),
+            Some(HiddenAs::Owners) => match state(number) {
+                // Hidden connections may belong to several owners. Each owner then has a part of
+                // them.
+                State::Ok => match state(bounds(1.min(count), count)) {
+                    State::Ok => State::Ok,
+                    State::Warning | State::Critical | State::Unknown => State::Unknown,
+                },
+                state => state,
             },
-            state => state,
         };
         let NamedGroup { group, name, share, .. } = group;
-        GroupState { group, label: name.label, count, most, share, state }
+        let (unmatched, nearest) = (false, None);
+        GroupState { group, label: name.label, count, most, share, state, unmatched, nearest }
     }
 
-    /// Whether hidden connections may belong to this group, and a key names the group. A unit, a
-    /// user or a program may have visible and hidden sockets. The sockets of a process are either all visible or
-    /// all hidden.
-    fn may_be_more(&self, group: &NamedGroup) -> bool {
+    /// The meaning of a group of hidden owners; `None` for other groups, and for a user without a
+    /// name that a key asks for by id.
+    fn hidden_as(&self, group: &NamedGroup) -> Option<HiddenAs> {
+        if !group.hidden {
+            return None;
+        }
+        let of_user = |key: &&Key| match key {
+            Key::User(_) => key.specificity(group).is_some(),
+            Key::Total
+            | Key::Group(_)
+            | Key::Type(_)
+            | Key::Status(_)
+            | Key::LinkLocal(_)
+            | Key::Endpoint(_)
+            | Key::Owner(_) => false,
+        };
+        match self.keys().find(of_user) {
+            None => Some(HiddenAs::Owners),
+            Some(key) => (!key.is_of_told_user()).then_some(HiddenAs::Mixed),
+        }
+    }
+
+    /// The number of hidden connections that may belong to this group, where a key names the group.
+    /// A unit, a user or a program may have visible and hidden sockets. The sockets of a process are
+    /// either all visible or all hidden.
+    fn may_be_more(&self, group: &NamedGroup, hidden: &[NamedGroup]) -> u64 {
         let may_be_partly_hidden = match group.group.and_then(Group::owner) {
             Some(Owner::Cgroup(_) | Owner::User(_) | Owner::Program(_)) => true,
             Some(Owner::Process(_)) | None => false,
         };
-        may_be_partly_hidden
+        let may_be = may_be_partly_hidden
             && !group.hidden
-            && self.keys().any(|key| key.is_of_name() && key.specificity(group).is_some())
+            && self.keys().any(|key| key.may_be_hidden() && key.specificity(group).is_some());
+        let hidden = hidden.iter().filter(|hidden| may_be && hidden.may_have_hidden(group.label()));
+        hidden.map(|hidden| hidden.count).sum()
     }
 
     /// Judges the keys that match no group. Also judges a key that matches visible processes by
-    /// their name, because a hidden process may have the same name. Returns only states other than
-    /// OK.
-    fn judge_keys(&self, groups: &[NamedGroup], hidden: u64, more: bool) -> Vec<GroupState> {
+    /// their name, because a hidden process may have the same name. A key that may be mistyped is
+    /// returned in any state, others only in states other than OK.
+    fn judge_keys(&self, groups: &[NamedGroup], more: bool) -> Vec<GroupState> {
         let mut judged: Vec<GroupState> = Vec::new();
         let mut seen: Vec<&Key> = Vec::new();
         for key in self.keys() {
@@ -137,7 +180,7 @@ impl Thresholds {
             }
             seen.push(key);
             let closest = groups.iter().filter_map(|group| key.specificity(group)).max();
-            let unseen = key.unseen_group(groups, hidden);
+            let unseen = key.unseen_group(groups);
             // The range without a key applies to a key of one group, but not to a key of several
             // groups.
             let state = |bounds| match key {
@@ -160,9 +203,22 @@ impl Thresholds {
                     State::Ok
                 }
             };
-            if state != State::Ok {
+            let unmatched = closest.is_none();
+            if state != State::Ok || unmatched && key.may_be_mistyped() {
                 let NamedGroup { group, name, count: most, share, .. } = unseen;
-                judged.push(GroupState { group, label: name.label, count: 0, most, share, state });
+                let nearest = key.nearest(groups).filter(|_| unmatched).map(str::to_owned);
+                let label = name.label;
+                let count = 0;
+                judged.push(GroupState {
+                    group,
+                    label,
+                    count,
+                    most,
+                    share,
+                    state,
+                    unmatched,
+                    nearest,
+                });
             }
         }
         judged
@@ -172,7 +228,7 @@ impl Thresholds {
     /// known.
     #[must_use]
     pub fn ask_for_owners(&self) -> bool {
-        self.keys().any(Key::is_of_name)
+        self.keys().any(Key::may_be_hidden)
     }
 
     /// The texts of the ranges of a group: first for WARNING, then for CRITICAL.
@@ -253,12 +309,16 @@ mod tests {
     use crate::group::GroupBy;
     use crate::judge::key::KeyContext;
     use crate::judge::threshold::ThresholdSpec;
+    use crate::owner::UserId;
     use crate::selection::Selection;
     use crate::vocabulary::{ConnectionStatus, ConnectionType, NetnsIndex};
 
     fn thresholds(by: GroupBy, critical: &str, warning: &str) -> Thresholds {
         let selection = &Selection::default();
-        let user_id = &|name: &str| Result::Ok((name == "webapp").then_some(33));
+        let user_id = &|name: &str| {
+            let id = if name == "webapp" { Some(33) } else { name.parse().ok() };
+            Result::Ok(id.map(|id| UserId { id, is_told: id < 1000 }))
+        };
         let context = KeyContext { has_total: true, netns: false, by, selection, live: true };
         let ranges = |text: &str| {
             if text.is_empty() {
@@ -356,11 +416,11 @@ mod tests {
             ("[fe80::1]:443", "[fe80::1%eth0]:443=4", unclear(5, Unknown)),
             ("[fe80::1]:443", "[fe80::1%eth0]:443=1:", unclear(5, Unknown)),
             ("[fe80::1]:443", "[fe80::1%eth0]:443=6:", unclear(5, Critical)),
-            ("[fe80::1]:443", "[fe80::1%eth0]:443=5", None),
+            ("[fe80::1]:443", "[fe80::1%eth0]:443=5", unclear(5, Ok)),
             // Another address, another port, a known interface.
-            ("[fe80::2]:443", "[fe80::1%eth0]:443=4", None),
-            ("[fe80::1]:80", "[fe80::1%eth0]:443=4", None),
-            ("[fe80::1%3]:443", "[fe80::1%eth0]:443=4", None),
+            ("[fe80::2]:443", "[fe80::1%eth0]:443=4", unclear(0, Ok)),
+            ("[fe80::1]:80", "[fe80::1%eth0]:443=4", unclear(0, Ok)),
+            ("[fe80::1%3]:443", "[fe80::1%eth0]:443=4", unclear(0, Ok)),
             ("[fe80::1%3]:443", "[fe80::1%eth0]:443=1:", unclear(0, Critical)),
         ] {
             let judged = judged(GroupBy::LocalEndpoint, key, "", found(end));
@@ -417,16 +477,13 @@ mod tests {
     #[test]
     fn a_process_that_is_not_found_may_be_hidden() {
         for (critical, unmet) in [
-            ("web=1:", Some((0, 5, Unknown))),
-            ("web=4", Some((0, 5, Unknown))),
-            ("web=6:", Some((0, 5, Critical))),
-            ("web=5", None),
+            ("web=1:", (0, 5, Unknown)),
+            ("web=4", (0, 5, Unknown)),
+            ("web=6:", (0, 5, Critical)),
+            ("web=5", (0, 5, Ok)),
         ] {
-            let expected: Vec<_> = [Some(row("(hidden)", 5, 5, Ok))]
-                .into_iter()
-                .chain([unmet.map(|(count, most, state)| row("web", count, most, state))])
-                .flatten()
-                .collect();
+            let (count, most, state) = unmet;
+            let expected = [row("(hidden)", 5, 5, Ok), row("web", count, most, state)];
             assert_eq!(judged(GroupBy::Process, critical, "", vec![hidden(5)]), expected);
         }
         // Without hidden connections the process does not exist.
@@ -525,6 +582,96 @@ mod tests {
     }
 
     #[test]
+    fn a_user_among_others_of_one_id_may_have_any_part_of_their_sockets() {
+        let of = |id: u32, is_named| {
+            let label = if is_named { "webapp".to_owned() } else { id.to_string() };
+            let mut found = NamedGroup::owned(Group::User(Some(id)), &label, 6, &[], &[id]);
+            found.hidden = true;
+            found
+        };
+        for (critical, id, state) in [
+            // All users without an id of their own have this one.
+            ("65534=5", 65534, Unknown),
+            ("65534=1:", 65534, Unknown),
+            ("65534=6", 65534, Ok),
+            ("65534=7:", 65534, Critical),
+            // Another one of them.
+            ("1000=5", 65534, Unknown),
+            ("1000=6", 65534, Ok),
+            ("1000=7:", 65534, Critical),
+            // Only the name of this one is not known.
+            ("33=5", 33, Critical),
+            ("33=6:", 33, Ok),
+            ("33=7:", 33, Critical),
+            ("6:", 33, Unknown),
+        ] {
+            for is_named in [false, true] {
+                let judged = judged(GroupBy::User, critical, "", vec![of(id, is_named)]);
+                let worst = judged.iter().map(|row| row.3).max_by_key(|state| state.severity());
+                assert_eq!(worst, Some(state), "{critical} {id}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_key_that_may_be_mistyped_is_shown_with_the_nearest_name() {
+        let unmatched = |by, critical, groups: Vec<NamedGroup>| -> Vec<_> {
+            let judged = thresholds(by, critical, "").judge(groups, false).into_iter();
+            judged
+                .filter(|judged| judged.unmatched)
+                .map(|judged| (judged.label, judged.state, judged.nearest))
+                .collect()
+        };
+        let unit =
+            || vec![NamedGroup::owned(Group::Cgroup(Some(7)), "shopd.service", 61, &[], &[])];
+        let nearest = |name: &str| Some(name.to_owned());
+        for (by, critical, groups, expected) in [
+            (GroupBy::Unit, "shop=5", unit(), Some(("shop", Ok, nearest("shopd.service")))),
+            (GroupBy::Unit, "shop=1:", unit(), Some(("shop", Critical, nearest("shopd.service")))),
+            (GroupBy::Unit, "nginx=5", unit(), Some(("nginx", Ok, None))),
+            (GroupBy::Unit, "shopd=5", unit(), None),
+            (GroupBy::Unit, "5,total=70", unit(), None),
+            // A hidden process may have the name; the key matches a visible one, too.
+            (GroupBy::Process, "web=4", vec![process(1, "web", 3), hidden(5)], None),
+            // These keys are checked when they are read.
+            (GroupBy::LocalPort, "80=5", Vec::new(), None),
+            (GroupBy::LocalPort, "80=1:", Vec::new(), Some(("80", Critical, None))),
+        ] {
+            let expected: Vec<_> = expected
+                .into_iter()
+                .map(|(label, state, nearest)| (label.to_owned(), state, nearest))
+                .collect();
+            assert_eq!(unmatched(by, critical, groups), expected, "{critical}");
+        }
+    }
+
+    #[test]
+    fn a_unit_is_not_among_hidden_ones_of_a_user() {
+        let user = "user@1000.service";
+        let below = || vec![NamedGroup::hidden_below(&[user], 5)];
+        for (critical, state) in [
+            ("nginx.service=1:", Critical),
+            ("nginx=1:", Critical),
+            ("nginx.service=4", Ok),
+            ("user@1000.service=1:", Unknown),
+            ("user@1000=1:", Unknown),
+            ("user@1000.service/nginx.service=1:", Unknown),
+            ("user@1000.service/nginx.service=4", Unknown),
+            ("user@1001.service=1:", Critical),
+        ] {
+            let last = judged(GroupBy::Unit, critical, "", below()).pop().map(|row| row.3);
+            assert_eq!(last, Some(state), "{critical}");
+        }
+        let found = |label: &str, critical| {
+            let mut groups = below();
+            groups.push(NamedGroup::owned(Group::Cgroup(Some(7)), label, 3, &[], &[]));
+            judged(GroupBy::Unit, critical, "", groups).pop()
+        };
+        assert_eq!(found("web", "web=7"), Some(row("web", 3, 3, Ok)));
+        assert_eq!(found(user, "user@1000.service=7"), Some(row(user, 3, 8, Unknown)));
+    }
+
+    #[test]
     fn a_key_means_a_process_by_its_full_or_short_name_with_or_without_its_id() {
         let name = if cfg!(windows) { "postgres_export.exe" } else { "postgres_exporter" };
         for key in [name, "postgres_export"] {
@@ -541,7 +688,7 @@ mod tests {
         let address: std::net::IpAddr = "fe80::1".parse().unwrap_or_else(|e| panic!("{e}"));
         let found = || vec![group(Group::Address(address.into()), 5), group(Group::Port(80), 100)];
         for (critical, unmet) in [
-            ("fe80::1%eth0=5", None),
+            ("fe80::1%eth0=5", Some(row("fe80::1%eth0", 0, 5, Ok))),
             ("fe80::1%eth0=4", Some(row("fe80::1%eth0", 0, 5, Unknown))),
             ("fe80::1%eth0=1:", Some(row("fe80::1%eth0", 0, 5, Unknown))),
             ("fe80::1%eth0=6:", Some(row("fe80::1%eth0", 0, 5, Critical))),

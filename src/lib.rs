@@ -42,6 +42,7 @@ mod measure;
 mod name;
 mod named_group;
 mod namespaces;
+mod nearest;
 mod netns;
 mod owner;
 mod panic;

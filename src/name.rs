@@ -1,5 +1,7 @@
 //! Values that people choose by name, and the error for an unknown name.
 
+use crate::nearest::nearest;
+
 /// A value of an enumeration that people choose by name.
 pub trait Named: Copy + 'static {
     /// Every value, in display order.
@@ -13,10 +15,11 @@ pub trait Named: Copy + 'static {
 
 /// The error for an unknown name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown {what} {name:?} (valid: {valid})")]
+#[error("unknown {what} {name:?}{hint} (valid: {valid})")]
 pub struct Unknown {
     what: &'static str,
     name: String,
+    hint: String,
     valid: String,
 }
 
@@ -25,8 +28,17 @@ impl Unknown {
     #[must_use]
     pub fn new(what: &'static str, name: &str, valid: &[impl AsRef<str>]) -> Self {
         let valid: Vec<_> = valid.iter().map(AsRef::as_ref).collect();
-        Self { what, name: name.to_owned(), valid: valid.join(", ") }
+        let hint = did_you_mean(name, &valid);
+        Self { what, name: name.to_owned(), hint, valid: valid.join(", ") }
     }
+}
+
+/// `, did you mean "close_wait"?`: the part of an error that suggests the nearest valid name; empty
+/// where none is near.
+#[must_use]
+pub fn did_you_mean(name: &str, valid: &[impl AsRef<str>]) -> String {
+    let valid = valid.iter().map(|valid| (valid, valid.as_ref()));
+    nearest(name, valid).map_or_else(String::new, |name| format!(", did you mean {name:?}?"))
 }
 
 /// The names of all values.

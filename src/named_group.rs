@@ -21,6 +21,10 @@ pub struct NamedGroup {
     pub share: Option<Share>,
     /// Whether it stands for hidden owners.
     pub hidden: bool,
+    // The names that the names of its hidden owners begin with; empty where they may have any name.
+    outer: Arc<[String]>,
+    // The processes of which some are its hidden owners; empty where any process may be.
+    candidates: Vec<Processes>,
     // All user ids with this name, and all processes with this label.
     users: Vec<u32>,
     holders: Vec<Processes>,
@@ -38,7 +42,19 @@ impl NamedGroup {
             }
             Some(Owner::Process(_) | Owner::Program(_) | Owner::Cgroup(_)) | None => {}
         }
-        Self { group: Some(group), name, count, share: None, hidden, users, holders }
+        let outer = if hidden { names.outer_names(group) } else { Arc::default() };
+        let candidates = names.candidates(group).into_iter().collect();
+        Self {
+            group: Some(group),
+            name,
+            count,
+            share: None,
+            hidden,
+            outer,
+            candidates,
+            users,
+            holders,
+        }
     }
 
     /// The label that is printed.
@@ -71,6 +87,18 @@ impl NamedGroup {
             }
             _ => self.count += other.count,
         }
+        if !self.hidden {
+            (self.outer, self.candidates) = (other.outer, other.candidates);
+        } else if other.hidden {
+            if self.outer != other.outer {
+                self.outer = Arc::default();
+            }
+            if self.candidates.is_empty() || other.candidates.is_empty() {
+                self.candidates.clear();
+            } else {
+                self.candidates.extend(other.candidates);
+            }
+        }
         self.hidden |= other.hidden;
         self.users.extend(other.users);
         for holders in other.holders {
@@ -79,6 +107,30 @@ impl NamedGroup {
             }
         }
         self
+    }
+
+    /// Whether it stands for hidden owners, and one of them may have this name.
+    #[must_use]
+    pub fn may_have_hidden(&self, name: &str) -> bool {
+        let name = name.to_ascii_lowercase();
+        let is_below = |outer: &String| {
+            let inner = name.strip_prefix(&outer.to_ascii_lowercase());
+            inner.is_some_and(|inner| inner.is_empty() || inner.starts_with('/'))
+        };
+        let is_candidate =
+            |process: &Process| process.is_called(&name) || process.is_called_with_id(&name);
+        let mut candidates = self.candidates.iter().flat_map(|processes| processes.iter());
+        self.hidden
+            && (self.outer.is_empty() || self.outer.iter().any(is_below))
+            && (self.candidates.is_empty() || candidates.any(is_candidate))
+    }
+
+    /// The names that a key can have for it: those of its processes, else its label. Labels in
+    /// parentheses are no names.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let label = self.processes().next().is_none().then(|| self.label());
+        let label = label.filter(|label| !label.starts_with('('));
+        self.processes().flat_map(Process::names).chain(label)
     }
 
     /// Whether its sockets belong to this user.
@@ -145,6 +197,17 @@ impl NamedGroup {
 }
 
 #[cfg(test)]
+impl NamedGroup {
+    /// A group of hidden owners, for tests, whose names begin with one of these names.
+    pub(crate) fn hidden_below(outer: &[&str], count: u64) -> Self {
+        let outer = outer.iter().map(|name| (*name).to_owned()).collect();
+        let group = Some(Group::Cgroup(Some(9)));
+        let name = "(hidden)".to_owned().into();
+        Self { group, name, count, hidden: true, outer, ..Self::default() }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -181,6 +244,35 @@ mod tests {
         };
         let fullest = part(2, 8).with(part(3, 4)).with(part(5, 10));
         assert_eq!((fullest.count, fullest.share), (3, Some(Share { of: 4, drops: Some(3) })));
+    }
+
+    #[test]
+    fn hidden_owners_may_have_names_below_their_outer_names_only() {
+        let may_have =
+            |outer: &[&str], name| NamedGroup::hidden_below(outer, 5).may_have_hidden(name);
+        for (outer, name, expected) in [
+            (&[][..], "nginx.service", true),
+            (&["user@1.service"], "nginx.service", false),
+            (&["user@1.service"], "user@1.service", true),
+            (&["user@1.service"], "User@1.service/nginx.service", true),
+            (&["user@1.service"], "user@1.service2", false),
+            (&["user@1.service", "lxc:a"], "lxc:a/nginx.service", true),
+        ] {
+            assert_eq!(may_have(outer, name), expected, "{outer:?} {name}");
+        }
+        assert!(!held("a", 5, false, &[]).may_have_hidden("a"));
+        // The sum of two groups may have the names of both.
+        let sum = |one: &[&str], other: &[&str]| {
+            NamedGroup::hidden_below(one, 5).with(NamedGroup::hidden_below(other, 5))
+        };
+        assert!(!sum(&["a"], &["a"]).may_have_hidden("b"));
+        assert!(sum(&["a"], &["b"]).may_have_hidden("b"));
+        assert!(sum(&[], &["b"]).may_have_hidden("c"));
+        assert!(
+            !held("x", 1, false, &[])
+                .with(NamedGroup::hidden_below(&["a"], 1))
+                .may_have_hidden("b")
+        );
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Owners of connections: the names of user ids, cgroup ids and process keys, and of the interfaces
 //! of link-local addresses.
 
+mod found;
 // Windows reports the process of each socket, so that no search is needed.
 #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
 mod holders;
@@ -32,6 +33,7 @@ use linux as system;
 #[cfg(windows)]
 use windows as system;
 
+pub use found::{Units, UserId};
 pub use process::{Process, Processes};
 pub use system::user_id;
 pub use unseen::{WAITING, unseen};
@@ -57,7 +59,7 @@ pub struct Names {
     users: HashMap<u32, Arc<str>>,
     // Ids whose user could not be looked up.
     unknown_users: HashSet<u32>,
-    units: HashMap<u64, Arc<str>>,
+    units: Units,
     holders: Arc<Holders>,
     interfaces: Arc<InterfaceNames>,
     namespaces: HashMap<NetnsIndex, Arc<str>>,
@@ -180,13 +182,13 @@ impl Names {
     /// Whether any unit was looked up.
     #[must_use]
     pub fn knows_units(&self) -> bool {
-        !self.units.is_empty()
+        !self.units.names.is_empty()
     }
 
     /// The name of a cgroup id.
     #[must_use]
     pub fn unit(&self, id: u64) -> Option<Arc<str>> {
-        self.units.get(&id).cloned()
+        self.units.names.get(&id).cloned()
     }
 
     /// The name of the interface of a link-local address.
@@ -253,10 +255,34 @@ impl Names {
         match group.owner() {
             Some(Owner::Process(key)) => self.is_without(key, process::label),
             Some(Owner::Program(key)) => self.is_without(key, process::program_label),
-            Some(Owner::Cgroup(id)) => self.units.get(&id).is_some_and(|unit| &**unit == OUTSIDE),
+            Some(Owner::Cgroup(id)) => {
+                self.units.names.get(&id).is_some_and(|unit| &**unit == OUTSIDE)
+            }
             Some(Owner::User(id)) => self.unknown_users.contains(&id),
             None => false,
         }
+    }
+
+    /// The names that the names of a group's hidden owners begin with; empty where they may have
+    /// any name.
+    #[must_use]
+    pub fn outer_names(&self, group: Group) -> Arc<[String]> {
+        match group.owner() {
+            Some(Owner::Cgroup(_)) => Arc::clone(&self.units.outer),
+            Some(Owner::Process(_) | Owner::Program(_) | Owner::User(_)) | None => Arc::default(),
+        }
+    }
+
+    /// The processes of several listeners, one of which a group belongs to; `None` for other groups,
+    /// and where the processes of a listener are not known.
+    #[must_use]
+    pub fn candidates(&self, group: Group) -> Option<Processes> {
+        let (Owner::Process(key) | Owner::Program(key)) = group.owner()? else {
+            return None;
+        };
+        let known = |key: &u64| !self.holders.processes(*key).is_empty();
+        let listeners = self.listeners_of(key);
+        (!listeners.is_empty() && listeners.iter().all(known)).then(|| self.processes(key))
     }
 
     /// The name of a group: the owner's name where it is known, else the group's number.

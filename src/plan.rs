@@ -14,6 +14,7 @@ use crate::measure::Measure;
 use crate::measure::definition::{Definition, Reading};
 use crate::name::Named;
 use crate::netns::Netns;
+use crate::owner::UserId;
 use crate::selection::{Choice, Selection};
 use crate::vocabulary::{Protocol, SourceName};
 
@@ -132,7 +133,7 @@ impl Plan {
     /// Looks up the ids of the users that keys name, and returns the thresholds with these ids.
     pub(crate) fn thresholds(
         &self,
-        user_id: &dyn Fn(&str) -> Result<Option<u32>, Error>,
+        user_id: &dyn Fn(&str) -> Result<Option<UserId>, Error>,
     ) -> Result<Thresholds, Error> {
         let context = self.key_context();
         let look_up = |ranges: &mut Option<KeyedRanges>, field| {

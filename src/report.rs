@@ -17,7 +17,7 @@ pub const TOP: usize = 10;
 pub struct Report {
     /// The check that was run.
     pub plan: Plan,
-    /// Every group, the largest first.
+    /// Every group, the largest first; then the keys of thresholds that match no group.
     pub groups: Vec<GroupState>,
     /// The number of selected connections.
     pub total: u64,
@@ -45,16 +45,17 @@ impl Report {
     /// The state of the whole check, which is the command's exit code.
     #[must_use]
     pub fn state(&self) -> State {
-        let policy = self.plan.policy();
-        if policy.always_ok {
-            return State::Ok;
-        }
+        let always_ok = self.plan.policy().always_ok;
         let nothing = self.is_empty().then_some(self.nothing());
         self.groups
             .iter()
             .map(|judged| judged.state)
             .chain(self.total_state)
             .chain(nothing)
+            .map(|state| match state {
+                State::Warning | State::Critical if always_ok => State::Ok,
+                state => state,
+            })
             .max_by_key(|state| state.severity())
             .unwrap_or_default()
     }
@@ -89,7 +90,8 @@ impl Report {
     }
 
     /// The groups that are printed, the largest first, and the number of groups that are left out.
-    /// Groups in alert state are the last to be left out.
+    /// Groups in alert state are the last to be left out. Keys that match no group and are fine are
+    /// not among them.
     #[must_use]
     pub fn shown(&self) -> (Vec<&GroupState>, usize) {
         let few = if self.plan.group_by().is_fixed() { usize::MAX } else { TOP };
@@ -98,15 +100,23 @@ impl Report {
 
     /// At most `top` groups, and the number of groups that are left out.
     pub(crate) fn shown_at_most(&self, top: usize) -> (Vec<&GroupState>, usize) {
-        if self.groups.len() <= top {
-            return (self.groups.iter().collect(), 0);
+        let groups: Vec<_> = self.groups.iter().filter(|judged| !is_aside(judged)).collect();
+        let left_out = groups.len().saturating_sub(top);
+        if left_out == 0 {
+            return (groups, 0);
         }
-        let mut places: Vec<_> = self.groups.iter().enumerate().collect();
+        let mut places: Vec<_> = groups.into_iter().enumerate().collect();
         // The sort is stable: of groups with equally bad states the largest stay.
         places.sort_by_key(|(_, judged)| Reverse(judged.state.severity()));
         places.truncate(top);
         places.sort_unstable_by_key(|(place, _)| *place);
-        (places.into_iter().map(|(_, judged)| judged).collect(), self.groups.len() - top)
+        (places.into_iter().map(|(_, judged)| judged).collect(), left_out)
+    }
+
+    /// The keys that match no group, where their range has 0. They are printed behind the groups,
+    /// all of them.
+    pub fn aside(&self) -> impl Iterator<Item = &GroupState> {
+        self.groups.iter().filter(|judged| is_aside(judged))
     }
 
     /// The groups that get details: those in alert state, else the largest group.
@@ -116,9 +126,13 @@ impl Report {
         let mut alerting: Vec<_> =
             shown.into_iter().filter(|judged| judged.state != State::Ok).collect();
         alerting.sort_by_key(|judged| Reverse(judged.state.severity()));
-        let largest = self.groups.first().filter(|_| alerting.is_empty());
+        let largest = self.groups.first().filter(|judged| alerting.is_empty() && !is_aside(judged));
         alerting.into_iter().chain(largest).collect()
     }
+}
+
+fn is_aside(judged: &GroupState) -> bool {
+    judged.unmatched && judged.state == State::Ok
 }
 
 #[cfg(test)]
@@ -137,6 +151,8 @@ mod tests {
             most: *count,
             share: None,
             state: *state,
+            unmatched: false,
+            nearest: None,
         });
         let groups: Vec<_> = groups.collect();
         let mut check = Check::default();

@@ -18,6 +18,9 @@ use crate::panic::catch_panic;
 /// The interval at which a wait checks the deadline and the caller's request to stop.
 const CHECK_INTERVAL: Duration = Duration::from_millis(100);
 
+/// The time for a result after which another thread helps.
+const QUICK: Duration = Duration::from_millis(50);
+
 /// The interval between attempts to lock the queue while another thread uses it.
 const RETRY: Duration = Duration::from_millis(1);
 
@@ -176,6 +179,68 @@ impl Worker {
     }
 }
 
+/// Several workers that share lists of items. As long as the first one is quick, there is no other.
+#[cfg_attr(not(target_os = "linux"), allow(dead_code))]
+pub(crate) struct Workers<const THREADS: usize>([Worker; THREADS]);
+
+#[cfg_attr(not(target_os = "linux"), allow(dead_code))]
+impl<const THREADS: usize> Workers<THREADS> {
+    pub(crate) const fn new() -> Self {
+        Self([const { Worker::new() }; THREADS])
+    }
+
+    /// Runs `work` for each item, and calls `found` with each result. Ends with an error where no
+    /// result comes for `patience`. An item whose work hangs does not hold up the others, unless it
+    /// is one of as many as there are threads.
+    pub(crate) fn each<I: Send + 'static, T: Send + 'static>(
+        &'static self,
+        items: impl IntoIterator<Item = I>,
+        work: impl Fn(I) -> T + Send + Sync + 'static,
+        patience: Duration,
+        deadline: &Deadline,
+        mut found: impl FnMut(T),
+    ) -> Result<(), Error> {
+        let items: VecDeque<I> = items.into_iter().collect();
+        let mut missing = items.len();
+        let items = Arc::new(Mutex::new(items));
+        let next = |items: &Mutex<VecDeque<I>>| {
+            items.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+        };
+        let work = Arc::new(work);
+        let (sender, results) = mpsc::channel();
+        let mut workers = self.0.iter();
+        let mut started = Vec::new();
+        let mut limit = deadline.sooner(patience);
+        while missing > 0 {
+            let are_waiting = !items.lock().unwrap_or_else(PoisonError::into_inner).is_empty();
+            if are_waiting && let Some(worker) = workers.next() {
+                let (items, work, sender) = (Arc::clone(&items), Arc::clone(&work), sender.clone());
+                let helper = worker.start(&limit, move |_: &Sender<()>| {
+                    while let Some(item) = next(&items) {
+                        if sender.send(work(item)).is_err() {
+                            break;
+                        }
+                    }
+                });
+                match helper {
+                    Ok(helper) => started.push(helper),
+                    Err(error) if error.is_final() || started.is_empty() => return Err(error),
+                    Err(_) => workers = [].iter(),
+                }
+            }
+            while let Ok(result) = results.recv_timeout(limit.remaining()?.min(QUICK)) {
+                found(result);
+                missing -= 1;
+                limit = deadline.sooner(patience);
+                if missing == 0 {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
 fn is_locked(queue: &Mutex<Queue>) -> bool {
     matches!(queue.try_lock(), Err(TryLockError::WouldBlock))
 }
@@ -274,6 +339,39 @@ mod tests {
             // A fork, as far as the child sees one: the queue belongs to another process.
             WORKER.current.fetch_add(QUEUES, Relaxed);
         }
+    }
+
+    #[test]
+    fn workers_help_where_one_is_slow_or_hangs() {
+        static WORKERS: Workers<3> = Workers::new();
+        let deadline = Deadline::new(PATIENCE, &|| false);
+        let each = |hanging: &'static [u32], patience| {
+            let mut found = Vec::new();
+            let work = move |item| {
+                while hanging.contains(&item) {
+                    thread::park();
+                }
+                (item, thread::current().id())
+            };
+            let done = WORKERS.each(0..9, work, patience, &deadline, |result| found.push(result));
+            (done.is_ok(), found)
+        };
+        // One thread does everything where it is quick.
+        let (done, found) = each(&[], PATIENCE);
+        assert!(done && found.iter().map(|(item, _)| *item).eq(0..9), "{found:?}");
+        assert!(found.iter().all(|(_, thread)| Some(thread) == found.first().map(|f| &f.1)));
+        // An item that hangs holds up no other, also in what comes later.
+        for hanging in [&[0][..], &[4]] {
+            let (done, mut found) = each(hanging, 4 * QUICK);
+            found.sort_unstable_by_key(|(item, _)| *item);
+            let expected = (0..9).filter(|item| !hanging.contains(item));
+            assert!(!done && found.iter().map(|(item, _)| *item).eq(expected), "{found:?}");
+        }
+        let (done, found) = each(&[], PATIENCE);
+        assert_eq!((done, found.len()), (true, 9));
+        // Until every thread hangs.
+        assert_eq!(each(&[0], 4 * QUICK).1.len(), 0);
+        assert_eq!(each(&[], 4 * QUICK), (false, Vec::new()));
     }
 
     #[test]

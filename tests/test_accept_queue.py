@@ -139,7 +139,9 @@ def test_queue_limit_and_drops_are_those_of_ss(
         clients += made.crowd(pair.b, pair.a, (reached, PORT), backlog + 1 - half)
         full = check(backlog + 1)
         assert full == Queue(backlog + 1, backlog, 0)
-        assert full.percent >= 100
+        assert full.percent > 100
+        # So it is in alert where the range ends at 100, and one that is not full is not.
+        assert ask(native, pair.a, "-c=100").returncode == 2
         assert made.crowd(pair.b, pair.a, (reached, PORT), 3) == []
         beyond = check(backlog + 1)
         assert beyond.drops >= 3
@@ -306,10 +308,10 @@ LISTENERS = {
 }
 # The fullest first.
 MESSAGE = (
-    "[2001:db8::1]:8005: 120% (6 of 5, 3 dropped), 192.0.2.1:8001: 100% (1 of 0, 2 dropped), "
+    "192.0.2.1:8001: 200% (1 of 0, 2 dropped), [2001:db8::1]:8005: 120% (6 of 5, 3 dropped), "
     "192.0.2.1:8005: 60% (3 of 5), [::]:8128: 0.78% (1 of 128), 0.0.0.0:8000: 0% (0 of 0)"
 )
-PERFDATA = "'fullest'=120%;;;0;100 'listeners'=5 'drops'=5c"
+PERFDATA = "'fullest'=200%;;;0;100 'listeners'=5 'drops'=5c"
 
 
 def fill(made: Sockets, pair: Pair, listeners: Mapping[str, Queue]) -> None:
@@ -359,8 +361,8 @@ def test_everybody_sees_them_in_every_format(someone: Asker, way: str) -> None:
     assert report["source"] == "netlink"
     assert report["total"] == 11
     states = {group["label"]: group["state"] for group in report["groups"]}
-    assert states.pop(f"[{Pair.a6}]:8005") == 1
-    assert states.pop(f"{Pair.a4}:8001") == 2
+    assert states.pop(FULL) == 1
+    assert states.pop(FULL_OF_0) == 2
     assert set(states.values()) == {0}
     assert [group["percent"] for group in report["groups"]] == sorted(
         (group["percent"] for group in report["groups"]), reverse=True
@@ -417,36 +419,40 @@ def test_promtool_finds_no_fault(site: Pair, native: Command, options: tuple[str
 
 
 FULL, WAITING = f"[{Pair.a6}]:8005", f"{Pair.a4}:8005"
+# The kernel lets one connection wait and drops the next one.
+FULL_OF_0 = f"{Pair.a4}:8001"
 
 
 @pytest.mark.parametrize(
     ("options", "state", "alerts", "limits"),
     [
-        (["-w=120"], 0, {}, "120;"),
-        (["-w=119.9"], 1, {FULL: "WARNING"}, "119.9;"),
+        (["-w=200"], 0, {}, "200;"),
+        (["-w=120"], 1, {FULL_OF_0: "WARNING"}, "120;"),
+        (["-w=119.9"], 1, {FULL_OF_0: "WARNING", FULL: "WARNING"}, "119.9;"),
         (
             ["-w=50", "-c=100"],
             2,
-            {FULL: "CRITICAL", WAITING: "WARNING", f"{Pair.a4}:8001": "WARNING"},
+            {FULL_OF_0: "CRITICAL", FULL: "CRITICAL", WAITING: "WARNING"},
             "50;100",
         ),
         # By a port, whatever its address; an address with it is closer.
-        (["-w=8005=50"], 1, {FULL: "WARNING", WAITING: "WARNING"}, "50;"),
-        ([f"-w=8005=50,{FULL}=200"], 1, {WAITING: "WARNING"}, "200;"),
-        ([f"-c={WAITING}=59.99,8005=200"], 2, {WAITING: "CRITICAL"}, ";200"),
+        (["-w=8005=50"], 1, {FULL: "WARNING", WAITING: "WARNING"}, ";"),
+        ([f"-w=8005=50,{FULL}=200"], 1, {WAITING: "WARNING"}, ";"),
+        ([f"-c={WAITING}=59.99,8005=200"], 2, {WAITING: "CRITICAL"}, ";"),
         ([f"-c={WAITING}=60"], 0, {}, ";"),
-        (["-w=0,8005=200,8001=100"], 1, {"[::]:8128": "WARNING"}, "200;"),
+        (["-w=0,8005=200,8001=200"], 1, {"[::]:8128": "WARNING"}, "200;"),
+        (["-c=8001=199.9"], 2, {FULL_OF_0: "CRITICAL"}, ";199.9"),
         ([f"-w=[::FFFF:{Pair.a4}]:8005=59"], 1, {WAITING: "WARNING"}, ";"),
         (["-w=@59:61"], 1, {WAITING: "WARNING"}, "@59:61;"),
-        # Somebody must listen there, and have no connection waiting.
-        (["-c=8000=0:"], 0, {}, ";"),
+        # An empty queue is not full, whatever its limit is.
+        (["-c=8000=0"], 0, {}, ";"),
         (["-c=9=1:"], 2, {"9": "CRITICAL"}, ";"),
         ([f"-c={Pair.a4}:8000=1:"], 2, {f"{Pair.a4}:8000": "CRITICAL"}, ";"),
         (["-c=9=50"], 0, {}, ";"),
         (
             ["-c=50", "--always-ok"],
             0,
-            {FULL: "CRITICAL", WAITING: "CRITICAL", f"{Pair.a4}:8001": "CRITICAL"},
+            {FULL_OF_0: "CRITICAL", FULL: "CRITICAL", WAITING: "CRITICAL"},
             ";50",
         ),
     ],
@@ -468,25 +474,25 @@ def test_thresholds(
     ), message
     if ";" not in limits:
         limits += ";"
-    assert perfdata == f"'fullest'=120%;{limits};0;100 'listeners'=5 'drops'=5c"
+    assert perfdata == f"'fullest'=200%;{limits};0;100 'listeners'=5 'drops'=5c"
 
 
 def test_the_messages_of_the_documentation(site: Pair, native: Command) -> None:
     done = ask(native, site.a, "-w=50", "-c=100,8001=200", "--top=3")
     assert done.stdout == (
-        f"[{Pair.a6}]:8005: 120% (6 of 5, 3 dropped) [CRITICAL], "
-        f"{Pair.a4}:8001: 100% (1 of 0, 2 dropped) [WARNING], "
-        f"{Pair.a4}:8005: 60% (3 of 5) [WARNING], and 2 more"
-        "|'fullest'=120%;50;100;0;100 'listeners'=5 'drops'=5c\n"
+        f"{FULL_OF_0}: 200% (1 of 0, 2 dropped) [WARNING], "
+        f"{FULL}: 120% (6 of 5, 3 dropped) [CRITICAL], "
+        f"{WAITING}: 60% (3 of 5) [WARNING], and 2 more"
+        "|'fullest'=200%;50;200;0;100 'listeners'=5 'drops'=5c\n"
     )
 
 
 def test_top_prints_the_worst_and_then_the_fullest(site: Pair, native: Command) -> None:
     for options, labels, left_out in (
-        (["--top=1"], [FULL], 4),
-        (["--top=2", f"-c={WAITING}=50"], [FULL, WAITING], 3),
+        (["--top=1"], [FULL_OF_0], 4),
+        (["--top=2", f"-c={WAITING}=50"], [FULL_OF_0, WAITING], 3),
         (["--top=1", f"-c={WAITING}=50"], [WAITING], 4),
-        (["--top=5"], [FULL, f"{Pair.a4}:8001", WAITING, "[::]:8128", "0.0.0.0:8000"], 0),
+        (["--top=5"], [FULL_OF_0, FULL, WAITING, "[::]:8128", "0.0.0.0:8000"], 0),
     ):
         done = ask(native, site.a, "--no-perfdata", *options)
         parts = re.findall(r"(?:^|, )(\S+:\d+): ", done.stdout)
@@ -613,7 +619,7 @@ def test_listeners_are_told_apart_by_their_namespace(native: Command) -> None:
         }
         report = json.loads(run("--format=json").stdout)
         assert report["netns"] == {"seen": 2, "unseen": 0, "doubtful": 0}
-        assert f"{theirs}: 100% (1 of 0, 2 dropped), {ours}: 60% (3 of 5)" in run().stdout
+        assert f"{theirs}: 200% (1 of 0, 2 dropped), {ours}: 60% (3 of 5)" in run().stdout
         samples = {
             label: value
             for name, label, value in SAMPLE.findall(run("--format=prometheus").stdout)
@@ -625,8 +631,9 @@ def test_listeners_are_told_apart_by_their_namespace(native: Command) -> None:
             (f"8080 in {made.a}=60", 0),
             (f"8080 in {made.a}=59", 2),
             (f"8080 in {made.b}=99", 2),
-            (f"8080=60,8080 in {made.b}=100", 0),
-            (f"0.0.0.0:8080 in {made.a}=59,8080=100", 2),
+            (f"8080=60,8080 in {made.b}=200", 0),
+            (f"8080=60,8080 in {made.b}=100", 2),
+            (f"0.0.0.0:8080 in {made.a}=59,8080=200", 2),
             (f"443 in {made.a}=0", 0),
             (f"443 in {made.b}=1:", 2),
         ):
@@ -637,7 +644,7 @@ def test_listeners_are_told_apart_by_their_namespace(native: Command) -> None:
         assert table[1][-4:] == ["1", "0", "2", made.b]
         # Of one alone, too, so that keys go on to hold when others come and go.
         done = ask(native, made.a, f"--netns={made.b}")
-        expected = f"0.0.0.0:8080 in {made.b}: 100% (1 of 0, 2 dropped)|"
+        expected = f"0.0.0.0:8080 in {made.b}: 200% (1 of 0, 2 dropped)|"
         assert done.stdout.startswith(expected)
 
 

@@ -654,6 +654,38 @@ def test_hidepid(host: Host) -> None:
         assert counts == {"nobody": 4, str(NAMELESS): 3}
 
 
+def test_root_without_a_right_does_not_see_what_hidepid_hides(host: Host) -> None:
+    web = host.start("web", uid=NAMELESS)
+    web.do("udp", "127.0.0.1", 3)
+    for hide in ("hidepid=4", f"hidepid=2,gid={NAMELESS}"):
+        before = private(f"mount -t proc -o {hide} proc /proc")
+        before += ["setpriv", "--bounding-set=-sys_ptrace"]
+        assert host_groups(host, "process", before=before) == {OTHERS: 3}
+        done = host.ask("--group-by=process", "-c", "web=1", before=before)
+        assert "web: 0 to 3 [UNKNOWN]" in done.stdout
+        assert done.returncode == 3
+
+
+def test_any_user_with_the_right_sees_every_process(host: Host) -> None:
+    web = host.start("web", uid=NAMELESS)
+    web.do("udp", "127.0.0.1", 3)
+    rights = "+sys_ptrace,+dac_read_search"
+    for hide in ("", "-o hidepid=2"):
+        before = private(f"mount -t proc {hide} proc /proc")
+        before += ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+        before += [f"--inh-caps={rights}", f"--ambient-caps={rights}"]
+        assert host_groups(host, "process", before=before) == {f"web ({web.pid})": 3}
+
+
+def test_a_file_with_a_path_that_is_too_long_hides_no_socket(host: Host, directory: Path) -> None:
+    web = host.start("web")
+    web.do("open_deep", directory)
+    web.do("udp", "127.0.0.1", 3)
+    assert host_groups(host, "process") == {f"web ({web.pid})": 3}
+    # shutil.rmtree() takes paths.
+    subprocess.run(["rm", "-rf", directory / ("x" * 200)], check=True)
+
+
 def test_processes_that_go_away_while_they_are_looked_up(host: Host) -> None:
     web = host.start("web")
     web.do("udp", "127.0.0.1", 3)

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use crate::cli::options::{OPTIONS, Opt, Takes};
+use crate::name::did_you_mean;
 
 /// The reason why arguments cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -149,8 +150,9 @@ fn choose(option: &Opt, value: &str) -> Result<(), UsageError> {
         return Ok(());
     }
     Err(UsageError(format!(
-        "{}: invalid value {value:?} (choose from {})",
+        "{}: invalid value {value:?}{} (choose from {})",
         option.long,
+        did_you_mean(value, &choices),
         choices.join(", ")
     )))
 }
@@ -184,6 +186,14 @@ fn classify(argument: &str) -> Result<Class, UsageError> {
         return Ok(Class::Word);
     }
     Ok(Class::Unknown)
+}
+
+/// The part of an error about an unknown option that suggests the nearest one.
+#[must_use]
+pub fn nearest_option(stray: &str) -> String {
+    let name = stray.split_once('=').map_or(stray, |(name, _)| name);
+    let names: Vec<_> = OPTIONS.iter().filter(|o| !o.hidden).map(|o| o.long).collect();
+    did_you_mean(name, &names)
 }
 
 /// The option that this name abbreviates. An abbreviation of an option of the reference means that

@@ -54,7 +54,7 @@ fn netns(report: &Report) -> Option<Value> {
 }
 
 fn group(judged: &GroupState) -> Value {
-    let GroupState { label, count, most, share, state, .. } = judged;
+    let GroupState { group: _, label, count, most, share, state, unmatched, nearest } = judged;
     let mut object = Map::new();
     object.insert("label".to_owned(), label.as_str().into());
     object.insert("count".to_owned(), (*count).into());
@@ -67,6 +67,10 @@ fn group(judged: &GroupState) -> Value {
         object.insert("drops".to_owned(), share.drops.into());
     }
     object.insert("state".to_owned(), (*state as u8).into());
+    if *unmatched {
+        object.insert("unmatched".to_owned(), true.into());
+        object.insert("nearest".to_owned(), nearest.as_deref().into());
+    }
     object.into()
 }
 

@@ -51,14 +51,25 @@ fn first_line(report: &Report, (shown, left_out): (Vec<&GroupState>, usize)) -> 
         parts.push(format!("{TOTAL}: {}{}", report.total, mark(state)));
     }
     let name = namer(report);
-    parts.extend(shown.into_iter().map(|judged| {
-        format!("{}: {}{}", name(&judged.label), number(judged), mark(judged.state))
-    }));
+    let part = |judged: &GroupState| {
+        let nearest = judged.nearest.as_ref();
+        let nearest = nearest.map(|nearest| format!(" (nearest: {})", name(nearest)));
+        format!(
+            "{}: {}{}{}",
+            name(&judged.label),
+            number(judged),
+            mark(judged.state),
+            nearest.unwrap_or_default()
+        )
+    };
+    let nothing_is_shown = shown.is_empty();
+    parts.extend(shown.into_iter().map(part));
     if left_out > 0 {
         parts.push(format!("and {left_out} more"));
     }
+    parts.extend(report.aside().map(part));
     let nothing_is_ok = report.plan.policy().no_match.0 == State::Ok;
-    if report.groups.is_empty() || report.is_empty() && !nothing_is_ok {
+    if nothing_is_shown || report.is_empty() && !nothing_is_ok {
         parts.push(nothing(report));
     }
     let mut message = parts.join(", ");

@@ -6,11 +6,15 @@ use crate::address::{Address, Endpoint, InterfaceIndex};
 use crate::error::Error;
 use crate::group::{Group, GroupBy, KERNEL, Part};
 use crate::group_name::{GroupName, NETNS_SEPARATOR};
-use crate::name::Named;
+use crate::name::{Named, did_you_mean};
 use crate::named_group::NamedGroup;
-use crate::owner::Process;
+use crate::nearest::nearest;
+use crate::owner::{Process, UserId};
 use crate::selection::{Network, Ports, Selection};
 use crate::vocabulary::{ConnectionStatus, ConnectionType};
+
+/// The most names that are compared with a key that matches no group.
+const MOST_COMPARED: usize = 1_000;
 
 /// The key of the sum of all selected connections.
 pub const TOTAL: &str = "total";
@@ -39,8 +43,13 @@ impl KeyContext<'_> {
     /// The error for a key that no selected group can have.
     fn refuse(&self, key: &str, valid: &str) -> Error {
         let total = if self.has_total { "total, " } else { "" };
+        let groups = self.by.expected(self.selection).into_iter().map(|group| group.to_string());
+        let names = valid.split(", ").map(str::to_owned);
+        let listed = if self.by.is_fixed() { names.chain(groups).collect() } else { Vec::new() };
+        let hint = did_you_mean(key, &listed);
         Error::Argument(format!(
-            "{key:?} is the key of no group that can be selected here (valid: {total}{valid})"
+            "{key:?} is the key of no group that can be selected here{hint} (valid: \
+             {total}{valid})"
         ))
     }
 }
@@ -179,17 +188,54 @@ fn endpoint_of(group: &NamedGroup) -> Option<Endpoint> {
     }
 }
 
-/// A user. A name has no id until it is looked up.
+/// A user by id or by name, which has no id until it is looked up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UserKey {
-    id: Option<u32>,
+    user: Option<UserId>,
     text: String,
 }
 
 impl UserKey {
+    fn id(&self) -> Option<u32> {
+        self.user.map(|user| user.id)
+    }
+
     fn is_by_name(&self) -> bool {
         self.text.parse::<u32>().is_err()
     }
+
+    /// Whether every socket of this user is shown with the user's id, and no other socket is.
+    fn is_told(&self) -> bool {
+        self.user.is_some_and(|user| user.is_told)
+    }
+}
+
+/// The types of units: the endings of their names (`systemd.unit(5)`).
+const UNIT_TYPES: [&str; 11] = [
+    ".automount",
+    ".device",
+    ".mount",
+    ".path",
+    ".scope",
+    ".service",
+    ".slice",
+    ".socket",
+    ".swap",
+    ".target",
+    ".timer",
+];
+
+/// The type that a name of a unit without a type has, as in `systemctl(1)`.
+const SERVICE: &str = ".service";
+
+/// A unit's name without its type; `None` where it has none.
+fn without_type(name: &str) -> Option<&str> {
+    UNIT_TYPES.iter().find_map(|end| name.strip_suffix(end))
+}
+
+/// The full name of a unit for a name without a type, as in `systemctl(1)`.
+fn service(name: &str) -> Option<String> {
+    without_type(&name.to_ascii_lowercase()).is_none().then(|| format!("{name}{SERVICE}"))
 }
 
 /// How closely a key matches a group. A greater value is a closer match.
@@ -271,9 +317,7 @@ impl Key {
             GroupBy::User if text.eq_ignore_ascii_case(KERNEL) => {
                 Ok(Self::Group(Group::User(None)))
             }
-            GroupBy::User => {
-                Ok(Self::User(UserKey { id: text.parse().ok(), text: text.to_owned() }))
-            }
+            GroupBy::User => Ok(Self::User(UserKey { user: None, text: text.to_owned() })),
             // Units, processes and namespaces come and go, so that every name is valid.
             GroupBy::Unit | GroupBy::Process | GroupBy::Program | GroupBy::Netns => {
                 Ok(Self::Owner(text.to_owned()))
@@ -281,22 +325,21 @@ impl Key {
         }
     }
 
-    /// Looks up the id of a user's name; an unknown name is refused.
+    /// Looks up the user of a name or id; an unknown name is refused.
     pub fn look_up_user(
         &mut self,
         context: &KeyContext,
-        user_id: &dyn Fn(&str) -> Result<Option<u32>, Error>,
+        user_id: &dyn Fn(&str) -> Result<Option<UserId>, Error>,
     ) -> Result<(), Error> {
         match self {
-            Self::User(UserKey { id: id @ None, text }) => {
-                *id = user_id(text)?;
-                if id.is_none() {
+            Self::User(UserKey { user, text }) => {
+                *user = user_id(text)?;
+                if user.is_none() {
                     return Err(context.refuse(text, "the name or id of a user of this host"));
                 }
                 Ok(())
             }
-            Self::User(UserKey { id: Some(_), .. })
-            | Self::Total
+            Self::Total
             | Self::Group(_)
             | Self::Type(_)
             | Self::Status(_)
@@ -323,14 +366,19 @@ impl Key {
             }
             Self::LinkLocal(key) => key.specificity(group),
             Self::Endpoint(key) => key.specificity(group),
-            Self::User(UserKey { id, text }) => {
-                let met = id.is_some_and(|id| group.is_of_user(id)) || group.label() == *text;
-                met.then_some(Exact)
+            Self::User(key) => {
+                let met = key.id().is_some_and(|id| group.is_of_user(id));
+                (met || group.label() == key.text).then_some(Exact)
             }
             Self::Owner(name) => {
+                let is = |other: &str| name.eq_ignore_ascii_case(other);
                 let by_name_and_id = |process: &Process| process.is_called_with_id(name);
-                if name.eq_ignore_ascii_case(group.label()) || group.processes().any(by_name_and_id)
-                {
+                let by_name_of_unit = || match found {
+                    Some(Group::Cgroup(_)) => service(name)
+                        .is_some_and(|service| group.label().eq_ignore_ascii_case(&service)),
+                    _ => false,
+                };
+                if is(group.label()) || by_name_of_unit() || group.processes().any(by_name_and_id) {
                     Some(Exact)
                 } else {
                     group.processes().any(|process| process.is_called(name)).then_some(Broad)
@@ -340,10 +388,10 @@ impl Key {
     }
 
     /// The group of this key. Its count is an upper bound: the connections of the groups that the
-    /// key may mean, where their interface is not known; all `hidden` connections for an owner's
-    /// name; 0 for other keys.
+    /// key may mean, where their interface is not known; those of hidden owners that the key may
+    /// mean; 0 for other keys.
     #[must_use]
-    pub fn unseen_group(&self, groups: &[NamedGroup], hidden: u64) -> NamedGroup {
+    pub fn unseen_group(&self, groups: &[NamedGroup]) -> NamedGroup {
         let may_be = |group: &&NamedGroup| match self {
             Self::LinkLocal(key) => key.may_mean(group),
             Self::Endpoint(key) => key.may_mean(group),
@@ -357,19 +405,39 @@ impl Key {
         let mut unseen = self.group();
         if let Some(all) = groups.iter().filter(may_be).cloned().reduce(NamedGroup::with) {
             (unseen.count, unseen.share) = (all.count, all.share);
-        } else if self.is_of_name() {
-            unseen.count = hidden;
+        } else {
+            let hidden = groups.iter().filter(|group| self.may_be_hidden_in(group));
+            unseen.count = hidden.map(|group| group.count).sum();
         }
         unseen
     }
 
-    /// Whether the key is the name of an owner. A hidden owner may have this name. A user id is not
-    /// a name.
+    /// Whether a group of hidden owners may have connections that this key means.
     #[must_use]
-    pub fn is_of_name(&self) -> bool {
+    pub fn may_be_hidden_in(&self, group: &NamedGroup) -> bool {
+        let may_have = |name: &str| group.may_have_hidden(name);
+        self.may_be_hidden()
+            && match self {
+                Self::Owner(name) => {
+                    may_have(name) || service(name).is_some_and(|name| may_have(&name))
+                }
+                Self::User(_)
+                | Self::Total
+                | Self::Group(_)
+                | Self::Type(_)
+                | Self::Status(_)
+                | Self::LinkLocal(_)
+                | Self::Endpoint(_) => group.hidden,
+            }
+    }
+
+    /// Whether the key means an owner that may be hidden: one with a name, or a user whose sockets
+    /// are not shown with the user's id.
+    #[must_use]
+    pub fn may_be_hidden(&self) -> bool {
         match self {
             Self::Owner(_) => true,
-            Self::User(user) => user.is_by_name(),
+            Self::User(user) => user.is_by_name() || !user.is_told(),
             Self::Total
             | Self::Group(_)
             | Self::Type(_)
@@ -377,6 +445,49 @@ impl Key {
             | Self::LinkLocal(_)
             | Self::Endpoint(_) => false,
         }
+    }
+
+    /// Whether the key means a user, and all sockets of this user and no others are shown with the
+    /// user's id.
+    #[must_use]
+    pub fn is_of_told_user(&self) -> bool {
+        match self {
+            Self::User(user) => user.is_told(),
+            Self::Total
+            | Self::Group(_)
+            | Self::Type(_)
+            | Self::Status(_)
+            | Self::LinkLocal(_)
+            | Self::Endpoint(_)
+            | Self::Owner(_) => false,
+        }
+    }
+
+    /// Whether the key has a part that nothing but the found groups can confirm: the name of an
+    /// owner, of a network namespace or of an interface. Such a key may be mistyped.
+    #[must_use]
+    pub fn may_be_mistyped(&self) -> bool {
+        match self {
+            Self::User(_) | Self::Owner(_) => true,
+            Self::LinkLocal(key) => key.interface.is_some(),
+            Self::Endpoint(key) => key.interface.is_some() || key.netns.is_some(),
+            Self::Total | Self::Group(_) | Self::Type(_) | Self::Status(_) => false,
+        }
+    }
+
+    /// The name of a found group that is most like this key, for a key that may be mistyped.
+    #[must_use]
+    pub fn nearest<'a>(&self, groups: &'a [NamedGroup]) -> Option<&'a str> {
+        if !self.may_be_mistyped() {
+            return None;
+        }
+        let stem = |name: &'a str| without_type(name).unwrap_or(name);
+        // A unit of a user or guest has the name of that in front: `user@1000.service/app.service`.
+        let last = |name: &'a str| stem(name.rsplit('/').next().unwrap_or(name));
+        let names = groups.iter().flat_map(NamedGroup::names).take(MOST_COMPARED);
+        let forms = names.flat_map(|name| [(stem(name), name), (last(name), name)]);
+        let key = self.group().name.label;
+        nearest(without_type(&key).unwrap_or(&key), forms)
     }
 
     /// The group that this key names, without connections.
@@ -387,7 +498,7 @@ impl Key {
             Self::Total => (None, TOTAL.to_owned()),
             Self::Type(t) => (None, t.name().to_owned()),
             Self::Status(status) => (None, status.name().to_owned()),
-            Self::User(UserKey { id, text }) => (id.map(|id| Group::User(Some(id))), text.clone()),
+            Self::User(key) => (key.id().map(|id| Group::User(Some(id))), key.text.clone()),
             Self::Owner(name) => (None, name.clone()),
             Self::LinkLocal(key) => (None, key.label()),
             Self::Endpoint(key) => (None, key.label()),
@@ -637,15 +748,78 @@ mod tests {
         let context = KeyContext { has_total: true, netns: false, by, selection, live: true };
         let group = |text: &str| {
             let mut key = Key::parse(text, &context)?;
-            key.look_up_user(&context, &|name| Ok((name == "webapp").then_some(33)))?;
-            Ok::<_, Error>((key.group().group, key.is_of_name()))
+            key.look_up_user(&context, &|name| {
+                let id = if name == "webapp" { Some(33) } else { name.parse().ok() };
+                Ok(id.map(|id| UserId { id, is_told: id < 1000 }))
+            })?;
+            Ok::<_, Error>((key.group().group, key.may_be_hidden()))
         };
         assert!(group("webapp").is_ok_and(|g| g == (Some(Group::User(Some(33))), true)));
         assert!(group("34").is_ok_and(|g| g == (Some(Group::User(Some(34))), false)));
+        // The user has no id here, and may be among those that share one.
+        assert!(group("1000").is_ok_and(|g| g == (Some(Group::User(Some(1000))), true)));
         assert!(group("(KERNEL)").is_ok_and(|g| g == (Some(Group::User(None)), false)));
         let refused = group("webap").err().map(|error| error.to_string());
         let expected = "\"webap\" is the key of no group that can be selected here (valid: total, \
                         the name or id of a user of this host)";
         assert_eq!(refused.as_deref(), Some(expected));
+    }
+
+    fn owned(group: Group, label: &str, processes: &[(u32, &str)]) -> NamedGroup {
+        NamedGroup::owned(group, label, 1, processes, &[])
+    }
+
+    #[test]
+    fn the_key_of_a_unit_without_a_type_means_the_service() {
+        let unit = |label: &str| owned(Group::Cgroup(Some(7)), label, &[]);
+        for (text, label, means) in [
+            ("shop", "shop.service", true),
+            ("Shop", "shop.service", true),
+            ("shop.service", "shop.service", true),
+            ("shop", "shop.socket", false),
+            ("shop.socket", "shop.socket", true),
+            ("shop.socket", "shop.socket.service", false),
+            ("shop", "shopd.service", false),
+            ("shop.v2", "shop.v2.service", true),
+            ("user@1000", "user@1000.service", true),
+            ("lxc:web1/shop", "lxc:web1/shop.service", true),
+            ("/shop", "/shop", true),
+            ("shop", "user@1000.service/shop.service", false),
+        ] {
+            let key = key(text, GroupBy::Unit).unwrap_or_else(|e| panic!("{text}: {e}"));
+            let expected = means.then_some(Specificity::Exact);
+            assert_eq!(key.specificity(&unit(label)), expected, "{text} {label}");
+            // The key of a hidden unit follows the same rule.
+            let hidden = NamedGroup::hidden_below(&[label], 5);
+            assert_eq!(key.may_be_hidden_in(&hidden), means, "{text} {label}");
+        }
+        // A process has no type.
+        let process = owned(Group::Process(7), "shop.service (7)", &[(7, "shop.service")]);
+        let key = key("shop", GroupBy::Process).unwrap_or_else(|e| panic!("{e}"));
+        assert_eq!(key.specificity(&process), None);
+    }
+
+    #[test]
+    fn a_key_that_may_be_mistyped_has_a_nearest_name() {
+        let units = ["sshd.service", "user@1000.service/shopd.service", "(gone)", "docker:0a1b"]
+            .map(|label| owned(Group::Cgroup(Some(7)), label, &[]));
+        let processes = [
+            owned(Group::Process(1), "nginx (7) +1", &[(7, "nginx"), (8, "nginx-debug")]),
+            owned(Group::Process(2), "(no process)", &[]),
+        ];
+        let ends = [endpoint_group("[::]:443", None, Some("blue"))];
+        for (by, text, groups, expected) in [
+            (GroupBy::Unit, "shop", &units[..], Some("user@1000.service/shopd.service")),
+            (GroupBy::Unit, "ssh.service", &units, Some("sshd.service")),
+            (GroupBy::Unit, "docker:0a1c", &units, Some("docker:0a1b")),
+            (GroupBy::Unit, "(gon)", &units, None),
+            (GroupBy::Unit, "postgres", &units, None),
+            (GroupBy::Process, "ngnix", &processes, Some("nginx")),
+            (GroupBy::Process, "no process", &processes, None),
+            (GroupBy::LocalEndpoint, "443", &ends, None),
+        ] {
+            let key = key(text, by).unwrap_or_else(|e| panic!("{text}: {e}"));
+            assert_eq!(key.nearest(groups), expected, "{text}");
+        }
     }
 }

@@ -5,6 +5,7 @@ use std::str::FromStr;
 use crate::error::Error;
 use crate::judge::key::{Key, KeyContext};
 use crate::named_group::NamedGroup;
+use crate::owner::UserId;
 use crate::range::Range;
 
 /// The ranges of one severity as they were given: a range for all groups, and ranges with keys for
@@ -109,7 +110,7 @@ impl KeyedRanges {
     pub fn look_up_users(
         &mut self,
         context: &KeyContext,
-        user_id: &dyn Fn(&str) -> Result<Option<u32>, Error>,
+        user_id: &dyn Fn(&str) -> Result<Option<UserId>, Error>,
     ) -> Result<(), Error> {
         self.keyed.iter_mut().try_for_each(|(key, _)| key.look_up_user(context, user_id))
     }

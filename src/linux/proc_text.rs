@@ -18,11 +18,21 @@ pub fn line(text: &[u8]) -> &[u8] {
 }
 
 /// Whether a `uid_map` (`user_namespaces(7)`) maps every user id to itself, as in the initial user
-/// namespace. Its columns are the first id inside, the first id outside, and a count.
+/// namespace.
 pub fn maps_every_id(map: &[u8]) -> bool {
-    map.split(|byte| *byte == b'\n').any(|line| {
+    id_ranges(map).any(|range| range == [0, 0, u32::MAX])
+}
+
+/// Whether a `uid_map` has this id inside its user namespace.
+pub fn maps_id(map: &[u8], id: u32) -> bool {
+    id_ranges(map).any(|[first, _, count]| id.checked_sub(first).is_some_and(|place| place < count))
+}
+
+/// The lines of a `uid_map`: the first id inside, the first id outside, and a count.
+fn id_ranges(map: &[u8]) -> impl Iterator<Item = [u32; 3]> {
+    map.split(|byte| *byte == b'\n').filter_map(|line| {
         let words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
-        words.map(number).eq([Some(0), Some(0), Some(u32::MAX)])
+        words.map(number).collect::<Option<Vec<_>>>()?.try_into().ok()
     })
 }
 
@@ -265,6 +275,14 @@ mod tests {
         ] {
             assert!(!maps_every_id(map.as_bytes()), "{map}");
         }
+    }
+
+    #[test]
+    fn a_user_namespace_has_the_ids_of_its_map() {
+        let map = b"         0       1000          1\n  10  5000 3\nx y z\n";
+        let mapped: Vec<_> = (0..20).filter(|id| maps_id(map, *id)).collect();
+        assert_eq!(mapped, [0, 10, 11, 12]);
+        assert!(maps_id(b"0 0 4294967295", 65534) && !maps_id(b"", 0));
     }
 
     #[test]

@@ -16,6 +16,16 @@ pub fn container_of(path: &str) -> Option<String> {
     names.get(..=last).map(joined)
 }
 
+/// The names of which one is the first in the name of any cgroup below this path; `None` where such a
+/// cgroup may have any name.
+pub fn outer_names(path: &str) -> Option<[String; 2]> {
+    let first = |path: &str| names(&parts(path)).into_iter().next().map(|name| name.text);
+    let outer = first(path)?;
+    // A guest and its supervisor have different names.
+    let of_supervisor = first(&format!("{path}/supervisor"))?;
+    Some([outer, of_supervisor])
+}
+
 /// Whether a part of a path, below the part `above`, has a name of its own. Whoever runs in it may
 /// make directories of any number and name below it.
 pub fn has_name(part: &str, above: &str) -> bool {
@@ -279,6 +289,37 @@ mod tests {
         }
         assert_eq!(short("/system.slice/app.service/nginx.service"), "app.service/nginx.service");
         assert_eq!(short(&format!("/docker/{id}/nginx.service")), "docker:0123456789ab");
+    }
+
+    #[test]
+    fn every_name_below_a_named_part_begins_with_its_name() {
+        let both = |name: &str| Some([name.to_owned(), name.to_owned()]);
+        for (path, expected) in [
+            ("/user.slice/user-1000.slice/user@1000.service", both("user@1000.service")),
+            ("/user.slice/user-1000.slice/user@1000.service/a/b", both("user@1000.service")),
+            ("/system.slice/a.service/b.service/c.service/d.service", both("a.service")),
+            ("/lxc.payload.a/lxc", both("lxc:a")),
+            (
+                "/machine.slice/machine-web.scope",
+                Some(["machine:web".to_owned(), "machine-web.scope".to_owned()]),
+            ),
+            ("/machine.slice/machine-web.scope/payload", both("machine:web")),
+            ("/system.slice", None),
+            ("/lxc", None),
+            ("/", None),
+            ("", None),
+        ] {
+            let outer = outer_names(path);
+            assert_eq!(outer, expected, "{path}");
+            for below in ["x", "x.service/y.service", "lxc/z/x.service", "supervisor"] {
+                let name = short(&format!("{path}/{below}"));
+                let is_below = |outer: &String| {
+                    name.strip_prefix(&**outer)
+                        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+                };
+                assert!(outer.iter().flatten().any(is_below) || outer.is_none(), "{path} {name}");
+            }
+        }
     }
 
     #[test]

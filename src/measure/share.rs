@@ -10,11 +10,15 @@ pub struct Share {
 }
 
 impl Share {
-    /// A number in percent of the limit. With a limit of 0 each unit counts 100 %.
+    /// A number in percent of the limit. With a limit of 0, each unit counts 200 %: it is above the
+    /// limit, as the second unit of a limit of 1 is.
     #[must_use]
     #[allow(clippy::cast_precision_loss)]
     pub fn percent(self, count: u64) -> f64 {
-        100.0 * count as f64 / self.of.max(1) as f64
+        match self.of {
+            0 => 200.0 * count as f64,
+            of => 100.0 * count as f64 / of as f64,
+        }
     }
 }
 
@@ -32,11 +36,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_unit_of_a_limit_of_0_counts_100_percent() {
+    fn more_than_the_limit_is_more_than_100_percent() {
         let percent = |count, of| Share { of, drops: None }.percent(count);
-        for (count, of, expected) in
-            [(3, 5, 60.0), (0, 5, 0.0), (6, 5, 120.0), (0, 0, 0.0), (1, 0, 100.0), (1, 1, 100.0)]
-        {
+        for (count, of, expected) in [
+            (3, 5, 60.0),
+            (0, 5, 0.0),
+            (5, 5, 100.0),
+            (6, 5, 120.0),
+            (0, 0, 0.0),
+            (1, 0, 200.0),
+            (1, 1, 100.0),
+            (2, 1, 200.0),
+        ] {
             assert!((percent(count, of) - expected).abs() < 1e-9, "{count} of {of}");
         }
     }

@@ -26,6 +26,12 @@ impl Process {
         Self { pid, program: Arc::clone(&name), name, aliases: Arc::from([]) }
     }
 
+    /// All its names.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let aliases = self.aliases.iter().map(|alias| &**alias);
+        [&*self.program, &*self.name].into_iter().chain(aliases)
+    }
+
     /// Whether a key is a name of the process or of its program, whatever its case. A key also meets
     /// a name that the kernel cut short, where the whole name is not known.
     #[must_use]
@@ -35,11 +41,7 @@ impl Process {
             let cut = key.get(..COMM).filter(|_| !cfg!(windows) && name.len() == COMM);
             cut.is_some_and(|cut| cut.eq_ignore_ascii_case(name) && *name == *self.program)
         };
-        is(&self.name)
-            || is(&self.program)
-            || self.short_name().is_some_and(is)
-            || self.aliases.iter().any(|alias| is(alias))
-            || is_cut(&self.name)
+        self.names().any(is) || self.short_name().is_some_and(is) || is_cut(&self.name)
     }
 
     /// Whether a key is a name of the process or of its program with the id of the process, as in

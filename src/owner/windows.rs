@@ -7,6 +7,7 @@ use winsafe::{HPROCESSLIST, SysResult, co};
 
 use crate::deadline::Deadline;
 use crate::error::Error;
+use crate::owner::found::{Units, UserId};
 use crate::owner::holders::Holders;
 use crate::owner::process::Process;
 use crate::printable::printable;
@@ -57,8 +58,8 @@ pub fn users(
 
 /// Windows has no cgroups.
 #[allow(clippy::unnecessary_wraps)]
-pub fn units(_: HashSet<u64>, _: &Deadline) -> Result<HashMap<u64, Arc<str>>, Error> {
-    Ok(HashMap::new())
+pub fn units(_: HashSet<u64>, _: &Deadline) -> Result<Units, Error> {
+    Ok(Units::default())
 }
 
 /// The members of cgroups: Windows has no cgroups.
@@ -67,10 +68,10 @@ pub fn members(_: HashSet<u64>, _: &Deadline) -> Result<Vec<u32>, Error> {
     Ok(Vec::new())
 }
 
-/// The id of a user name: Windows has other ids, and no source reports them.
+/// The user of an id; names have no such ids on Windows, and no source reports users.
 #[allow(clippy::unnecessary_wraps)]
-pub fn user_id(_: &str, _: &Deadline) -> Result<Option<u32>, Error> {
-    Ok(None)
+pub fn user_id(text: &str, _: &Deadline) -> Result<Option<UserId>, Error> {
+    Ok(text.parse().ok().map(|id| UserId { id, is_told: true }))
 }
 
 #[cfg(test)]

@@ -41,8 +41,8 @@ class Queue(NamedTuple):
 
     @property
     def percent(self) -> float:
-        """How full it is."""
-        return 100 * self.waiting / (self.of or 1)
+        """How full it is. With a limit of 0 one that waits is above it, as the second of 1 is."""
+        return 100 * self.waiting / (self.of or 0.5)
 
 
 class Sockets:

@@ -151,6 +151,16 @@ class _Stage:
         """Have descriptors that are no sockets."""
         self.files += [os.open(os.devnull, os.O_RDONLY) for _ in range(count)]
 
+    def open_deep(self, directory: str) -> None:
+        """Have a descriptor of a directory whose path is longer than the kernel prints."""
+        here = os.open(directory, os.O_RDONLY)
+        for _ in range(30):
+            os.mkdir("x" * 200, dir_fd=here)
+            below = os.open("x" * 200, os.O_RDONLY, dir_fd=here)
+            os.close(here)
+            here = below
+        self.files.append(here)
+
     def idle_threads(self, count: int) -> None:
         """Have threads that share all descriptors."""
         for _ in range(count):

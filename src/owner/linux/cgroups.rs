@@ -6,7 +6,7 @@
 //! any depth, with paths of any length. Each directory is opened relative to its parent, and the
 //! search has limits. A directory behind a limit counts as forbidden.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ffi::{CStr, CString, OsStr};
 use std::fs::File;
 use std::io::Read;
@@ -25,7 +25,8 @@ use crate::linux::look::{Seen, look, open_directory, open_directory_in};
 use crate::linux::mounts::{Mount, mounts};
 use crate::linux::proc_text::numbers;
 use crate::linux::processes::ENTRIES;
-use crate::linux::units::{has_name, short};
+use crate::linux::units::{has_name, outer_names, short};
+use crate::owner::found::Units;
 use crate::owner::unseen::{GONE, OUTSIDE};
 use crate::printable::printable;
 
@@ -42,15 +43,20 @@ const DEEPEST: usize = 64;
 const MOST_BELOW: usize = 5_000;
 
 /// The names of the cgroups with these ids.
-pub fn names(wanted: HashSet<u64>, deadline: &Deadline) -> Result<HashMap<u64, Arc<str>>, Error> {
+pub fn names(wanted: HashSet<u64>, deadline: &Deadline) -> Result<Units, Error> {
     let mut names: HashMap<u64, Arc<str>> = HashMap::new();
     let missing = find(wanted, deadline, &mut |cgroup| {
         let path = cgroup.path.as_os_str().as_bytes();
         names.insert(cgroup.id, Arc::from(short(&printable(path))));
     })?;
-    let name: Arc<str> = Arc::from(if missing.partial { OUTSIDE } else { GONE });
+    let (name, outer) = match missing.unseen {
+        Unseen::Nothing => (GONE, BTreeSet::new()),
+        Unseen::Below(outer) => (OUTSIDE, outer),
+        Unseen::Anything => (OUTSIDE, BTreeSet::new()),
+    };
+    let name: Arc<str> = Arc::from(name);
     names.extend(missing.ids.into_iter().map(|id| (id, name.clone())));
-    Ok(names)
+    Ok(Units { names, outer: outer.into_iter().collect() })
 }
 
 /// The processes in the cgroups with these ids, without cgroups that cannot be read.
@@ -89,9 +95,29 @@ impl Cgroup<'_> {
 /// The cgroups that were not found.
 struct Missing {
     ids: HashSet<u64>,
-    // Whether parts of the hierarchy are invisible: a directory may be forbidden or behind a limit,
-    // and a cgroup namespace shows only its own part.
-    partial: bool,
+    unseen: Unseen,
+}
+
+/// The parts of the hierarchy that are invisible: a directory may be forbidden or behind a limit, and
+/// a cgroup namespace shows only its own part.
+enum Unseen {
+    Nothing,
+    /// Only cgroups whose names begin with one of these names.
+    Below(BTreeSet<String>),
+    Anything,
+}
+
+impl Unseen {
+    /// Adds everything below a path.
+    fn add(&mut self, path: &Path) {
+        let outer = outer_names(&printable(path.as_os_str().as_bytes()));
+        match (&mut *self, outer) {
+            (Self::Anything, _) => {}
+            (_, None) => *self = Self::Anything,
+            (Self::Nothing, Some(outer)) => *self = Self::Below(outer.into()),
+            (Self::Below(names), Some(outer)) => names.extend(outer),
+        }
+    }
 }
 
 /// A search for cgroups.
@@ -100,8 +126,7 @@ struct Search<'a> {
     found: &'a mut dyn FnMut(Cgroup),
     // The ids that were not found yet.
     wanted: HashSet<u64>,
-    // Whether parts of the hierarchy are invisible.
-    partial: bool,
+    unseen: Unseen,
     limit: Option<Limit>,
 }
 
@@ -130,12 +155,13 @@ fn find(
     let file = mount.display().to_string();
     let top = open_directory(&mount, &file, deadline)?.there(&file)?;
     let id = look(&file, deadline, || fstat(&top))?.there(&file)?.st_ino;
-    let mut search = Search { deadline, found, wanted, partial: id != ROOT, limit: None };
+    let unseen = if id == ROOT { Unseen::Nothing } else { Unseen::Anything };
+    let mut search = Search { deadline, found, wanted, unseen, limit: None };
     if search.wanted.remove(&id) {
         (search.found)(Cgroup { id, parent: &top, name: c".", path: Path::new("") });
     }
     search.walk(&mount, top)?;
-    Ok(Missing { ids: search.wanted, partial: search.partial })
+    Ok(Missing { ids: search.wanted, unseen: search.unseen })
 }
 
 impl Search<'_> {
@@ -166,7 +192,9 @@ impl Search<'_> {
             match opened.filter(|level| !level.below.is_empty()) {
                 Some(level) if open.len() < DEEPEST => open.push(level),
                 deeper => {
-                    self.partial |= deeper.is_some();
+                    if deeper.is_some() {
+                        self.unseen.add(&path);
+                    }
                     path.pop();
                 }
             }
@@ -196,7 +224,9 @@ impl Search<'_> {
             }
             Err(seen) => seen,
         };
-        self.partial |= matches!(listed, Seen::Hidden(_));
+        if matches!(listed, Seen::Hidden(_)) {
+            self.unseen.add(path);
+        }
         Ok(listed.found())
     }
 
@@ -225,7 +255,7 @@ impl Search<'_> {
             }
             if let Some(limit) = &mut self.limit {
                 let Some(left) = limit.left.checked_sub(1) else {
-                    self.partial = true;
+                    self.unseen.add(path);
                     break;
                 };
                 limit.left = left;

@@ -41,10 +41,8 @@ pub fn holders(
     likely: &[u32],
     deadline: &Deadline,
 ) -> Result<(Holders, Option<&'static str>), Error> {
-    // `/proc` may lack processes: hidepid hides processes from other users than root, and a PID
-    // namespace has only its own processes.
-    let sees_all = rustix::process::geteuid().is_root() && sees_every_process(deadline)?;
-    let hidden = (!sees_all).then_some(OTHERS);
+    // `/proc` may lack processes: hidepid hides some, and a PID namespace has only its own processes.
+    let hidden = (!sees_every_process(deadline)?).then_some(OTHERS);
     let mut search = Search { deadline, found: Holders::new(inodes), hidden };
     let mut known = Vec::new();
     for pid in likely {
@@ -270,8 +268,11 @@ impl Search<'_> {
             }
             size += 1;
             let link = look(table, deadline, || {
-                let (target, _) = readlinkat_raw(&directory, name, &mut target)?;
-                Ok((inode(target), is_ring(target)))
+                match readlinkat_raw(&directory, name, &mut target) {
+                    // A file with a path that is too long for the kernel is no socket.
+                    Err(Errno::NAMETOOLONG) => Ok((None, false)),
+                    outcome => outcome.map(|(target, _)| (inode(target), is_ring(target))),
+                }
             })?;
             match link {
                 Seen::There((inode, is_ring)) => {
