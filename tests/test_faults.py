@@ -364,6 +364,7 @@ PROCESS_FILES = {
     "/proc/PID/fd": ("opening", "listing", "following a link in"),
     "/proc/PID/comm": ("opening", "reading"),
     "/proc/PID/cmdline": ("opening", "reading"),
+    "/proc/PID/exe": ("following",),
     "/proc/PID/task": ("`stat` of", "opening", "listing"),
     "/proc/PID/task/TID/fd": ("opening", "listing", "following a link in"),
 }
@@ -405,7 +406,10 @@ def _owner(host: owners.Host, name: str, count: int, *, ended: bool) -> Iterator
     if ended:
         held.do("end_first_thread")
     process = f"/proc/{held.pid}"
-    files = {f"/proc/PID/{file}": f"{process}/{file}" for file in ("fd", "comm", "cmdline", "task")}
+    files = {
+        f"/proc/PID/{file}": f"{process}/{file}"
+        for file in ("fd", "comm", "cmdline", "exe", "task")
+    }
     for thread in Path(f"{process}/task").iterdir():
         files["/proc/PID/task/TID/fd"] = f"{thread}/fd"
     files |= {"CGROUP": str(cgroup.parent), "MOUNT": str(owners.cgroup2())}

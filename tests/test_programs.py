@@ -52,7 +52,7 @@ def states(host: Host, by: str, keys: Mapping[str, int], *options: str) -> None:
 
 def test_a_program_is_known_by_its_file_whatever_its_main_thread_is_called(host: Host) -> None:
     node = host.start("node")
-    node.do("rename", "MainThread")
+    node.do("rename_thread", "MainThread")
     node.do("udp", "127.0.0.1", 20)
     assert asked(host, "process") == {f"{PYTHON}/MainThread ({node.pid})": 20}
     assert asked(host, "program") == {PYTHON: 20}

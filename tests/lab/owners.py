@@ -131,12 +131,9 @@ class Actor:
 def actor(
     ns: str | None, name: str | bytes = "actor", cgroup: Path | None = None, uid: int = 0
 ) -> Iterator[Actor]:
-    """Start a process of that name inside `ns`; it ends with the block.
-
-    Its first argument is that name too, so that it runs the program of that name.
-    """
+    """Start a process of that name inside `ns`; it ends with the block."""
     with inside(ns):
-        process = _start([os.fsencode(name), *ACTOR], sys.executable)
+        process = _start([sys.executable, *ACTOR])
     try:
         made = Actor(process)
         made.do("rename", os.fsencode(name).decode("latin-1"))
@@ -168,14 +165,9 @@ def acting(argv: Sequence[str]) -> Iterator[Actor]:
         process.communicate()
 
 
-def _start(argv: Sequence[str | bytes], executable: str | None = None) -> subprocess.Popen[str]:
+def _start(argv: Sequence[str]) -> subprocess.Popen[str]:
     pipe = subprocess.PIPE
-    # An interpreter that does not know its own path does not find its library.
-    home = {"PYTHONHOME": f"{sys.base_prefix}:{sys.base_exec_prefix}"} if executable else {}
-    environment = {**os.environ, **home}
-    return subprocess.Popen(
-        argv, executable=executable, stdin=pipe, stdout=pipe, text=True, cwd=TESTS, env=environment
-    )
+    return subprocess.Popen(argv, stdin=pipe, stdout=pipe, text=True, cwd=TESTS)
 
 
 # Who ss says they are.

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lab import namespaces, servers
+from lab.stage import set_arguments
 
 CLIENTS = {"192.0.2.50": 40, "192.0.2.51": 25, "192.0.2.52": 12}
 LEAKED = 37
@@ -33,8 +34,10 @@ def _named(name: str) -> Iterator[None]:
     comm = Path("/proc/self/comm")
     before = comm.read_bytes()
     comm.write_text(name, encoding="ascii")
+    arguments = set_arguments(name.encode("ascii") + b"\0-")
     yield
     comm.write_bytes(before.strip())
+    set_arguments(arguments)
 
 
 @contextlib.contextmanager

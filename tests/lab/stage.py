@@ -28,6 +28,16 @@ _PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4
 
 
+def set_arguments(new: bytes) -> bytes:
+    """Change the arguments that this process was started with; return the old ones."""
+    # The fields 48 and 49, after the second one in parentheses, are where the arguments are.
+    fields = Path("/proc/self/stat").read_bytes().rpartition(b")")[2].split()
+    start, end = int(fields[45]), int(fields[46])
+    old = ctypes.string_at(start, end - start)
+    ctypes.memmove(start, new[: end - start - 1].ljust(end - start, b"\0"), end - start)
+    return old
+
+
 class _Stage:
     """The steps. A port stands for all connections that were opened with it."""
 
@@ -46,6 +56,12 @@ class _Stage:
         return os.getpid()
 
     def rename(self, name: str) -> None:
+        """Have this name and run the program of this name, as others see it."""
+        self.rename_thread(name)
+        set_arguments(name.encode("latin-1") + b"\0-")
+
+    def rename_thread(self, name: str) -> None:
+        """Have this name, and run the same program as before."""
         Path("/proc/self/comm").write_bytes(name.encode("latin-1"))
 
     def enter(self, cgroup: str) -> None:
