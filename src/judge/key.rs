@@ -487,9 +487,14 @@ impl Key {
         let stem = |name: &'a str| without_type(name).unwrap_or(name);
         // A unit of a user or guest has the name of that in front: `user@1000.service/app.service`.
         let last = |name: &'a str| stem(name.rsplit('/').next().unwrap_or(name));
-        let names = groups.iter().flat_map(NamedGroup::names).take(MOST_COMPARED);
-        let forms = names.flat_map(|name| [(stem(name), name), (last(name), name)]);
         let key = self.group().name.label;
+        // Types alike would make any two names alike. The type itself may be mistyped.
+        let with_type = without_type(&key).is_none() && key.contains('.');
+        let names = groups.iter().flat_map(NamedGroup::names).take(MOST_COMPARED);
+        let forms = names.flat_map(|name| {
+            let whole = with_type.then_some(name);
+            [stem(name), last(name)].into_iter().chain(whole).map(move |form| (form, name))
+        });
         nearest(without_type(&key).unwrap_or(&key), forms)
     }
 
@@ -817,6 +822,8 @@ mod tests {
             (GroupBy::Unit, "docker:0a1c", &units, Some("docker:0a1b")),
             (GroupBy::Unit, "(gon)", &units, None),
             (GroupBy::Unit, "postgres", &units, None),
+            (GroupBy::Unit, "nginx.service", &units, None),
+            (GroupBy::Unit, "sshd.servce", &units, Some("sshd.service")),
             (GroupBy::Process, "ngnix", &processes, Some("nginx")),
             (GroupBy::Process, "no process", &processes, None),
             (GroupBy::LocalEndpoint, "443", &ends, None),
