@@ -202,6 +202,11 @@ def _ranges(question: Question, text: str | None) -> Ranges:
         ranges.append((understood(question, name.strip()) if equals else None, spec))
     if sum(key is None for key, _ in ranges) > 1:
         raise RefusedError("two ranges for the rest")
+    for key, spec in ranges:
+        # It has every count. It may be an exception from another range, but not of the total.
+        others = [other for other, _ in ranges if other not in (TOTAL, key)]
+        if key is not None and spec == "0:" and (key == TOTAL or not others):
+            raise RefusedError(spec)
     return ranges
 
 

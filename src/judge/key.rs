@@ -10,6 +10,7 @@ use crate::name::{Named, did_you_mean};
 use crate::named_group::NamedGroup;
 use crate::nearest::nearest;
 use crate::owner::{Process, UserId};
+use crate::range::Numbers;
 use crate::selection::{Network, Ports, Selection};
 use crate::vocabulary::{ConnectionStatus, ConnectionType};
 
@@ -24,6 +25,8 @@ pub const TOTAL: &str = "total";
 pub struct KeyContext<'a> {
     /// Whether the numbers of groups can be added up, so that `total` is a key.
     pub has_total: bool,
+    /// The numbers that a group can have.
+    pub numbers: Numbers,
     /// Whether network namespaces are requested, so that a key can name a namespace.
     pub netns: bool,
     /// The kind of groups.
@@ -609,11 +612,23 @@ fn endpoint(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const NUMBERS: Numbers = Numbers { most: 1e19, whole: true };
     use crate::vocabulary::NetnsIndex;
 
     fn key(text: &str, by: GroupBy) -> Result<Key, Error> {
         let selection = &Selection::default();
-        Key::parse(text, &KeyContext { has_total: true, netns: true, by, selection, live: true })
+        Key::parse(
+            text,
+            &KeyContext {
+                has_total: true,
+                numbers: NUMBERS,
+                netns: true,
+                by,
+                selection,
+                live: true,
+            },
+        )
     }
 
     /// The group of an address, with the names of its interface and its network namespace.
@@ -734,7 +749,14 @@ mod tests {
             ..Selection::default()
         };
         let by = GroupBy::RemoteEndpoint;
-        let context = KeyContext { has_total: false, netns: false, by, selection, live: true };
+        let context = KeyContext {
+            has_total: false,
+            numbers: NUMBERS,
+            netns: false,
+            by,
+            selection,
+            live: true,
+        };
         for (text, valid) in [
             ("443", true),
             ("80", false),
@@ -753,7 +775,14 @@ mod tests {
     fn a_user_is_known_by_id_or_looked_up_by_name() {
         let selection = &Selection::default();
         let by = GroupBy::User;
-        let context = KeyContext { has_total: true, netns: false, by, selection, live: true };
+        let context = KeyContext {
+            has_total: true,
+            numbers: NUMBERS,
+            netns: false,
+            by,
+            selection,
+            live: true,
+        };
         let group = |text: &str| {
             let mut key = Key::parse(text, &context)?;
             key.look_up_user(&context, &|name| {
