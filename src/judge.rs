@@ -310,6 +310,7 @@ mod tests {
     use crate::judge::key::KeyContext;
     use crate::judge::threshold::ThresholdSpec;
     use crate::owner::UserId;
+    use crate::range::Numbers;
     use crate::selection::Selection;
     use crate::vocabulary::{ConnectionStatus, ConnectionType, NetnsIndex};
 
@@ -319,7 +320,9 @@ mod tests {
             let id = if name == "webapp" { Some(33) } else { name.parse().ok() };
             Result::Ok(id.map(|id| UserId { id, is_told: id < 1000 }))
         };
-        let context = KeyContext { has_total: true, netns: false, by, selection, live: true };
+        let numbers = Numbers { most: 1e19, whole: true };
+        let context =
+            KeyContext { has_total: true, numbers, netns: false, by, selection, live: true };
         let ranges = |text: &str| {
             if text.is_empty() {
                 return Result::Ok(None);

@@ -1,11 +1,51 @@
-//! The native command: `cli.rs` and nothing else.
+//! The native command: `cli.rs`, and the outcome of a run that cannot be delivered.
 
 use std::io::{self, Write};
 use std::process::ExitCode;
 
 use network_connections::cli::command_line;
 
+/// The exit code of a run whose answer cannot be delivered.
+const UNDELIVERED: u8 = 3;
+
+#[cfg(target_os = "linux")]
+mod linux {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    static STDOUT_IS_CLOSED: AtomicBool = AtomicBool::new(false);
+
+    ctor::declarative::ctor! {
+        /// Runs before the runtime of Rust, which opens closed standard streams on `/dev/null`: after
+        /// that a closed stream looks like one that the caller has thrown away.
+        #[ctor(unsafe)]
+        fn look_at_stdout() {
+            let stdout = rustix::stdio::stdout();
+            STDOUT_IS_CLOSED.store(rustix::io::fcntl_getfd(stdout).is_err(), Ordering::Relaxed);
+        }
+    }
+
+    /// Whether standard output was closed when the command started.
+    pub fn stdout_is_closed() -> bool {
+        STDOUT_IS_CLOSED.load(Ordering::Relaxed)
+    }
+
+    /// Makes the end of a run without memory UNKNOWN. The runtime says so on standard error, and
+    /// aborts.
+    pub fn exit_where_memory_ends() {
+        let always = Arc::new(AtomicBool::new(true));
+        // Without it, the run ends by the signal.
+        let _ = signal_hook::flag::register_conditional_shutdown(
+            signal_hook::consts::SIGABRT,
+            super::UNDELIVERED.into(),
+            always,
+        );
+    }
+}
+
 fn main() -> ExitCode {
+    #[cfg(target_os = "linux")]
+    linux::exit_where_memory_ends();
     let arguments: Vec<_> = std::env::args_os().skip(1).collect();
     let outcome = match command_line(&arguments) {
         Err(answer) => answer,
@@ -19,11 +59,13 @@ fn main() -> ExitCode {
     };
     let mut stdout = io::stdout().lock();
     let written = stdout.write_all(outcome.stdout.as_bytes()).and_then(|()| stdout.flush());
+    #[cfg(target_os = "linux")]
+    let written =
+        if linux::stdout_is_closed() { Err(io::ErrorKind::BrokenPipe.into()) } else { written };
     // Written after the answer: Icinga merges both streams, and shows the first line.
     let _ = io::stderr().write_all(outcome.stderr.as_bytes());
     match written {
         Ok(()) => ExitCode::from(outcome.code),
-        // The answer could not be delivered.
-        Err(_) => ExitCode::from(3),
+        Err(_) => ExitCode::from(UNDELIVERED),
     }
 }

@@ -95,6 +95,9 @@ impl Plan {
         let mut plan =
             Self { query, policy, presentation, group_by, thresholds: Thresholds::default(), live };
         plan.thresholds = plan.read_thresholds()?;
+        if !plan.definition().of_reference {
+            plan.refuse_silent()?;
+        }
         Ok(plan)
     }
 
@@ -123,6 +126,7 @@ impl Plan {
     fn key_context(&self) -> KeyContext<'_> {
         KeyContext {
             has_total: self.definition().reading.has_total(),
+            numbers: self.definition().numbers,
             netns: self.asks_for_namespaces(),
             by: self.group_by,
             selection: self.selection(),
@@ -147,9 +151,21 @@ impl Plan {
         Ok(thresholds)
     }
 
+    /// Refuses a range without a key that never alerts.
+    fn refuse_silent(&self) -> Result<(), Error> {
+        let Policy { warning, critical, .. } = &self.policy;
+        for (field, spec) in [(Field::Critical, critical), (Field::Warning, warning)] {
+            let numbers = self.definition().numbers;
+            let checked = spec.as_ref().map_or(Ok(()), |spec| spec.refuse_silent(numbers));
+            checked.map_err(|error| error.of_field(field))?;
+        }
+        Ok(())
+    }
+
     /// Refuses thresholds that are valid and have another meaning than they seem to have: a percent
-    /// sign behind a count, which the reference ignores.
+    /// sign behind a count, which the reference ignores; and a range that never alerts.
     pub fn strict(self) -> Result<Self, Error> {
+        self.refuse_silent()?;
         match self.definition().reading {
             Reading::Percent => return Ok(self),
             Reading::Count => {}

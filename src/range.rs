@@ -51,6 +51,15 @@ pub enum Verdict {
     Unclear,
 }
 
+/// The numbers that there can be, from 0 up.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Numbers {
+    /// The largest number.
+    pub most: f64,
+    /// Whether all of them are whole numbers.
+    pub whole: bool,
+}
+
 impl Range {
     /// Whether `value` is fine; NaN never is.
     #[must_use]
@@ -69,6 +78,24 @@ impl Range {
             (true, _) | (_, true) => Verdict::Outside,
             (false, false) => Verdict::Unclear,
         }
+    }
+
+    /// Whether every number that there can be is fine, so that a threshold never alerts.
+    #[must_use]
+    pub fn never_alerts(&self, numbers: Numbers) -> bool {
+        let Numbers { most, whole } = numbers;
+        let (start, end) = (self.start.max(0.0), self.end.min(most));
+        match (self.inverted, whole) {
+            (true, true) => start.ceil() > end.floor(),
+            (true, false) => start > end,
+            (false, _) => self.start <= 0.0 && most <= self.end,
+        }
+    }
+
+    /// Whether the text says that there is no limit: `~:`, `none`, or nothing.
+    #[must_use]
+    pub fn is_no_limit(&self) -> bool {
+        self.start == f64::NEG_INFINITY && self.end == f64::INFINITY && !self.inverted
     }
 
     /// The parts that make two ranges equal. All ranges that match everything are equal.
@@ -309,6 +336,35 @@ mod tests {
             ["", " ", "\\", "\\ ", "none", "NONE", "@", "@ ", "1e999", "-1e999:", "1e999:", "x"]
         {
             assert_eq!(Range::with_bounds(text).err(), Some(RangeError::Format), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_range_with_every_number_in_it_never_alerts() {
+        let counts = Numbers { most: 1e19, whole: true };
+        let percents = Numbers { most: 100.0, whole: false };
+        for (text, of_counts, of_percents) in [
+            ("0:", true, true),
+            (":", true, true),
+            ("~:", true, true),
+            ("none", true, true),
+            ("-5:", true, true),
+            ("0:1e308", true, true),
+            ("@-5:-1", true, true),
+            ("@1.2:1.8", true, false),
+            ("@101:200", false, true),
+            ("100", false, true),
+            ("~:100", false, true),
+            ("99.99", false, false),
+            ("@0", false, false),
+            ("@", false, false),
+            ("0", false, false),
+            ("1:", false, false),
+            ("@0.5:1", false, false),
+            ("@100:200", false, false),
+        ] {
+            let never = [counts, percents].map(|numbers| range(text).never_alerts(numbers));
+            assert_eq!(never, [of_counts, of_percents], "{text}");
         }
     }
 

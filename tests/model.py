@@ -83,6 +83,8 @@ class Group:
     label: str
     count: int
     state: int
+    # Whether only a key names it.
+    unmatched: bool = False
 
 
 @dataclass(frozen=True)
@@ -173,7 +175,7 @@ def answer(question: Question, sockets: Sequence[Shown]) -> Answer:
                 return _own_range(ranges, key) if key.broad else _range_of(ranges, key.label)
 
             if state := judged(0, range_in):
-                groups.append(Group(key.label, 0, state))
+                groups.append(Group(key.label, 0, state, unmatched=True))
     total = len(found)
     total_state = judged(total, lambda own: _own_range(own, TOTAL)) if TOTAL in keys else None
     states = [group.state for group in groups]
@@ -186,7 +188,7 @@ def answer(question: Question, sockets: Sequence[Shown]) -> Answer:
         series={**dict.fromkeys(expected, 0), **counts},
         total=total,
         total_state=total_state,
-        state=0 if question.always_ok else max(states, key=severity),
+        state=max((_excused(question, state) for state in states), key=severity),
         message=_message(question, groups, total, total_state),
         perfdata=_perfdata(question, groups, total, total_state) if question.perfdata else "",
     )
@@ -200,6 +202,11 @@ def _ranges(question: Question, text: str | None) -> Ranges:
         ranges.append((understood(question, name.strip()) if equals else None, spec))
     if sum(key is None for key, _ in ranges) > 1:
         raise RefusedError("two ranges for the rest")
+    for key, spec in ranges:
+        # It has every count. It may be an exception from another range, but not of the total.
+        others = [other for other, _ in ranges if other not in (TOTAL, key)]
+        if key is not None and spec == "0:" and (key == TOTAL or not others):
+            raise RefusedError(spec)
     return ranges
 
 
@@ -275,6 +282,11 @@ def _own_range(ranges: Ranges, wanted: Key) -> str | None:
 def severity(state: int) -> int:
     """How bad a state is: what is known to be wrong is worse than what is not known."""
     return (0, 2, 3, 1)[state]
+
+
+def _excused(question: Question, state: int) -> int:
+    """Return what is left of a state where the thresholds are not to be heard."""
+    return 0 if question.always_ok and state in (1, 2) else state
 
 
 def _chosen(name: str, chosen: Sequence[str]) -> bool:

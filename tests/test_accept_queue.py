@@ -567,7 +567,7 @@ def test_lengthy_says_whose_listeners_they_are(nobodys: Mapping[str, Command]) -
             # Where all is fine it is the fullest.
             done = Done(*host.ask("--lengthy", user=user))
             assert done.stdout.count("by owner:") == 1
-            assert harness.rows(done, f"{pair.a4}:8005") == [HEADER, of_web]
+            assert harness.rows(done, "[::]:8006") == [HEADER, of_api]
 
 
 def test_lengthy_tells_the_queues_of_one_port_apart(native: Command, pair: Pair) -> None:

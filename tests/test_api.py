@@ -90,7 +90,7 @@ def test_every_source_counts_the_same(source: Source, counts: dict[str, int]) ->
     [
         ({"types": "sctp"}, f'unknown type "sctp" ({VALID_TYPES})'),
         ({"types": ["tcp", ""]}, f'unknown type "" ({VALID_TYPES})'),
-        ({"types": "tcp,udp"}, f'unknown type "tcp,udp" ({VALID_TYPES})'),
+        ({"types": "tcp,udp"}, f'unknown type "tcp,udp", did you mean "tcp"? ({VALID_TYPES})'),
         ({"types": []}, f"no type is given ({VALID_TYPES})"),
         ({"types": {}}, f"no type is given ({VALID_TYPES})"),
         (

@@ -445,6 +445,15 @@ def test_promtool_finds_no_fault(site: Pair, native: Command, options: tuple[str
     assert harness.promtool(done.stdout) == Done("", "", 0)
 
 
+@pytest.mark.parametrize("text", ["100", "0:100", "150", "5432=100", "0:"])
+def test_a_threshold_of_100_percent_is_refused(native: Command, text: str) -> None:
+    """It would never alert: there cannot be more."""
+    line = one_line(native.run(MEASURE, f"-c={text}"))
+    assert line == (
+        f'--critical: "{text}" never alerts: 100% is the most there can be (valid: less, as in 90)'
+    )
+
+
 @pytest.mark.parametrize(
     ("options", "state", "alerts", "limits"),
     [
@@ -537,7 +546,7 @@ def test_each_namespace_has_ports_of_its_own(native: Command, pair: Pair, held: 
         (f"5432 in {pair.a}=50", 0),
         (f"5432 in {pair.a}=49", 2),
         (f"{pair.a4}:5432 in {pair.b}=99", 2),
-        ("5432=100", 0),
+        ("0,5432=99.9", 2),
     ):
         assert ask(native, pair.a, *both, f"-c={option}").returncode == state, option
     table = harness.rows(ask(native, pair.a, *both, "--lengthy", "--timeout=60"), theirs)

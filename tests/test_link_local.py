@@ -184,9 +184,14 @@ def test_a_key_means_one_link_or_all(host: Host) -> None:
 
 def test_a_key_of_a_link_without_connections_is_not_silent(host: Host) -> None:
     found = "fe80::1%lab: 3, fe80::1%lab2: 2"
-    assert judged(host, "-c", "fe80::1%lo=1:") == (f"{found}, fe80::1%lo: 0 [CRITICAL]", 2)
+    assert judged(host, "-c", "fe80::1%lo=1:") == (
+        f"{found}, fe80::1%lo: 0 [CRITICAL] (nearest: fe80::1%lab)",
+        2,
+    )
     assert judged(host, "-c", "fe80::9=1:") == (f"{found}, fe80::9: 0 [CRITICAL]", 2)
-    assert judged(host, "-c", "fe80::1%lo=5,fe80::9=5") == (found, 0)
+    # The name of a link may be mistyped; an address has been read.
+    said = f"{found}, fe80::1%lo: 0 (nearest: fe80::1%lab)"
+    assert judged(host, "-c", "fe80::1%lo=5,fe80::9=5") == (said, 0)
 
 
 def test_where_the_interface_is_not_told_its_key_is_unclear(host: Host) -> None:
@@ -194,7 +199,10 @@ def test_where_the_interface_is_not_told_its_key_is_unclear(host: Host) -> None:
         message, state = judged(host, "--source=procfs", "-c", f"fe80::1%lab={limit}")
         assert state == 3, message
         assert "[UNKNOWN]" in message
-    assert judged(host, "--source=procfs", "-c", "fe80::1%lab=5") == ("fe80::1: 5", 0)
+    assert judged(host, "--source=procfs", "-c", "fe80::1%lab=5") == (
+        "fe80::1: 5, fe80::1%lab: 0 to 5 (nearest: fe80::1)",
+        0,
+    )
     assert judged(host, "--source=procfs", "-c", "fe80::1=4") == ("fe80::1: 5 [CRITICAL]", 2)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -66,17 +67,53 @@ def closed(descriptor: int, command: Command, *args: str) -> Done:
 
 
 def test_a_stdout_that_was_closed_before_the_start(
-    python_command: Command, args: Callable[[Command], list[str]]
+    command: Command, args: Callable[[Command], list[str]]
 ) -> None:
-    done = closed(1, python_command, *args(python_command))
+    if command.way == "native" and harness.WINDOWS:
+        pytest.skip("the runtime has opened something else in its place by then")
+    done = closed(1, command, *args(command))
     assert (done.stdout, done.returncode) == ("", 3)
     assert only_usage(done.stderr)
 
 
-def test_the_native_command_cannot_know_of_it(native: Command) -> None:
-    # By then the descriptor has been opened on /dev/null.
-    done = closed(1, native, native.fixture(connections({"tcp_LISTEN": 3})), "-w1")
-    assert done == Done("", "", 1)
+def test_a_stdout_that_is_thrown_away_has_the_state(command: Command) -> None:
+    test = command.fixture(connections({"tcp_LISTEN": 3}))
+    for mode in ("w", "r+"):
+        with Path(os.devnull).open(mode) as nothing:
+            _, stderr, code = run(command, [test, "-w1"], stdout=nothing)
+        assert (stderr, code) == ("", 1)
+
+
+@pytest.mark.skipif(bool(harness.WINDOWS), reason="Windows has no such limit")
+def test_memory_that_ends_is_unknown(native: Command) -> None:
+    """With a line: of the check on standard output, or of the runtime on standard error."""
+    entries = [
+        {
+            "proto": "tcp",
+            "status": "ESTABLISHED",
+            "local": "192.0.2.1:5",
+            "remote": f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}:443",
+        }
+        for number in range(60_000)
+    ]
+    test = native.fixture(json.dumps(entries))
+    ended = 0
+    for kib in range(3_000, 40_000, 1_000):
+        before = ["sh", "-c", f'ulimit -v {kib}; exec "$@"', "sh"]
+        done = native.run(
+            test, "--group-by=remote-address", "--lengthy", before=before, env={"RUST_BACKTRACE": "0"}
+        )
+        if done.returncode == 127 or "error while loading" in done.stderr:
+            # The loader of the system had no room for the program.
+            continue
+        if done.stderr:
+            assert re.match(r"memory allocation of \d+ bytes failed\n", done.stderr)
+            assert (done.stdout, done.returncode) == ("", 3), kib
+            ended += 1
+        else:
+            assert done.stdout.startswith("10."), kib
+            assert done.returncode == 0, kib
+    assert ended > 0
 
 
 def test_a_stdin_that_was_closed_before_the_start(command: Command) -> None:

@@ -445,9 +445,20 @@ def test_cgroups_that_are_too_deep_hide_nothing_but_themselves(
         before = after(f"ulimit -n {descriptors}") if descriptors else []
         answer = {"web.service": 20, "z.service": 5, "(outside)": 3}
         assert host_groups(host, "unit", before=before) == answer
-        done = host.ask("--group-by=unit", "-c", "web.service=10", before=before)
-        assert done.stdout.startswith("web.service: 20 to 23 [CRITICAL], ")
-        assert done.returncode == 2
+        # The units of the system are not among what a user hides: their names would begin with
+        # that of the user's own unit.
+        for key, part in (
+            ("web.service=10", "web.service: 20 [CRITICAL], "),
+            ("nginx.service=1:", "nginx.service: 0 [CRITICAL]"),
+            ("nginx=1:", "nginx: 0 [CRITICAL]"),
+        ):
+            done = host.ask("--group-by=unit", "-c", key, before=before)
+            assert part in done.stdout
+            assert done.returncode == 2
+        for key in ("user@1000.service=1:", "user@1000.service/a.service=2"):
+            done = host.ask("--group-by=unit", "-c", key, before=before)
+            assert "0 to 3 [UNKNOWN]" in done.stdout
+            assert done.returncode == 3
 
 
 def test_any_number_of_cgroups_hide_nothing_but_themselves(host: Host) -> None:
@@ -726,11 +737,11 @@ def test_who_is_in_the_cgroup_of_a_socket_is_looked_at_first(host: Host) -> None
     assert host_groups(host, "process") == alone
     # Where a key asks for an owner, everybody is looked at.
     line = ["--group-by=process", "--format=json"]
-    for key, code in (("nobody=0:", 0), (f"web ({child})=6", 2), (f"web ({child})=7", 0)):
+    for key, code in (("nobody=0:5", 0), (f"web ({child})=6", 2), (f"web ({child})=7", 0)):
         done = host.ask(*line, f"--critical={key}")
         assert done.returncode == code, key
-        labels = {group["label"]: group["count"] for group in json.loads(done.stdout)["groups"]}
-        assert labels == shared, key
+        groups = [group for group in json.loads(done.stdout)["groups"] if "unmatched" not in group]
+        assert {group["label"]: group["count"] for group in groups} == shared, key
     # What nobody there has is somebody else's.
     (elsewhere / "cgroup.procs").write_text(str(web.pid), encoding="ascii")
     assert host_groups(host, "process") == shared
@@ -1010,20 +1021,70 @@ enum nss_status _nss_hang_getpwnam_r(const char *name, struct passwd *result, ch
 """
 
 
-@pytest.fixture
-def hanging(directory: Path) -> list[str]:
-    """Return what makes the user database hang for one user whom /etc/passwd does not know."""
+# A directory server that needs 0.3 seconds for an answer.
+SLOW_USERS = range(NAMELESS, NAMELESS + 40)
+SLOW = f"""
+#include <nss.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static enum nss_status answer(uid_t uid, struct passwd *result, char *buffer, size_t length)
+{{
+    usleep(300000);
+    if (uid < {SLOW_USERS.start} || uid >= {SLOW_USERS.stop})
+        return NSS_STATUS_NOTFOUND;
+    memset(result, 0, sizeof *result);
+    snprintf(buffer, length, "slow%u", uid);
+    result->pw_name = result->pw_gecos = result->pw_dir = result->pw_shell = buffer;
+    result->pw_passwd = buffer;
+    result->pw_uid = result->pw_gid = uid;
+    return NSS_STATUS_SUCCESS;
+}}
+
+enum nss_status _nss_slow_getpwuid_r(uid_t uid, struct passwd *result, char *buffer,
+                                     size_t length, int *error)
+{{
+    return answer(uid, result, buffer, length);
+}}
+
+enum nss_status _nss_slow_getpwnam_r(const char *name, struct passwd *result, char *buffer,
+                                     size_t length, int *error)
+{{
+    if (strncmp(name, "slow", 4))
+        return NSS_STATUS_NOTFOUND;
+    return answer(strtoul(name + 4, 0, 10), result, buffer, length);
+}}
+"""
+
+
+def user_database(directory: Path, name: str, source: str) -> list[str]:
+    """Return what lets commands ask a user database of this source, besides /etc/passwd."""
     if reason := lacking("cc"):
         pytest.skip(reason)
-    source = directory / "hang.c"
-    source.write_text(HANG, encoding="ascii")
-    library = directory / "libnss_hang.so.2"
-    subprocess.run(["cc", "-shared", "-fPIC", "-o", library, source], check=True)
+    file = directory / f"{name}.c"
+    file.write_text(source, encoding="ascii")
+    library = directory / f"libnss_{name}.so.2"
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", library, file], check=True)
     switch = directory / "nsswitch.conf"
-    switch.write_text("passwd: files hang\n", encoding="ascii")
+    switch.write_text(f"passwd: files {name}\n", encoding="ascii")
     harness.readable(directory)
     mounts = private(f"mount --bind {switch} /etc/nsswitch.conf")
     return [*mounts, "env", f"LD_LIBRARY_PATH={directory}"]
+
+
+@pytest.fixture
+def hanging(directory: Path) -> list[str]:
+    """Return what makes the user database hang for one user whom /etc/passwd does not know."""
+    return user_database(directory, "hang", HANG)
+
+
+@pytest.fixture
+def slow(directory: Path) -> list[str]:
+    """Return what makes the user database slow for users whom /etc/passwd does not know."""
+    return user_database(directory, "slow", SLOW)
 
 
 def test_a_user_without_a_name_is_a_number(host: Host) -> None:
@@ -1066,6 +1127,28 @@ def test_a_user_database_that_does_not_answer_is_not_an_unknown_user(
     line = one_line(asked(host, "--group-by=user", "-c", "absent=2", before=hanging))
     # The threshold may well be right.
     assert "the key of no group" not in line
+
+
+@pytest.mark.skipif(harness.STATIC, reason="a static build asks no such user database")
+@pytest.mark.parametrize("number", [3, len(SLOW_USERS)])
+def test_a_slow_user_database_is_waited_for(host: Host, slow: list[str], number: int) -> None:
+    """Several users are looked up at the same time."""
+    held = host.start("held")
+    for place, uid in enumerate(SLOW_USERS[:number], 1):
+        held.do("own", uid)
+        held.do("udp", "127.0.0.1", place)
+    total, last = number * (number + 1) // 2, f"slow{SLOW_USERS[number - 1]}"
+    line = ["--group-by=user", "--timeout=20", f"--top={number}"]
+    done = asked(host, *line, "-c", f"root=1,{last}={number}", before=slow)
+    names = re.findall(r"(slow\d+): (\d+)", done.stdout)
+    expected = {f"slow{uid}": str(place) for place, uid in enumerate(SLOW_USERS[:number], 1)}
+    assert dict(names) == expected
+    assert "UNKNOWN" not in done.stdout
+    assert (done.stderr, done.returncode) == ("", 0)
+    done = asked(host, *line, "-c", f"root=1,{last}={number - 1}", before=slow)
+    assert f"{last}: {number} [CRITICAL]" in done.stdout
+    assert done.stdout.endswith(f" 'total'={total}\n")
+    assert done.returncode == 2
 
 
 # A user whom /etc/passwd does not know, as one of a directory server.
@@ -1145,7 +1228,18 @@ def test_thresholds_by_unit(host: Host) -> None:
         (["-c", "b.service=1"], "b.service: 2 [CRITICAL], a.service: 1", 2),
         (["-c", "B.Service=1", "-w0"], "b.service: 2 [CRITICAL], a.service: 1 [WARNING]", 2),
         (["-c", "0,a.service=5"], "b.service: 2 [CRITICAL], a.service: 1", 2),
-        (["-w", "c.service=0"], "b.service: 2, a.service: 1", 0),
+        (["-w", "c.service=0"], "b.service: 2, a.service: 1, c.service: 0", 0),
+        (["-w", "a=0,b=5"], "b.service: 2, a.service: 1 [WARNING]", 1),
+        (
+            ["-c", "a.servce=5,nginx=5", "--top=1"],
+            "b.service: 2, and 1 more, a.servce: 0 (nearest: a.service), nginx: 0",
+            0,
+        ),
+        (
+            ["-c", "aa=1:"],
+            "b.service: 2, a.service: 1, aa: 0 [CRITICAL] (nearest: a.service)",
+            2,
+        ),
         (["-w", "total=2"], "total: 3 [WARNING], b.service: 2, a.service: 1", 1),
     ):
         done = host.ask("--group-by=unit", *options)
@@ -1174,6 +1268,9 @@ def test_thresholds_by_process(host: Host) -> None:
         message = ", ".join(
             label + (" [WARNING]" if mark else "") for label, mark in zip(labels, marks)
         )
+        if not any(marks):
+            message += f", {key}: 0"
+            message += " (nearest: alpha (1))" if key == "alpha" else ""
         perfdata = "'groups'=3 'largest'=4 'total'=9"
         assert done == (f"{message}|{perfdata}\n", "", 1 if any(marks) else 0), key
     # A plain range: any process with more than so many.

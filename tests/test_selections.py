@@ -306,7 +306,10 @@ def _assert_json(text: str, asked: Question, expected: model.Answer) -> None:
     assert answer == {
         "state": expected.state,
         "message": expected.message,
-        "groups": [dataclasses.asdict(group) for group in expected.groups],
+        "groups": [
+            {name: value for name, value in dataclasses.asdict(group).items() if value is not False}
+            for group in expected.groups
+        ],
         "total": expected.total,
         "total_state": expected.total_state,
         "thresholds": {"warning": asked.warning, "critical": asked.critical},

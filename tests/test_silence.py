@@ -89,10 +89,11 @@ def test_what_is_named_and_not_found_has_none(
     assert part in message
     assert perfdata in metrics
     assert done.returncode in ((1,) if "WARNING" in part else (2, 3))
-    # Where nothing is wrong with 0 nothing is said.
+    # Where nothing is wrong with 0 nothing is said, unless the key may be mistyped.
     fine = [re.sub(r"=(1:|@0)$", "=0:5", arg) for arg in args]
     done = asked(native, place, *fine)
-    assert part.partition(":")[0] + ": 0" not in done.stdout
+    of_names = {"--group-by=user", "--group-by=process"} & {*args}
+    assert (part.partition(":")[0] + ": 0" in done.stdout) is bool(of_names)
     assert done.returncode == 0
 
 
@@ -110,7 +111,7 @@ def test_several_keys_that_name_nothing(native: Command, quiet: Place) -> None:
 def test_json_and_prometheus_have_what_is_named(native: Command, quiet: Place) -> None:
     args = ["--local-port=7070", "-c", "LISTEN=1:", "--conn-type=tcp", "--conn-status=listen"]
     answer = json.loads(asked(native, quiet, *args, "--format=json").stdout)
-    assert answer["groups"] == [{"label": "LISTEN", "count": 0, "state": 2}]
+    assert answer["groups"] == [{"label": "LISTEN", "count": 0, "state": 2, "unmatched": True}]
     assert (answer["state"], answer["total"]) == (2, 0)
     text = asked(native, quiet, *args, "--format=prometheus").stdout
     assert 'network_connections{type="tcp",state="LISTEN"} 0\n' in text
@@ -218,7 +219,8 @@ def test_processes_that_cannot_be_seen_are_not_fine(
         assert ask("-c", "@10:20").returncode == 3
         answer = json.loads(ask("-c", "hidden=5", "--format=json").stdout)
         (group,) = (one for one in answer["groups"] if one["label"] == "hidden")
-        assert group == {"label": "hidden", "count": 0, "most": 42, "state": 3}
+        expected = {"label": "hidden", "count": 0, "most": 42, "state": 3, "unmatched": True}
+        assert group == expected
 
 
 def test_a_user_of_two_ids_is_one_group(native: Command, quiet: Place, tmp_path: Path) -> None:
@@ -300,3 +302,36 @@ def test_users_of_another_namespace_are_not_fine(native: Command, quiet: Place) 
         assert ask("-c", "root=5").returncode == 2
         assert ask("-c", "0=20").returncode == 0
         assert ask("-c", "41").returncode == 2
+        # An id that this namespace does not have may be among them, and any part of them.
+        for user in ("33", "65533", "65534", "nobody"):
+            done = ask("-c", f"{user}=41")
+            assert "[UNKNOWN]" in done.stdout
+            assert "; some users cannot be told (" in done.stdout
+            assert done.returncode == 3
+            assert ask("-c", f"{user}=1:").returncode == 3
+            assert ask("-c", f"{user}=42").returncode == 0
+            assert ask("-c", f"{user}=43:").returncode == 2
+        assert ask("-c", "33=41", "--always-ok").returncode == 3
+
+
+@pytest.mark.parametrize("way", ["native", "python"])
+def test_always_ok_leaves_what_is_unknown(
+    nobodys: dict[str, Command], way: str, quiet: Place
+) -> None:
+    """As its help says: it is about thresholds, and not about what cannot be counted."""
+
+    def ask(*args: str) -> Done:
+        args = by("process", "--always-ok", *args)
+        return asked(nobodys[way], quiet, *args, before=harness.NOBODY)
+
+    with holding(quiet, "hidden", 42, 7070), holding(quiet, "visible", 3, 7071, harness.NOBODY):
+        done = ask("-c", "hidden=5")
+        assert "hidden: 0 to 42 [UNKNOWN]" in done.stdout
+        assert "(always ok)" in done.stdout
+        assert done.returncode == 3
+        # An alert is none any more, and does not hide that something is unknown.
+        done = ask("-c", "visible=2", "-w", "hidden=5")
+        assert "3 [CRITICAL]" in done.stdout
+        assert done.returncode == 3
+        for fine in (("-c", "50"), ("-c", "2", "-w", "1"), ("-c", "total=1")):
+            assert ask(*fine).returncode == 0, fine

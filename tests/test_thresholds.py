@@ -11,7 +11,7 @@ import model
 import pytest
 import shares
 from asking import Shown
-from harness import Command, one_line
+from harness import Command, connections, one_line
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from lab.names import FOREIGN, STATUSES, TYPES
@@ -155,6 +155,23 @@ def test_the_range_of_a_key_has_a_finite_bound(native: Command, text: str) -> No
     # Without a key the reference takes it for no threshold, or for an infinite one.
     if not text.startswith("-"):
         assert native.run("--test=[]", f"--critical={text}").returncode == 0
+
+
+@pytest.mark.parametrize("text", ["0:", "~:", ":", "-3:", "@-5:-1", "@1.5:1.8", "0:1e300"])
+def test_a_key_whose_range_has_every_number_is_refused(native: Command, text: str) -> None:
+    for key in ("LISTEN", "total"):
+        line = one_line(native.run("--test=[]", f"--critical={key}={text}"))
+        assert line == (
+            f'--critical: "{key}={text}" never alerts: it has every number '
+            "(valid: for example 10, 1: or @0)"
+        )
+    # It may be an exception from another range.
+    option = native.fixture(connections({"tcp_LISTEN": 3}))
+    assert native.run(option, f"--critical=2,LISTEN={text}").returncode == 0
+    # Without a key the reference takes it.
+    assert native.run(option, f"--critical={text}").returncode == 0
+    line = native.run(option, "--strict", f"--critical={text}")
+    assert line.returncode == (0 if text == "~:" else 3)
 
 
 def test_strict_refuses_percent_signs_behind_counts(native: Command) -> None:

@@ -69,7 +69,9 @@ fn group(judged: &GroupState) -> Value {
     object.insert("state".to_owned(), (*state as u8).into());
     if *unmatched {
         object.insert("unmatched".to_owned(), true.into());
-        object.insert("nearest".to_owned(), nearest.as_deref().into());
+    }
+    if let Some(nearest) = nearest {
+        object.insert("nearest".to_owned(), nearest.as_str().into());
     }
     object.into()
 }

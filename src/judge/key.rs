@@ -10,6 +10,7 @@ use crate::name::{Named, did_you_mean};
 use crate::named_group::NamedGroup;
 use crate::nearest::nearest;
 use crate::owner::{Process, UserId};
+use crate::range::Numbers;
 use crate::selection::{Network, Ports, Selection};
 use crate::vocabulary::{ConnectionStatus, ConnectionType};
 
@@ -24,6 +25,8 @@ pub const TOTAL: &str = "total";
 pub struct KeyContext<'a> {
     /// Whether the numbers of groups can be added up, so that `total` is a key.
     pub has_total: bool,
+    /// The numbers that a group can have.
+    pub numbers: Numbers,
     /// Whether network namespaces are requested, so that a key can name a namespace.
     pub netns: bool,
     /// The kind of groups.
@@ -484,9 +487,14 @@ impl Key {
         let stem = |name: &'a str| without_type(name).unwrap_or(name);
         // A unit of a user or guest has the name of that in front: `user@1000.service/app.service`.
         let last = |name: &'a str| stem(name.rsplit('/').next().unwrap_or(name));
-        let names = groups.iter().flat_map(NamedGroup::names).take(MOST_COMPARED);
-        let forms = names.flat_map(|name| [(stem(name), name), (last(name), name)]);
         let key = self.group().name.label;
+        // Types alike would make any two names alike. The type itself may be mistyped.
+        let with_type = without_type(&key).is_none() && key.contains('.');
+        let names = groups.iter().flat_map(NamedGroup::names).take(MOST_COMPARED);
+        let forms = names.flat_map(|name| {
+            let whole = with_type.then_some(name);
+            [stem(name), last(name)].into_iter().chain(whole).map(move |form| (form, name))
+        });
         nearest(without_type(&key).unwrap_or(&key), forms)
     }
 
@@ -601,11 +609,23 @@ fn endpoint(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const NUMBERS: Numbers = Numbers { most: 1e19, whole: true };
     use crate::vocabulary::NetnsIndex;
 
     fn key(text: &str, by: GroupBy) -> Result<Key, Error> {
         let selection = &Selection::default();
-        Key::parse(text, &KeyContext { has_total: true, netns: true, by, selection, live: true })
+        Key::parse(
+            text,
+            &KeyContext {
+                has_total: true,
+                numbers: NUMBERS,
+                netns: true,
+                by,
+                selection,
+                live: true,
+            },
+        )
     }
 
     /// The group of an address, with the names of its interface and its network namespace.
@@ -726,7 +746,14 @@ mod tests {
             ..Selection::default()
         };
         let by = GroupBy::RemoteEndpoint;
-        let context = KeyContext { has_total: false, netns: false, by, selection, live: true };
+        let context = KeyContext {
+            has_total: false,
+            numbers: NUMBERS,
+            netns: false,
+            by,
+            selection,
+            live: true,
+        };
         for (text, valid) in [
             ("443", true),
             ("80", false),
@@ -745,7 +772,14 @@ mod tests {
     fn a_user_is_known_by_id_or_looked_up_by_name() {
         let selection = &Selection::default();
         let by = GroupBy::User;
-        let context = KeyContext { has_total: true, netns: false, by, selection, live: true };
+        let context = KeyContext {
+            has_total: true,
+            numbers: NUMBERS,
+            netns: false,
+            by,
+            selection,
+            live: true,
+        };
         let group = |text: &str| {
             let mut key = Key::parse(text, &context)?;
             key.look_up_user(&context, &|name| {
@@ -814,6 +848,8 @@ mod tests {
             (GroupBy::Unit, "docker:0a1c", &units, Some("docker:0a1b")),
             (GroupBy::Unit, "(gon)", &units, None),
             (GroupBy::Unit, "postgres", &units, None),
+            (GroupBy::Unit, "nginx.service", &units, None),
+            (GroupBy::Unit, "sshd.servce", &units, Some("sshd.service")),
             (GroupBy::Process, "ngnix", &processes, Some("nginx")),
             (GroupBy::Process, "no process", &processes, None),
             (GroupBy::LocalEndpoint, "443", &ends, None),

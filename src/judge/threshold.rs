@@ -6,7 +6,7 @@ use crate::error::Error;
 use crate::judge::key::{Key, KeyContext};
 use crate::named_group::NamedGroup;
 use crate::owner::UserId;
-use crate::range::Range;
+use crate::range::{Numbers, Range};
 
 /// The ranges of one severity as they were given: a range for all groups, and ranges with keys for
 /// some of them.
@@ -75,8 +75,34 @@ impl ThresholdSpec {
     pub fn resolved(&self, context: &KeyContext) -> Result<KeyedRanges, Error> {
         let keyed = self.keyed.iter();
         let keyed = keyed.map(|(text, range)| Ok((Key::parse(text, context)?, range.clone())));
-        Ok(KeyedRanges { plain: self.plain.clone(), keyed: keyed.collect::<Result<_, Error>>()? })
+        let ranges =
+            KeyedRanges { plain: self.plain.clone(), keyed: keyed.collect::<Result<_, Error>>()? };
+        let silent = self.keyed.iter().zip(&ranges.keyed).find(|(_, (key, range))| {
+            range.never_alerts(context.numbers) && !ranges.has_exception(key)
+        });
+        match silent {
+            None => Ok(ranges),
+            Some(((key, range), _)) => {
+                Err(silent_range(&format!("{key}={range}"), context.numbers))
+            }
+        }
     }
+
+    /// An error for a range without a key that never alerts. The reference takes such ranges.
+    pub fn refuse_silent(&self, numbers: Numbers) -> Result<(), Error> {
+        let plain = self.plain.as_ref();
+        let silent = plain.filter(|range| range.never_alerts(numbers) && !range.is_no_limit());
+        silent.map_or(Ok(()), |range| Err(silent_range(&range.to_string(), numbers)))
+    }
+}
+
+fn silent_range(text: &str, numbers: Numbers) -> Error {
+    let most = numbers.most;
+    Error::Argument(if most <= 100.0 {
+        format!("{text:?} never alerts: {most}% is the most there can be (valid: less, as in 90)")
+    } else {
+        format!("{text:?} never alerts: it has every number (valid: for example 10, 1: or @0)")
+    })
 }
 
 /// The ranges of one severity, with the groups that their keys mean.
@@ -98,6 +124,13 @@ impl KeyedRanges {
             .max_by_key(|(rank, _)| *rank)
             .map(|(_, range)| range)
             .or(self.plain.as_ref())
+    }
+
+    /// Whether a range of this key can be an exception from another range: from one without a key,
+    /// or from that of another key.
+    fn has_exception(&self, key: &Key) -> bool {
+        let others = self.keys().filter(|other| **other != Key::Total && *other != key);
+        *key != Key::Total && (self.plain.is_some() || others.count() > 0)
     }
 
     /// The range of a key itself; of several ranges the last one.
@@ -128,8 +161,10 @@ mod tests {
     use crate::selection::{Ports, Selection};
     use crate::vocabulary::{ConnectionStatus, ConnectionType};
 
+    const NUMBERS: Numbers = Numbers { most: 1e19, whole: true };
+
     fn context(by: GroupBy, selection: &Selection) -> KeyContext<'_> {
-        KeyContext { has_total: true, netns: true, by, selection, live: true }
+        KeyContext { has_total: true, numbers: NUMBERS, netns: true, by, selection, live: true }
     }
 
     fn parse(text: &str, by: GroupBy) -> Result<KeyedRanges, String> {
@@ -213,6 +248,39 @@ mod tests {
             parse("1,5", GroupBy::TypeStatus).map(|_| ()),
             Err("Range format incorrect".to_owned())
         );
+    }
+
+    #[test]
+    fn a_range_that_never_alerts_is_an_exception_or_refused() {
+        for (text, valid) in [
+            ("LISTEN=0:", false),
+            ("LISTEN=~:", false),
+            ("LISTEN=@-5:-1", false),
+            ("total=0:", false),
+            ("5,total=0:", false),
+            ("LISTEN=0:,total=5", false),
+            ("LISTEN=0:,LISTEN=5:", false),
+            ("5,LISTEN=0:", true),
+            ("tcp=5,tcp_LISTEN=~:", true),
+            ("LISTEN=1:", true),
+        ] {
+            assert_eq!(parse(text, GroupBy::TypeStatus).is_ok(), valid, "{text}");
+        }
+        let plain = |text: &str, numbers| {
+            ThresholdSpec::parse(text).is_ok_and(|spec| spec.refuse_silent(numbers).is_ok())
+        };
+        let percents = Numbers { most: 100.0, whole: false };
+        for (text, of_counts, of_percents) in [
+            ("0:", false, false),
+            ("0:,LISTEN=5", false, false),
+            ("100", true, false),
+            ("90", true, true),
+            ("~:", true, true),
+            ("none", true, true),
+            ("", true, true),
+        ] {
+            assert_eq!((plain(text, NUMBERS), plain(text, percents)), (of_counts, of_percents));
+        }
     }
 
     #[test]

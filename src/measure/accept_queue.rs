@@ -10,6 +10,7 @@ use crate::format::exposition::Page;
 use crate::group::{Group, GroupBy};
 use crate::measure::counted::{Counted, Scope};
 use crate::measure::definition::{Definition, Implied, Reading, Series};
+use crate::range::Numbers;
 use crate::survey::{Facts, Host};
 use crate::vocabulary::{ConnectionStatus, SourceName};
 
@@ -33,6 +34,9 @@ pub const DEFINITION: Definition = Definition {
     },
     of_fixture: false,
     reading: Reading::Percent,
+    // The kernel lets one more wait than the limit, which may be lowered later.
+    numbers: Numbers { most: f64::MAX, whole: false },
+    of_reference: false,
     collect,
     nothing: |_| "No listeners found.".to_owned(),
     aspect: Aspect::Queue,

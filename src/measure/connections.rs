@@ -12,9 +12,14 @@ use crate::measure::counted::{Counted, Scope};
 use crate::measure::definition::{Definition, Reading, Series};
 use crate::name::Named;
 use crate::owner::Names;
+use crate::range::Numbers;
 use crate::selection::Selection;
 use crate::survey::{Facts, Host};
 use crate::vocabulary::Protocol;
+
+/// The largest count.
+#[allow(clippy::cast_precision_loss)]
+const MOST: f64 = u64::MAX as f64;
 
 pub const DEFINITION: Definition = Definition {
     name: "connections",
@@ -24,6 +29,8 @@ pub const DEFINITION: Definition = Definition {
     unreported: |_| None,
     of_fixture: true,
     reading: Reading::Count,
+    numbers: Numbers { most: MOST, whole: true },
+    of_reference: true,
     collect,
     nothing,
     aspect: Aspect::Peer,

@@ -7,6 +7,7 @@ use crate::format::exposition::Page;
 use crate::group::GroupBy;
 use crate::judge::GroupState;
 use crate::measure::counted::{Counted, Scope};
+use crate::range::Numbers;
 use crate::selection::Selection;
 use crate::survey::Host;
 use crate::vocabulary::{ConnectionStatus, SourceName};
@@ -29,6 +30,10 @@ pub struct Definition {
     pub of_fixture: bool,
     /// The form of the numbers.
     pub reading: Reading,
+    /// The numbers that a group can have.
+    pub numbers: Numbers,
+    /// Whether the reference has this measure, and its thresholds keep the reference's meaning.
+    pub of_reference: bool,
     /// Collects the groups and their numbers.
     pub collect: fn(&Host, &Scope) -> Result<Counted, Error>,
     /// The message where no group is found.

@@ -10,6 +10,7 @@ use crate::group::{Group, GroupBy};
 use crate::measure::counted::{Counted, Scope};
 use crate::measure::definition::{Definition, Implied, Reading, Series};
 use crate::measure::share::Share;
+use crate::range::Numbers;
 use crate::source::{NO_PORTS, PORTS_UNTOLD};
 use crate::survey::{Facts, Host};
 
@@ -21,6 +22,8 @@ pub const DEFINITION: Definition = Definition {
     unreported: |_| None,
     of_fixture: false,
     reading: Reading::Percent,
+    numbers: Numbers { most: 100.0, whole: false },
+    of_reference: false,
     collect,
     nothing: |_| "No destinations found.".to_owned(),
     aspect: Aspect::Status,

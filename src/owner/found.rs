@@ -13,6 +13,11 @@ pub struct UserId {
     pub is_told: bool,
 }
 
+/// The id that a text in digits stands for.
+pub fn id_in(text: &str) -> Option<u32> {
+    text.parse().ok()
+}
+
 /// The names of units, looked up by cgroup.
 #[derive(Debug, Default)]
 pub struct Units {

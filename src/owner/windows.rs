@@ -7,7 +7,7 @@ use winsafe::{HPROCESSLIST, SysResult, co};
 
 use crate::deadline::Deadline;
 use crate::error::Error;
-use crate::owner::found::{Units, UserId};
+use crate::owner::found::{Units, UserId, id_in};
 use crate::owner::holders::Holders;
 use crate::owner::process::Process;
 use crate::printable::printable;
@@ -71,7 +71,7 @@ pub fn members(_: HashSet<u64>, _: &Deadline) -> Result<Vec<u32>, Error> {
 /// The user of an id; names have no such ids on Windows, and no source reports users.
 #[allow(clippy::unnecessary_wraps)]
 pub fn user_id(text: &str, _: &Deadline) -> Result<Option<UserId>, Error> {
-    Ok(text.parse().ok().map(|id| UserId { id, is_told: true }))
+    Ok(id_in(text).map(|id| UserId { id, is_told: true }))
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use nix::unistd::{Uid, User};
 use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::linux::proc_text::{maps_every_id, maps_id, number};
-use crate::owner::found::UserId;
+use crate::owner::found::{UserId, id_in};
 use crate::printable::printable;
 use crate::worker::Workers;
 
@@ -84,7 +84,7 @@ fn name(id: u32) -> Option<Arc<str>> {
 
 /// The user of a name or an id; `None` where there is no user of this name.
 pub fn id(text: &str, deadline: &Deadline) -> Result<Option<UserId>, Error> {
-    let id = match number(text.as_bytes()) {
+    let id = match id_in(text) {
         Some(id) => Some(id),
         None => id_of_name(text, deadline)?,
     };
