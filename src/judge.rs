@@ -1,10 +1,11 @@
 //! Judges groups: numbers and ranges in, states out.
 //!
-//! Sometimes only the bounds of a number are known, for three reasons:
+//! Sometimes only the bounds of a number are known, for four reasons:
 //!
 //! | reason | bounds of a group that was found | bounds of a key that matches no group |
 //! |---|---|---|
-//! | owners are hidden | of a user or unit that a key names: its count, to that count plus all hidden connections; of other groups: its count | of an owner's name: 0 to all hidden connections; of other keys: 0 |
+//! | owners are hidden | of a user or unit that a key names: its count, to that count plus the hidden connections that may be its own; of other groups: its count | of an owner's name: 0 to the hidden connections that may be its own; of other keys: 0 |
+//! | users share an id | of a user whom a key names: 0 to its count; of other groups: its count | of such a user: 0 to the connections with the shared id |
 //! | the interface of a link-local address is not known | its count | 0 to the connections of that address |
 //! | network namespaces were skipped (`more`) | of a namespace or an endpoint: its count; of other groups: its count, to any number | 0 to any number |
 //!
@@ -16,6 +17,9 @@
 //! belong to several owners: their group is judged again with 1 to its count. A hidden process may
 //! have the name of a visible process: a key with this name is judged again with 1 to all hidden
 //! connections.
+//!
+//! Hidden connections may be those of any owner. Only a hidden unit below another unit has a name
+//! that begins with that unit's name.
 
 pub mod key;
 pub mod state;

@@ -13,21 +13,26 @@ mod linux {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering};
 
-    static STDOUT_IS_CLOSED: AtomicBool = AtomicBool::new(false);
+    use rustix::fs::{OFlags, fcntl_getfl};
+
+    static NO_STDOUT: AtomicBool = AtomicBool::new(false);
 
     ctor::declarative::ctor! {
         /// Runs before the runtime of Rust, which opens closed standard streams on `/dev/null`: after
-        /// that a closed stream looks like one that the caller has thrown away.
+        /// that a closed stream looks like one that the caller has thrown away. The runtime also
+        /// passes over a stream that is open for reading only.
         #[ctor(unsafe)]
         fn look_at_stdout() {
-            let stdout = rustix::stdio::stdout();
-            STDOUT_IS_CLOSED.store(rustix::io::fcntl_getfd(stdout).is_err(), Ordering::Relaxed);
+            let is_writable =
+                |flags: OFlags| !flags.contains(OFlags::PATH) && flags & OFlags::RWMODE != OFlags::RDONLY;
+            let flags = fcntl_getfl(rustix::stdio::stdout());
+            NO_STDOUT.store(!flags.is_ok_and(is_writable), Ordering::Relaxed);
         }
     }
 
-    /// Whether standard output was closed when the command started.
-    pub fn stdout_is_closed() -> bool {
-        STDOUT_IS_CLOSED.load(Ordering::Relaxed)
+    /// Whether standard output was closed when the command started, or takes no text.
+    pub fn has_no_stdout() -> bool {
+        NO_STDOUT.load(Ordering::Relaxed)
     }
 
     /// Makes the end of a run without memory UNKNOWN. The runtime says so on standard error, and
@@ -61,7 +66,7 @@ fn main() -> ExitCode {
     let written = stdout.write_all(outcome.stdout.as_bytes()).and_then(|()| stdout.flush());
     #[cfg(target_os = "linux")]
     let written =
-        if linux::stdout_is_closed() { Err(io::ErrorKind::BrokenPipe.into()) } else { written };
+        if linux::has_no_stdout() { Err(io::ErrorKind::BrokenPipe.into()) } else { written };
     // Written after the answer: Icinga merges both streams, and shows the first line.
     let _ = io::stderr().write_all(outcome.stderr.as_bytes());
     match written {

@@ -3,6 +3,11 @@
 /// The least likeness of two names, from 0 to 1, at which one may be meant by the other.
 const ALIKE: f64 = 0.8;
 
+/// The likeness of two names that differ in one letter, or in the order of two, and the length from
+/// which on that is little.
+const SLIP: f64 = 0.95;
+const SHORTEST: usize = 3;
+
 /// The number of characters that are compared: other users choose the names of their units and
 /// processes, and comparing takes the product of both lengths.
 const COMPARED: usize = 64;
@@ -17,12 +22,19 @@ pub fn nearest<N: AsRef<str>, T>(
     let mut nearest = None;
     let mut best = ALIKE;
     for (other, candidate) in candidates {
-        let likeness = strsim::jaro_winkler(&name, &compared(other.as_ref()));
+        let likeness = likeness(&name, &compared(other.as_ref()));
         if likeness > best || likeness >= best && nearest.is_none() {
             (best, nearest) = (likeness, Some(candidate));
         }
     }
     nearest
+}
+
+fn likeness(one: &str, other: &str) -> f64 {
+    let likeness = strsim::jaro_winkler(one, other);
+    // That measure has short names with two letters in the wrong order for unlike.
+    let is_slip = one.chars().count() >= SHORTEST && strsim::osa_distance(one, other) == 1;
+    if is_slip { likeness.max(SLIP) } else { likeness }
 }
 
 fn compared(name: &str) -> String {
@@ -42,7 +54,9 @@ mod tests {
             ("LOCAL-PROT", &["remote-port", "local-port"], Some("local-port")),
             ("udp4", &["tcp", "tcp6", "udp", "udp6"], Some("udp")),
             ("shopd", &["sshd", "shop"], Some("shop")),
+            ("tpc", &["tcp", "tcp6"], Some("tcp")),
             ("a", &["b"], None),
+            ("ab", &["cb"], None),
             ("sctp", &["tcp", "udp"], None),
             ("nginx", &["sshd", "postgres"], None),
             ("", &["b"], None),

@@ -84,7 +84,15 @@ def test_a_stdout_that_is_thrown_away_has_the_state(command: Command) -> None:
         assert (stderr, code) == ("", 1)
 
 
-@pytest.mark.skipif(bool(harness.WINDOWS), reason="Windows has no such limit")
+@pytest.mark.skipif(harness.WINDOWS, reason="Windows opens it for writing too")
+def test_a_stdout_that_can_only_be_read(command: Command) -> None:
+    test = command.fixture(connections({"tcp_LISTEN": 3}))
+    with Path(os.devnull).open() as nothing:
+        _, stderr, code = run(command, [test, "-w1"], stdout=nothing)
+    assert (stderr, code) == ("", 3)
+
+
+@pytest.mark.skipif(harness.WINDOWS, reason="Windows has no such limit")
 def test_memory_that_ends_is_unknown(native: Command) -> None:
     """With a line: of the check on standard output, or of the runtime on standard error."""
     entries = [
@@ -100,9 +108,8 @@ def test_memory_that_ends_is_unknown(native: Command) -> None:
     ended = 0
     for kib in range(3_000, 40_000, 1_000):
         before = ["sh", "-c", f'ulimit -v {kib}; exec "$@"', "sh"]
-        done = native.run(
-            test, "--group-by=remote-address", "--lengthy", before=before, env={"RUST_BACKTRACE": "0"}
-        )
+        args = (test, "--group-by=remote-address", "--lengthy")
+        done = native.run(*args, before=before, env={"RUST_BACKTRACE": "0"})
         if done.returncode == 127 or "error while loading" in done.stderr:
             # The loader of the system had no room for the program.
             continue

@@ -584,6 +584,31 @@ def test_a_cgroup_that_cannot_be_read(host: Host) -> None:
     assert host_groups(host, "unit") == {"secret.service": 4, "web.service": 3}
     # It is there, so it is not gone.
     assert host_groups(host, "unit", "nobody") == {"(outside)": 4, "web.service": 3}
+    done = host.ask("--group-by=unit", "-c", "nginx.service=1:", user="nobody")
+    assert "nginx.service: 0 to 4 [UNKNOWN]" in done.stdout
+    assert done.returncode == 3
+
+
+def test_a_cgroup_that_a_user_has_closed_hides_no_unit_of_the_system(host: Host) -> None:
+    host.start("web", host.cgroup("web.service")).do("udp", "127.0.0.1", 3)
+    user = host.cgroup("user.slice", "user@1000.service")
+    closed = host.cgroup("user.slice", "user@1000.service", "closed")
+    inside = host.cgroup("user.slice", "user@1000.service", "closed", "inside")
+    host.start("secret", inside).do("udp", "127.0.0.1", 4)
+    for directory, found in ((closed, {"(outside)": 4}), (user, {"(outside)": 4})):
+        directory.chmod(0o700)
+        assert host_groups(host, "unit", "nobody") == {**found, "web.service": 3}
+        for key, part, state in (
+            ("nginx.service=1:", "nginx.service: 0 [CRITICAL]", 2),
+            ("nginx=1:", "nginx: 0 [CRITICAL]", 2),
+            ("web=5", "web.service: 3", 0),
+            ("user@1000=2", "user@1000: 0 to 4 [UNKNOWN]", 3),
+            ("user@1000.service/nginx.service=1:", "nginx.service: 0 to 4 [UNKNOWN]", 3),
+        ):
+            done = host.ask("--group-by=unit", "-c", key, user="nobody")
+            assert part in done.stdout
+            assert done.returncode == state, key
+        directory.chmod(0o755)
 
 
 # Processes.

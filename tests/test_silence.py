@@ -321,8 +321,8 @@ def test_always_ok_leaves_what_is_unknown(
     """As its help says: it is about thresholds, and not about what cannot be counted."""
 
     def ask(*args: str) -> Done:
-        args = by("process", "--always-ok", *args)
-        return asked(nobodys[way], quiet, *args, before=harness.NOBODY)
+        options = by("process", "--always-ok", *args)
+        return asked(nobodys[way], quiet, *options, before=harness.NOBODY)
 
     with holding(quiet, "hidden", 42, 7070), holding(quiet, "visible", 3, 7071, harness.NOBODY):
         done = ask("-c", "hidden=5")

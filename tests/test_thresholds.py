@@ -170,8 +170,8 @@ def test_a_key_whose_range_has_every_number_is_refused(native: Command, text: st
     assert native.run(option, f"--critical=2,LISTEN={text}").returncode == 0
     # Without a key the reference takes it.
     assert native.run(option, f"--critical={text}").returncode == 0
-    line = native.run(option, "--strict", f"--critical={text}")
-    assert line.returncode == (0 if text == "~:" else 3)
+    done = native.run(option, "--strict", f"--critical={text}")
+    assert done.returncode == (0 if text == "~:" else 3)
 
 
 def test_strict_refuses_percent_signs_behind_counts(native: Command) -> None:

@@ -286,7 +286,8 @@ def check(
             established, fin_wait1, fin_wait2, last_ack, listen, none,
             syn_recv, syn_sent, time_wait, IDLE, BOUND, DELETE_TCB. One value
             or several. Default: all.
-        always_ok: Make the state OK whatever the thresholds say.
+        always_ok: Make the states WARNING and CRITICAL OK. UNKNOWN stays
+            UNKNOWN.
         critical: CRITICAL where the number of a group lies outside this Nagios
             range. With keys, as in "5000,CLOSE_WAIT=100,total=30000", a group,
             status, type or the total has a range of its own.

@@ -193,11 +193,10 @@ pub static OPTIONS: &[Opt] = &[
         takes: Takes::Switch(|c| c.check.policy.always_ok = true),
         reference: true,
         keyword: Some(Keyword {
-            help: Some("Make the state OK whatever the thresholds say."),
+            help: Some("Make the states WARNING and CRITICAL OK. UNKNOWN stays UNKNOWN."),
             ..keyword("always_ok", Api::Check)
         }),
-        help: "Exit with 0 (OK) whatever the thresholds say. What cannot be counted is still \
-               UNKNOWN.",
+        help: "Exit with 0 (OK) instead of 1 (WARNING) or 2 (CRITICAL). UNKNOWN stays 3.",
         ..OPT
     },
     Opt {

@@ -10,6 +10,7 @@ use crate::name::{Named, did_you_mean};
 use crate::named_group::NamedGroup;
 use crate::nearest::nearest;
 use crate::owner::{Process, UserId};
+use crate::printable::printable;
 use crate::range::Numbers;
 use crate::selection::{Network, Ports, Selection};
 use crate::vocabulary::{ConnectionStatus, ConnectionType};
@@ -485,8 +486,9 @@ impl Key {
             return None;
         }
         let stem = |name: &'a str| without_type(name).unwrap_or(name);
-        // A unit of a user or guest has the name of that in front: `user@1000.service/app.service`.
-        let last = |name: &'a str| stem(name.rsplit('/').next().unwrap_or(name));
+        // A unit of a user or guest has the name of that in front, as in
+        // `user@1000.service/app.service`, and a port in a namespace has an address.
+        let last = |name: &'a str| stem(name.rsplit(['/', ':']).next().unwrap_or(name));
         let key = self.group().name.label;
         // Types alike would make any two names alike. The type itself may be mistyped.
         let with_type = without_type(&key).is_none() && key.contains('.');
@@ -511,7 +513,7 @@ impl Key {
             Self::LinkLocal(key) => (None, key.label()),
             Self::Endpoint(key) => (None, key.label()),
         };
-        NamedGroup::without_sockets(group, label.into())
+        NamedGroup::without_sockets(group, printable(label.as_bytes()).into())
     }
 }
 
@@ -853,6 +855,7 @@ mod tests {
             (GroupBy::Process, "ngnix", &processes, Some("nginx")),
             (GroupBy::Process, "no process", &processes, None),
             (GroupBy::LocalEndpoint, "443", &ends, None),
+            (GroupBy::LocalEndpoint, "443 in bleu", &ends, Some("[::]:443")),
         ] {
             let key = key(text, by).unwrap_or_else(|e| panic!("{text}: {e}"));
             assert_eq!(key.nearest(groups), expected, "{text}");

@@ -77,12 +77,15 @@ class _Stage:
     def fork(self, count: int) -> list[int]:
         """Let that many children have all sockets too."""
         pids = []
+        parent = os.getpid()
         for _ in range(count):
             pid = os.fork()
             if pid == 0:
                 ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-                while True:
+                # The parent may have ended before, which sends no signal.
+                while os.getppid() == parent:
                     signal.pause()
+                os._exit(0)
             pids.append(pid)
         return pids
 
