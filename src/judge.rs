@@ -108,7 +108,6 @@ impl Thresholds {
     fn judge_found(&self, group: NamedGroup, hidden: &[NamedGroup], more: bool) -> GroupState {
         let count = group.count;
         let more = more && !is_of_one_namespace(&group);
-        let state = |bounds| self.state(bounds, more, |ranges| ranges.of(&group));
         let most = count + self.may_be_more(&group, hidden);
         let number = group.share.map_or_else(
             || bounds(count, most),
@@ -117,44 +116,27 @@ impl Thresholds {
                 (percent, percent)
             },
         );
-        let state = match self.hidden_as(&group) {
-            None => state(number),
-            Some(HiddenAs::Mixed) => state(bounds(0, count)),
-            Some(HiddenAs::Owners) => match state(number) {
-                // Hidden connections may belong to several owners. Each owner then has a part of
-                // them.
-                State::Ok => match state(bounds(1.min(count), count)) {
-                    State::Ok => State::Ok,
-                    State::Warning | State::Critical | State::Unknown => State::Unknown,
-                },
-                state => state,
+        let state = |of_owners: Bounds| {
+            self.state_of(more, |ranges| {
+                let bounds = match hidden_as(&group, ranges) {
+                    None => number,
+                    Some(HiddenAs::Mixed) => bounds(0, count),
+                    Some(HiddenAs::Owners) => of_owners,
+                };
+                ranges.of(&group).map(|range| (range, bounds))
+            })
+        };
+        let state = match state(number) {
+            // Hidden connections may belong to several owners. Each owner then has a part of them.
+            State::Ok => match state(bounds(1.min(count), count)) {
+                State::Ok => State::Ok,
+                State::Warning | State::Critical | State::Unknown => State::Unknown,
             },
+            state => state,
         };
         let NamedGroup { group, name, share, .. } = group;
         let (unmatched, nearest) = (false, None);
         GroupState { group, label: name.label, count, most, share, state, unmatched, nearest }
-    }
-
-    /// The meaning of a group of hidden owners; `None` for other groups, and for a user without a
-    /// name that a key asks for by id.
-    fn hidden_as(&self, group: &NamedGroup) -> Option<HiddenAs> {
-        if !group.hidden {
-            return None;
-        }
-        let of_user = |key: &&Key| match key {
-            Key::User(_) => key.specificity(group).is_some(),
-            Key::Total
-            | Key::Group(_)
-            | Key::Type(_)
-            | Key::Status(_)
-            | Key::LinkLocal(_)
-            | Key::Endpoint(_)
-            | Key::Owner(_) => false,
-        };
-        match self.keys().find(of_user) {
-            None => Some(HiddenAs::Owners),
-            Some(key) => (!key.is_of_told_user()).then_some(HiddenAs::Mixed),
-        }
     }
 
     /// The number of hidden connections that may belong to this group, where a key names the group.
@@ -258,13 +240,22 @@ impl Thresholds {
     /// alert is only possible. With `more`, the number may also be above the upper bound.
     fn state<'a>(
         &'a self,
-        (low, high): Bounds,
+        bounds: Bounds,
         more: bool,
         range: impl Fn(&'a KeyedRanges) -> Option<&'a Range>,
     ) -> State {
+        self.state_of(more, |ranges| range(ranges).map(|range| (range, bounds)))
+    }
+
+    /// The same where the bounds depend on the range.
+    fn state_of<'a>(
+        &'a self,
+        more: bool,
+        range: impl Fn(&'a KeyedRanges) -> Option<(&'a Range, Bounds)>,
+    ) -> State {
         let verdict = |ranges: &'a Option<KeyedRanges>| {
             let range = ranges.as_ref().and_then(&range);
-            let Some(range) = range else {
+            let Some((range, (low, high))) = range else {
                 return Verdict::Fine;
             };
             match range.between(low, high) {
@@ -283,6 +274,30 @@ impl Thresholds {
             (Verdict::Fine, Verdict::Fine) => State::Ok,
         }
     }
+}
+
+/// The meaning of a group of hidden owners for its range; `None` for other groups, and for a user
+/// without a name that a key asks for by id.
+fn hidden_as(group: &NamedGroup, ranges: &KeyedRanges) -> Option<HiddenAs> {
+    if !group.hidden {
+        return None;
+    }
+    let of_user = |key: &&Key| match key {
+        Key::User(_) => key.specificity(group).is_some(),
+        Key::Total
+        | Key::Group(_)
+        | Key::Type(_)
+        | Key::Status(_)
+        | Key::LinkLocal(_)
+        | Key::Endpoint(_)
+        | Key::Owner(_) => false,
+    };
+    let mut keys = ranges.keys().filter(of_user).peekable();
+    if keys.peek().is_none() {
+        return Some(HiddenAs::Owners);
+    }
+    let is_told = group.is_of_one_user() && keys.all(Key::is_of_told_user);
+    (!is_told).then_some(HiddenAs::Mixed)
 }
 
 /// Whether a group lies in one network namespace, so that skipped namespaces add nothing to it.
@@ -597,7 +612,9 @@ mod tests {
             found
         };
         for (critical, id, state) in [
-            // All users without an id of their own have this one.
+            // All users without an id of their own have this one. Without a key they are judged as
+            // one group.
+            ("5", 65534, Critical),
             ("65534=5", 65534, Unknown),
             ("65534=1:", 65534, Unknown),
             ("65534=6", 65534, Ok),
@@ -618,6 +635,27 @@ mod tests {
                 assert_eq!(worst, Some(state), "{critical} {id}");
             }
         }
+    }
+
+    #[test]
+    fn a_key_of_one_threshold_takes_no_alert_from_the_other() {
+        let mut nobody = NamedGroup::owned(Group::User(Some(65534)), "nobody", 6, &[], &[65534]);
+        nobody.hidden = true;
+        for (critical, warning, state) in [
+            ("5", "65534=5", Critical),
+            ("65534=5", "5", Warning),
+            ("65534=5", "65534=5", Unknown),
+            ("1000=5", "65534=6", Unknown),
+        ] {
+            let judged = judged(GroupBy::User, critical, warning, vec![nobody.clone()]);
+            let worst = judged.iter().map(|row| row.3).max_by_key(|state| state.severity());
+            assert_eq!(worst, Some(state), "-c {critical} -w {warning}");
+        }
+        // Two ids with one name, one of which is shared.
+        let mut both = NamedGroup::owned(Group::User(Some(33)), "both", 6, &[], &[33, 65534]);
+        both.hidden = true;
+        let of_both = judged(GroupBy::User, "33=5", "", vec![both]);
+        assert_eq!(of_both, [row("both", 6, 6, Unknown)]);
     }
 
     #[test]

@@ -139,6 +139,12 @@ impl NamedGroup {
         self.users.contains(&id)
     }
 
+    /// Whether all its sockets belong to one user id.
+    #[must_use]
+    pub fn is_of_one_user(&self) -> bool {
+        self.users.len() == 1
+    }
+
     /// The processes that have its sockets.
     pub fn processes(&self) -> impl Iterator<Item = &Process> {
         self.holders.iter().flat_map(|holders| holders.iter())
