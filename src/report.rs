@@ -50,11 +50,15 @@ impl Report {
             return State::Ok;
         }
         let nothing = self.is_empty().then_some(self.nothing());
+        // A namespace that could not be read may have any number of connections. An alert in another
+        // one stands.
+        let failed = (self.coverage.failed > 0).then_some(State::Unknown);
         self.groups
             .iter()
             .map(|judged| judged.state)
             .chain(self.total_state)
             .chain(nothing)
+            .chain(failed)
             .max_by_key(|state| state.severity())
             .unwrap_or_default()
     }

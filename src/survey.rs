@@ -46,8 +46,9 @@ pub enum Facts {
     /// The listeners and, where reading them is cheap, the ephemeral ports. The walk keeps
     /// netlink sockets for [`Host::used_ports`].
     Ports,
-    /// The listeners and the ephemeral ports. The walk selects only local ports from the
-    /// lowest to the highest ephemeral port, so that the kernel can filter the sockets.
+    /// The listeners and the ephemeral ports. A namespace that does not show its ephemeral ports, or
+    /// that has none, is an error. The walk selects only local ports from the lowest to the highest
+    /// ephemeral port, so that the kernel can filter the sockets.
     EphemeralOnly,
 }
 
@@ -219,6 +220,15 @@ impl Visit<'_> {
         let ranges =
             if ephemeral { source::ephemeral_ports(self.view, self.deadline)? } else { None };
         let ephemeral = ranges.map(|ranges| EphemeralPorts::of_ranges(&ranges, &listeners.ports));
+        match (wanted, &ephemeral) {
+            (Facts::EphemeralOnly, None) => {
+                return Err(Error::Unsupported(source::PORTS_UNTOLD.to_owned()));
+            }
+            (Facts::EphemeralOnly, Some(ports)) if ports.both().any(|ports| ports.count() == 0) => {
+                return Err(Error::Unsupported(source::NO_PORTS.to_owned()));
+            }
+            (Facts::None | Facts::Listeners | Facts::Ports | Facts::EphemeralOnly, _) => {}
+        }
         Ok(NetnsFacts { listeners: Some(Arc::new(listeners)), ephemeral })
     }
 

@@ -34,7 +34,8 @@ pytestmark = pytest.mark.skipif(bool(namespaces.missing()), reason=namespaces.mi
 ID = f"{os.getpid():012x}"
 CONTAINER = f"docker:{ID}"
 PORT = 7000 + os.getpid() % 20_000
-NEEDS = "can be entered with CAP_SYS_ADMIN only, and no process is known that shows it"
+CLOSED = "cannot be entered (CAP_SYS_ADMIN is needed)"
+NEEDS = f"{CLOSED}, and no process is known that shows it"
 
 # Every state, on its own and with others.
 
@@ -164,8 +165,8 @@ def site(nobodys: Mapping[str, Command]) -> Iterator[Site]:
 
 def test_groups_are_containers_names_and_processes(site: Site) -> None:
     assert site.groups("netns", *site.both) == {CONTAINER: 11, site.host.pair.b: 9}
-    # Who may not read which one has the name goes by the process.
-    assert site.groups("netns", *site.both, user="nobody") == {CONTAINER: 11, f"db ({site.db})": 9}
+    # Another user may not read which one has the name. Its process names it.
+    assert site.groups("netns", *site.both, user="nobody") == {CONTAINER: 11, "process:db": 9}
     assert site.groups("netns") == {}
     with namespaces.inside(site.ns):
         own = namespaces.run(None, [*site.host.check, "--group-by=netns", f"--netns={site.db}"])
@@ -430,7 +431,7 @@ def test_a_process_whose_first_thread_has_ended_is_in_its_namespace_all_the_same
     with owners.actor(site.host.pair.b, "headless") as headless:
         headless.do("end_first_thread")
         assert site.groups("netns", f"--netns={headless.pid}", user="nobody") == {
-            f"headless ({headless.pid})": 9
+            "process:headless": 9
         }
 
 
@@ -686,7 +687,7 @@ def test_while_namespaces_come_and_go_the_others_are_all_counted(
         while time.monotonic() < end:
             found = site.groups("netns", "--netns=all", user=user)
             assert found[CONTAINER] == 11
-            assert found[site.host.pair.b if user == "root" else f"db ({site.db})"] == 9
+            assert found[site.host.pair.b if user == "root" else "process:db"] == 9
     finally:
         stop.set()
         for thread in passing:
