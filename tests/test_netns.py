@@ -49,6 +49,11 @@ QUESTIONS = [
 ]
 
 
+def become(group: int, *more: str) -> list[str]:
+    user = ["setpriv", f"--reuid={namespaces.NOBODY}", f"--regid={group}", "--clear-groups"]
+    return [*user, *more]
+
+
 @contextlib.contextmanager
 def inhabitant(ns: str | None) -> Iterator[int]:
     """Let a process be in a namespace that has no socket."""
@@ -133,6 +138,11 @@ class Site:
         assert (done.stderr, done.returncode) == ("", 0), done
         return {group["label"]: group["count"] for group in json.loads(done.stdout)["groups"]}
 
+    def process(self, name: str) -> str:
+        """Return the label of a process, with the program that it runs."""
+        program = Path(sys.executable).resolve().name
+        return f"{program}/{name} ({self.web if name == 'web' else self.db})"
+
     @property
     def both(self) -> list[str]:
         """What asks for both, whoever asks."""
@@ -211,7 +221,7 @@ def test_all_are_those_of_processes_and_mounts(site: Site) -> None:
 
 def test_selections_groups_and_thresholds_hold_over_all_of_them(site: Site) -> None:
     assert site.groups("local-port", *site.both, f"--local-port={PORT}") == {str(PORT): 10}
-    assert site.groups("process", *site.both) == {f"web ({site.web})": 11, f"db ({site.db})": 9}
+    assert site.groups("process", *site.both) == {site.process("web"): 11, site.process("db"): 9}
     assert site.groups("unit", *site.both)[CONTAINER] == 11
     assert site.groups("status", *site.both, "--conn-type=udp6", "--zero") == {"NONE": 2}
     by_netns = ["--group-by=netns", *site.both]
@@ -244,7 +254,7 @@ def test_lengthy_tells_them_apart(site: Site) -> None:
     db = ["3", "127.0.0.1", str(PORT), "3 of 31000 (0.0%)", site.host.pair.b]
     assert web in rows
     assert db in rows
-    assert ["10", f"web ({site.web})", CONTAINER, "root", CONTAINER] in rows
+    assert ["10", site.process("web"), CONTAINER, "root", CONTAINER] in rows
     # Of one alone nobody needs to be told which it is.
     alone = site.ask("--lengthy", f"--netns={site.web}")
     assert "Network namespace" not in alone.stdout
@@ -289,7 +299,7 @@ def test_who_has_no_right_is_told_which_it_is(site: Site) -> None:
     report = json.loads(done.stdout)
     assert (report["total"], report["source"]) == (9, "procfs")
     line = one_line(site.ask(f"--netns={name}", "--source=netlink", before=without))
-    assert line == f"Network namespace {name} {NEEDS}: {says('EPERM')}"
+    assert line == f"Network namespace {name} {CLOSED}: {says('EPERM')}"
 
 
 def test_what_was_not_seen_is_said(site: Site) -> None:
@@ -299,7 +309,8 @@ def test_what_was_not_seen_is_said(site: Site) -> None:
     report = json.loads(done.stdout)
     assert done.returncode == 0
     assert report["netns"]["unseen"] >= 2  # `b` may be one of those that were seen
-    assert "network namespaces not seen (CAP_SYS_ADMIN is needed)" in report["message"]
+    # Process 1 sees the mounts of other tests.
+    assert "network namespaces not seen (CAP_SYS_ADMIN" in report["message"]
     for option, code in (
         ("--critical=total=1000000", 0),
         ("--critical=total=1000000:", 3),
@@ -365,6 +376,61 @@ def test_a_namespace_behind_a_covered_mount_is_not_seen(site: Site, directory: P
         lower = site.ask("--netns=all", "--warning=total=1000000:", before=before)
         assert lower.returncode == (3 if unseen else 1), (script, lower)
         assert ("; 1 network namespace not seen" in lower.stdout) is bool(unseen)
+
+
+def closed(site: Site, script: str, rights: Sequence[str]) -> str:
+    """Return what is needed to see the namespaces that only this script mounts."""
+    own = ["unshare", "--pid", "--fork", "--mount-proc", *site.alone(script)]
+    report = json.loads(site.ask("--netns=all", "--format=json", before=[*own, *rights]).stdout)
+    message = report["message"]
+    return message.partition(" not seen")[2] if " not seen" in message else ""
+
+
+WITHOUT_ADMIN = ["setpriv", "--bounding-set=-sys_admin", "--inh-caps=-sys_admin"]
+
+
+def test_the_right_that_is_missing_is_named_and_no_other(site: Site, directory: Path) -> None:
+    # Of the lab's own namespaces, only processes show the way there.
+    names = (site.ns, site.host.pair.a, site.host.pair.b)
+    alone = "; ".join(f"umount /run/netns/{name}" for name in names)
+    mount = f"{alone}; touch {directory}/ns; unshare --net={directory}/ns true"
+    mount = f"{mount}; chmod 755 {directory}"
+    hide = f"{mount}; chmod 700 {directory}"
+    nobody = become(namespaces.NOBODY)
+    admin = become(namespaces.NOBODY, "--inh-caps=+sys_admin", "--ambient-caps=+sys_admin")
+    assert closed(site, mount, []) == ""
+    assert closed(site, hide, []) == ""
+    assert closed(site, mount, admin) == ""
+    assert closed(site, mount, nobody) == " (CAP_SYS_ADMIN is needed)"
+    assert closed(site, hide, admin) == " (CAP_DAC_READ_SEARCH is needed)"
+    expected = " (CAP_SYS_ADMIN and CAP_DAC_READ_SEARCH are needed)"
+    assert closed(site, hide, nobody) == expected
+    # Root of a user namespace has every right there.
+    users = [*nobody, "unshare", "--user", "--map-root-user"]
+    assert closed(site, mount, users) == " (the host's user namespace is needed)"
+
+
+def test_a_mount_that_only_process_1_sees_needs_the_right_to_look_there(
+    site: Site, directory: Path
+) -> None:
+    script = f"""
+umount /run/netns/{site.ns}
+umount /run/netns/{site.host.pair.a}
+umount /run/netns/{site.host.pair.b}
+touch {directory}/ns
+unshare --net={directory}/ns true
+mount --make-rprivate /
+"""
+    # The check runs in mounts of its own, where a tmpfs covers the directory.
+    elsewhere = private(f"umount {directory}/ns; mount -t tmpfs none {directory}")
+    elsewhere = ["sh", "-c", '"$@"; exit $?', "sh", *elsewhere]
+    admin = become(namespaces.NOBODY, "--inh-caps=+sys_admin", "--ambient-caps=+sys_admin")
+    assert closed(site, script, elsewhere) == ""
+    needed = " (CAP_SYS_PTRACE is needed)"
+    assert closed(site, script, [*elsewhere, *admin]) == needed
+    needed = " (CAP_SYS_ADMIN and CAP_SYS_PTRACE are needed)"
+    nobody = become(namespaces.NOBODY)
+    assert closed(site, script, [*elsewhere, *nobody]) == needed
 
 
 HOPPER = """
@@ -560,11 +626,6 @@ def test_one_with_a_name_of_digits_is_asked_for_by_its_path(site: Site) -> None:
 HIDDEN = "Not every process can be seen, so that network namespaces could be left out: "
 GROUP = 54321
 WITHOUT_PTRACE = ["setpriv", "--bounding-set=-sys_ptrace", "--inh-caps=-sys_ptrace"]
-
-
-def become(group: int, *more: str) -> list[str]:
-    user = ["setpriv", f"--reuid={namespaces.NOBODY}", f"--regid={group}", "--clear-groups"]
-    return [*user, *more]
 
 
 @pytest.mark.parametrize(
