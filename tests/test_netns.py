@@ -7,6 +7,7 @@ import dataclasses
 import json
 import os
 import pickle
+import re
 import socket
 import subprocess
 import sys
@@ -132,9 +133,12 @@ class Site:
             )
         return Done(done.stdout, done.stderr, done.returncode)
 
-    def groups(self, by: str, *options: str, user: str = "root") -> dict[str, int]:
+    def groups(
+        self, by: str, *options: str, user: str = "root", before: Sequence[str] = ()
+    ) -> dict[str, int]:
         """Return the count of each group."""
-        done = self.ask(f"--group-by={by}", "--format=json", *options, user=user)
+        asked = [f"--group-by={by}", "--format=json", *options]
+        done = self.ask(*asked, user=user, before=before)
         assert (done.stderr, done.returncode) == ("", 0), done
         return {group["label"]: group["count"] for group in json.loads(done.stdout)["groups"]}
 
@@ -540,6 +544,142 @@ sys.stdout.buffer.write(pickle.dumps(answer))
     }
 
 
+# A namespace of a process that has no other name, as root or any user makes it.
+
+DWELLER = """
+import pathlib, socket, sys
+name, count, cgroup = sys.argv[1:]
+pathlib.Path("/proc/self/comm").write_text(name)
+if cgroup:
+    pathlib.Path(cgroup, "cgroup.procs").write_text("0")
+sockets = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(int(count))]
+for number, made in enumerate(sockets):
+    made.bind(("0.0.0.0", 9000 + number))
+print(flush=True)
+sys.stdin.read()
+"""
+
+
+@contextlib.contextmanager
+def dweller(name: str, count: int = 0, cgroup: Path | None = None) -> Iterator[int]:
+    """Let a process of this name have this many UDP sockets in a namespace of its own."""
+    line = ["unshare", "--net", sys.executable, "-c", DWELLER, name, str(count), str(cgroup or "")]
+    with started(line) as pid:
+        yield pid
+
+
+@contextlib.contextmanager
+def hoarder() -> Iterator[int]:
+    """Let a process of nobody have a namespace whose ports are all reserved."""
+    line = [*become(namespaces.NOBODY), "unshare", "--user", "--map-root-user", "--net"]
+    script = "echo hoarder > comm; echo 1-65535 > /proc/sys/net/ipv4/ip_local_reserved_ports"
+    with started([*line, "sh", "-ec", f"cd /proc/$$; {script}; echo; read line"]) as pid:
+        yield pid
+
+
+@contextlib.contextmanager
+def started(line: Sequence[str]) -> Iterator[int]:
+    """Start a process that says when it is ready, and ends with its input."""
+    with subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"\n"
+        try:
+            yield process.pid
+        finally:
+            process.communicate()
+
+
+def of_dwellers(groups: Mapping[str, int], *names: str) -> dict[str, int]:
+    return {label: count for label, count in groups.items() if any(name in label for name in names)}
+
+
+@pytest.mark.parametrize("user", USERS)
+def test_a_process_names_its_namespace_and_has_its_id_only_to_tell_two_apart(
+    site: Site, user: str
+) -> None:
+    def groups() -> dict[str, int]:
+        return of_dwellers(site.groups("netns", "--netns=all", user=user), "trial-app")
+
+    def ask(key: str) -> Done:
+        return site.ask("--netns=all", "--group-by=netns", "-c", key, user=user)
+
+    with dweller("trial-app", 3) as one:
+        assert groups() == {"process:trial-app": 3}
+        with dweller("trial-app", 5) as other:
+            labels = [f"process:trial-app ({pid})" for pid in (one, other)]
+            assert groups() == {labels[0]: 3, labels[1]: 5}
+            # The key means both, as before.
+            done = ask("process:trial-app=4")
+            assert f"{labels[1]}: 5 [CRITICAL]" in done.stdout
+            assert f"{labels[0]}: 3, " in f"{done.stdout.partition('|')[0]}, "
+            assert ask(f"{labels[0]}=2").returncode == 2
+    with dweller("trial-app", 3):
+        assert groups() == {"process:trial-app": 3}
+        # What any user may choose is no name of a container, unit or namespace of the host.
+        assert ask("trial-app=0").returncode == 0
+
+
+@pytest.mark.parametrize("user", USERS)
+def test_a_unit_names_the_namespaces_of_its_processes(site: Site, user: str) -> None:
+    unit = site.host.cgroup(f"shop-{user}.service")
+    name = unit.name
+    with dweller("shopd", 4, unit), dweller("nginx", 2, site.host.cgroup(f"{name}-x.scope")):
+        found = site.groups("netns", "--netns=all", user=user)
+        assert of_dwellers(found, name) == {name: 4, f"{name}-x.scope": 2}
+        with dweller("worker", 3, unit):
+            assert site.groups("netns", "--netns=all", user=user)[name] == 7
+        done = site.ask("--netns=all", "--group-by=netns", "-c", f"{name}=3", user=user)
+        assert f"{name}: 4 [CRITICAL]" in done.stdout
+
+
+def test_a_key_of_the_host_is_unknown_where_the_host_cannot_be_told(site: Site) -> None:
+    umount = f"umount /run/netns/{site.ns}"
+    hidden = private(f"{umount}; mount -t proc -o hidepid=2 proc /proc")
+    elsewhere = ["unshare", "--pid", "--fork", "--mount-proc", *private(umount)]
+    with namespaces.inside(site.ns), contextlib.ExitStack() as held:
+        for port in range(PORT, PORT + 4):
+            held.enter_context(socket.create_server(("127.0.0.1", port)))
+        for before, user in ((hidden, "nobody"), (elsewhere, "root"), (elsewhere, "nobody")):
+            assert site.groups("netns", user=user, before=before) == {"(own)": 4}
+            for key, state, code in (
+                ("host=0", "host: 0 to 4 [UNKNOWN]", 3),
+                ("HOST=0", "HOST: 0 to 4 [UNKNOWN]", 3),
+                ("host=1:", "host: 0 to 4 [UNKNOWN]", 3),
+                ("host=4", "", 0),
+                # What is certain stays certain.
+                ("host=5:", "host: 0 to 4 [CRITICAL]", 2),
+                ("(own)=3", "(own): 4 [CRITICAL]", 2),
+            ):
+                done = site.ask("--group-by=netns", "-c", key, user=user, before=before)
+                assert (state in done.stdout, done.returncode) == (True, code), (key, done)
+                assert ("(CAP_SYS_PTRACE shows process 1" in done.stdout) is (code == 3)
+            own = ["--netns=/proc/self/ns/net", "--group-by=local-endpoint"]
+            done = site.ask(*own, "-c", f"{PORT} in host=0", user=user, before=before)
+            assert f"{PORT} in host: 0 to 1 [UNKNOWN]" in done.stdout
+            assert done.returncode == 3
+        # Here it can be told that this is another one.
+        done = site.ask("--group-by=netns", "-c", "host=0")
+        assert done.stdout.startswith(f"{site.ns}: 4|")
+
+
+@pytest.mark.parametrize("name", ["host", "Host", "(own)"])
+def test_no_other_namespace_takes_the_name_of_the_host(site: Site, name: str) -> None:
+    path = f"/run/netns/{name}"
+    script = f"""
+mount -t tmpfs none /run/netns
+touch '{path}'
+mount --bind /proc/{site.db}/ns/net '{path}'
+"""
+    with socket.create_server(("127.0.0.1", 0)):
+        both = ["--netns=1", f"--netns={name}", f"--netns={site.db}"]
+        found = site.groups("netns", *both, before=private(script))
+        assert found.pop(path) == 9
+        assert [*found] == ["host"]
+        for key, code in ((f"{path}=8", 2), ("host=1:", 0), ("host=1000000", 0)):
+            done = site.ask("--group-by=netns", *both, "-c", key, before=private(script))
+            assert done.returncode == code, (key, done)
+
+
 # What is none.
 
 
@@ -686,6 +826,75 @@ def test_a_namespace_that_cannot_be_entered_for_another_reason_is_unknown(
     for name in ("all", site.host.pair.b):
         line = one_line(site.ask(f"--netns={name}", before=tampered(f"setns:error={code}")))
         assert says(code) in reworded(line) or "is no network namespace" in line
+
+
+NO_PORT = (
+    "No port is left for outgoing connections: all of ip_local_port_range are in "
+    "ip_local_reserved_ports or listened on"
+)
+
+
+def test_trouble_in_one_namespace_is_its_own(site: Site) -> None:
+    """Any user may make one whose ports are all reserved."""
+    measure = ["--measure=ephemeral-ports"]
+    with hoarder() as pid:
+        told = f"; 1 network namespace could not be read: process:hoarder: {NO_PORT}"
+        for key, mark, code in ((f"{PORT}=0.0001", " [CRITICAL]", 2), (f"{PORT}=90", "", 3)):
+            done = site.ask(*measure, "--netns=all", "-c", key)
+            assert (done.returncode, done.stderr) == (code, ""), done
+            label = f"127.0.0.1:{PORT} in {CONTAINER}: 0.02% (5 of 28232)"
+            assert f"{label}{mark}" in done.stdout
+            assert told in done.stdout
+        report = json.loads(site.ask(*measure, "--netns=all", "--format=json").stdout)
+        assert (report["state"], report["netns"]["unseen"]) == (3, 1)
+        # It may be known to be of no interest.
+        assert site.ask(*measure, "--netns=all", "--always-ok").returncode == 0
+        # Who asks for it by name gets an error.
+        for asked in ([str(pid)], [str(site.web), str(pid)]):
+            done = site.ask(*measure, *(f"--netns={one}" for one in asked), "-c", f"{PORT}=0.0001")
+            assert one_line(done) == f"Network namespace {pid}: {NO_PORT}"
+        # Other measures have no trouble.
+        assert site.ask("--netns=all").returncode == 0
+
+
+@pytest.mark.parametrize("measure", ["ephemeral-ports", "accept-queue"])
+def test_an_alert_here_stands_where_others_may_not_be_entered(site: Site, measure: str) -> None:
+    asked = [f"--measure={measure}", "--netns=all"]
+    with namespaces.inside(site.ns), socket.create_server(("127.0.0.1", PORT)) as server:
+        held = [socket.create_connection(server.getsockname()[:2]) for _ in range(3)]
+        done = site.ask(*asked, "-c", f"{PORT}=0.001", user="nobody")
+        assert done.returncode == 2
+        assert re.search(rf"127\.0\.0\.1:{PORT} in {site.ns}: \S+ \([^)]*\) \[CRITICAL\]", done.stdout)
+        done = site.ask(*asked, "-c", f"{PORT}=1000", user="nobody")
+        assert done.returncode == 3
+        assert re.search(r"; \d+ network namespaces? could not be read: [^:]+", done.stdout)
+        for client in held:
+            client.close()
+
+
+def test_an_alert_stands_where_others_take_all_the_time(site: Site, tampered: Tampered) -> None:
+    before = tampered("setns:delay_enter=1000000")
+    with contextlib.ExitStack() as others, namespaces.inside(site.ns):
+        for _ in range(3):
+            others.enter_context(inhabitant(None))
+        for _ in range(3):
+            others.enter_context(dweller("slow"))
+        others.enter_context(socket.create_server(("127.0.0.1", PORT)))
+        options = ["--netns=all", "--timeout=4", "-c", "total=0"]
+        done = site.ask(*options, before=before)
+        assert (done.returncode, done.stderr) == (2, ""), done
+        assert re.search(
+            r"; \d+ network namespaces could not be read: there was no time left", done.stdout
+        )
+        done = site.ask(*options[:2], before=before)
+        assert done.returncode == 3
+
+
+def test_errors_have_at_most_200_bytes_of_a_path(site: Site, directory: Path) -> None:
+    for name in (f"/{'x/' * 2000}", f"{directory}/{'y' * 240}/{'z' * 240}"):
+        line = one_line(site.ask(f"--netns={name}"))
+        assert line.startswith(("Network namespace /", "/"))
+        assert len(line) < 300
 
 
 @pytest.mark.parametrize("code", ["EIO", *shares.slow("EMFILE", "ENFILE", "ENOMEM")])

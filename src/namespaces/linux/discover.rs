@@ -62,13 +62,29 @@ fn unknown_name(name: &str) -> Error {
         .map(|entry| printable(entry.file_name().as_bytes()))
         .collect();
     names.sort_unstable();
-    match &*names {
-        [] => Error::Argument(format!(
+    match few(&names) {
+        few if few.is_empty() => Error::Argument(format!(
             "unknown network namespace {name:?} (there is none below {NAMED}; valid: all, a path, a \
              process id)"
         )),
-        names => Unknown::new("network namespace", name, names).into(),
+        few => Unknown::new("network namespace", name, &few).into(),
     }
+}
+
+/// The first of these names, at most 200 bytes, and how many others there are.
+fn few(names: &[String]) -> Vec<String> {
+    let mut room = 200;
+    let fits = |name: &&String| {
+        room -= bounded(name).len().min(room);
+        room > 0
+    };
+    let mut few: Vec<_> =
+        names.iter().take_while(fits).map(|name| bounded(name).into_owned()).collect();
+    let others = names.len() - few.len();
+    if others > 0 {
+        few.push(format!("and {others} more"));
+    }
+    few
 }
 
 /// The namespace that a file stands for. Any other file must stay untouched: with sudo the caller
@@ -381,5 +397,16 @@ mod tests {
                 (Some(3), paths(&["/proc/1/root/tmp/b"])),
             ]
         );
+    }
+
+    #[test]
+    fn a_list_of_names_is_short() {
+        let names =
+            |number: usize| -> Vec<_> { (0..number).map(|n| format!("blue{n:04}")).collect() };
+        assert_eq!(few(&names(0)), [""; 0]);
+        assert_eq!(few(&names(2)), ["blue0000", "blue0001"]);
+        let many = few(&names(5000));
+        assert_eq!((many.len(), many.last().map(|last| &**last)), (25, Some("and 4976 more")));
+        assert_eq!(few(&["x".repeat(250), "y".repeat(250)]).last().map(|last| &**last), Some("and 1 more"));
     }
 }
