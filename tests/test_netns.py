@@ -142,6 +142,11 @@ class Site:
         assert (done.stderr, done.returncode) == ("", 0), done
         return {group["label"]: group["count"] for group in json.loads(done.stdout)["groups"]}
 
+    @property
+    def plain(self) -> Path:
+        """A cgroup of no unit."""
+        return self.host.base / "plain"
+
     def process(self, name: str) -> str:
         """Return the label of a process, with the program that it runs."""
         program = Path(sys.executable).resolve().name
@@ -168,7 +173,8 @@ def site(nobodys: Mapping[str, Command]) -> Iterator[Site]:
         pytest.skip(reason)
     with owners.host([*nobodys["native"].argv, "--timeout=60"]) as host, namespaces.pair() as third:
         web = host.start("web", host.cgroup(f"docker-{ID}{ID * 4}cafe.scope"), ns=host.pair.a)
-        db = host.start("db", ns=host.pair.b)
+        # The cgroup of whoever runs the tests may be a unit's.
+        db = host.start("db", host.cgroup("plain"), ns=host.pair.b)
         for actor, count in ((web, 5), (db, 3)):
             actor.do("listen", "127.0.0.1", PORT)
             actor.do("connect", "127.0.0.1", PORT, count)
@@ -498,7 +504,7 @@ def test_processes_are_not_looked_at_for_each_that_may_not_be_entered(
 def test_a_process_whose_first_thread_has_ended_is_in_its_namespace_all_the_same(
     site: Site,
 ) -> None:
-    with owners.actor(site.host.pair.b, "headless") as headless:
+    with owners.actor(site.host.pair.b, "headless", site.plain) as headless:
         headless.do("end_first_thread")
         assert site.groups("netns", f"--netns={headless.pid}", user="nobody") == {
             "process:headless": 9
@@ -550,8 +556,7 @@ DWELLER = """
 import pathlib, socket, sys
 name, count, cgroup = sys.argv[1:]
 pathlib.Path("/proc/self/comm").write_text(name)
-if cgroup:
-    pathlib.Path(cgroup, "cgroup.procs").write_text("0")
+pathlib.Path(cgroup, "cgroup.procs").write_text("0")
 sockets = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(int(count))]
 for number, made in enumerate(sockets):
     made.bind(("0.0.0.0", 9000 + number))
@@ -561,17 +566,18 @@ sys.stdin.read()
 
 
 @contextlib.contextmanager
-def dweller(name: str, count: int = 0, cgroup: Path | None = None) -> Iterator[int]:
+def dweller(name: str, cgroup: Path, count: int = 0) -> Iterator[int]:
     """Let a process of this name have this many UDP sockets in a namespace of its own."""
-    line = ["unshare", "--net", sys.executable, "-c", DWELLER, name, str(count), str(cgroup or "")]
+    line = ["unshare", "--net", sys.executable, "-c", DWELLER, name, str(count), str(cgroup)]
     with started(line) as pid:
         yield pid
 
 
 @contextlib.contextmanager
-def hoarder() -> Iterator[int]:
+def hoarder(cgroup: Path) -> Iterator[int]:
     """Let a process of nobody have a namespace whose ports are all reserved."""
-    line = [*become(namespaces.NOBODY), "unshare", "--user", "--map-root-user", "--net"]
+    line = owners.after(f"echo 0 > {cgroup}/cgroup.procs")
+    line = [*line, *become(namespaces.NOBODY), "unshare", "--user", "--map-root-user", "--net"]
     script = "echo hoarder > comm; echo 1-65535 > /proc/sys/net/ipv4/ip_local_reserved_ports"
     with started([*line, "sh", "-ec", f"cd /proc/$$; {script}; echo; read line"]) as pid:
         yield pid
@@ -601,11 +607,11 @@ def test_a_process_names_its_namespace_and_has_its_id_only_to_tell_two_apart(
         return of_dwellers(site.groups("netns", "--netns=all", user=user), "trial-app")
 
     def ask(key: str) -> Done:
-        return site.ask("--netns=all", "--group-by=netns", "-c", key, user=user)
+        return site.ask("--netns=all", "--group-by=netns", "--top=999", "-c", key, user=user)
 
-    with dweller("trial-app", 3) as one:
+    with dweller("trial-app", site.plain, 3) as one:
         assert groups() == {"process:trial-app": 3}
-        with dweller("trial-app", 5) as other:
+        with dweller("trial-app", site.plain, 5) as other:
             labels = [f"process:trial-app ({pid})" for pid in (one, other)]
             assert groups() == {labels[0]: 3, labels[1]: 5}
             # The key means both, as before.
@@ -613,7 +619,7 @@ def test_a_process_names_its_namespace_and_has_its_id_only_to_tell_two_apart(
             assert f"{labels[1]}: 5 [CRITICAL]" in done.stdout
             assert f"{labels[0]}: 3, " in f"{done.stdout.partition('|')[0]}, "
             assert ask(f"{labels[0]}=2").returncode == 2
-    with dweller("trial-app", 3):
+    with dweller("trial-app", site.plain, 3):
         assert groups() == {"process:trial-app": 3}
         # What any user may choose is no name of a container, unit or namespace of the host.
         assert ask("trial-app=0").returncode == 0
@@ -623,12 +629,13 @@ def test_a_process_names_its_namespace_and_has_its_id_only_to_tell_two_apart(
 def test_a_unit_names_the_namespaces_of_its_processes(site: Site, user: str) -> None:
     unit = site.host.cgroup(f"shop-{user}.service")
     name = unit.name
-    with dweller("shopd", 4, unit), dweller("nginx", 2, site.host.cgroup(f"{name}-x.scope")):
+    other = site.host.cgroup(f"{name}-x.scope")
+    with dweller("shopd", unit, 4), dweller("nginx", other, 2):
         found = site.groups("netns", "--netns=all", user=user)
         assert of_dwellers(found, name) == {name: 4, f"{name}-x.scope": 2}
-        with dweller("worker", 3, unit):
+        with dweller("worker", unit, 3):
             assert site.groups("netns", "--netns=all", user=user)[name] == 7
-        done = site.ask("--netns=all", "--group-by=netns", "-c", f"{name}=3", user=user)
+        done = site.ask("--netns=all", "--group-by=netns", "--top=999", "-c", f"{name}=3", user=user)
         assert f"{name}: 4 [CRITICAL]" in done.stdout
 
 
@@ -836,8 +843,8 @@ NO_PORT = (
 
 def test_trouble_in_one_namespace_is_its_own(site: Site) -> None:
     """Any user may make one whose ports are all reserved."""
-    measure = ["--measure=ephemeral-ports"]
-    with hoarder() as pid:
+    measure = ["--measure=ephemeral-ports", f"--remote-port={PORT}"]
+    with hoarder(site.plain) as pid:
         told = f"; 1 network namespace could not be read: process:hoarder: {NO_PORT}"
         for key, mark, code in ((f"{PORT}=0.0001", " [CRITICAL]", 2), (f"{PORT}=90", "", 3)):
             done = site.ask(*measure, "--netns=all", "-c", key)
@@ -878,7 +885,7 @@ def test_an_alert_stands_where_others_take_all_the_time(site: Site, tampered: Ta
         for _ in range(3):
             others.enter_context(inhabitant(None))
         for _ in range(3):
-            others.enter_context(dweller("slow"))
+            others.enter_context(dweller("slow", site.plain))
         others.enter_context(socket.create_server(("127.0.0.1", PORT)))
         options = ["--netns=all", "--timeout=4", "-c", "total=0"]
         done = site.ask(*options, before=before)

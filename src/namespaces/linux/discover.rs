@@ -407,6 +407,9 @@ mod tests {
         assert_eq!(few(&names(2)), ["blue0000", "blue0001"]);
         let many = few(&names(5000));
         assert_eq!((many.len(), many.last().map(|last| &**last)), (25, Some("and 4976 more")));
-        assert_eq!(few(&["x".repeat(250), "y".repeat(250)]).last().map(|last| &**last), Some("and 1 more"));
+        assert_eq!(
+            few(&["x".repeat(250), "y".repeat(250)]).last().map(|last| &**last),
+            Some("and 1 more")
+        );
     }
 }

@@ -104,15 +104,22 @@ pub fn reach(
     access: &mut dyn Access,
 ) -> Result<Reached, Error> {
     let identity = &namespace.identity;
-    let mut ways = Ways { identity, processes, denied: None, shown: false, tried: HashSet::new() };
+    let mut ways = Ways {
+        identity,
+        processes,
+        denied: None,
+        exists: false,
+        shown: false,
+        tried: HashSet::new(),
+    };
     if let Some(reached) = ways.take(namespace, access)? {
         return Ok(reached);
     }
     // Where the discovery has already read all processes, a search would read them again for every
     // such namespace.
-    let known = ways.shown || namespace.searched && namespace.tasks.is_empty();
+    let known = namespace.searched && namespace.tasks.is_empty();
     let mut unclear = false;
-    if !known || ways.denied.is_none() && !access.is_mounted(identity)? {
+    if !ways.shown && !(known && (ways.exists || access.is_mounted(identity)?)) {
         loop {
             match access.search(namespace, &ways.tried)? {
                 Searched::Found(found) => {
@@ -128,14 +135,12 @@ pub fn reach(
             }
         }
     }
-    Ok(if let Some(denial) = ways.denied {
-        Reached::Denied(denial)
-    } else if access.is_mounted(identity)? {
-        Reached::Covered
-    } else if unclear {
-        Reached::Lost
-    } else {
-        Reached::Gone
+    let exists = ways.exists || access.is_mounted(identity)?;
+    Ok(match ways.denied {
+        Some(denial) if exists => Reached::Denied(denial),
+        None if exists => Reached::Covered,
+        _ if unclear => Reached::Lost,
+        _ => Reached::Gone,
     })
 }
 
@@ -144,7 +149,10 @@ struct Ways<'a> {
     identity: &'a Identity,
     processes: bool,
     denied: Option<Denial>,
-    // Whether a process shows that the namespace exists, but may not be used to read it.
+    // Whether a mount or process shows that the namespace exists. An open file keeps it alive, so that
+    // it shows nothing.
+    exists: bool,
+    // Whether a process shows it, and other processes would show no more.
     shown: bool,
     tried: HashSet<String>,
 }
@@ -167,7 +175,10 @@ impl Ways<'_> {
             match access.enter(mount, self.identity)? {
                 Entered::Inside => return access.read_inside().map(Some),
                 Entered::Gone => {}
-                Entered::Denied(denial) => self.note(denial),
+                Entered::Denied(denial) => {
+                    self.exists = true;
+                    self.note(denial);
+                }
             }
         }
         for task in namespace.tasks_by_readability() {
@@ -185,7 +196,7 @@ impl Ways<'_> {
                     }
                 }
                 (Some(_), Entered::Denied(denial)) => {
-                    self.shown = true;
+                    (self.exists, self.shown) = (true, true);
                     self.note(denial);
                 }
                 (Some(_) | None, _) => {}
@@ -242,6 +253,8 @@ mod tests {
     #[derive(Default)]
     struct Fake {
         links: HashMap<&'static str, Option<BTreeSet<Right>>>,
+        // The rights that are missing to enter an open file.
+        held: BTreeSet<Right>,
         tables: HashMap<&'static str, u64>,
         // Processes that only a search finds.
         hidden: Vec<&'static str>,
@@ -257,7 +270,9 @@ mod tests {
     impl Access for Fake {
         fn enter_held(&mut self, _: &OwnedFd) -> Result<Entered, Error> {
             self.steps.push("enter held".to_owned());
-            Ok(Entered::Inside)
+            let missing = self.held.clone();
+            let denial = Denial { missing, error: Errno::PERM };
+            Ok(if denial.missing.is_empty() { Entered::Inside } else { Entered::Denied(denial) })
         }
 
         fn is_mounted(&mut self, _: &Identity) -> Result<bool, Error> {
@@ -316,6 +331,10 @@ mod tests {
             tasks: tasks.iter().map(task).collect(),
             ..Namespace::default()
         }
+    }
+
+    fn open_file() -> OwnedFd {
+        std::fs::File::open("/proc/self/comm").unwrap_or_else(|e| panic!("{e}")).into()
     }
 
     fn needs(rights: &[Right]) -> BTreeSet<Right> {
@@ -403,8 +422,7 @@ mod tests {
 
     #[test]
     fn a_held_file_leads_inside_before_any_other_way() {
-        let file = std::fs::File::open("/proc/self/comm").unwrap_or_else(|e| panic!("{e}"));
-        let held = Some(std::sync::Arc::new(file.into()));
+        let held = Some(std::sync::Arc::new(open_file()));
         let namespace = Namespace { held, ..namespace(&["/run/netns/a"], &[("/proc/7", true)]) };
         let mut fake = Fake::default();
         assert_eq!(reached(&namespace, true, &mut fake), "Ok(Read { inside: true })");
@@ -443,5 +461,16 @@ mod tests {
         let expected = "denied: Network namespace /run/netns/a cannot be entered \
                         (CAP_DAC_READ_SEARCH is needed), and no process is known that shows it: ";
         assert!(denied.starts_with(expected), "{denied}");
+    }
+
+    #[test]
+    fn a_held_file_that_may_not_be_entered_does_not_show_that_its_namespace_exists() {
+        let held = || Some(std::sync::Arc::new(open_file()));
+        let of_process = || Namespace { held: held(), ..namespace(&[], &[("/proc/7", true)]) };
+        for (mounted, expected) in [(false, "Ok(Gone)"), (true, "denied: ")] {
+            let mut fake = Fake { held: needs(&[Right::Admin]), mounted, ..Fake::default() };
+            let reached = reached(&of_process(), true, &mut fake);
+            assert!(reached.starts_with(expected), "{reached}");
+        }
     }
 }
