@@ -134,7 +134,7 @@ impl<'a> Host<'a> {
                 let facts = visit.facts(wanted)?;
                 visited.begin(&facts)?;
                 let sources = visit.read(selection, wanted, &facts, &mut visited)?;
-                findings.interfaces.extend(visit.interface_names(&visited));
+                findings.interfaces.extend(visit.interface_names(&visited)?);
                 collector.merge(visited);
                 findings.add(visit, wanted, facts, sources);
                 Ok(())
@@ -277,14 +277,14 @@ impl Visit<'_> {
 
     /// Looks up the names of the interfaces that collected addresses belong to. The names can be
     /// read only inside the namespace.
-    fn interface_names(&self, collector: &impl Collector) -> InterfaceNames {
+    fn interface_names(&self, collector: &impl Collector) -> Result<InterfaceNames, Error> {
         match self.view {
             View::Inside => {
                 let mut interfaces = HashSet::new();
                 collector.interfaces(&mut interfaces);
-                source::interface_names(interfaces)
+                source::interface_names(interfaces, self.deadline)
             }
-            View::Process { .. } => InterfaceNames::new(),
+            View::Process { .. } => Ok(InterfaceNames::new()),
         }
     }
 }
@@ -297,7 +297,11 @@ impl Findings {
                 self.sources.push(source);
             }
         }
-        self.facts.insert(visit.netns, facts);
+        // Others may make many namespaces. One without TCP sockets has no listeners and no
+        // destinations.
+        if !visit.idle.contains(&Protocol::Tcp) {
+            self.facts.insert(visit.netns, facts);
+        }
         let may_be_asked_again = match wanted {
             Facts::Ports => visit.netns == NetnsIndex::OWN || visit.door.is_open(),
             Facts::None | Facts::Listeners | Facts::EphemeralOnly => false,

@@ -22,7 +22,7 @@ const PROC: &str = "/proc";
 pub const ENTRIES: usize = 16 * 1024;
 
 /// Longer than any name in `/proc/PID/comm`.
-const LONGEST_COMM: usize = 256;
+pub const LONGEST_COMM: usize = 256;
 
 /// `PATH_MAX` in `linux/limits.h`: a program cannot be started by a longer path.
 const LONGEST_PATH: usize = 4096;

@@ -9,7 +9,8 @@ use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::group_name::{HOST, NetnsName};
 use crate::linux::look::{Seen, beginning};
-use crate::linux::processes::{names as names_of, sees_every_process};
+use crate::linux::proc_text::line;
+use crate::linux::processes::{LONGEST_COMM, sees_every_process};
 use crate::namespaces::linux::discover::{mounted, scan};
 use crate::namespaces::linux::identity::{Identity, Namespace, Places, is_named, tcp};
 use crate::namespaces::linux::text::{container, process_of, seen_by_init, task_of, unit};
@@ -154,8 +155,10 @@ fn choice(namespace: &Namespace, deadline: &Deadline) -> Result<Choice, Error> {
     }
     if let Some(task) = task {
         let (process, pid) = process_of(task);
-        if let Seen::There(names) = names_of(process, task, deadline)? {
-            let label = format!("process:{}", names.name);
+        let mut room = [0; LONGEST_COMM];
+        // The command line is in the memory of the process, which may make the reader wait.
+        if let Seen::There(comm) = beginning(&format!("{process}/comm"), &mut room, deadline)? {
+            let label = format!("process:{}", printable(line(comm).trim_ascii_end()));
             return Ok(Choice::Process { label, pid: pid.to_owned() });
         }
     }
