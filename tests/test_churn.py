@@ -161,7 +161,7 @@ passing = [
 if user == "root":
     # Nobody may not enter a namespace that is only mounted.
     open("ns", "w").close()
-    passing.append(["sh", "-ec", "unshare --net=ns true; umount ns"])
+    passing.append(["sh", "-ec", "unshare --net=ns true; umount --lazy ns"])
 threads = [threading.Thread(target=again, args=line) for line in passing]
 threads.append(threading.Thread(target=sockets))
 for thread in threads:

@@ -85,8 +85,11 @@ fn skipped(coverage: &NetnsCoverage) -> Option<String> {
     let number = coverage.skipped.saturating_sub(coverage.failed);
     let up_to = if coverage.maybe_read > 0 { "up to " } else { "" };
     let plural = if number == 1 { "" } else { "s" };
-    let needed = coverage.needed.as_ref().map(|needed| format!(" ({needed})")).unwrap_or_default();
-    (number > 0).then(|| format!("{up_to}{number} network namespace{plural} not seen{needed}"))
+    let why = match &*coverage.reasons {
+        [] => String::new(),
+        reasons => format!(" ({})", reasons.join("; ")),
+    };
+    (number > 0).then(|| format!("{up_to}{number} network namespace{plural} not seen{why}"))
 }
 
 /// The note about namespaces whose reading failed.

@@ -153,6 +153,8 @@ impl Namespaces {
                 unmatched: 0,
                 closed: 0,
                 missing: BTreeSet::new(),
+                covered: false,
+                lost: false,
             };
             walk.through(self, deadline, visit)
         })
@@ -189,6 +191,8 @@ struct Walk<'a> {
     unmatched: usize,
     closed: usize,
     missing: BTreeSet<Right>,
+    covered: bool,
+    lost: bool,
 }
 
 impl Walk<'_> {
@@ -235,7 +239,9 @@ impl Walk<'_> {
         let most = u16::MAX;
         coverage.add_failed(namespaces.beyond, || format!("there are more than {most}"));
         coverage.maybe_read = self.closed.min(self.unmatched);
-        coverage.needed = needed(&self.missing);
+        let covered = self.covered.then(|| "another mount covers the mount point".to_owned());
+        let lost = self.lost.then(|| "processes end before they are read".to_owned());
+        coverage.reasons = [needed(&self.missing), covered, lost].into_iter().flatten().collect();
         Ok(coverage)
     }
 
@@ -263,6 +269,7 @@ impl Walk<'_> {
             Reached::Gone => debug!("a network namespace is gone: {namespace:?}"),
             Reached::Lost => {
                 warn!("a network namespace was not found again: {namespace:?}");
+                self.lost = true;
                 self.coverage.skipped += 1;
             }
             Reached::Covered => {
@@ -271,6 +278,7 @@ impl Walk<'_> {
                     return Err(error);
                 }
                 warn!("{error}");
+                self.covered = true;
                 self.skip();
             }
             Reached::Denied(denial) => {

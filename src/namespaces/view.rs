@@ -31,8 +31,8 @@ pub struct NetnsCoverage {
     /// Skipped namespaces that this user may not enter, or whose mount point is covered, that may
     /// have been read all the same, through a process whose namespace could not be matched to a mount.
     pub maybe_read: usize,
-    /// The rights that would open skipped namespaces, as in "`CAP_SYS_ADMIN` is needed".
-    pub needed: Option<String>,
+    /// The reasons why namespaces were skipped, as in "`CAP_SYS_ADMIN` is needed".
+    pub reasons: Vec<String>,
     /// Skipped namespaces whose reading failed.
     pub failed: usize,
     /// The name of the first of them, and the error.

@@ -58,9 +58,12 @@ impl Access for Kernel<'_> {
         set_namespace(file, "a network namespace", self.deadline)
     }
 
-    fn is_mounted(&mut self, identity: &Identity) -> Result<bool, Error> {
-        let is_it = |mounted: &Namespace| mounted.identity.inode == identity.inode;
-        Ok(identity.inode.is_some() && mounted(self.deadline)?.iter().any(is_it))
+    fn mounted(&mut self, identity: &Identity) -> Result<Option<Namespace>, Error> {
+        if identity.inode.is_none() {
+            return Ok(None);
+        }
+        let mut mounted = mounted(self.deadline)?.into_iter();
+        Ok(mounted.find(|mounted| mounted.identity.inode == identity.inode))
     }
 
     fn table(&mut self, task: &str, identity: &Identity) -> Result<Option<u64>, Error> {

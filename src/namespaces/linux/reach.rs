@@ -70,8 +70,9 @@ pub trait Access {
     /// Moves this thread into the namespace of an open file.
     fn enter_held(&mut self, file: &OwnedFd) -> Result<Entered, Error>;
 
-    /// Whether the namespace is mounted now, also where the mount point is covered.
-    fn is_mounted(&mut self, identity: &Identity) -> Result<bool, Error>;
+    /// The namespace with its present mount points, also where they are covered; `None` where it is
+    /// not mounted.
+    fn mounted(&mut self, identity: &Identity) -> Result<Option<Namespace>, Error>;
 
     /// The inode number of a process's `net/tcp`; `None` where the process is not in the namespace
     /// of `identity`.
@@ -118,8 +119,11 @@ pub fn reach(
     // Where the discovery has already read all processes, a search would read them again for every
     // such namespace.
     let known = namespace.searched && namespace.tasks.is_empty();
+    if known && let Some(reached) = ways.take_mounts(access)? {
+        return Ok(reached);
+    }
     let mut unclear = false;
-    if !ways.shown && !(known && (ways.exists || access.is_mounted(identity)?)) {
+    if !(ways.shown || known && ways.exists) {
         loop {
             match access.search(namespace, &ways.tried)? {
                 Searched::Found(found) => {
@@ -134,15 +138,20 @@ pub fn reach(
                 }
             }
         }
+        if let Some(reached) = ways.take_mounts(access)? {
+            return Ok(reached);
+        }
     }
-    let exists = ways.exists || access.is_mounted(identity)?;
     Ok(match ways.denied {
-        Some(denial) if exists => Reached::Denied(denial),
-        None if exists => Reached::Covered,
+        Some(denial) if ways.exists => Reached::Denied(denial),
+        None if ways.exists => Reached::Covered,
         _ if unclear => Reached::Lost,
         _ => Reached::Gone,
     })
 }
+
+/// The looks at the present mount points of a namespace.
+const LOOKS: usize = 3;
 
 /// The ways into one namespace that were tried.
 struct Ways<'a> {
@@ -203,6 +212,25 @@ impl Ways<'_> {
             }
             self.tried.insert(task.to_owned());
         }
+        Ok(None)
+    }
+
+    /// Takes the present mount points, unless it is known that the namespace exists. It does where it
+    /// is still mounted after that: another mount covers each mount point. Mounts may come and go, and
+    /// a new namespace may have the number of an old one, so that several looks are needed.
+    fn take_mounts(&mut self, access: &mut dyn Access) -> Result<Option<Reached>, Error> {
+        for _ in 0..LOOKS {
+            if self.exists {
+                return Ok(None);
+            }
+            let Some(mounted) = access.mounted(self.identity)? else {
+                return Ok(None);
+            };
+            if let Some(reached) = self.take(&mounted, access)? {
+                return Ok(Some(reached));
+            }
+        }
+        self.exists = true;
         Ok(None)
     }
 
@@ -275,8 +303,8 @@ mod tests {
             Ok(if denial.missing.is_empty() { Entered::Inside } else { Entered::Denied(denial) })
         }
 
-        fn is_mounted(&mut self, _: &Identity) -> Result<bool, Error> {
-            Ok(self.mounted)
+        fn mounted(&mut self, _: &Identity) -> Result<Option<Namespace>, Error> {
+            Ok(self.mounted.then(|| namespace(&["/run/netns/a"], &[])))
         }
 
         fn enter(&mut self, link: &Path, _: &Identity) -> Result<Entered, Error> {
