@@ -141,5 +141,5 @@ fn peer_rows(counts: HashMap<Destination, u64>, names: &Names) -> Vec<PeerRow> {
 
 /// The name of a network namespace, where it was looked up.
 fn netns_name(netns: NetnsIndex, names: &Names) -> Option<String> {
-    names.namespace(netns).map(|name| name.to_string())
+    names.namespace(netns).map(|name| name.label.to_string())
 }

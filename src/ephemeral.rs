@@ -38,11 +38,17 @@ pub struct PortRange {
     pub reserved: Vec<Ports>,
 }
 
-/// The ports that a network namespace can give to outgoing connections.
+/// The ports that a network namespace can give to outgoing connections: a bit for each port. Others may
+/// make many namespaces.
 #[derive(Clone, Debug)]
 pub struct Ephemeral {
-    given: Vec<bool>,
+    given: Box<[u64]>,
     count: u64,
+}
+
+/// The word with the bit of a port, and the bit in it.
+const fn place(port: u16) -> (usize, u64) {
+    ((port / 64) as usize, 1 << (port % 64))
 }
 
 impl Ephemeral {
@@ -50,11 +56,13 @@ impl Ephemeral {
     /// never get either.
     #[must_use]
     pub fn new(range: &PortRange, listening: &HashSet<u16>) -> Self {
-        let mut given = vec![false; 1 << u16::BITS];
-        let mut mark = |ports: Ports, value| {
-            let ports = usize::from(ports.first)..=usize::from(ports.last);
-            if let Some(marked) = given.get_mut(ports) {
-                marked.fill(value);
+        let mut given = vec![0; 1 << (u16::BITS - 6)].into_boxed_slice();
+        let mut mark = |ports: Ports, value: bool| {
+            for port in ports.first..=ports.last {
+                let (word, bit) = place(port);
+                if let Some(word) = given.get_mut(word) {
+                    *word = if value { *word | bit } else { *word & !bit };
+                }
             }
         };
         mark(range.ports, true);
@@ -64,7 +72,7 @@ impl Ephemeral {
         for port in listening {
             mark(Ports::of(*port), false);
         }
-        let count = given.iter().map(|given| u64::from(*given)).sum();
+        let count = given.iter().map(|word| u64::from(word.count_ones())).sum();
         Self { given, count }
     }
 
@@ -79,7 +87,8 @@ impl Ephemeral {
     /// Whether outgoing connections can get a port.
     #[must_use]
     pub fn contains(&self, port: u16) -> bool {
-        self.given.get(usize::from(port)).is_some_and(|given| *given)
+        let (word, bit) = place(port);
+        self.given.get(word).is_some_and(|word| word & bit != 0)
     }
 
     /// The number of ports.

@@ -66,6 +66,15 @@ pub enum Error {
     #[error("{0}: of another network namespace by now")]
     Moved(String),
 
+    /// A network namespace that was asked for could not be read.
+    #[error("Network namespace {name}: {error}")]
+    Namespace {
+        /// Its name.
+        name: String,
+        /// The reason.
+        error: Box<Error>,
+    },
+
     /// The source cannot answer this question at all.
     #[error("{0}")]
     Unsupported(String),
@@ -157,6 +166,7 @@ impl Error {
     pub(crate) fn is_of_another_namespace(&self) -> bool {
         match self {
             Self::Moved(_) => true,
+            Self::Namespace { error, .. } => error.is_of_another_namespace(),
             Self::Sources { causes, .. } => {
                 causes.iter().any(|(_, error)| error.is_of_another_namespace())
             }
@@ -171,6 +181,7 @@ impl Error {
         match self {
             Self::System { error, .. } => error.raw_os_error(),
             Self::Sources { causes, .. } => causes.iter().find_map(|(_, error)| error.errno()),
+            Self::Namespace { error, .. } => error.errno(),
             _ => None,
         }
     }

@@ -21,7 +21,7 @@ use crate::address::{Address, Endpoint, InterfaceNames};
 use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::group::{Group, Owner};
-use crate::group_name::{GroupName, NETNS_SEPARATOR};
+use crate::group_name::{GroupName, NETNS_SEPARATOR, NetnsName};
 use crate::listeners::{Listeners, is_of_several};
 use crate::namespaces::Namespaces;
 use crate::owner::holders::Holders;
@@ -36,7 +36,7 @@ use windows as system;
 pub use found::{Units, UserId};
 pub use process::{Process, Processes};
 pub use system::user_id;
-pub use unseen::{WAITING, unseen};
+pub use unseen::{HOST_UNSEEN, WAITING, unseen};
 
 /// A function that labels the processes of a socket; `None` for no process.
 type Labeller = fn(&[Process]) -> Option<String>;
@@ -62,7 +62,7 @@ pub struct Names {
     units: Units,
     holders: Arc<Holders>,
     interfaces: Arc<InterfaceNames>,
-    namespaces: HashMap<NetnsIndex, Arc<str>>,
+    namespaces: HashMap<NetnsIndex, Arc<NetnsName>>,
     // The label of sockets without a visible process, where not every process was read.
     hidden: Option<&'static str>,
     // The keys that stand for several listeners, with the keys of each listener.
@@ -199,8 +199,8 @@ impl Names {
 
     /// The name of a network namespace.
     #[must_use]
-    pub fn namespace(&self, netns: NetnsIndex) -> Option<Arc<str>> {
-        self.namespaces.get(&netns).cloned()
+    pub fn namespace(&self, netns: NetnsIndex) -> Option<Arc<NetnsName>> {
+        self.namespaces.get(&netns).map(Arc::clone)
     }
 
     /// The processes that have the socket with this key; empty where no process can be seen.
@@ -291,7 +291,12 @@ impl Names {
         let known = match group {
             Group::User(id) => id.and_then(|id| self.user(id)),
             Group::Cgroup(id) => id.and_then(|id| self.unit(id)),
-            Group::Netns(index) => self.namespace(index),
+            Group::Netns(index) => {
+                let netns = self.namespace(index);
+                let label =
+                    netns.as_ref().map_or_else(|| group.to_string(), |n| n.label.to_string());
+                return GroupName { label, interface: None, netns };
+            }
             Group::Process(key @ 1..) => return self.name_of(key, process::label).into(),
             Group::Program(key @ 1..) => return self.name_of(key, process::program_label).into(),
             Group::Address(address) => {
@@ -331,7 +336,7 @@ impl Names {
         let mut label = endpoint.shown(&address);
         if let Some(netns) = &netns {
             label.push_str(NETNS_SEPARATOR);
-            label.push_str(netns);
+            label.push_str(&netns.label);
         }
         GroupName { label, interface, netns }
     }

@@ -47,6 +47,9 @@ impl Report {
     pub fn state(&self) -> State {
         let always_ok = self.plan.policy().always_ok;
         let nothing = self.is_empty().then_some(self.nothing());
+        // A namespace that could not be read may have any number of connections. An alert in another
+        // one stands.
+        let failed = (self.coverage.failed > 0).then_some(State::Unknown);
         self.groups
             .iter()
             .map(|judged| judged.state)
@@ -56,6 +59,7 @@ impl Report {
                 State::Warning | State::Critical if always_ok => State::Ok,
                 state => state,
             })
+            .chain(failed)
             .max_by_key(|state| state.severity())
             .unwrap_or_default()
     }

@@ -208,10 +208,14 @@ fn judge(
     let total = groups.iter().map(|group| group.count).sum();
     let fullest = groups.first().filter(|group| group.share.is_some());
     let limits = fullest.map(|fullest| thresholds.of(fullest)).unwrap_or_default();
+    let host_is_unseen =
+        groups.iter().any(|g| g.name.netns.as_ref().is_some_and(|n| n.may_be_host));
+    let unseen =
+        if host_is_unseen { Some(owner::HOST_UNSEEN) } else { owner::unseen(plan.group_by()) };
     let groups = thresholds.judge(groups, some_skipped);
     let unclear = groups.iter().any(|group| group.state == State::Unknown);
     Report {
-        missing_owners: unclear.then(|| owner::unseen(plan.group_by())).flatten(),
+        missing_owners: unclear.then_some(unseen).flatten(),
         plan,
         groups,
         total,
@@ -220,7 +224,7 @@ fn judge(
         details: Vec::new(),
         missing_details: None,
         source: SourceName::join(sources),
-        coverage: *coverage,
+        coverage: coverage.clone(),
         duration: Duration::ZERO,
     }
 }

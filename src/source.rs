@@ -104,8 +104,12 @@ pub(crate) use linux::interfaces::names as interface_names;
 
 /// The names of interfaces: no source of Windows reports interfaces.
 #[cfg(windows)]
-pub(crate) fn interface_names(_: HashSet<InterfaceIndex>) -> InterfaceNames {
-    InterfaceNames::new()
+#[allow(clippy::unnecessary_wraps)]
+pub(crate) fn interface_names(
+    _: HashSet<InterfaceIndex>,
+    _: &crate::deadline::Deadline,
+) -> Result<InterfaceNames, Error> {
+    Ok(InterfaceNames::new())
 }
 
 /// The kernel's own sums of sockets.

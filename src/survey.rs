@@ -46,8 +46,9 @@ pub enum Facts {
     /// The listeners and, where reading them is cheap, the ephemeral ports. The walk keeps
     /// netlink sockets for [`Host::used_ports`].
     Ports,
-    /// The listeners and the ephemeral ports. The walk selects only local ports from the
-    /// lowest to the highest ephemeral port, so that the kernel can filter the sockets.
+    /// The listeners and the ephemeral ports. A namespace that does not show its ephemeral ports, or
+    /// that has none, is an error. The walk selects only local ports from the lowest to the highest
+    /// ephemeral port, so that the kernel can filter the sockets.
     EphemeralOnly,
 }
 
@@ -133,7 +134,7 @@ impl<'a> Host<'a> {
                 let facts = visit.facts(wanted)?;
                 visited.begin(&facts)?;
                 let sources = visit.read(selection, wanted, &facts, &mut visited)?;
-                findings.interfaces.extend(visit.interface_names(&visited));
+                findings.interfaces.extend(visit.interface_names(&visited)?);
                 collector.merge(visited);
                 findings.add(visit, wanted, facts, sources);
                 Ok(())
@@ -219,6 +220,15 @@ impl Visit<'_> {
         let ranges =
             if ephemeral { source::ephemeral_ports(self.view, self.deadline)? } else { None };
         let ephemeral = ranges.map(|ranges| EphemeralPorts::of_ranges(&ranges, &listeners.ports));
+        match (wanted, &ephemeral) {
+            (Facts::EphemeralOnly, None) => {
+                return Err(Error::Unsupported(source::PORTS_UNTOLD.to_owned()));
+            }
+            (Facts::EphemeralOnly, Some(ports)) if ports.both().any(|ports| ports.count() == 0) => {
+                return Err(Error::Unsupported(source::NO_PORTS.to_owned()));
+            }
+            (Facts::None | Facts::Listeners | Facts::Ports | Facts::EphemeralOnly, _) => {}
+        }
         Ok(NetnsFacts { listeners: Some(Arc::new(listeners)), ephemeral })
     }
 
@@ -267,14 +277,14 @@ impl Visit<'_> {
 
     /// Looks up the names of the interfaces that collected addresses belong to. The names can be
     /// read only inside the namespace.
-    fn interface_names(&self, collector: &impl Collector) -> InterfaceNames {
+    fn interface_names(&self, collector: &impl Collector) -> Result<InterfaceNames, Error> {
         match self.view {
             View::Inside => {
                 let mut interfaces = HashSet::new();
                 collector.interfaces(&mut interfaces);
-                source::interface_names(interfaces)
+                source::interface_names(interfaces, self.deadline)
             }
-            View::Process { .. } => InterfaceNames::new(),
+            View::Process { .. } => Ok(InterfaceNames::new()),
         }
     }
 }
@@ -287,7 +297,11 @@ impl Findings {
                 self.sources.push(source);
             }
         }
-        self.facts.insert(visit.netns, facts);
+        // Others may make many namespaces. One without TCP sockets has no listeners and no
+        // destinations.
+        if !visit.idle.contains(&Protocol::Tcp) {
+            self.facts.insert(visit.netns, facts);
+        }
         let may_be_asked_again = match wanted {
             Facts::Ports => visit.netns == NetnsIndex::OWN || visit.door.is_open(),
             Facts::None | Facts::Listeners | Facts::EphemeralOnly => false,

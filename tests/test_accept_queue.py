@@ -769,8 +769,8 @@ def test_what_may_not_be_entered_has_no_answer(someone: Asker, site: Pair, way: 
         assert done.stdout.startswith(f"[::]:{PORT} in {site.b}: 0% (0 of 5)|")
         return
     assert one_line(done) == (
-        "Cannot count TCP connections: procfs: the limits of accept queues are not known here "
-        "(only netlink has them)"
+        f"Network namespace {inhabitant.pid}: Cannot count TCP connections: procfs: the limits of "
+        "accept queues are not known here (only netlink has them)"
     )
 
 

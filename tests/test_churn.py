@@ -1,21 +1,26 @@
-"""While connections come and go: no error, and no TCP connection is missed that stays."""
+"""While others come and go: no error, and no TCP connection or namespace is missed that stays."""
 
 from __future__ import annotations
 
 import collections
+import json
 import re
+import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import page
 import pytest
 import shares
-from asking import SOURCES, Asker, asker
+from asking import SOURCES, USERS, Asker, asker
 from harness import Command
 from lab import namespaces, oracles
 from lab.churn import Churn, churn
+from lab.owners import private
 
 pytestmark = pytest.mark.skipif(bool(namespaces.missing()), reason=namespaces.missing() or "-")
 
@@ -117,6 +122,93 @@ def test_what_the_counters_leave_while_others_come_and_go(
     ]
     head = ("group", "sockets that stay", "readings", "too few", "by at most")
     _keep("counters", opened, page.table(head, rows))
+
+
+# Namespaces that stay beside namespaces, mounts, processes and sockets that come and go, and a check
+# that looks at them, in a PID namespace of its own: other tests have namespaces, too.
+CROWD = r"""
+import json, os, socket, subprocess, sys, threading, time
+looks, user, *check = sys.argv[1:]
+stay, ports = 8, range(7000, 7004)
+held = "import socket, sys\nmade = []\nfor port in range(7000, 7004):\n" \
+    "    made.append(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))\n" \
+    "    made[-1].bind(('0.0.0.0', port))\nprint(flush=True)\nsys.stdin.read()"
+pipe = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+staying = [
+    subprocess.Popen(["unshare", "--net", sys.executable, "-c", held], **pipe) for _ in range(stay)
+]
+for process in staying:
+    process.stdout.readline()
+nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+stop = threading.Event()
+
+def again(*line):
+    while not stop.is_set():
+        subprocess.run(line, check=True)
+
+def sockets():
+    while not stop.is_set():
+        made = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(100)]
+        for one in made:
+            one.close()
+        time.sleep(0.001)
+
+passing = [
+    ["unshare", "--net", "true"],
+    ["unshare", "--net", "sleep", "0.003"],
+    [*nobody, "unshare", "--user", "--map-root-user", "--net", "sh", "-c", "true; true"],
+]
+if user == "root":
+    # Nobody may not enter a namespace that is only mounted.
+    open("ns", "w").close()
+    passing.append(["sh", "-ec", "unshare --net=ns true; umount --lazy ns"])
+threads = [threading.Thread(target=again, args=line) for line in passing]
+threads.append(threading.Thread(target=sockets))
+for thread in threads:
+    thread.start()
+who = nobody if user == "nobody" else []
+total = stay * len(ports)
+count = ["--group-by=local-port", "--local-port=7000-7003", "-c", f"total={total}:{total}"]
+measures = [count, ["--measure=ephemeral-ports"], count] if user == "root" else [count]
+wrong = []
+try:
+    for look in range(int(looks)):
+        asked = [*who, *check, "--netns=all", "--format=json", *measures[look % len(measures)]]
+        done = subprocess.run(asked, capture_output=True, text=True, check=False)
+        report = json.loads(done.stdout)
+        right = {"state": 0, "unseen": 0}
+        found = {"state": report["state"], "unseen": report.get("netns", {}).get("unseen")}
+        if "-c" in asked:
+            right["total"], found["total"] = total, report.get("total")
+        if found != right:
+            wrong.append(report)
+finally:
+    stop.set()
+    for thread in threads:
+        thread.join()
+    for process in staying:
+        process.communicate()
+print(json.dumps(wrong))
+"""
+
+
+@pytest.mark.parametrize("user", USERS)
+@shares.number("looks", 60, 1600)
+def test_namespaces_that_stay_are_counted_while_others_come_and_go(
+    nobodys: Mapping[str, Command], tmp_path: Path, user: str, looks: int
+) -> None:
+    umount = "grep ' - nsfs ' /proc/self/mountinfo | cut -d' ' -f5 | xargs -r umount"
+    alone = ["unshare", "--pid", "--fork", "--mount-proc", *private(umount)]
+    # Process 1 waits for those whose parents have ended.
+    check = [*alone, "sh", "-c", '"$@"; exit $?', "sh", sys.executable, "-c", CROWD]
+    done = subprocess.run(
+        [*check, str(looks), user, *nobodys["native"].argv, "--timeout=60"],
+        stdout=subprocess.PIPE,
+        check=True,
+        cwd=tmp_path,
+        timeout=1800,
+    )
+    assert json.loads(done.stdout) == []
 
 
 def _staying(ns: str, going: Churn) -> list[oracles.Row]:

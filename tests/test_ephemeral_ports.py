@@ -555,7 +555,7 @@ def test_each_namespace_has_ports_of_its_own(native: Command, pair: Pair, held: 
     assert measured(native, pair.a, f"--netns={pair.b}") == {theirs: (20, 20)}
     # Where one of them has none to give, there is no answer.
     servers.ports(pair.b, 50000, 50019, "50000-50019")
-    assert one_line(ask(native, pair.a, *both)) == NONE_LEFT
+    assert one_line(ask(native, pair.a, *both)) == f"Network namespace {pair.b}: {NONE_LEFT}"
     assert measured(native, pair.a) == {LABELS[FOUR]: (50, 100)}
 
 
@@ -573,8 +573,7 @@ def test_what_may_not_be_entered_has_no_answer(someone: Asker, site: Pair, way: 
         assert (done.stderr, done.returncode) == ("", 0)
         assert done.stdout.startswith("No ")
         return
-    line = one_line(done)
-    assert line == NOT_TOLD
+    assert one_line(done) == f"Network namespace {inhabitant.pid}: {NOT_TOLD}"
 
 
 # What goes wrong.

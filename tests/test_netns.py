@@ -7,6 +7,7 @@ import dataclasses
 import json
 import os
 import pickle
+import re
 import socket
 import subprocess
 import sys
@@ -34,7 +35,8 @@ pytestmark = pytest.mark.skipif(bool(namespaces.missing()), reason=namespaces.mi
 ID = f"{os.getpid():012x}"
 CONTAINER = f"docker:{ID}"
 PORT = 7000 + os.getpid() % 20_000
-NEEDS = "can be entered with CAP_SYS_ADMIN only, and no process is known that shows it"
+CLOSED = "cannot be entered (CAP_SYS_ADMIN is needed)"
+NEEDS = f"{CLOSED}, and no process is known that shows it"
 
 # Every state, on its own and with others.
 
@@ -46,6 +48,11 @@ QUESTIONS = [
     Question(("udp",), ("none",)),
     Question(("tcp6",), ("fin_wait2", "syn_recv")),
 ]
+
+
+def become(group: int, *more: str) -> list[str]:
+    user = ["setpriv", f"--reuid={namespaces.NOBODY}", f"--regid={group}", "--clear-groups"]
+    return [*user, *more]
 
 
 @contextlib.contextmanager
@@ -126,11 +133,24 @@ class Site:
             )
         return Done(done.stdout, done.stderr, done.returncode)
 
-    def groups(self, by: str, *options: str, user: str = "root") -> dict[str, int]:
+    def groups(
+        self, by: str, *options: str, user: str = "root", before: Sequence[str] = ()
+    ) -> dict[str, int]:
         """Return the count of each group."""
-        done = self.ask(f"--group-by={by}", "--format=json", *options, user=user)
+        asked = [f"--group-by={by}", "--format=json", *options]
+        done = self.ask(*asked, user=user, before=before)
         assert (done.stderr, done.returncode) == ("", 0), done
         return {group["label"]: group["count"] for group in json.loads(done.stdout)["groups"]}
+
+    @property
+    def plain(self) -> Path:
+        """A cgroup of no unit."""
+        return self.host.base / "plain"
+
+    def process(self, name: str) -> str:
+        """Return the label of a process, with the program that it runs."""
+        program = Path(sys.executable).resolve().name
+        return f"{program}/{name} ({self.web if name == 'web' else self.db})"
 
     @property
     def both(self) -> list[str]:
@@ -153,7 +173,8 @@ def site(nobodys: Mapping[str, Command]) -> Iterator[Site]:
         pytest.skip(reason)
     with owners.host([*nobodys["native"].argv, "--timeout=60"]) as host, namespaces.pair() as third:
         web = host.start("web", host.cgroup(f"docker-{ID}{ID * 4}cafe.scope"), ns=host.pair.a)
-        db = host.start("db", ns=host.pair.b)
+        # The cgroup of whoever runs the tests may be a unit's.
+        db = host.start("db", host.cgroup("plain"), ns=host.pair.b)
         for actor, count in ((web, 5), (db, 3)):
             actor.do("listen", "127.0.0.1", PORT)
             actor.do("connect", "127.0.0.1", PORT, count)
@@ -164,8 +185,8 @@ def site(nobodys: Mapping[str, Command]) -> Iterator[Site]:
 
 def test_groups_are_containers_names_and_processes(site: Site) -> None:
     assert site.groups("netns", *site.both) == {CONTAINER: 11, site.host.pair.b: 9}
-    # Who may not read which one has the name goes by the process.
-    assert site.groups("netns", *site.both, user="nobody") == {CONTAINER: 11, f"db ({site.db})": 9}
+    # Another user may not read which one has the name. Its process names it.
+    assert site.groups("netns", *site.both, user="nobody") == {CONTAINER: 11, "process:db": 9}
     assert site.groups("netns") == {}
     with namespaces.inside(site.ns):
         own = namespaces.run(None, [*site.host.check, "--group-by=netns", f"--netns={site.db}"])
@@ -210,7 +231,7 @@ def test_all_are_those_of_processes_and_mounts(site: Site) -> None:
 
 def test_selections_groups_and_thresholds_hold_over_all_of_them(site: Site) -> None:
     assert site.groups("local-port", *site.both, f"--local-port={PORT}") == {str(PORT): 10}
-    assert site.groups("process", *site.both) == {f"web ({site.web})": 11, f"db ({site.db})": 9}
+    assert site.groups("process", *site.both) == {site.process("web"): 11, site.process("db"): 9}
     assert site.groups("unit", *site.both)[CONTAINER] == 11
     assert site.groups("status", *site.both, "--conn-type=udp6", "--zero") == {"NONE": 2}
     by_netns = ["--group-by=netns", *site.both]
@@ -243,7 +264,7 @@ def test_lengthy_tells_them_apart(site: Site) -> None:
     db = ["3", "127.0.0.1", str(PORT), "3 of 31000 (0.0%)", site.host.pair.b]
     assert web in rows
     assert db in rows
-    assert ["10", f"web ({site.web})", CONTAINER, "root", CONTAINER] in rows
+    assert ["10", site.process("web"), CONTAINER, "root", CONTAINER] in rows
     # Of one alone nobody needs to be told which it is.
     alone = site.ask("--lengthy", f"--netns={site.web}")
     assert "Network namespace" not in alone.stdout
@@ -288,7 +309,7 @@ def test_who_has_no_right_is_told_which_it_is(site: Site) -> None:
     report = json.loads(done.stdout)
     assert (report["total"], report["source"]) == (9, "procfs")
     line = one_line(site.ask(f"--netns={name}", "--source=netlink", before=without))
-    assert line == f"Network namespace {name} {NEEDS}: {says('EPERM')}"
+    assert line == f"Network namespace {name} {CLOSED}: {says('EPERM')}"
 
 
 def test_what_was_not_seen_is_said(site: Site) -> None:
@@ -298,7 +319,8 @@ def test_what_was_not_seen_is_said(site: Site) -> None:
     report = json.loads(done.stdout)
     assert done.returncode == 0
     assert report["netns"]["unseen"] >= 2  # `b` may be one of those that were seen
-    assert "network namespaces not seen (CAP_SYS_ADMIN is needed)" in report["message"]
+    # Process 1 sees the mounts of other tests.
+    assert "network namespaces not seen (CAP_SYS_ADMIN" in report["message"]
     for option, code in (
         ("--critical=total=1000000", 0),
         ("--critical=total=1000000:", 3),
@@ -363,7 +385,63 @@ def test_a_namespace_behind_a_covered_mount_is_not_seen(site: Site, directory: P
         assert json.loads(done.stdout)["netns"]["unseen"] == unseen, (script, done)
         lower = site.ask("--netns=all", "--warning=total=1000000:", before=before)
         assert lower.returncode == (3 if unseen else 1), (script, lower)
-        assert ("; 1 network namespace not seen" in lower.stdout) is bool(unseen)
+        told = "; 1 network namespace not seen (another mount covers the mount point)"
+        assert (told in lower.stdout) is bool(unseen)
+
+
+def closed(site: Site, script: str, rights: Sequence[str]) -> str:
+    """Return what is needed to see the namespaces that only this script mounts."""
+    own = ["unshare", "--pid", "--fork", "--mount-proc", *site.alone(script)]
+    report = json.loads(site.ask("--netns=all", "--format=json", before=[*own, *rights]).stdout)
+    message = report["message"]
+    return message.partition(" not seen")[2] if " not seen" in message else ""
+
+
+WITHOUT_ADMIN = ["setpriv", "--bounding-set=-sys_admin", "--inh-caps=-sys_admin"]
+
+
+def test_the_right_that_is_missing_is_named_and_no_other(site: Site, directory: Path) -> None:
+    # Of the lab's own namespaces, only processes show the way there.
+    names = (site.ns, site.host.pair.a, site.host.pair.b)
+    alone = "; ".join(f"umount /run/netns/{name}" for name in names)
+    mount = f"{alone}; touch {directory}/ns; unshare --net={directory}/ns true"
+    mount = f"{mount}; chmod 755 {directory}"
+    hide = f"{mount}; chmod 700 {directory}"
+    nobody = become(namespaces.NOBODY)
+    admin = become(namespaces.NOBODY, "--inh-caps=+sys_admin", "--ambient-caps=+sys_admin")
+    assert closed(site, mount, []) == ""
+    assert closed(site, hide, []) == ""
+    assert closed(site, mount, admin) == ""
+    assert closed(site, mount, nobody) == " (CAP_SYS_ADMIN is needed)"
+    assert closed(site, hide, admin) == " (CAP_DAC_READ_SEARCH is needed)"
+    expected = " (CAP_SYS_ADMIN and CAP_DAC_READ_SEARCH are needed)"
+    assert closed(site, hide, nobody) == expected
+    # Root of a user namespace has every right there.
+    users = [*nobody, "unshare", "--user", "--map-root-user"]
+    assert closed(site, mount, users) == " (the host's user namespace is needed)"
+
+
+def test_a_mount_that_only_process_1_sees_needs_the_right_to_look_there(
+    site: Site, directory: Path
+) -> None:
+    script = f"""
+umount /run/netns/{site.ns}
+umount /run/netns/{site.host.pair.a}
+umount /run/netns/{site.host.pair.b}
+touch {directory}/ns
+unshare --net={directory}/ns true
+mount --make-rprivate /
+"""
+    # The check runs in mounts of its own, where a tmpfs covers the directory.
+    elsewhere = private(f"umount {directory}/ns; mount -t tmpfs none {directory}")
+    elsewhere = ["sh", "-c", '"$@"; exit $?', "sh", *elsewhere]
+    admin = become(namespaces.NOBODY, "--inh-caps=+sys_admin", "--ambient-caps=+sys_admin")
+    assert closed(site, script, elsewhere) == ""
+    needed = " (CAP_SYS_PTRACE is needed)"
+    assert closed(site, script, [*elsewhere, *admin]) == needed
+    needed = " (CAP_SYS_ADMIN and CAP_SYS_PTRACE are needed)"
+    nobody = become(namespaces.NOBODY)
+    assert closed(site, script, [*elsewhere, *nobody]) == needed
 
 
 HOPPER = """
@@ -427,10 +505,10 @@ def test_processes_are_not_looked_at_for_each_that_may_not_be_entered(
 def test_a_process_whose_first_thread_has_ended_is_in_its_namespace_all_the_same(
     site: Site,
 ) -> None:
-    with owners.actor(site.host.pair.b, "headless") as headless:
+    with owners.actor(site.host.pair.b, "headless", site.plain) as headless:
         headless.do("end_first_thread")
         assert site.groups("netns", f"--netns={headless.pid}", user="nobody") == {
-            f"headless ({headless.pid})": 9
+            "process:headless": 9
         }
 
 
@@ -471,6 +549,143 @@ sys.stdout.buffer.write(pickle.dumps(answer))
         "default": [],
         "same": True,
     }
+
+
+# A namespace of a process that has no other name, as root or any user makes it.
+
+DWELLER = """
+import pathlib, socket, sys
+name, count, cgroup = sys.argv[1:]
+pathlib.Path("/proc/self/comm").write_text(name)
+pathlib.Path(cgroup, "cgroup.procs").write_text("0")
+sockets = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(int(count))]
+for number, made in enumerate(sockets):
+    made.bind(("0.0.0.0", 9000 + number))
+print(flush=True)
+sys.stdin.read()
+"""
+
+
+@contextlib.contextmanager
+def dweller(name: str, cgroup: Path, count: int = 0) -> Iterator[int]:
+    """Let a process of this name have this many UDP sockets in a namespace of its own."""
+    line = ["unshare", "--net", sys.executable, "-c", DWELLER, name, str(count), str(cgroup)]
+    with started(line) as pid:
+        yield pid
+
+
+@contextlib.contextmanager
+def hoarder(cgroup: Path) -> Iterator[int]:
+    """Let a process of nobody have a namespace whose ports are all reserved."""
+    line = owners.after(f"echo 0 > {cgroup}/cgroup.procs")
+    line = [*line, *become(namespaces.NOBODY), "unshare", "--user", "--map-root-user", "--net"]
+    script = "echo hoarder > comm; echo 1-65535 > /proc/sys/net/ipv4/ip_local_reserved_ports"
+    with started([*line, "sh", "-ec", f"cd /proc/$$; {script}; echo; read line"]) as pid:
+        yield pid
+
+
+@contextlib.contextmanager
+def started(line: Sequence[str]) -> Iterator[int]:
+    """Start a process that says when it is ready, and ends with its input."""
+    with subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"\n"
+        try:
+            yield process.pid
+        finally:
+            process.communicate()
+
+
+def of_dwellers(groups: Mapping[str, int], *names: str) -> dict[str, int]:
+    return {label: count for label, count in groups.items() if any(name in label for name in names)}
+
+
+@pytest.mark.parametrize("user", USERS)
+def test_a_process_names_its_namespace_and_has_its_id_only_to_tell_two_apart(
+    site: Site, user: str
+) -> None:
+    def groups() -> dict[str, int]:
+        return of_dwellers(site.groups("netns", "--netns=all", user=user), "trial-app")
+
+    def ask(key: str) -> Done:
+        return site.ask("--netns=all", "--group-by=netns", "--top=999", "-c", key, user=user)
+
+    with dweller("trial-app", site.plain, 3) as one:
+        assert groups() == {"process:trial-app": 3}
+        with dweller("trial-app", site.plain, 5) as other:
+            labels = [f"process:trial-app ({pid})" for pid in (one, other)]
+            assert groups() == {labels[0]: 3, labels[1]: 5}
+            # The key means both, as before.
+            done = ask("process:trial-app=4")
+            assert f"{labels[1]}: 5 [CRITICAL]" in done.stdout
+            assert f"{labels[0]}: 3, " in f"{done.stdout.partition('|')[0]}, "
+            assert ask(f"{labels[0]}=2").returncode == 2
+    with dweller("trial-app", site.plain, 3):
+        assert groups() == {"process:trial-app": 3}
+        # What any user may choose is no name of a container, unit or namespace of the host.
+        assert ask("trial-app=0").returncode == 0
+
+
+@pytest.mark.parametrize("user", USERS)
+def test_a_unit_names_the_namespaces_of_its_processes(site: Site, user: str) -> None:
+    unit = site.host.cgroup(f"shop-{user}.service")
+    name = unit.name
+    other = site.host.cgroup(f"{name}-x.scope")
+    with dweller("shopd", unit, 4), dweller("nginx", other, 2):
+        found = site.groups("netns", "--netns=all", user=user)
+        assert of_dwellers(found, name) == {name: 4, f"{name}-x.scope": 2}
+        with dweller("worker", unit, 3):
+            assert site.groups("netns", "--netns=all", user=user)[name] == 7
+        done = site.ask("--netns=all", "--group-by=netns", "--top=999", "-c", f"{name}=3", user=user)
+        assert f"{name}: 4 [CRITICAL]" in done.stdout
+
+
+def test_a_key_of_the_host_is_unknown_where_the_host_cannot_be_told(site: Site) -> None:
+    umount = f"umount /run/netns/{site.ns}"
+    hidden = private(f"{umount}; mount -t proc -o hidepid=2 proc /proc")
+    elsewhere = ["unshare", "--pid", "--fork", "--mount-proc", *private(umount)]
+    with namespaces.inside(site.ns), contextlib.ExitStack() as held:
+        for port in range(PORT, PORT + 4):
+            held.enter_context(socket.create_server(("127.0.0.1", port)))
+        for before, user in ((hidden, "nobody"), (elsewhere, "root"), (elsewhere, "nobody")):
+            assert site.groups("netns", user=user, before=before) == {"(own)": 4}
+            for key, state, code in (
+                ("host=0", "host: 0 to 4 [UNKNOWN]", 3),
+                ("HOST=0", "HOST: 0 to 4 [UNKNOWN]", 3),
+                ("host=1:", "host: 0 to 4 [UNKNOWN]", 3),
+                ("host=4", "", 0),
+                # What is certain stays certain.
+                ("host=5:", "host: 0 to 4 [CRITICAL]", 2),
+                ("(own)=3", "(own): 4 [CRITICAL]", 2),
+            ):
+                done = site.ask("--group-by=netns", "-c", key, user=user, before=before)
+                assert (state in done.stdout, done.returncode) == (True, code), (key, done)
+                assert ("(CAP_SYS_PTRACE shows process 1" in done.stdout) is (code == 3)
+            own = ["--netns=/proc/self/ns/net", "--group-by=local-endpoint"]
+            done = site.ask(*own, "-c", f"{PORT} in host=0", user=user, before=before)
+            assert f"{PORT} in host: 0 to 1 [UNKNOWN]" in done.stdout
+            assert done.returncode == 3
+        # Here it can be told that this is another one.
+        done = site.ask("--group-by=netns", "-c", "host=0")
+        assert done.stdout.startswith(f"{site.ns}: 4|")
+
+
+@pytest.mark.parametrize("name", ["host", "Host", "(own)"])
+def test_no_other_namespace_takes_the_name_of_the_host(site: Site, name: str) -> None:
+    path = f"/run/netns/{name}"
+    script = f"""
+mount -t tmpfs none /run/netns
+touch '{path}'
+mount --bind /proc/{site.db}/ns/net '{path}'
+"""
+    with socket.create_server(("127.0.0.1", 0)):
+        both = ["--netns=1", f"--netns={name}", f"--netns={site.db}"]
+        found = site.groups("netns", *both, before=private(script))
+        assert found.pop(path) == 9
+        assert [*found] == ["host"]
+        for key, code in ((f"{path}=8", 2), ("host=1:", 0), ("host=1000000", 0)):
+            done = site.ask("--group-by=netns", *both, "-c", key, before=private(script))
+            assert done.returncode == code, (key, done)
 
 
 # What is none.
@@ -561,11 +776,6 @@ GROUP = 54321
 WITHOUT_PTRACE = ["setpriv", "--bounding-set=-sys_ptrace", "--inh-caps=-sys_ptrace"]
 
 
-def become(group: int, *more: str) -> list[str]:
-    user = ["setpriv", f"--reuid={namespaces.NOBODY}", f"--regid={group}", "--clear-groups"]
-    return [*user, *more]
-
-
 @pytest.mark.parametrize(
     ("rights", "options", "needed"),
     [
@@ -624,6 +834,75 @@ def test_a_namespace_that_cannot_be_entered_for_another_reason_is_unknown(
     for name in ("all", site.host.pair.b):
         line = one_line(site.ask(f"--netns={name}", before=tampered(f"setns:error={code}")))
         assert says(code) in reworded(line) or "is no network namespace" in line
+
+
+NO_PORT = (
+    "No port is left for outgoing connections: all of ip_local_port_range are in "
+    "ip_local_reserved_ports or listened on"
+)
+
+
+def test_trouble_in_one_namespace_is_its_own(site: Site) -> None:
+    """Any user may make one whose ports are all reserved."""
+    measure = ["--measure=ephemeral-ports", f"--remote-port={PORT}"]
+    with hoarder(site.plain) as pid:
+        told = f"; 1 network namespace could not be read: process:hoarder: {NO_PORT}"
+        for key, mark, code in ((f"{PORT}=0.0001", " [CRITICAL]", 2), (f"{PORT}=90", "", 3)):
+            done = site.ask(*measure, "--netns=all", "-c", key)
+            assert (done.returncode, done.stderr) == (code, ""), done
+            label = f"127.0.0.1:{PORT} in {CONTAINER}: 0.02% (5 of 28232)"
+            assert f"{label}{mark}" in done.stdout
+            assert told in done.stdout
+        report = json.loads(site.ask(*measure, "--netns=all", "--format=json").stdout)
+        assert (report["state"], report["netns"]["unseen"]) == (3, 1)
+        # It may be known to be of no interest.
+        assert site.ask(*measure, "--netns=all", "--always-ok").returncode == 0
+        # Who asks for it by name gets an error.
+        for asked in ([str(pid)], [str(site.web), str(pid)]):
+            done = site.ask(*measure, *(f"--netns={one}" for one in asked), "-c", f"{PORT}=0.0001")
+            assert one_line(done) == f"Network namespace {pid}: {NO_PORT}"
+        # Other measures have no trouble.
+        assert site.ask("--netns=all").returncode == 0
+
+
+@pytest.mark.parametrize("measure", ["ephemeral-ports", "accept-queue"])
+def test_an_alert_here_stands_where_others_may_not_be_entered(site: Site, measure: str) -> None:
+    asked = [f"--measure={measure}", "--netns=all"]
+    with namespaces.inside(site.ns), socket.create_server(("127.0.0.1", PORT)) as server:
+        held = [socket.create_connection(server.getsockname()[:2]) for _ in range(3)]
+        done = site.ask(*asked, "-c", f"{PORT}=0.001", user="nobody")
+        assert done.returncode == 2
+        assert re.search(rf"127\.0\.0\.1:{PORT} in {site.ns}: \S+ \([^)]*\) \[CRITICAL\]", done.stdout)
+        done = site.ask(*asked, "-c", f"{PORT}=1000", user="nobody")
+        assert done.returncode == 3
+        assert re.search(r"; \d+ network namespaces? could not be read: [^:]+", done.stdout)
+        for client in held:
+            client.close()
+
+
+def test_an_alert_stands_where_others_take_all_the_time(site: Site, tampered: Tampered) -> None:
+    before = tampered("setns:delay_enter=1000000")
+    with contextlib.ExitStack() as others, namespaces.inside(site.ns):
+        for _ in range(3):
+            others.enter_context(inhabitant(None))
+        for _ in range(3):
+            others.enter_context(dweller("slow", site.plain))
+        others.enter_context(socket.create_server(("127.0.0.1", PORT)))
+        options = ["--netns=all", "--timeout=4", "-c", "total=0"]
+        done = site.ask(*options, before=before)
+        assert (done.returncode, done.stderr) == (2, ""), done
+        assert re.search(
+            r"; \d+ network namespaces could not be read: there was no time left", done.stdout
+        )
+        done = site.ask(*options[:2], before=before)
+        assert done.returncode == 3
+
+
+def test_errors_have_at_most_200_bytes_of_a_path(site: Site, directory: Path) -> None:
+    for name in (f"/{'x/' * 2000}", f"{directory}/{'y' * 240}/{'z' * 240}"):
+        line = one_line(site.ask(f"--netns={name}"))
+        assert line.startswith(("Network namespace /", "/"))
+        assert len(line) < 300
 
 
 @pytest.mark.parametrize("code", ["EIO", *shares.slow("EMFILE", "ENFILE", "ENOMEM")])
@@ -686,7 +965,7 @@ def test_while_namespaces_come_and_go_the_others_are_all_counted(
         while time.monotonic() < end:
             found = site.groups("netns", "--netns=all", user=user)
             assert found[CONTAINER] == 11
-            assert found[site.host.pair.b if user == "root" else f"db ({site.db})"] == 9
+            assert found[site.host.pair.b if user == "root" else "process:db"] == 9
     finally:
         stop.set()
         for thread in passing:

@@ -133,7 +133,7 @@ impl Connections {
             connection.user = connection.uid.and_then(|id| names.user(id));
             connection.unit = connection.cgroup.take().and_then(|id| names.unit(id.get()));
             let net = std::mem::take(&mut connection.netns_index);
-            connection.netns = names.namespace(net);
+            connection.netns = names.namespace(net).map(|name| Arc::clone(&name.label));
             connection.local_interface = interface(&mut connection.local, net, names);
             connection.remote_interface =
                 connection.remote.as_mut().and_then(|end| interface(end, net, names));

@@ -48,7 +48,7 @@ pub fn report(report: &Report) -> String {
 
 /// The numbers of network namespaces that were read and skipped, where namespaces were asked for.
 fn netns(report: &Report) -> Option<Value> {
-    let NetnsCoverage { read, skipped, maybe_read, .. } = report.coverage;
+    let NetnsCoverage { read, skipped, maybe_read, .. } = &report.coverage;
     let asked = report.plan.asks_for_namespaces();
     asked.then(|| json!({"seen": read, "unseen": skipped, "doubtful": maybe_read}))
 }

@@ -77,7 +77,7 @@ fn first_line(report: &Report, (shown, left_out): (Vec<&GroupState>, usize)) -> 
         message.push_str("; ");
         message.push_str(note);
     }
-    if let Some(note) = skipped(report.coverage) {
+    for note in [skipped(&report.coverage), failed(&report.coverage)].into_iter().flatten() {
         message.push_str("; ");
         message.push_str(&note);
     }
@@ -91,12 +91,23 @@ fn first_line(report: &Report, (shown, left_out): (Vec<&GroupState>, usize)) -> 
     neutralised(&message).into_owned()
 }
 
-/// The note about namespaces that were not read.
-fn skipped(NetnsCoverage { skipped, denied, maybe_read, .. }: NetnsCoverage) -> Option<String> {
-    let up_to = if maybe_read > 0 { "up to " } else { "" };
-    let plural = if skipped == 1 { "" } else { "s" };
-    let needs = if denied > 0 { " (CAP_SYS_ADMIN is needed)" } else { "" };
-    (skipped > 0).then(|| format!("{up_to}{skipped} network namespace{plural} not seen{needs}"))
+/// The note about namespaces that this process may not read.
+fn skipped(coverage: &NetnsCoverage) -> Option<String> {
+    let number = coverage.skipped.saturating_sub(coverage.failed);
+    let up_to = if coverage.maybe_read > 0 { "up to " } else { "" };
+    let plural = if number == 1 { "" } else { "s" };
+    let why = match &*coverage.reasons {
+        [] => String::new(),
+        reasons => format!(" ({})", reasons.join("; ")),
+    };
+    (number > 0).then(|| format!("{up_to}{number} network namespace{plural} not seen{why}"))
+}
+
+/// The note about namespaces whose reading failed.
+fn failed(NetnsCoverage { failed, failure, .. }: &NetnsCoverage) -> Option<String> {
+    let plural = if *failed == 1 { "" } else { "s" };
+    let failure = visible(failure.as_ref()?);
+    Some(format!("{failed} network namespace{plural} could not be read: {failure}"))
 }
 
 /// The function that shows a label in a message.

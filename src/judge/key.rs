@@ -167,21 +167,26 @@ impl EndpointKey {
     /// Whether the port, the address and the network namespace of the key match an endpoint. The
     /// interface is not compared.
     fn matches(&self, found: Endpoint, name: &GroupName) -> bool {
-        let is_in = |netns: &String| {
-            name.netns.as_ref().is_some_and(|found| found.eq_ignore_ascii_case(netns))
-        };
-        self.port == found.port
-            && self.ip.is_none_or(|ip| ip == found.address.ip())
-            && self.netns.as_ref().is_none_or(is_in)
+        let is_in = |netns: &String| name.netns.as_ref().is_some_and(|n| n.is_called(netns));
+        self.is_at(found) && self.netns.as_ref().is_none_or(is_in)
     }
 
-    /// Whether the key may mean this group: the key names an interface, but the interface of the
-    /// group's endpoint is not known.
+    fn is_at(&self, found: Endpoint) -> bool {
+        self.port == found.port && self.ip.is_none_or(|ip| ip == found.address.ip())
+    }
+
+    /// Whether the key may mean this group: the key names an interface or the host's network
+    /// namespace, but the interface or the namespace of the group's endpoint is not known.
     fn may_mean(&self, group: &NamedGroup) -> bool {
-        self.interface.is_some()
-            && endpoint_of(group).is_some_and(|found| {
-                found.address.interface().is_none() && self.matches(found, &group.name)
-            })
+        let may_be_in = |netns: &String| {
+            group.name.netns.as_ref().is_some_and(|name| name.may_be_called(netns))
+        };
+        endpoint_of(group).is_some_and(|found| {
+            self.interface.is_some()
+                && found.address.interface().is_none()
+                && self.matches(found, &group.name)
+                || self.is_at(found) && self.netns.as_ref().is_some_and(may_be_in)
+        })
     }
 }
 
@@ -385,26 +390,26 @@ impl Key {
                 if is(group.label()) || by_name_of_unit() || group.processes().any(by_name_and_id) {
                     Some(Exact)
                 } else {
-                    group.processes().any(|process| process.is_called(name)).then_some(Broad)
+                    let netns = group.name.netns.as_ref().is_some_and(|n| n.is_called(name));
+                    let process = || group.processes().any(|process| process.is_called(name));
+                    (netns || process()).then_some(Broad)
                 }
             }
         }
     }
 
     /// The group of this key. Its count is an upper bound: the connections of the groups that the
-    /// key may mean, where their interface is not known; those of hidden owners that the key may
-    /// mean; 0 for other keys.
+    /// key may mean, where their interface or the host's network namespace is not known; those of
+    /// hidden owners that the key may mean; 0 for other keys.
     #[must_use]
     pub fn unseen_group(&self, groups: &[NamedGroup]) -> NamedGroup {
         let may_be = |group: &&NamedGroup| match self {
             Self::LinkLocal(key) => key.may_mean(group),
             Self::Endpoint(key) => key.may_mean(group),
-            Self::Total
-            | Self::Group(_)
-            | Self::Type(_)
-            | Self::Status(_)
-            | Self::User(_)
-            | Self::Owner(_) => false,
+            Self::Owner(name) => {
+                group.name.netns.as_ref().is_some_and(|netns| netns.may_be_called(name))
+            }
+            Self::Total | Self::Group(_) | Self::Type(_) | Self::Status(_) | Self::User(_) => false,
         };
         let mut unseen = self.group();
         if let Some(all) = groups.iter().filter(may_be).cloned().reduce(NamedGroup::with) {
@@ -610,10 +615,13 @@ fn endpoint(
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::group_name::NetnsName;
+    use crate::vocabulary::NetnsIndex;
 
     const NUMBERS: Numbers = Numbers { most: 1e19, whole: true };
-    use crate::vocabulary::NetnsIndex;
 
     fn key(text: &str, by: GroupBy) -> Result<Key, Error> {
         let selection = &Selection::default();
@@ -641,9 +649,36 @@ mod tests {
         let name = GroupName {
             label: end.to_string(),
             interface: interface.map(Into::into),
-            netns: netns.map(Into::into),
+            netns: netns
+                .map(|label| Arc::new(NetnsName { label: label.into(), ..NetnsName::default() })),
         };
         NamedGroup::without_sockets(Some(group(end)), name)
+    }
+
+    #[test]
+    fn the_key_of_the_host_may_mean_each_namespace_that_may_be_the_hosts() {
+        let group = |label: &str, common: Option<&str>, may_be_host| {
+            let common = common.map(Into::into);
+            let netns = NetnsName { label: label.into(), common, may_be_host };
+            let name = GroupName { netns: Some(Arc::new(netns)), ..label.to_owned().into() };
+            let group = Group::Netns(NetnsIndex(1));
+            let mut group = NamedGroup::without_sockets(Some(group), name);
+            group.count = 5;
+            group
+        };
+        let key = |text| key(text, GroupBy::Netns).unwrap_or_else(|e| panic!("{e}"));
+        let found = |may_be_host| [group("(own)", None, may_be_host), group("b", None, false)];
+        for (text, may_be_host, most) in [("host", true, 5), ("host", false, 0), ("b", true, 0)] {
+            assert_eq!(key(text).unseen_group(&found(may_be_host)).count, most, "{text}");
+        }
+        let shop = group("process:shop (7)", Some("process:shop"), false);
+        for (text, specificity) in [
+            ("process:shop", Some(Specificity::Broad)),
+            ("process:shop (7)", Some(Specificity::Exact)),
+            ("shop", None),
+        ] {
+            assert_eq!(key(text).specificity(&shop), specificity, "{text}");
+        }
     }
 
     fn endpoint_group(end: &str, interface: Option<&str>, netns: Option<&str>) -> NamedGroup {

@@ -1,19 +1,19 @@
 //! Processes in `/proc` (`proc_pid(5)`).
 
 use std::ffi::CStr;
-use std::mem::MaybeUninit;
 
-use rustix::fs::{RawDir, major, minor, readlink, readlinkat_raw, stat};
+use rustix::fs::{RawDir, major, minor, readlink, stat};
 use rustix::io::Errno;
 use rustix::process::{getegid, getgroups};
-use rustix::thread::{CapabilitySet, capabilities};
 
 use crate::deadline::Deadline;
 use crate::error::Error;
+use crate::linux::initial::{PIDS, is_in_initial};
 use crate::linux::look::{Seen, beginning, look, open_directory};
 use crate::linux::mount_text::{ShownTo, shown_to};
 use crate::linux::mounts::mounts;
-use crate::linux::proc_text::{full, line, may_be_cut, number, program};
+use crate::linux::proc_text::{full, line, number, program};
+use crate::linux::rights::Right;
 use crate::printable::{bounded, printable};
 
 const PROC: &str = "/proc";
@@ -22,7 +22,7 @@ const PROC: &str = "/proc";
 pub const ENTRIES: usize = 16 * 1024;
 
 /// Longer than any name in `/proc/PID/comm`.
-const LONGEST_COMM: usize = 256;
+pub const LONGEST_COMM: usize = 256;
 
 /// `PATH_MAX` in `linux/limits.h`: a program cannot be started by a longer path.
 const LONGEST_PATH: usize = 4096;
@@ -31,7 +31,7 @@ const LONGEST_PATH: usize = 4096;
 /// PID namespace, and nothing is hidden. Whether the files of a process may be read, a look at them
 /// shows.
 pub fn sees_every_process(deadline: &Deadline) -> Result<bool, Error> {
-    Ok(is_in_initial(PID_NAMESPACE, deadline)? && hidden_processes(deadline)?.is_none())
+    Ok(is_in_initial(PIDS, deadline)? && hidden_processes(deadline)?.is_none())
 }
 
 /// A reason why `/proc` may leave out processes.
@@ -57,21 +57,19 @@ pub fn hidden_processes(deadline: &Deadline) -> Result<Option<Hiding>, Error> {
             return Ok(Some(Hiding { reason: format!("{PROC} is not the kernel's"), error }));
         }
     };
-    let initial = || is_in_initial(USER_NAMESPACE, deadline);
+    let (trace, host) = (Right::Trace, Right::Host);
     let needed = match shown_to(&options) {
         ShownTo::Everybody => None,
-        ShownTo::Group(_) | ShownTo::Tracers if !initial()? => {
-            Some("the host's user namespace is needed".to_owned())
+        ShownTo::Group(_) | ShownTo::Tracers if !host.is_held(deadline)? => {
+            Some(host.name().to_owned())
         }
-        ShownTo::Group(_) | ShownTo::Tracers if may_trace_all() => None,
+        ShownTo::Group(_) | ShownTo::Tracers if trace.is_held(deadline)? => None,
         ShownTo::Group(Some(group)) if has_group(group) => None,
-        ShownTo::Group(Some(group)) => {
-            Some(format!("CAP_SYS_PTRACE or the group {group} is needed"))
-        }
-        ShownTo::Group(None) | ShownTo::Tracers => Some("CAP_SYS_PTRACE is needed".to_owned()),
+        ShownTo::Group(Some(group)) => Some(format!("{} or the group {group}", trace.name())),
+        ShownTo::Group(None) | ShownTo::Tracers => Some(trace.name().to_owned()),
     };
     if let Some(needed) = needed {
-        let reason = format!("{PROC} is mounted with {} ({needed})", bounded(&options));
+        let reason = format!("{PROC} is mounted with {} ({needed} is needed)", bounded(&options));
         return Ok(Some(Hiding { reason, error: Errno::ACCESS }));
     }
     // A security module may hide processes, too.
@@ -81,22 +79,6 @@ pub fn hidden_processes(deadline: &Deadline) -> Result<Option<Hiding>, Error> {
             Some(Hiding { reason: format!("{FIRST} is hidden"), error })
         }
     })
-}
-
-/// A link, and its target in the initial namespace (`PROC_PID_INIT_INO` and `PROC_USER_INIT_INO` in
-/// `linux/proc_ns.h`).
-type InitialNamespace = (&'static str, &'static [u8]);
-const PID_NAMESPACE: InitialNamespace = ("/proc/self/ns/pid", b"pid:[4026531836]");
-const USER_NAMESPACE: InitialNamespace = ("/proc/self/ns/user", b"user:[4026531837]");
-
-/// Whether this process is in an initial namespace.
-fn is_in_initial((link, initial): InitialNamespace, deadline: &Deadline) -> Result<bool, Error> {
-    let mut target = [MaybeUninit::uninit(); 64];
-    let is_initial = look(link, deadline, || {
-        let (target, _) = readlinkat_raw(rustix::fs::CWD, link, &mut target)?;
-        Ok(*target == *initial)
-    })?;
-    Ok(is_initial.found().unwrap_or(false))
 }
 
 /// The options that `/proc` is mounted with. Of several mounts at this place, or of several `/proc`,
@@ -118,10 +100,6 @@ fn proc_options(deadline: &Deadline) -> Result<Seen<String>, Error> {
 fn has_group(group: u32) -> bool {
     let groups = getgroups().unwrap_or_default();
     groups.into_iter().chain([getegid()]).any(|own| own.as_raw() == group)
-}
-
-fn may_trace_all() -> bool {
-    capabilities(None).is_ok_and(|has| has.effective.contains(CapabilitySet::SYS_PTRACE))
 }
 
 /// The ids of all visible processes, the lowest first.
@@ -168,29 +146,10 @@ fn numbers(path: &str, deadline: &Deadline) -> Result<Seen<Vec<u32>>, Error> {
     Ok(Seen::There(numbers))
 }
 
-/// The name of a process: `comm` in the directory of the process, completed by `cmdline` in the
-/// directory of a thread that still exists.
-pub fn name(process: &str, thread: &str, deadline: &Deadline) -> Result<Seen<String>, Error> {
-    let mut room = [0; LONGEST_COMM];
-    let comm = match beginning(&format!("{process}/comm"), &mut room, deadline)?.ok_or_status() {
-        Ok(comm) => line(comm),
-        Err(seen) => return Ok(seen),
-    };
-    if !may_be_cut(comm) {
-        return Ok(Seen::There(printable(comm.trim_ascii_end())));
-    }
-    let mut room = [0; LONGEST_PATH];
-    Ok(match beginning(&format!("{thread}/cmdline"), &mut room, deadline)? {
-        Seen::There(cmdline) => Seen::There(printable(full(comm, cmdline).trim_ascii_end())),
-        Seen::Gone(error) => Seen::Gone(error),
-        Seen::Hidden(error) => Seen::Hidden(error),
-    })
-}
-
 /// The names of a process, made printable.
 #[derive(Debug)]
 pub struct ProcessNames {
-    /// Its name, as [`name`] returns it.
+    /// Its name: `comm`, completed by `cmdline` where the kernel has cut it short.
     pub name: String,
     /// The program that it runs.
     pub program: String,

@@ -4,9 +4,13 @@ use crate::printable::printable;
 
 /// The short name of a cgroup's path: its names joined by `/`, else the path.
 pub fn short(path: &str) -> String {
-    let parts = parts(path);
-    let names = names(&parts);
-    if names.is_empty() { format!("/{}", parts.join("/")) } else { joined(&names) }
+    name_of(path).unwrap_or_else(|| format!("/{}", parts(path).join("/")))
+}
+
+/// The names of a cgroup's path joined by `/`; `None` for a path without names.
+pub fn name_of(path: &str) -> Option<String> {
+    let names = names(&parts(path));
+    (!names.is_empty()).then(|| joined(&names))
 }
 
 /// The innermost pod, container or guest of a cgroup's path, after the names of everything around it.

@@ -11,7 +11,6 @@ use crate::measure::counted::{Counted, Scope};
 use crate::measure::definition::{Definition, Implied, Reading, Series};
 use crate::measure::share::Share;
 use crate::range::Numbers;
-use crate::source::{NO_PORTS, PORTS_UNTOLD};
 use crate::survey::{Facts, Host};
 
 pub const DEFINITION: Definition = Definition {
@@ -34,13 +33,6 @@ pub const DEFINITION: Definition = Definition {
 fn collect(host: &Host, scope: &Scope) -> Result<Counted, Error> {
     let collector = Outgoing::new((UsedPorts::default(), scope.breakdowns(DEFINITION.aspect)));
     let (outgoing, findings) = host.survey(scope.selection, Facts::EphemeralOnly, collector)?;
-    for facts in findings.facts.values() {
-        let unreadable = || Error::Unsupported(PORTS_UNTOLD.to_owned());
-        let ports = facts.ephemeral.as_ref().ok_or_else(unreadable)?;
-        if ports.both().any(|ports| ports.count() == 0) {
-            return Err(Error::Unsupported(NO_PORTS.to_owned()));
-        }
-    }
     let (used, breakdowns) = outgoing.into_collected();
     let ports = findings.ephemeral();
     let shares = used.by_destination().into_iter().map(|(destination, used)| {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::deadline::Deadline;
 use crate::error::Error;
+use crate::group_name::NetnsName;
 use crate::namespaces::view::{NetnsCoverage, View, Visit};
 use crate::netns::Netns;
 use crate::vocabulary::NetnsIndex;
@@ -53,7 +54,7 @@ impl Namespaces {
         &self,
         wanted: &HashSet<NetnsIndex>,
         _: &Deadline,
-    ) -> Result<HashMap<NetnsIndex, Arc<str>>, Error> {
-        Ok(wanted.iter().map(|net| (*net, Arc::from("host"))).collect())
+    ) -> Result<HashMap<NetnsIndex, Arc<NetnsName>>, Error> {
+        Ok(wanted.iter().map(|net| (*net, Arc::new(NetnsName::host()))).collect())
     }
 }

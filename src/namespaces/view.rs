@@ -21,17 +21,32 @@ pub enum View {
 /// A function that is called for every namespace.
 pub type Visit<'a> = dyn FnMut(NetnsIndex, &View, &Deadline) -> Result<(), Error> + Send + 'a;
 
-/// The numbers of requested namespaces that were read and skipped.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// The numbers of requested namespaces that were read and not read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NetnsCoverage {
     /// Namespaces that were read.
     pub read: usize,
-    /// Namespaces that were not read, at most. Each is mounted, has no known process, and may not be
-    /// entered or has a covered mount point; or its processes were not found again.
+    /// Namespaces that were not read, at most.
     pub skipped: usize,
-    /// Skipped namespaces that this user may not enter.
-    pub denied: usize,
-    /// Skipped namespaces that may have been read all the same, through a process whose namespace
-    /// could not be matched to a mount.
+    /// Skipped namespaces that this user may not enter, or whose mount point is covered, that may
+    /// have been read all the same, through a process whose namespace could not be matched to a mount.
     pub maybe_read: usize,
+    /// The reasons why namespaces were skipped, as in "`CAP_SYS_ADMIN` is needed".
+    pub reasons: Vec<String>,
+    /// Skipped namespaces whose reading failed.
+    pub failed: usize,
+    /// The name of the first of them, and the error.
+    pub failure: Option<String>,
+}
+
+impl NetnsCoverage {
+    /// Adds a namespace whose reading failed.
+    #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
+    pub(crate) fn add_failed(&mut self, number: usize, failure: impl FnOnce() -> String) {
+        if number > 0 {
+            self.skipped += number;
+            self.failed += number;
+            self.failure.get_or_insert_with(failure);
+        }
+    }
 }

@@ -20,6 +20,10 @@ pub const GONE: &str = "(gone)";
 /// search.
 pub const OUTSIDE: &str = "(outside)";
 
+/// The reason why the host's own network namespace cannot be told.
+pub const HOST_UNSEEN: &str = "the host's own network namespace cannot be told (CAP_SYS_PTRACE shows \
+                               process 1, in the host's PID namespace)";
+
 /// The reason why some owners of this kind cannot be seen, and the rights that would be needed.
 #[must_use]
 pub const fn unseen(by: GroupBy) -> Option<&'static str> {

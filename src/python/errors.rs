@@ -11,22 +11,27 @@ const EIO: i32 = 5;
 
 impl From<Error> for PyErr {
     fn from(error: Error) -> Self {
-        match error.with_names(|field| name_of(field, keyword_name)) {
-            error @ (Error::Range(_)
-            | Error::Argument(_)
-            | Error::Value { .. }
-            | Error::Conflict { .. }
-            | Error::Fixture(_)
-            | Error::Unsupported(_)) => PyValueError::new_err(error.to_string()),
-            error @ Error::Timeout(_) => PyTimeoutError::new_err(error.to_string()),
-            error @ Error::Internal(_) => PyRuntimeError::new_err(error.to_string()),
-            error @ (Error::System { .. }
-            | Error::Garbled(_)
-            | Error::Moved(_)
-            | Error::Sources { .. }
-            | Error::Interrupted) => {
-                PyOSError::new_err((error.errno().unwrap_or(EIO), error.to_string()))
-            }
-        }
+        let error = error.with_names(|field| name_of(field, keyword_name));
+        let text = error.to_string();
+        exception(&error, text)
+    }
+}
+
+fn exception(error: &Error, text: String) -> PyErr {
+    match error {
+        Error::Range(_)
+        | Error::Argument(_)
+        | Error::Value { .. }
+        | Error::Conflict { .. }
+        | Error::Fixture(_)
+        | Error::Unsupported(_) => PyValueError::new_err(text),
+        Error::Timeout(_) => PyTimeoutError::new_err(text),
+        Error::Internal(_) => PyRuntimeError::new_err(text),
+        Error::System { .. }
+        | Error::Garbled(_)
+        | Error::Moved(_)
+        | Error::Sources { .. }
+        | Error::Interrupted => PyOSError::new_err((error.errno().unwrap_or(EIO), text)),
+        Error::Namespace { error, .. } => exception(error, text),
     }
 }

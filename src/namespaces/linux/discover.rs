@@ -1,35 +1,33 @@
 //! Discovery of namespaces: all visible ones, or the requested ones.
 
-use std::collections::hash_map::Entry;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustix::fs::{Mode, OFlags, fstat, open, stat};
 use rustix::io::Errno;
+use rustix::process::{Resource, getrlimit};
 
 use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::linux::look::{Seen, look};
 use crate::linux::mounts::{Mount, mounts, mounts_of_init};
 use crate::linux::processes::{Hiding, hidden_processes, other_threads, pids};
+use crate::linux::rights::{missing, needed};
 use crate::name::Unknown;
-use crate::namespaces::linux::identity::{Identity, Namespace, Task, inode, tcp};
-use crate::namespaces::linux::nsfs::{NO_NAMESPACE, file, no_network};
+use crate::namespaces::linux::identity::{Identity, Namespace, Places, Task, inode, tcp};
+use crate::namespaces::linux::nsfs::{NO_NAMESPACE, file, no_network, to_open};
 use crate::namespaces::linux::text::{INIT_ROOT, below, netns_inode, task_of};
 use crate::netns::NAMED;
-use crate::printable::printable;
+use crate::printable::{bounded, printable};
 
 /// The most processes that are kept per namespace. A search finds the others.
 const TASKS: usize = 64;
 
-/// The most times that new processes are read.
-const ROUNDS: usize = 10;
-
-/// The most namespaces whose files are held open: a process may open 1,024 files.
-const HELD: usize = 256;
+/// The most times that new processes are listed.
+const ROUNDS: usize = 30;
 
 /// The namespace that a process is in.
 pub fn of_process(pid: u32, deadline: &Deadline) -> Result<Namespace, Error> {
@@ -64,13 +62,29 @@ fn unknown_name(name: &str) -> Error {
         .map(|entry| printable(entry.file_name().as_bytes()))
         .collect();
     names.sort_unstable();
-    match &*names {
-        [] => Error::Argument(format!(
+    match few(&names) {
+        few if few.is_empty() => Error::Argument(format!(
             "unknown network namespace {name:?} (there is none below {NAMED}; valid: all, a path, a \
              process id)"
         )),
-        names => Unknown::new("network namespace", name, names).into(),
+        few => Unknown::new("network namespace", name, &few).into(),
     }
+}
+
+/// The first of these names, at most 200 bytes, and how many others there are.
+fn few(names: &[String]) -> Vec<String> {
+    let mut room = 200;
+    let fits = |name: &&String| {
+        room -= bounded(name).len().min(room);
+        room > 0
+    };
+    let mut few: Vec<_> =
+        names.iter().take_while(fits).map(|name| bounded(name).into_owned()).collect();
+    let others = names.len() - few.len();
+    if others > 0 {
+        few.push(format!("and {others} more"));
+    }
+    few
 }
 
 /// The namespace that a file stands for. Any other file must stay untouched: with sudo the caller
@@ -79,7 +93,7 @@ pub fn of_file(path: &Path, asked: &str, deadline: &Deadline) -> Result<Namespac
     let shown = printable(asked.as_bytes());
     match file(path, deadline) {
         Ok(Seen::There(file)) => {
-            let inode = fstat(&file).map_err(|error| Error::system(&*shown, error))?.st_ino;
+            let inode = fstat(&file).map_err(|error| Error::of_file(&shown, error))?.st_ino;
             let identity = Identity { inode: Some(inode), tcp: None };
             let mounts = vec![path.to_owned()];
             Ok(Namespace { identity, mounts, asked: Some(shown), ..Namespace::default() })
@@ -94,14 +108,19 @@ pub fn of_file(path: &Path, asked: &str, deadline: &Deadline) -> Result<Namespac
                     let tasks = vec![Task { directory: task.to_owned(), readable: false }];
                     Ok(Namespace { identity, tasks, asked: Some(shown), ..Namespace::default() })
                 }
-                Some((_, Seen::Gone(_) | Seen::Hidden(_))) | None => Err(Error::system(
-                    format!("Network namespace {shown}: CAP_SYS_PTRACE may be needed"),
-                    error,
-                )),
+                Some((_, Seen::Gone(_) | Seen::Hidden(_))) | None => {
+                    let missing = missing(&[to_open(path, deadline)?], deadline)?;
+                    let needed = needed(&missing).map(|needed| format!(": {needed}"));
+                    let needed = needed.unwrap_or_default();
+                    let place = format!("Network namespace {}{needed}", bounded(&shown));
+                    Err(Error::system(place, error))
+                }
             }
         }
         Ok(Seen::Gone(NO_NAMESPACE)) => Err(no_network(&shown)),
-        Ok(Seen::Gone(error)) => Err(Error::system(format!("Network namespace {shown}"), error)),
+        Ok(Seen::Gone(error)) => {
+            Err(Error::system(format!("Network namespace {}", bounded(&shown)), error))
+        }
         Err(error) => Err(error),
     }
 }
@@ -128,71 +147,66 @@ fn of_task(pid: u32, deadline: &Deadline) -> Result<Seen<Namespace>, Error> {
     }))
 }
 
-/// Finds a process in a namespace that is not in `tried`.
-pub fn another_task(
-    namespace: &Namespace,
-    tried: &HashSet<String>,
-    deadline: &Deadline,
-) -> Result<Option<String>, Error> {
-    // The newest process first: it is the one that is most likely not known yet.
-    for pid in pids(deadline)?.into_iter().rev() {
-        if let Seen::There(found) = of_task(pid, deadline)?
-            && namespace.is(&found)
-            && let Some(task) = found.tasks.into_iter().next()
-            && !tried.contains(&task.directory)
-        {
-            return Ok(Some(task.directory));
-        }
-    }
-    Ok(None)
+/// A look at all visible processes, and the namespaces that they are in.
+#[derive(Debug, Default)]
+pub struct Scan {
+    /// The namespaces.
+    pub namespaces: Vec<Namespace>,
+    /// Whether every process was read that was there at the end. A namespace that is not among
+    /// `namespaces` then has no process.
+    pub complete: bool,
+    places: Places,
+    // The most namespaces whose files are held open.
+    held: usize,
 }
 
-/// All namespaces that a visible process is in. A process that ends before it is read may have
-/// started another one in its namespace: then new processes are read too.
-pub fn of_processes(deadline: &Deadline) -> Result<Vec<Namespace>, Error> {
-    let mut found = Found::default();
+/// Looks at all visible processes. Of the namespaces, the files of `held` are held open.
+///
+/// A process that ends before it is read may have started another one in its namespace. Every
+/// process that is there at the end of a listing is in the listing, for ids rise. So new processes
+/// are listed until all of them were read.
+pub fn scan(held: usize, deadline: &Deadline) -> Result<Scan, Error> {
+    let mut scan = Scan { held, ..Scan::default() };
     let mut read = HashSet::new();
     for _ in 0..ROUNDS {
         let mut new = pids(deadline)?;
         new.retain(|pid| read.insert(*pid));
         let mut has_ended = false;
         for pid in new {
-            has_ended |= !found.add(pid, deadline)?;
+            has_ended |= !scan.add(pid, deadline)?;
         }
         if !has_ended {
+            scan.complete = true;
             break;
         }
     }
-    Ok(found.namespaces)
+    Ok(scan)
 }
 
-/// The namespaces of the processes that were read.
-#[derive(Default)]
-struct Found {
-    namespaces: Vec<Namespace>,
-    // The place of each namespace, by the inode number of its `net/tcp`.
-    places: HashMap<u64, usize>,
-}
+impl Scan {
+    /// The namespace that is the same as this one.
+    pub fn find(&mut self, namespace: &Namespace) -> Option<&mut Namespace> {
+        self.places.find(&mut self.namespaces, namespace)
+    }
 
-impl Found {
     /// Adds the namespace of a process; returns false where the process has ended.
     fn add(&mut self, pid: u32, deadline: &Deadline) -> Result<bool, Error> {
         let directory = format!("/proc/{pid}");
         // Most processes are in a namespace that is known already.
         if let Seen::There(table) = tcp(&directory, deadline)?
-            && let Some(place) = self.places.get(&table)
-            && let Some(known) = self.namespaces.get_mut(*place)
+            && let identity = (Identity { inode: None, tcp: Some(table) })
+            && let Some(place) = self.places.of(&identity)
+            && let Some(known) = self.namespaces.get_mut(place)
         {
             remember(known, directory, deadline)?;
             return Ok(true);
         }
         match of_task(pid, deadline)? {
             Seen::There(namespace) => {
-                if let Some(table) = namespace.identity.tcp
-                    && let Entry::Vacant(place) = self.places.entry(table)
-                {
-                    place.insert(self.namespaces.len());
-                    let held = if self.namespaces.len() < HELD { hold(&namespace) } else { None };
+                if self.places.of(&namespace.identity).is_none() {
+                    self.places.insert(&namespace.identity, self.namespaces.len());
+                    let hold_it = self.namespaces.len() < self.held;
+                    let held = if hold_it { hold(&namespace) } else { None };
                     self.namespaces.push(Namespace { held, ..namespace });
                 }
                 Ok(true)
@@ -230,57 +244,70 @@ fn remember(known: &mut Namespace, directory: String, deadline: &Deadline) -> Re
 
 /// All namespaces that are mounted where this process or process 1 sees them.
 pub fn mounted(deadline: &Deadline) -> Result<Vec<Namespace>, Error> {
-    let mut found = Vec::new();
+    let mut found = Mounted::default();
     for mount in mounts(deadline)? {
-        add_mount(&mut found, mount?, Path::new("/"));
+        found.add(mount?, Path::new("/"));
     }
     for mount in mounts_of_init(deadline)? {
-        add_mount(&mut found, mount?, Path::new(INIT_ROOT));
+        found.add(mount?, Path::new(INIT_ROOT));
     }
-    Ok(found)
+    Ok(found.namespaces)
 }
 
-/// Adds the namespace of a mount, whose mount point lies below `root`.
-fn add_mount(found: &mut Vec<Namespace>, mount: Mount, root: &Path) {
-    let Mount { root: inode, point, kind, .. } = mount;
-    let Some(inode) = netns_inode(&inode).filter(|_| kind == "nsfs") else {
-        return;
-    };
-    let identity = Identity { inode: Some(inode), tcp: None };
-    let known = found.iter_mut().find(|known| known.identity == identity);
-    // Process 1 and this process mostly see the same mounts.
-    if known.as_ref().is_some_and(|known| known.mounts.contains(&point)) {
-        return;
-    }
-    let point = below(root, &point);
-    let namespace = Namespace { identity, mounts: vec![point], ..Namespace::default() };
-    match known {
-        Some(known) => known.learn(namespace),
-        None => found.push(namespace),
+/// The namespaces of the mounts that were read.
+#[derive(Default)]
+struct Mounted {
+    namespaces: Vec<Namespace>,
+    places: Places,
+    // The mount points of this process, with the inode numbers of the namespaces.
+    own: HashSet<(u64, PathBuf)>,
+}
+
+impl Mounted {
+    /// Adds the namespace of a mount, whose mount point lies below `root`.
+    fn add(&mut self, mount: Mount, root: &Path) {
+        let Mount { root: inode, point, kind, .. } = mount;
+        let Some(inode) = netns_inode(&inode).filter(|_| kind == "nsfs") else {
+            return;
+        };
+        // Process 1 and this process mostly see the same mounts.
+        if !self.own.insert((inode, point.clone())) {
+            return;
+        }
+        let identity = Identity { inode: Some(inode), tcp: None };
+        let mounts = vec![below(root, &point)];
+        let namespace = Namespace { identity, mounts, ..Namespace::default() };
+        if let Some(known) = self.places.find(&mut self.namespaces, &namespace) {
+            known.learn(namespace);
+        } else {
+            self.places.insert(&namespace.identity, self.namespaces.len());
+            self.namespaces.push(namespace);
+        }
     }
 }
 
 /// All visible namespaces.
 pub fn everything(deadline: &Deadline) -> Result<Vec<Namespace>, Error> {
     refuse_hidden(deadline)?;
-    Ok(combined(of_processes(deadline)?, mounted(deadline)?))
+    Ok(combined(scan(held(), deadline)?, mounted(deadline)?))
+}
+
+/// The most namespaces whose files are held open: a quarter of the files that this process may have
+/// open. Usually it may open 1,024 files.
+fn held() -> usize {
+    let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    usize::try_from(files / 4).unwrap_or(usize::MAX).min(256)
 }
 
 /// The namespaces of processes and mounts, each once.
-fn combined(mut found: Vec<Namespace>, mounted: Vec<Namespace>) -> Vec<Namespace> {
-    let places: HashMap<_, _> = found
-        .iter()
-        .enumerate()
-        .filter_map(|(place, namespace)| Some((namespace.identity.inode?, place)))
-        .collect();
+fn combined(mut scan: Scan, mounted: Vec<Namespace>) -> Vec<Namespace> {
     for namespace in mounted {
-        let known = namespace.identity.inode.and_then(|inode| places.get(&inode));
-        match known.and_then(|place| found.get_mut(*place)) {
+        match scan.find(&namespace) {
             Some(known) => known.learn(namespace),
-            None => found.push(Namespace { searched: true, ..namespace }),
+            None => scan.namespaces.push(Namespace { searched: true, ..namespace }),
         }
     }
-    found
+    scan.namespaces
 }
 
 /// Refuses a `/proc` that does not show every process: a namespace could be left out.
@@ -322,7 +349,12 @@ mod tests {
             namespace(Some(1), &["/run/netns/a", "/mnt/a"], &[]),
             namespace(Some(2), &["/run/netns/b"], &[]),
         ];
-        let found = combined(processes, mounts);
+        let mut scan = Scan::default();
+        for (place, namespace) in processes.into_iter().enumerate() {
+            scan.places.insert(&namespace.identity, place);
+            scan.namespaces.push(namespace);
+        }
+        let found = combined(scan, mounts);
         let ways = |namespace: Namespace| {
             let Namespace { identity, mounts, tasks, searched, .. } = namespace;
             (identity, mounts, tasks, searched)
@@ -346,15 +378,16 @@ mod tests {
             kind: "nsfs".to_owned(),
             options: String::new(),
         };
-        let mut found = Vec::new();
+        let mut found = Mounted::default();
         for own in [mount(1, "/run/netns/a"), mount(1, "/mnt/a"), mount(2, "/run/netns/a")] {
-            add_mount(&mut found, own, Path::new("/"));
+            found.add(own, Path::new("/"));
         }
         for of_init in [mount(1, "/run/netns/a"), mount(3, "/tmp/b"), mount(1, "/tmp/a")] {
-            add_mount(&mut found, of_init, Path::new(INIT_ROOT));
+            found.add(of_init, Path::new(INIT_ROOT));
         }
-        add_mount(&mut found, Mount { kind: "tmpfs".into(), ..mount(4, "/x") }, Path::new("/"));
-        let ways: Vec<_> = found.into_iter().map(|one| (one.identity.inode, one.mounts)).collect();
+        found.add(Mount { kind: "tmpfs".into(), ..mount(4, "/x") }, Path::new("/"));
+        let found = found.namespaces.into_iter();
+        let ways: Vec<_> = found.map(|one| (one.identity.inode, one.mounts)).collect();
         let paths = |paths: &[&str]| paths.iter().map(Into::into).collect::<Vec<_>>();
         assert_eq!(
             ways,
@@ -363,6 +396,20 @@ mod tests {
                 (Some(2), paths(&["/run/netns/a"])),
                 (Some(3), paths(&["/proc/1/root/tmp/b"])),
             ]
+        );
+    }
+
+    #[test]
+    fn a_list_of_names_is_short() {
+        let names =
+            |number: usize| -> Vec<_> { (0..number).map(|n| format!("blue{n:04}")).collect() };
+        assert_eq!(few(&names(0)), [""; 0]);
+        assert_eq!(few(&names(2)), ["blue0000", "blue0001"]);
+        let many = few(&names(5000));
+        assert_eq!((many.len(), many.last().map(|last| &**last)), (25, Some("and 4976 more")));
+        assert_eq!(
+            few(&["x".repeat(250), "y".repeat(250)]).last().map(|last| &**last),
+            Some("and 1 more")
         );
     }
 }

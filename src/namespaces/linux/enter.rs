@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use rustix::fs::{Mode, OFlags, fstat, open};
@@ -11,25 +12,37 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::linux::look::{Seen, look};
-use crate::namespaces::linux::discover::{another_task, mounted};
-use crate::namespaces::linux::identity::{Identity, Namespace, THREAD, inode, tcp};
-use crate::namespaces::linux::nsfs::{file, no_network};
-use crate::namespaces::linux::reach::{Access, Reached};
+use crate::linux::rights::{Right, missing};
+use crate::namespaces::linux::discover::{Scan, mounted, scan};
+use crate::namespaces::linux::identity::{Identity, Namespace, THREAD, Task, inode, tcp};
+use crate::namespaces::linux::nsfs::{file, no_network, to_open};
+use crate::namespaces::linux::reach::{Access, Denial, Entered, Reached, Searched};
 use crate::namespaces::view::View;
+use crate::printable::printable;
 
-/// How often the processes are searched for one in a namespace that had some: it may have only one
-/// at a time, which starts another and ends.
-const SEARCHES: usize = 20;
+/// The most further looks at all processes for one namespace: it may have only one process at a
+/// time, which starts another and ends.
+const SCANS: usize = 20;
 
-/// The most further searches of a whole run: others may make namespaces come and go.
-pub const MOST_SEARCHES: usize = 500;
+/// The most further looks of a whole run: others may make namespaces come and go.
+const MOST_SCANS: usize = 200;
+
+/// The most namespaces whose files a further look holds open.
+const HELD: usize = 16;
+
+/// Further looks at all processes. One look serves all namespaces that were not found again.
+#[derive(Default)]
+pub struct Search {
+    latest: Scan,
+    taken: usize,
+}
 
 /// The kernel's namespaces, as this thread may reach them.
 pub struct Kernel<'a> {
     /// The time that is left.
     pub deadline: &'a Deadline<'a>,
-    /// The further searches that are left.
-    pub searches: &'a mut usize,
+    /// The further looks at all processes so far.
+    pub search: &'a mut Search,
     /// The inode numbers of `net/tcp` of the namespaces that were read.
     pub read: &'a mut HashSet<u64>,
     /// The function that is called in each namespace, or for a process in it.
@@ -37,17 +50,20 @@ pub struct Kernel<'a> {
 }
 
 impl Access for Kernel<'_> {
-    fn enter(&mut self, link: &Path, identity: &Identity) -> Result<Seen<()>, Error> {
+    fn enter(&mut self, link: &Path, identity: &Identity) -> Result<Entered, Error> {
         enter(link, identity, self.deadline)
     }
 
-    fn enter_held(&mut self, file: &OwnedFd) -> Result<Seen<()>, Error> {
+    fn enter_held(&mut self, file: &OwnedFd) -> Result<Entered, Error> {
         set_namespace(file, "a network namespace", self.deadline)
     }
 
-    fn is_mounted(&mut self, identity: &Identity) -> Result<bool, Error> {
-        let is_it = |mounted: &Namespace| mounted.identity.inode == identity.inode;
-        Ok(identity.inode.is_some() && mounted(self.deadline)?.iter().any(is_it))
+    fn mounted(&mut self, identity: &Identity) -> Result<Option<Namespace>, Error> {
+        if identity.inode.is_none() {
+            return Ok(None);
+        }
+        let mut mounted = mounted(self.deadline)?.into_iter();
+        Ok(mounted.find(|mounted| mounted.identity.inode == identity.inode))
     }
 
     fn table(&mut self, task: &str, identity: &Identity) -> Result<Option<u64>, Error> {
@@ -63,15 +79,26 @@ impl Access for Kernel<'_> {
         &mut self,
         namespace: &Namespace,
         tried: &HashSet<String>,
-    ) -> Result<Option<String>, Error> {
-        for _ in 0..SEARCHES {
-            let found = another_task(namespace, tried, self.deadline)?;
-            if found.is_some() || namespace.tasks.is_empty() || *self.searches == 0 {
-                return Ok(found);
+    ) -> Result<Searched, Error> {
+        let Search { latest, taken } = &mut *self.search;
+        for _ in 0..SCANS {
+            if let Some(found) = latest.find(namespace) {
+                // A file that is held is tried once.
+                let again = Namespace { held: found.held.take(), ..found.clone() };
+                let is_new = |task: &Task| !tried.contains(&task.directory);
+                if again.held.is_some() || again.tasks.iter().any(is_new) {
+                    return Ok(Searched::Found(again));
+                }
+            } else if latest.complete {
+                return Ok(Searched::Empty);
             }
-            *self.searches -= 1;
+            if *taken == MOST_SCANS {
+                break;
+            }
+            *taken += 1;
+            *latest = scan(HELD, self.deadline)?;
         }
-        Ok(None)
+        Ok(Searched::Unclear)
     }
 
     fn read_inside(&mut self) -> Result<Reached, Error> {
@@ -112,39 +139,51 @@ impl Access for Kernel<'_> {
 }
 
 /// Moves this thread into the namespace that a file stands for, if `identity` is its identity.
-fn enter(link: &Path, identity: &Identity, deadline: &Deadline) -> Result<Seen<()>, Error> {
-    let shown = link.display().to_string();
-    let file = match file(link, deadline)?.ok_or_status() {
-        Ok(file) => file,
-        Err(seen) => return Ok(seen),
+fn enter(link: &Path, identity: &Identity, deadline: &Deadline) -> Result<Entered, Error> {
+    let shown = printable(link.as_os_str().as_bytes());
+    let file = match file(link, deadline)? {
+        Seen::There(file) => file,
+        Seen::Gone(_) => return Ok(Entered::Gone),
+        Seen::Hidden(error) => return denied(Some(link), error, deadline),
     };
-    let inode = fstat(&file).map_err(|error| Error::system(&*shown, error))?.st_ino;
+    let inode = fstat(&file).map_err(|error| Error::of_file(&shown, error))?.st_ino;
     if identity.inode.is_some_and(|known| known != inode) {
-        return Ok(Seen::Gone(Errno::NOENT));
+        return Ok(Entered::Gone);
     }
     // `setns(2)` refuses a file that was opened as a path only (`O_PATH`).
     let path = format!("/proc/self/fd/{}", file.as_raw_fd());
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-    let opened = look(&shown, deadline, || open(&*path, flags, Mode::empty()))?;
-    let file = match opened.ok_or_status() {
-        Ok(file) => file,
-        Err(seen) => return Ok(seen),
-    };
-    set_namespace(&file, &shown, deadline)
+    match look(&shown, deadline, || open(&*path, flags, Mode::empty()))? {
+        Seen::There(file) => set_namespace(&file, &shown, deadline),
+        Seen::Gone(_) => Ok(Entered::Gone),
+        Seen::Hidden(error) => denied(Some(link), error, deadline),
+    }
 }
 
 /// Moves this thread into the namespace of an open file, which errors call `shown`.
-fn set_namespace(file: &OwnedFd, shown: &str, deadline: &Deadline) -> Result<Seen<()>, Error> {
+fn set_namespace(file: &OwnedFd, shown: &str, deadline: &Deadline) -> Result<Entered, Error> {
     // `EINVAL` means a namespace of another kind, whatever rights the caller has.
     let entered = look(shown, deadline, || {
         move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network))
     });
     match entered {
+        Ok(Seen::There(())) => Ok(Entered::Inside),
+        Ok(Seen::Gone(_)) => Ok(Entered::Gone),
+        Ok(Seen::Hidden(error)) => denied(None, error, deadline),
         Err(Error::System { error, .. })
             if error.raw_os_error() == Some(Errno::INVAL.raw_os_error()) =>
         {
             Err(no_network(shown))
         }
-        entered => entered,
+        Err(error) => Err(error),
     }
+}
+
+/// The denial of a way whose file may not be opened, or whose namespace may not be entered.
+fn denied(closed: Option<&Path>, error: Errno, deadline: &Deadline) -> Result<Entered, Error> {
+    let mut rights = vec![Right::Admin];
+    if let Some(link) = closed {
+        rights.push(to_open(link, deadline)?);
+    }
+    Ok(Entered::Denied(Denial { missing: missing(&rights, deadline)?, error }))
 }

@@ -1,5 +1,6 @@
 //! The marks by which a namespace is recognised, and the ways that lead to it.
 
+use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -38,9 +39,47 @@ impl Identity {
         }
     }
 
-    fn learn(&mut self, other: &Self) {
+    /// Whether [`is`](Self::is) can tell both apart.
+    pub fn can_be_compared(&self, other: &Self) -> bool {
+        self.inode.is_some() && other.inode.is_some() || self.tcp.is_some() && other.tcp.is_some()
+    }
+
+    /// Adds the marks from another look at the same namespace.
+    pub fn learn(&mut self, other: &Self) {
         self.inode = self.inode.or(other.inode);
         self.tcp = self.tcp.or(other.tcp);
+    }
+}
+
+/// The places of namespaces in a list, by their marks. Others may make many namespaces, so that the
+/// list is not searched.
+#[derive(Debug, Default)]
+pub struct Places {
+    by_inode: HashMap<u64, usize>,
+    by_tcp: HashMap<u64, usize>,
+}
+
+impl Places {
+    /// Keeps the place of a namespace.
+    pub fn insert(&mut self, identity: &Identity, place: usize) {
+        self.by_inode.extend(identity.inode.map(|inode| (inode, place)));
+        self.by_tcp.extend(identity.tcp.map(|tcp| (tcp, place)));
+    }
+
+    /// The place that may have a namespace: where the inode numbers of both are known, they must be
+    /// equal, too.
+    pub fn of(&self, identity: &Identity) -> Option<usize> {
+        let by_inode = identity.inode.and_then(|inode| self.by_inode.get(&inode));
+        by_inode.or_else(|| self.by_tcp.get(&identity.tcp?)).copied()
+    }
+
+    /// The namespace of a list that is the same as this one.
+    pub fn find<'a>(
+        &self,
+        list: &'a mut [Namespace],
+        same: &Namespace,
+    ) -> Option<&'a mut Namespace> {
+        list.get_mut(self.of(&same.identity)?).filter(|known| known.is(same))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::linux::units::container_of;
+use crate::linux::units::{container_of, name_of};
 use crate::printable::printable;
 
 /// The inode number of the network namespace that is mounted with this root: `net:[4026531833]`.
@@ -36,6 +36,19 @@ pub fn container(cgroups: &[u8]) -> Option<String> {
     lines.find_map(|line| container_of(line.splitn(3, ':').nth(2)?))
 }
 
+/// The unit that the cgroups of a process belong to: in the hierarchy of cgroup v2, or in the one
+/// that systemd names in v1.
+pub fn unit(cgroups: &[u8]) -> Option<String> {
+    let lines = cgroups.split(|byte| *byte == b'\n').map(printable);
+    let mut units = lines.filter_map(|line| {
+        let mut fields = line.splitn(3, ':');
+        let (_, hierarchy) = (fields.next()?, fields.next()?);
+        let path = fields.next().filter(|_| ["", "name=systemd"].contains(&hierarchy))?;
+        name_of(path)
+    });
+    units.next()
+}
+
 /// The directory and the id of the process that a directory in `/proc` belongs to, also for the
 /// directory of a thread.
 pub fn process_of(task: &str) -> (&str, &str) {
@@ -64,6 +77,20 @@ mod tests {
         assert_eq!(container(text.as_bytes()).as_deref(), Some("docker:0123456789ab"));
         for text in ["", "0::/system.slice/nginx.service\n", "x\n", "\n\n"] {
             assert_eq!(container(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_unit_is_found_in_the_hierarchies_of_systemd() {
+        for (text, expected) in [
+            ("0::/system.slice/nginx.service\n", Some("nginx.service")),
+            ("1:name=systemd:/system.slice/a:b.service\n0::/\n", Some("a:b.service")),
+            ("0::/user.slice/user@7.service/x.scope\n", Some("user@7.service/x.scope")),
+            ("4:pids:/system.slice/nginx.service\n0::/\n", None),
+            ("0::/leaky/inner\n", None),
+            ("0::\nx\n\n", None),
+        ] {
+            assert_eq!(unit(text.as_bytes()).as_deref(), expected, "{text}");
         }
     }
 
