@@ -189,11 +189,10 @@ def test_names_do_not_depend_on_what_is_printed(
     slow: Database, place: Place, native: Command
 ) -> None:
     options = ["--group-by=user", "--conn-type=udp", "--top=1"]
-    # There is time for the first name.
     with sockets_of(place, 3001, 1), sockets_of(place, 3002, 9):
         line = native.run(*options, before=slow.before).stdout
         answer = json.loads(native.run(*options, "--format=json", before=slow.before).stdout)
-    assert line.startswith("3002: 9, and ")
+    assert line.startswith("user2: 9, and ")
     assert answer["message"] == line.partition("|")[0]
     assert {"label": "user1", "count": 1, "state": 0} in answer["groups"]
 
@@ -209,7 +208,7 @@ except ValueError as error:
     assert python(script, KEYS, before=slow.before) == Done("True True\n", "", 0)
 
 
-def test_a_silent_user_database_keeps_one_thread(slow: Database) -> None:
+def test_a_silent_user_database_keeps_few_threads(slow: Database) -> None:
     script = """
 import os, sys
 import network_connections
@@ -219,13 +218,15 @@ def threads():
 
 def ask(name):
     try:
-        network_connections.check(group_by="user", critical=f"{name}=5", timeout=10)
+        network_connections.check(group_by="user", critical=f"{name}=5", timeout=2)
     except ValueError as error:
         return "does not answer" in str(error)
     return "answered"
 
 before = threads()
-print([ask("silent") for _ in range(5)], network_connections.count_connections(group_by="user"))
+print({ask("silent") for _ in range(3)}, network_connections.count_connections(group_by="user"))
+print(threads() - before < 8)
+print({ask("silent") for _ in range(7)}, network_connections.count_connections(group_by="user"))
 print(threads() - before)
 sys.stdout.flush()
 if not os.fork():
@@ -236,7 +237,8 @@ if not os.fork():
 os.wait()
 """
     done = python(script, before=slow.before)
-    expected = "[True, True, True, True, True] {'0': 7}\n1\nanswered {'root': 7}\n"
+    # A name that hangs holds up no other, unless as many hang as there are threads.
+    expected = "{True} {'root': 7}\nTrue\n{True} {'0': 7}\n8\nanswered {'root': 7}\n"
     assert (done.stdout, done.returncode) == (expected, 0), done
 
 
