@@ -29,7 +29,7 @@ use linux::procfs as system;
 #[cfg(windows)]
 use windows::netsh as system;
 
-pub use door::Door;
+pub use door::{Door, most_doors};
 pub use dump::Dump;
 pub use system::{NO_PORTS, PORTS_ARE_AT_HAND, PORTS_UNTOLD, ephemeral_ports};
 

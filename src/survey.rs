@@ -22,10 +22,6 @@ use crate::vocabulary::{ConnectionStatus, ConnectionType, NetnsIndex, Protocol, 
 
 const TCP: [ConnectionType; 2] = [ConnectionType::Tcp, ConnectionType::Tcp6];
 
-/// The maximum number of namespaces that can be read again after the walk. Each of them keeps a
-/// netlink socket open, and the usual limit of a process is 1,024 open files.
-const DOORS: usize = 256;
-
 /// The network namespaces and the source of one run.
 pub struct Host<'a> {
     /// The namespaces.
@@ -306,7 +302,7 @@ impl Findings {
             Facts::Ports => visit.netns == NetnsIndex::OWN || visit.door.is_open(),
             Facts::None | Facts::Listeners | Facts::EphemeralOnly => false,
         };
-        if may_be_asked_again && self.doors.len() < DOORS {
+        if may_be_asked_again && self.doors.len() < source::most_doors() {
             self.doors.push((visit.netns, visit.door));
         }
     }

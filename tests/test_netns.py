@@ -892,10 +892,23 @@ def test_an_alert_stands_where_others_take_all_the_time(site: Site, tampered: Ta
         done = site.ask(*options, before=before)
         assert (done.returncode, done.stderr) == (2, ""), done
         assert re.search(
-            r"; \d+ network namespaces could not be read: there was no time left", done.stdout
+            r"; \d+ network namespaces could not be read: no time was left", done.stdout
         )
         done = site.ask(*options[:2], before=before)
         assert done.returncode == 3
+
+
+@pytest.mark.parametrize("user", USERS)
+def test_many_namespaces_do_not_use_up_the_open_files(site: Site, user: str) -> None:
+    few = ["prlimit", "--nofile=24:24"]
+    with contextlib.ExitStack() as others:
+        for _ in range(15):
+            others.enter_context(dweller("many", site.plain, 2))
+        ports = ["--local-port=9000-9001", "--group-by=netns", "--top=999"]
+        for options in (ports, [*ports, "--lengthy"]):
+            done = site.ask("--netns=all", *options, user=user, before=few)
+            assert (done.returncode, done.stderr) == (0, ""), done
+            assert len(re.findall(r"process:many \(\d+\): 2\b", done.stdout)) == 15
 
 
 def test_errors_have_at_most_200_bytes_of_a_path(site: Site, directory: Path) -> None:

@@ -235,7 +235,7 @@ impl Walk<'_> {
             }
         }
         let mut coverage = self.coverage;
-        coverage.add_failed(late, || "there was no time left for it".to_owned());
+        coverage.add_failed(late, || "no time was left".to_owned());
         let most = u16::MAX;
         coverage.add_failed(namespaces.beyond, || format!("there are more than {most}"));
         coverage.maybe_read = self.closed.min(self.unmatched);

@@ -5,6 +5,20 @@ use std::cell::RefCell;
 #[cfg(target_os = "linux")]
 use std::os::fd::OwnedFd;
 
+#[cfg(target_os = "linux")]
+use rustix::process::{Resource, getrlimit};
+
+/// The most doors that are kept open: a quarter of the files that this process may have open. Usually
+/// it may open 1,024 files.
+#[must_use]
+pub fn most_doors() -> usize {
+    #[cfg(target_os = "linux")]
+    let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    #[cfg(windows)]
+    let files = 0;
+    usize::try_from(files / 4).unwrap_or(usize::MAX).min(256)
+}
+
 /// A place for an open `NETLINK_SOCK_DIAG` socket. The socket answers for the network namespace
 /// that it was opened in (`netlink(7)`), also in a thread that is in another namespace.
 #[derive(Debug, Default)]
