@@ -124,8 +124,8 @@ def test_what_the_counters_leave_while_others_come_and_go(
     _keep("counters", opened, page.table(head, rows))
 
 
-# Namespaces that stay beside namespaces, mounts, processes and sockets that come and go, and a check
-# that looks at them, in a PID namespace of its own: other tests have namespaces, too.
+# Namespaces that stay beside namespaces, mounts, processes and sockets that come and go, and a
+# check that looks at them, in a PID namespace of its own: other tests have namespaces, too.
 CROWD = r"""
 import json, os, socket, subprocess, sys, threading, time
 looks, user, *check = sys.argv[1:]

@@ -636,7 +636,8 @@ def test_a_unit_names_the_namespaces_of_its_processes(site: Site, user: str) -> 
         assert of_dwellers(found, name) == {name: 4, f"{name}-x.scope": 2}
         with dweller("worker", unit, 3):
             assert site.groups("netns", "--netns=all", user=user)[name] == 7
-        done = site.ask("--netns=all", "--group-by=netns", "--top=999", "-c", f"{name}=3", user=user)
+        options = ["--netns=all", "--group-by=netns", "--top=999", "-c", f"{name}=3"]
+        done = site.ask(*options, user=user)
         assert f"{name}: 4 [CRITICAL]" in done.stdout
 
 
@@ -872,7 +873,8 @@ def test_an_alert_here_stands_where_others_may_not_be_entered(site: Site, measur
         held = [socket.create_connection(server.getsockname()[:2]) for _ in range(3)]
         done = site.ask(*asked, "-c", f"{PORT}=0.001", user="nobody")
         assert done.returncode == 2
-        assert re.search(rf"127\.0\.0\.1:{PORT} in {site.ns}: \S+ \([^)]*\) \[CRITICAL\]", done.stdout)
+        label = rf"127\.0\.0\.1:{PORT} in {site.ns}"
+        assert re.search(rf"{label}: \S+ \([^)]*\) \[CRITICAL\]", done.stdout)
         done = site.ask(*asked, "-c", f"{PORT}=1000", user="nobody")
         assert done.returncode == 3
         assert re.search(r"; \d+ network namespaces? could not be read: [^:]+", done.stdout)
