@@ -15,7 +15,7 @@ pub struct NetnsName {
     pub label: Arc<str>,
     /// The name without the process id that tells it apart from others.
     pub common: Option<String>,
-    /// Whether it may be the host's own namespace, which cannot be told.
+    /// Whether it may be the host's own namespace, which cannot be identified.
     pub may_be_host: bool,
 }
 

@@ -20,7 +20,7 @@ pub const fn is_of_several(key: u64) -> bool {
     key & SEVERAL != 0
 }
 
-/// The most listeners of one port that are told apart. The listener of a connection is unknown where
+/// The most listeners of one port that are candidates. The listener of a connection is unknown where
 /// a port has more.
 const MOST: usize = 256;
 

@@ -179,7 +179,7 @@ impl Worker {
     }
 }
 
-/// Several workers that share lists of items. As long as the first one is quick, there is no other.
+/// Several workers that share lists of items. The others start only if the first one is slow.
 #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
 pub(crate) struct Workers<const THREADS: usize>([Worker; THREADS]);
 
@@ -356,7 +356,7 @@ mod tests {
             let done = WORKERS.each(0..9, work, patience, &deadline, |result| found.push(result));
             (done.is_ok(), found)
         };
-        // One thread does everything where it is quick.
+        // A quick thread does everything.
         let (done, found) = each(&[], PATIENCE);
         assert!(done && found.iter().map(|(item, _)| *item).eq(0..9), "{found:?}");
         assert!(found.iter().all(|(_, thread)| Some(thread) == found.first().map(|f| &f.1)));

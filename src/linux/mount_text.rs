@@ -47,8 +47,8 @@ fn device(field: &[u8]) -> Option<(u32, u32)> {
 pub enum ShownTo {
     /// Every user.
     Everybody,
-    /// The members of a group, and users that may trace the processes. `None` is a group that cannot
-    /// be told.
+    /// The members of a group, and users that may trace the processes. `None` is a group whose id is
+    /// malformed.
     Group(Option<u32>),
     /// Users that may trace the processes.
     Tracers,

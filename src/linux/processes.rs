@@ -81,8 +81,8 @@ pub fn hidden_processes(deadline: &Deadline) -> Result<Option<Hiding>, Error> {
     })
 }
 
-/// The options that `/proc` is mounted with. Of several mounts at this place, or of several `/proc`,
-/// only the device number tells which one is in use.
+/// The options that `/proc` is mounted with. There may be several mounts at this place: the device
+/// number identifies the mount in use.
 fn proc_options(deadline: &Deadline) -> Result<Seen<String>, Error> {
     let device = match look(PROC, deadline, || stat(PROC))?.ok_or_status() {
         Ok(stat) => (major(stat.st_dev), minor(stat.st_dev)),

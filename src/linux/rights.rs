@@ -45,7 +45,7 @@ impl Right {
     }
 }
 
-/// The rights of these that this process lacks. Where it lacks none of them, it may be in a user
+/// The rights of these that this process lacks. A process that has all of them may be in a user
 /// namespace, where they do not count.
 pub fn missing(rights: &[Right], deadline: &Deadline) -> Result<BTreeSet<Right>, Error> {
     let mut missing = BTreeSet::new();

@@ -102,7 +102,7 @@ fn learn(
     Ok(())
 }
 
-/// A name, before those that are equal are told apart.
+/// A name, before process ids are added to equal names.
 enum Choice {
     Fixed(String),
     /// The name of a process, which any user may choose.
@@ -187,8 +187,8 @@ fn first_process<'a>(
     Ok((None, Vec::new()))
 }
 
-/// The name that `ip netns` knows a mount point by. One that is called as the host's own namespace is
-/// shown by its path.
+/// The name that `ip netns` knows a mount point by. A namespace with the name of the host's own
+/// namespace is shown by its path.
 fn name_of_mount(path: &Path) -> Option<String> {
     let name = printable(path.file_name().filter(|_| is_named(path))?.as_bytes());
     let is_taken = name.eq_ignore_ascii_case(HOST) || name.starts_with('(');
