@@ -8,14 +8,14 @@ pub mod reader;
 mod values;
 
 use std::ffi::OsString;
-use std::io::BufReader;
+use std::io::{self, BufReader, IsTerminal};
 use std::path::Path;
 
 use crate::cli::fixture::{Fixture, fixture};
-use crate::cli::options::{Command, FORMAT, NAME, Naming, OPTIONS, Takes, long_name, name_of};
+use crate::cli::options::{Command, FORMAT, NAME, Naming, OPTIONS, Opt, Takes, long_name, name_of};
 use crate::cli::outcome::{Outcome, guard};
 use crate::cli::pages::help::{help, usage, version};
-use crate::cli::reader::{Arguments, Terminal, nearest_option, read};
+use crate::cli::reader::{AGAIN, Arguments, Terminal, is_list, nearest_option, read};
 use crate::error::Error;
 use crate::format::Format;
 use crate::panic::catch_panic;
@@ -29,6 +29,8 @@ pub struct Run {
     format: Format,
     name: String,
     fixture: Option<String>,
+    // A hint about ignored arguments, for standard error.
+    hint: String,
 }
 
 impl Run {
@@ -42,14 +44,14 @@ impl Run {
     #[must_use]
     pub fn outcome(self, program: &Path, interrupted: &dyn Fn() -> bool) -> Outcome {
         guard(|| {
-            let (format, name) = (self.format, self.name.clone());
+            let (format, name, stderr) = (self.format, self.name.clone(), self.hint.clone());
             match self.report(program, interrupted) {
                 Ok(report) => Outcome {
                     stdout: format!("{}\n", format.report(&report, &name)),
-                    stderr: String::new(),
+                    stderr,
                     code: report.state() as u8,
                 },
-                Err(error) => failed(error, format, &name),
+                Err(error) => Outcome { stderr, ..failed(error, format, &name) },
             }
         })
     }
@@ -89,20 +91,26 @@ fn read_line(arguments: &[OsString]) -> Result<Run, Outcome> {
         None => {}
     }
     let (command, read) = command(&arguments, long_name);
-    if let (true, Some(stray)) = (command.strict, arguments.strays.first()) {
-        let (what, hint) = if stray.starts_with('-') {
-            ("option", nearest_option(stray))
-        } else {
-            ("word", String::new())
-        };
-        let message = format!("Unknown {what} {stray:?}{hint} (see --help for what there is)");
-        return Err(usage_error(&command, &message));
+    let unknown = arguments.strays.iter().map(|stray| {
+        let is_option = stray.starts_with('-');
+        let kind = if is_option { "option" } else { "word" };
+        let nearest = if is_option { nearest_option(stray) } else { String::new() };
+        format!("{kind} {stray:?}{nearest}")
+    });
+    let mut hint = String::new();
+    if command.strict {
+        if let Some(unknown) = unknown.into_iter().next() {
+            let message = format!("Unknown {unknown} (see --help for all options)");
+            return Err(usage_error(&command, &message));
+        }
+    } else if io::stderr().is_terminal() {
+        hint.extend(unknown.map(|unknown| format!("Ignored, --strict refuses it: {unknown}\n")));
     }
     let Command { check, format, name, fixture, strict } = command;
     let plan = if fixture.is_none() { Plan::new } else { Plan::of_fixture };
     let strictly = |plan: Plan| if strict { plan.strict() } else { Ok(plan) };
     match read.and_then(|()| plan(check)).and_then(strictly) {
-        Ok(plan) => Ok(Run { plan, format, name, fixture }),
+        Ok(plan) => Ok(Run { plan, format, name, fixture, hint }),
         Err(error) => Err(failed(error, format, &name)),
     }
 }
@@ -131,6 +139,25 @@ fn format_of_broken_line<S: AsRef<str>>(arguments: &[S]) -> Command {
     Command { format: given(FORMAT).format, name: given(NAME).name, ..Command::default() }
 }
 
+/// An example of each form of a range.
+const RANGES: &str = "10, 10:, ~:10, 10:20 or @10:20";
+
+/// An error about the values of an option, with the name of the option. A range that cannot be read
+/// begins with the words of the reference.
+fn explained(error: Error, option: &Opt, values: &[String], naming: Naming) -> Error {
+    let name = naming(option);
+    match error {
+        Error::Range(range) => {
+            let given = values.last().map_or("", |value| value);
+            Error::Argument(format!("{range}: {name} {given:?} (valid: for example {RANGES})"))
+        }
+        Error::Argument(problem) if values.iter().any(|value| is_list(option, value)) => {
+            Error::Argument(format!("{problem}{AGAIN}")).of_value(name)
+        }
+        error => error.of_value(name),
+    }
+}
+
 /// The command that the arguments ask for, and the error of the first invalid value. All valid
 /// values are in the command, so that the error is printed in the requested format.
 pub fn command(arguments: &Arguments, naming: Naming) -> (Command, Result<(), Error>) {
@@ -149,7 +176,7 @@ pub fn command(arguments: &Arguments, naming: Naming) -> (Command, Result<(), Er
             Takes::Single(_, set) => values.last().map_or(Ok(()), |value| set(&mut command, value)),
             Takes::Several(_, set) => set(&mut command, values),
         };
-        read = read.and(set.map_err(|error| error.of_value(naming(option))));
+        read = read.and(set.map_err(|error| explained(error, option, values, naming)));
     }
     (command, read)
 }

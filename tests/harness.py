@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import functools
 import json
 import os
+import pty
 import re
 import shutil
 import stat
@@ -194,6 +196,30 @@ def rows(done: Done, group: str) -> list[list[str]]:
     _, _, rest = done.stdout.partition("|")[0].partition(f"\n\n{group}, by owner:\n")
     table = [line.split(" ! ") for line in rest.split("\n\n")[0].splitlines() if " ! " in line]
     return [[cell.strip() for cell in row] for row in table]
+
+
+def on_a_terminal(command: Command, *args: str) -> tuple[str, int]:
+    """Run a command whose standard error is a terminal; return what the terminal shows."""
+    leader, follower = pty.openpty()
+    done = subprocess.run(
+        [*command.argv, *args], stdout=subprocess.DEVNULL, stderr=follower, timeout=PATIENCE
+    )
+    os.close(follower)
+    shown = b""
+    # The end of a terminal is an error.
+    with contextlib.suppress(OSError):
+        while more := os.read(leader, 4096):
+            shown += more
+    os.close(leader)
+    return shown.decode(), done.returncode
+
+
+RANGES = "(valid: for example 10, 10:, ~:10, 10:20 or @10:20)"
+
+
+def as_the_reference(stdout: str) -> str:
+    """Return a message about a range without what follows the words of the reference."""
+    return re.sub(rf': --(warning|critical) ".*" {re.escape(RANGES)}$', "", stdout, flags=re.M)
 
 
 def golden() -> list[dict[str, Any]]:

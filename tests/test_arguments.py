@@ -8,6 +8,7 @@ import re
 import sys
 from pathlib import Path
 
+import harness
 import pytest
 import reference
 import shares
@@ -122,6 +123,7 @@ def test_thousands_of_command_lines_of_the_reference(program: Path, lines: int) 
         args = line(rng, KNOWN, mistakes=0.3 if number % 2 else 0.05)
         code, expected = reference.answer(args, FIXTURES, parser)
         stdout, _, returncode = _core.run(program, args)
+        stdout = harness.as_the_reference(stdout)
         if returncode != code or stdout != (expected or stdout):
             wrong.append((args, code, expected, returncode, stdout))
         readable += expected is not None
@@ -197,6 +199,7 @@ def test_an_abbreviation_of_the_reference_keeps_its_meaning(
             args = ["--test=first", long[:end], *rest]
             code, expected = reference.answer(args, FIXTURES, parser)
             stdout, _, returncode = _core.run(program, args)
+            stdout = harness.as_the_reference(stdout)
             assert (returncode, stdout) == (code, expected or stdout), args
 
 
@@ -249,7 +252,7 @@ def test_strict_names_what_is_stray(args: list[str], named: str, command: Comman
     ("args", "named"),
     [
         (["--conn-type=sctp"], ["--conn-type", '"sctp"', "all, tcp, tcp6, udp, udp6"]),
-        (["--conn-type=TCP"], ["--conn-type", '"TCP"', "all, tcp, tcp6, udp, udp6"]),
+        (["--conn-type=TPC"], ["--conn-type", '"TPC"', "all, tcp, tcp6, udp, udp6"]),
         (["--conn-type="], ["--conn-type", '""', "all, tcp, tcp6, udp, udp6"]),
         (["--conn-status", "bound"], ["--conn-status", '"bound"', *LOWER, "all"]),
         (["-w"], ["--warning"]),
@@ -306,6 +309,71 @@ def test_help(args: list[str], command: Command) -> None:
         assert bool(explained) == (option.get("dest") != "TEST"), names
     for default in ("Default: all.", "Default: auto.", "Default: 8."):
         assert default in " ".join(done.stdout.split())
+
+
+def test_the_help_has_its_options_in_sections_and_three_examples(command: Command) -> None:
+    lines = command.run("--help").stdout.splitlines()
+    sections = [line for line in lines if re.fullmatch(r"[A-Z][a-z ]+:", line)]
+    assert sections == [
+        "Select connections:",
+        "Group:",
+        "Judge:",
+        "Show:",
+        "Advanced:",
+        "Examples:",
+    ]
+    examples = [line.split() for line in lines if line.startswith("    network-connections --")]
+    assert len(examples) == 3
+    for _, *options in examples:
+        assert command.run("--strict", *options).returncode in (0, 1, 2)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--conn-type", "TCP"),
+        ("--conn-status", "FIN_WAIT1"),
+        ("--group-by", "Status"),
+        ("--measure", "Connections"),
+        ("--format", "JSON"),
+        ("--no-match-severity", "WARN"),
+        ("--source", "Auto"),
+    ],
+)
+def test_names_are_taken_in_any_case(command: Command, option: str, value: str) -> None:
+    runs = [command.run(f"{option}={name}") for name in (value, value.lower())]
+    timeless = [re.sub(r'"duration":[^,]+', "", done.stdout) for done in runs]
+    assert timeless[0] == timeless[1]
+    assert runs[0].returncode == runs[1].returncode < 3
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--local-port", "80,443"),
+        ("--conn-type", "tcp,tcp6"),
+        ("--conn-status", "listen, close_wait"),
+        ("--remote-address", "192.0.2.1,192.0.2.2"),
+    ],
+)
+def test_a_list_of_values_is_told_to_be_given_one_by_one(
+    command: Command, option: str, value: str
+) -> None:
+    line = command.run(f"{option}={value}")
+    assert line.returncode == 3
+    assert "give the option again for each value" in line.stdout
+
+
+def test_what_is_ignored_is_said_on_a_terminal_alone(command: Command) -> None:
+    args = ("--local-prot=443", "stray")
+    assert command.run(*args).stderr == ""
+    shown, code = harness.on_a_terminal(command, *args)
+    assert code == 0
+    assert (
+        'Ignored, --strict refuses it: option "--local-prot=443", did you mean "--local-port"?'
+        in shown
+    )
+    assert 'Ignored, --strict refuses it: word "stray"' in shown
 
 
 @pytest.mark.parametrize("args", [["--version"], ["-V"], ["--v"], ["-Vh"], ["-V", "--conn-type"]])

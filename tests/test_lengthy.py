@@ -69,6 +69,7 @@ class Output:
         return found[0]
 
 
+HINT = "These are the tables of the largest group. -w 0 adds those of every group."
 METRIC = re.compile(r"'([^'=|]+)'=(\d+)")
 
 
@@ -82,6 +83,8 @@ def taken_apart(stdout: str) -> Output:
     assert bool(bar) == bool(metrics)
     message, *parts = text.split("\n\n")
     assert "\n" not in message
+    if parts and parts[-1] == HINT:
+        parts.pop()
     rest = parts.pop() if parts and parts[-1].startswith("and ") else ""
     counts = {label: int(number) for label, number in metrics}
     return Output(message, [_table(part) for part in parts], rest, counts)
@@ -226,6 +229,13 @@ def test_who_has_them_and_where_they_lead(leaky: Host) -> None:
         if port != "-":
             number = used(leaky, address, int(port))
             assert share == f"{number} of 100 ({number:.1f}%)"
+
+
+def test_without_thresholds_the_way_to_further_tables_is_said(leaky: Host) -> None:
+    done = leaky.ask("--lengthy")
+    assert done.stdout.partition("|")[0].endswith(f"\n\n{HINT}")
+    for options in (["-w0"], ["-c", "1000"], ["--conn-status=listen", "--group-by=status"]):
+        assert HINT not in leaky.ask("--lengthy", *options).stdout
 
 
 def test_as_nobody_only_the_processes_are_missing(leaky: Host) -> None:

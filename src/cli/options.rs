@@ -9,7 +9,7 @@ use crate::group::GroupBy;
 use crate::judge::state::NoMatch;
 use crate::judge::threshold::ThresholdSpec;
 use crate::measure::Measure;
-use crate::name::{Named, named, names, spelled};
+use crate::name::{Named, named, named_enum, names, spelled};
 use crate::selection::{ALL, Choice, choices};
 use crate::vocabulary::{ConnectionStatus, ConnectionType, SourceName};
 
@@ -33,6 +33,8 @@ pub struct Command {
 pub struct Opt {
     /// The long name, with its dashes.
     pub long: &'static str,
+    /// The section of the help.
+    pub section: Section,
     /// The short name, with its dash.
     pub short: Option<&'static str>,
     /// The name of its value, which is also its destination in `argparse`.
@@ -51,6 +53,23 @@ pub struct Opt {
     pub keyword: Option<Keyword>,
     /// Its description.
     pub help: &'static str,
+}
+
+named_enum! {
+    /// A section of the help.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum Section("section") {
+        /// The connections that are counted.
+        Select = "Select connections",
+        /// The groups and their numbers.
+        Group = "Group",
+        /// The state.
+        Judge = "Judge",
+        /// The output.
+        Show = "Show",
+        /// The way to the numbers.
+        Advanced = "Advanced",
+    }
 }
 
 /// How an option takes a value, and the function that sets the value.
@@ -156,6 +175,7 @@ pub(super) const NAME: &str = "--name";
 /// The defaults of an entry in the table.
 const OPT: Opt = Opt {
     long: "",
+    section: Section::Advanced,
     short: None,
     metavar: "",
     takes: Takes::Help,
@@ -171,6 +191,7 @@ const OPT: Opt = Opt {
 pub static OPTIONS: &[Opt] = &[
     Opt {
         long: "--help",
+        section: Section::Show,
         short: Some("-h"),
         metavar: "HELP",
         takes: Takes::Help,
@@ -180,6 +201,7 @@ pub static OPTIONS: &[Opt] = &[
     },
     Opt {
         long: "--version",
+        section: Section::Show,
         short: Some("-V"),
         metavar: "VERSION",
         takes: Takes::Version,
@@ -189,6 +211,7 @@ pub static OPTIONS: &[Opt] = &[
     },
     Opt {
         long: "--always-ok",
+        section: Section::Judge,
         metavar: "ALWAYS_OK",
         takes: Takes::Switch(|c| c.check.policy.always_ok = true),
         reference: true,
@@ -201,6 +224,7 @@ pub static OPTIONS: &[Opt] = &[
     },
     Opt {
         long: "--conn-status",
+        section: Section::Select,
         metavar: "CONN_STATUS",
         takes: Takes::Several(Value::Choice(statuses), |c, names| {
             set(&mut c.check.query.selection.statuses, Choice::parse(names))
@@ -217,6 +241,7 @@ pub static OPTIONS: &[Opt] = &[
     },
     Opt {
         long: "--conn-type",
+        section: Section::Select,
         metavar: "CONN_TYPE",
         takes: Takes::Several(Value::Choice(choices_of_types), |c, names| {
             set(&mut c.check.query.selection.types, Choice::parse(names))
@@ -230,6 +255,7 @@ pub static OPTIONS: &[Opt] = &[
     },
     Opt {
         long: "--critical",
+        section: Section::Judge,
         short: Some("-c"),
         metavar: "CRIT",
         takes: Takes::Single(Value::Range, |c, text| {
@@ -256,6 +282,7 @@ pub static OPTIONS: &[Opt] = &[
     },
     Opt {
         long: "--group-by",
+        section: Section::Group,
         metavar: "GROUP_BY",
         takes: Takes::Single(Value::Choice(names_of::<GroupBy>), |c, name| {
             set(&mut c.check.query.group_by, named(name).map(Some))
@@ -268,6 +295,7 @@ pub static OPTIONS: &[Opt] = &[
     },
     Opt {
         long: "--lengthy",
+        section: Section::Show,
         metavar: "LENGTHY",
         takes: Takes::Switch(|c| c.check.presentation.lengthy = true),
         keyword: Some(Keyword {
@@ -284,6 +312,7 @@ pub static OPTIONS: &[Opt] = &[
     },
     Opt {
         long: "--local-address",
+        section: Section::Select,
         metavar: "LOCAL_ADDRESS",
         takes: Takes::Several(Value::Address, |c, networks| {
             set(&mut c.check.query.selection.local_addresses, values::each(networks))
@@ -297,6 +326,7 @@ pub static OPTIONS: &[Opt] = &[
     },
     Opt {
         long: "--local-port",
+        section: Section::Select,
         metavar: "LOCAL_PORT",
         takes: Takes::Several(Value::Port, |c, ports| {
             set(&mut c.check.query.selection.local_ports, values::each(ports))
@@ -310,6 +340,7 @@ pub static OPTIONS: &[Opt] = &[
     },
     Opt {
         long: "--measure",
+        section: Section::Group,
         metavar: "MEASURE",
         takes: Takes::Single(Value::Choice(names_of::<Measure>), |c, name| {
             set(&mut c.check.query.measure, named(name))
@@ -335,6 +366,7 @@ pub static OPTIONS: &[Opt] = &[
     },
     Opt {
         long: "--netns",
+        section: Section::Select,
         metavar: "NETNS",
         takes: Takes::Several(Value::Netns, |c, names| {
             set(&mut c.check.query.netns, values::each(names))
@@ -348,6 +380,7 @@ pub static OPTIONS: &[Opt] = &[
     },
     Opt {
         long: "--no-match-severity",
+        section: Section::Judge,
         metavar: "NO_MATCH_SEVERITY",
         takes: Takes::Single(Value::Choice(names_of::<NoMatch>), |c, name| {
             set(&mut c.check.policy.no_match, named(name))
@@ -359,6 +392,7 @@ pub static OPTIONS: &[Opt] = &[
     },
     Opt {
         long: "--no-perfdata",
+        section: Section::Show,
         metavar: "NO_PERFDATA",
         takes: Takes::Switch(|c| c.check.presentation.perfdata = false),
         reference: true,
@@ -372,6 +406,7 @@ pub static OPTIONS: &[Opt] = &[
     },
     Opt {
         long: "--remote-address",
+        section: Section::Select,
         metavar: "REMOTE_ADDRESS",
         takes: Takes::Several(Value::Address, |c, networks| {
             set(&mut c.check.query.selection.remote_addresses, values::each(networks))
@@ -385,6 +420,7 @@ pub static OPTIONS: &[Opt] = &[
     },
     Opt {
         long: "--remote-port",
+        section: Section::Select,
         metavar: "REMOTE_PORT",
         takes: Takes::Several(Value::Port, |c, ports| {
             set(&mut c.check.query.selection.remote_ports, values::each(ports))
@@ -397,6 +433,7 @@ pub static OPTIONS: &[Opt] = &[
     },
     Opt {
         long: "--source",
+        section: Section::Advanced,
         metavar: "SOURCE",
         takes: Takes::Single(Value::Choice(sources), |c, name| {
             set(&mut c.check.query.source, spelled(name))
@@ -414,6 +451,7 @@ pub static OPTIONS: &[Opt] = &[
     },
     Opt {
         long: "--strict",
+        section: Section::Judge,
         metavar: "STRICT",
         takes: Takes::Switch(|c| c.strict = true),
         help: "Refuse unknown options and stray words instead of ignoring them.",
@@ -421,6 +459,7 @@ pub static OPTIONS: &[Opt] = &[
     },
     Opt {
         long: "--test",
+        section: Section::Advanced,
         metavar: "TEST",
         takes: Takes::Single(Value::Fixture, |c, text| {
             c.fixture = Some(text.to_owned());
@@ -433,6 +472,7 @@ pub static OPTIONS: &[Opt] = &[
     },
     Opt {
         long: "--timeout",
+        section: Section::Advanced,
         metavar: "TIMEOUT",
         takes: Takes::Single(Value::Seconds, |c, text| {
             set(&mut c.check.query.timeout, values::seconds(text))
@@ -444,6 +484,7 @@ pub static OPTIONS: &[Opt] = &[
     },
     Opt {
         long: "--top",
+        section: Section::Group,
         metavar: "TOP",
         takes: Takes::Single(Value::Whole, |c, text| {
             set(&mut c.check.presentation.top, values::whole(text).map(Some))
@@ -455,6 +496,7 @@ pub static OPTIONS: &[Opt] = &[
     },
     Opt {
         long: "--warning",
+        section: Section::Judge,
         short: Some("-w"),
         metavar: "WARN",
         takes: Takes::Single(Value::Range, |c, text| {
@@ -469,6 +511,7 @@ pub static OPTIONS: &[Opt] = &[
     },
     Opt {
         long: "--zero",
+        section: Section::Group,
         metavar: "ZERO",
         takes: Takes::Switch(|c| c.check.query.zero = true),
         field: Some(Field::Zero),

@@ -9,7 +9,7 @@ use crate::panic::catch_panic;
 pub struct Outcome {
     /// The text for standard output, with its line end.
     pub stdout: String,
-    /// The text for standard error: the usage after a usage error, else empty.
+    /// The text for standard error: the usage after a usage error, or hints for a terminal.
     pub stderr: String,
     /// The exit code, 0 to 3.
     pub code: u8,

@@ -146,15 +146,25 @@ fn choose(option: &Opt, value: &str) -> Result<(), UsageError> {
     let Some(choices) = option.choices() else {
         return Ok(());
     };
-    if choices.iter().any(|choice| choice == value) {
+    if choices.iter().any(|choice| choice.eq_ignore_ascii_case(value)) {
         return Ok(());
     }
+    let hint =
+        if is_list(option, value) { AGAIN.to_owned() } else { did_you_mean(value, &choices) };
     Err(UsageError(format!(
-        "{}: invalid value {value:?}{} (choose from {})",
+        "{}: invalid value {value:?}{hint} (choose from {})",
         option.long,
-        did_you_mean(value, &choices),
         choices.join(", ")
     )))
+}
+
+/// A hint about a list of values.
+pub const AGAIN: &str = ", give the option again for each value";
+
+/// Whether a value is a list, and the option takes one value each time that it is given.
+#[must_use]
+pub fn is_list(option: &Opt, value: &str) -> bool {
+    matches!(option.takes, Takes::Several(..)) && value.contains(',')
 }
 
 fn classify(argument: &str) -> Result<Class, UsageError> {

@@ -34,8 +34,25 @@ pub fn message(report: &Report) -> String {
         shown = report.shown_at_most(shown.0.len() / 2);
         line = first_line(report, shown.clone());
     }
-    let left = room(report, line.len()).unwrap_or(0);
-    line + &tables(&report.details, report.plan.definition().aspect, namer(report), left)
+    let room = room(report, line.len()).unwrap_or(0);
+    let hint = Some(hint(report)).filter(|hint| hint.len() <= room).unwrap_or_default();
+    let left = room - hint.len();
+    line + &tables(&report.details, report.plan.definition().aspect, namer(report), left) + hint
+}
+
+/// A hint below the tables of a report without thresholds, which has tables of one group alone.
+fn hint(report: &Report) -> &'static str {
+    let policy = report.plan.policy();
+    let without_thresholds = policy.warning.is_none() && policy.critical.is_none();
+    let counts = match report.plan.definition().reading {
+        Reading::Count => true,
+        Reading::Percent => false,
+    };
+    if without_thresholds && counts && report.groups.len() > 1 {
+        "\n\nThese are the tables of the largest group. -w 0 adds those of every group."
+    } else {
+        ""
+    }
 }
 
 /// The number of bytes that are left for tables below a first line of this length; `None` where the

@@ -2,10 +2,22 @@
 
 use std::fmt::Write;
 
+use crate::cli::options::{Opt, Section};
 use crate::cli::pages::text::{DESCRIPTION, NAME, explanation, filled, value, visible};
+use crate::name::Named;
 use crate::vocabulary::SourceName;
 
 const INDENT: usize = 24;
+
+const EXAMPLES: &str = "
+Examples:
+  Alert on connections that programs do not close, with the programs and peers:
+    network-connections --conn-status=close_wait --group-by=unit -c100 --lengthy
+  Alert where nothing listens on a port any more:
+    network-connections --conn-status=listen --local-port=443 -c total=1:
+  Alert on listeners that accept too slowly:
+    network-connections --measure=accept-queue -w 70 -c 90
+";
 
 /// The text of `--version`: name, version, sources.
 #[must_use]
@@ -37,30 +49,40 @@ pub fn help() -> String {
     let mut text = usage();
     text.push('\n');
     text.push_str(&filled("", 0, DESCRIPTION.split(' ').map(str::to_owned)));
-    text.push_str("\noptions:\n");
-    for option in visible() {
-        let mut names = String::from("  ");
-        if let Some(short) = option.short {
-            let _ = write!(names, "{short}, ");
+    for section in Section::VALUES {
+        let _ = write!(text, "\n{}:\n", section.name());
+        for option in visible().filter(|option| option.section == *section) {
+            text.push_str(&entry(option));
         }
-        names.push_str(option.long);
-        if let Some(value) = value(option) {
-            let _ = write!(names, " {value}");
-        }
-        let start = if names.len() + 2 > INDENT {
-            text.push_str(&names);
-            text.push('\n');
-            " ".repeat(INDENT)
-        } else {
-            format!("{names:INDENT$}")
-        };
-        text.push_str(&filled(&start, INDENT, explanation(option).split(' ').map(str::to_owned)));
     }
+    text.push_str(EXAMPLES);
     text.push_str(
         "\nA range is fine from 0 to 10 with \"10\", from 10 up with \"10:\", up to 10 with\n\
          \"~:10\", from 10 to 20 with \"10:20\", and outside of that with \"@10:20\".\n\
          Exit codes: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN (also for wrong arguments).",
     );
+    text
+}
+
+/// The names of an option with its explanation.
+fn entry(option: &Opt) -> String {
+    let mut text = String::new();
+    let mut names = String::from("  ");
+    if let Some(short) = option.short {
+        let _ = write!(names, "{short}, ");
+    }
+    names.push_str(option.long);
+    if let Some(value) = value(option) {
+        let _ = write!(names, " {value}");
+    }
+    let start = if names.len() + 2 > INDENT {
+        text.push_str(&names);
+        text.push('\n');
+        " ".repeat(INDENT)
+    } else {
+        format!("{names:INDENT$}")
+    };
+    text.push_str(&filled(&start, INDENT, explanation(option).split(' ').map(str::to_owned)));
     text
 }
 

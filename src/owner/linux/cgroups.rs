@@ -287,6 +287,9 @@ fn mount(deadline: &Deadline) -> Result<PathBuf, Error> {
             Seen::Hidden(error) => closed = closed.or(Some(Error::of_file(&file, error))),
         }
     }
-    let none = || Error::Unsupported("no cgroup2 file system can be seen here".to_owned());
+    let none = || {
+        Error::Unsupported("no cgroup2 file system can be seen here (below ip netns exec: use --netns=NAME instead)"
+            .to_owned())
+    };
     Err(closed.unwrap_or_else(none))
 }
