@@ -163,7 +163,7 @@ impl Plan {
     }
 
     /// Refuses thresholds that are valid and have another meaning than they seem to have: a percent
-    /// sign behind a count, which the reference ignores; and a range that never alerts.
+    /// sign behind a count, which the reference ignores; a range that never alerts; and an empty range.
     pub fn strict(self) -> Result<Self, Error> {
         self.refuse_silent()?;
         match self.definition().reading {

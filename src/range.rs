@@ -92,10 +92,16 @@ impl Range {
         }
     }
 
-    /// Whether the text says that there is no limit: `~:`, `none`, or nothing.
+    /// Whether the range has no limit: its text is `~:`, `none`, or empty.
     #[must_use]
     pub fn is_no_limit(&self) -> bool {
         self.start == f64::NEG_INFINITY && self.end == f64::INFINITY && !self.inverted
+    }
+
+    /// Whether the text is empty, or has blanks only. The reference takes such a text for no limit.
+    #[must_use]
+    pub fn is_blank(&self) -> bool {
+        self.text.trim_start_matches('\\').trim_matches(BLANK).is_empty()
     }
 
     /// The parts that make two ranges equal. All ranges that match everything are equal.

@@ -174,6 +174,26 @@ def test_a_key_whose_range_has_every_number_is_refused(native: Command, text: st
     assert done.returncode == (0 if text == "~:" else 3)
 
 
+@pytest.mark.parametrize("text", ["", " ", "\t ", "\\"])
+@pytest.mark.parametrize("option", ["--warning", "--critical"])
+def test_strict_refuses_an_empty_threshold(command: Command, option: str, text: str) -> None:
+    """An argument or a variable of the monitoring system without a value looks like that."""
+    line = f"{option}: an empty range never alerts (valid: for example 10, or none for no limit)"
+    found = command.fixture(connections({"tcp_LISTEN": 3}))
+    for given in ([option, text], [f"{option}={text}"], [option[1:3], text]):
+        done = command.run(found, "--strict", *given)
+        assert (one_line(done), done.returncode) == (line, 3)
+        # The other threshold makes up for nothing.
+        other = "--critical" if option == "--warning" else "--warning"
+        assert one_line(command.run(found, "--strict", *given, f"{other}=2")) == line
+        # As the reference has it.
+        assert command.run(found, *given).returncode == 0
+    assert command.run(found, "--strict", option, "none").returncode == 0
+    # A measure is no check of the reference.
+    for measure in ("accept-queue", "ephemeral-ports"):
+        assert one_line(command.run(f"--measure={measure}", option, text)) == line
+
+
 def test_strict_refuses_percent_signs_behind_counts(native: Command) -> None:
     for option in ("--warning", "--critical"):
         given = f"{option}=LISTEN=10%"

@@ -454,7 +454,8 @@ pub static OPTIONS: &[Opt] = &[
         section: Section::Judge,
         metavar: "STRICT",
         takes: Takes::Switch(|c| c.strict = true),
-        help: "Refuse unknown options and stray words instead of ignoring them.",
+        help: "Refuse unknown options and stray words instead of ignoring them, and thresholds that \
+               never alert or are empty.",
         ..OPT
     },
     Opt {

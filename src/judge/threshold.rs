@@ -88,11 +88,20 @@ impl ThresholdSpec {
         }
     }
 
-    /// An error for a range without a key that never alerts. The reference takes such ranges.
+    /// An error for a range without a key that never alerts, unless its text says so. The reference
+    /// takes such ranges.
     pub fn refuse_silent(&self, numbers: Numbers) -> Result<(), Error> {
-        let plain = self.plain.as_ref();
-        let silent = plain.filter(|range| range.never_alerts(numbers) && !range.is_no_limit());
-        silent.map_or(Ok(()), |range| Err(silent_range(&range.to_string(), numbers)))
+        match &self.plain {
+            // A variable or an argument of the monitoring system that has no value.
+            Some(range) if range.is_blank() => Err(Error::Argument(
+                "an empty range never alerts (valid: for example 10, or none for no limit)"
+                    .to_owned(),
+            )),
+            Some(range) if range.never_alerts(numbers) && !range.is_no_limit() => {
+                Err(silent_range(&range.to_string(), numbers))
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 }
 
@@ -277,7 +286,9 @@ mod tests {
             ("90", true, true),
             ("~:", true, true),
             ("none", true, true),
-            ("", true, true),
+            ("", false, false),
+            (" \t", false, false),
+            ("\\", false, false),
         ] {
             assert_eq!((plain(text, NUMBERS), plain(text, percents)), (of_counts, of_percents));
         }

@@ -187,8 +187,7 @@ def commented() -> dict[str, str]:
 def test_what_is_active_takes_no_arguments() -> None:
     assert len(shipped()) == 6
     assert not [line for line in shipped().values() if "$" in line]
-    with_arguments = {name for name, line in commented().items() if "$ARG1$" in line}
-    assert with_arguments == {
+    assert {name for name, line in commented().items() if "$ARG1$" in line} == {
         "check_network_connections_limits",
         "check_network_connections_args",
     }
@@ -256,26 +255,82 @@ def test_ports_that_run_out(server: Nrpe) -> None:
         namespaces.run(None, ["ip", "-n", hosts.a, "addr", "del", *database[2:]])
 
 
+# What NRPE refuses in arguments, unless its configuration says otherwise.
+NASTY = "|`&><'\\[]{};\r\n"
+
+
+def with_arguments(plugins: dict[str, Path], name: str, arguments: list[str]) -> list[str]:
+    """Return what NRPE executes where it is built with arguments, which Debian's is not."""
+    assert not any(char in argument for argument in arguments for char in NASTY)
+    assert not any("$(" in argument for argument in arguments)
+    line = commented()[f"check_network_connections_{name}"]
+    line = line.replace(str(daemons.PLUGINS), str(plugins["native"]))
+    for number in (1, 2):
+        argument = arguments[number - 1] if number <= len(arguments) else ""
+        line = line.replace(f"$ARG{number}$", argument)
+    return ["sh", "-c", line]
+
+
 @pytest.mark.usefixtures("connections")
 @pytest.mark.parametrize(
     ("name", "arguments", "code", "part"),
     [
         ("limits", ["~:5", "@10:20"], 2, b"tcp CLOSE WAIT: 10 [CRITICAL]"),
         ("limits", ["5000", "10000"], 0, b"tcp CLOSE WAIT: 10,"),
-        ("limits", ["5 --critical 0", ""], 3, b"Range format incorrect"),
+        ("limits", ["5000,CLOSE_WAIT=9", "none"], 1, b"tcp CLOSE WAIT: 10 [WARNING]"),
         ("limits", ["many", "few"], 3, b"Range format incorrect"),
         ("args", ["--conn-status close_wait --warning 9"], 1, b"tcp CLOSE WAIT: 10 [WARNING]"),
         ("args", ["close_wait"], 3, b'Unknown word "close_wait"'),
+        # The shell looks for no files: their names are nothing that the server may learn.
+        ("args", ["/etc/nag*"], 3, b'Unknown word "/etc/nag*"'),
     ],
 )
 def test_commands_with_arguments(
     hosts: Pair, plugins: dict[str, Path], name: str, arguments: list[str], code: int, part: bytes
 ) -> None:
-    # As NRPE does where it is built with them, which Debian's is not.
-    line = commented()[f"check_network_connections_{name}"]
-    line = line.replace(str(daemons.PLUGINS), str(plugins["native"]))
-    for number, argument in enumerate(arguments, start=1):
-        line = line.replace(f"$ARG{number}$", argument)
-    answer = direct(hosts, ["sh", "-c", line])
+    answer = direct(hosts, with_arguments(plugins, name, arguments))
     assert answer.code == code
     assert part in answer.output
+
+
+@pytest.mark.usefixtures("connections")
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ['" --always-ok --critical "', "0"],
+        ["0", '" --always-ok "'],
+        ['" --netns=/run/netns/host --critical "', "0"],
+        ["5 --always-ok", "0"],
+        ["0", "0 --always-ok"],
+        ["--always-ok", "0"],
+        ["0", "--always-ok"],
+        ["0", "--", "--always-ok"],
+        ["$HOME", "0"],
+        ["*", "0"],
+        ["#", "0"],
+        ["!!", "0"],
+        ["5\t--always-ok", "0"],
+    ],
+)
+def test_limits_are_limits_and_nothing_else(
+    hosts: Pair, plugins: dict[str, Path], arguments: list[str]
+) -> None:
+    answer = direct(hosts, with_arguments(plugins, "limits", arguments))
+    # An alert, or no limit at all.
+    assert answer.code in (2, 3), answer
+    assert answer.code == 2 or b"Range format incorrect" in answer.output
+    assert answer.output.count(b"\n") == 1
+    assert b"always ok" not in answer.output
+
+
+@pytest.mark.usefixtures("connections")
+@pytest.mark.parametrize("way", ["native", "wheel"])
+@pytest.mark.parametrize("arguments", [[], ["5"], ["", "5"], ["5", ""], [" ", " "], ["5", "\t"]])
+def test_limits_that_are_missing_or_empty_are_refused(
+    hosts: Pair, plugins: dict[str, Path], way: str, arguments: list[str]
+) -> None:
+    line = with_arguments({"native": plugins[way]}, "limits", arguments)
+    answer = direct(hosts, line)
+    assert answer.code == 3
+    assert b": an empty range never alerts (valid: " in answer.output
+    assert answer.output.count(b"\n") == 1
