@@ -36,7 +36,15 @@ use windows as system;
 pub use found::{Units, UserId};
 pub use process::{Process, Processes};
 pub use system::user_id;
-pub use unseen::{HOST_UNSEEN, WAITING, unseen};
+pub use unseen::{Unseen, WAITING};
+
+/// The message about owners or namespaces that cannot be seen, with the rights that are missing.
+#[must_use]
+pub fn unseen_message(unseen: Unseen, deadline: &Deadline) -> String {
+    // Where the rights cannot be read in time, the message goes without them: an alert that is
+    // certain stands.
+    unseen.message(system::needed(unseen, deadline).unwrap_or_default())
+}
 
 /// A function that labels the processes of a socket; `None` for no process.
 type Labeller = fn(&[Process]) -> Option<String>;

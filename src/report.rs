@@ -32,7 +32,7 @@ pub struct Report {
     pub missing_details: Option<String>,
     /// The reason why owners are hidden, and the rights that would show them; only where the state
     /// of a group is UNKNOWN.
-    pub missing_owners: Option<&'static str>,
+    pub missing_owners: Option<String>,
     /// The sources that answered, for example `netlink`.
     pub source: String,
     /// The numbers of network namespaces that were read and skipped.

@@ -7,7 +7,7 @@ use rustix::thread::{
     CapabilitySet, CapabilitySets, capabilities, capability_is_in_ambient_set, set_capabilities,
 };
 
-use crate::group::{GroupBy, Kind};
+use crate::group::{GroupBy, Kind, Needs};
 use crate::plan::Plan;
 
 /// Gives up the capabilities of the file that this plan does not need; without a plan all of them.
@@ -42,9 +42,17 @@ fn needed(plan: &Plan) -> CapabilitySet {
     if plan.presentation().lengthy || reads_processes(plan.group_by()) {
         needed |= CapabilitySet::SYS_PTRACE | CapabilitySet::DAC_READ_SEARCH;
     }
-    // Entering a namespace, and reading the link /proc/PID/ns/net.
+    // Entering a namespace, reading the link /proc/PID/ns/net, and going to a mount point.
     if plan.asks_for_namespaces() {
-        needed |= CapabilitySet::SYS_ADMIN | CapabilitySet::SYS_PTRACE;
+        needed |=
+            CapabilitySet::SYS_ADMIN | CapabilitySet::SYS_PTRACE | CapabilitySet::DAC_READ_SEARCH;
+    }
+    match plan.group_by().needs() {
+        // Listing cgroups.
+        Needs::Cgroup => needed |= CapabilitySet::DAC_READ_SEARCH,
+        // Reading the link of process 1.
+        Needs::Namespace => needed |= CapabilitySet::SYS_PTRACE,
+        Needs::Nothing | Needs::Ends | Needs::Owner => {}
     }
     needed
 }
@@ -66,16 +74,18 @@ mod tests {
         let ptrace = CapabilitySet::SYS_PTRACE;
         let read = CapabilitySet::DAC_READ_SEARCH;
         let admin = CapabilitySet::SYS_ADMIN;
-        let netns = vec!["all".parse().unwrap_or_else(|e| panic!("{e}"))];
-        let all = Query { netns, ..Query::default() };
+        let named = vec!["all".parse().unwrap_or_else(|e| panic!("{e}"))];
+        let all = Query { netns: named, ..Query::default() };
         let process = Query { group_by: Some(GroupBy::Process), ..Query::default() };
+        let netns = Query { group_by: Some(GroupBy::Netns), ..Query::default() };
         let unit = Query { group_by: Some(GroupBy::Unit), ..Query::default() };
         for (query, lengthy, expected) in [
             (Query::default(), false, CapabilitySet::empty()),
-            (unit, false, CapabilitySet::empty()),
+            (unit, false, read),
+            (netns, false, ptrace),
             (Query::default(), true, ptrace | read),
             (process, false, ptrace | read),
-            (all.clone(), false, admin | ptrace),
+            (all.clone(), false, admin | ptrace | read),
             (all, true, admin | ptrace | read),
         ] {
             let presentation = Presentation { lengthy, ..Presentation::default() };

@@ -17,7 +17,7 @@ use crate::judge::{GroupState, Thresholds};
 use crate::measure::counted::{Counted, Scope};
 use crate::named_group::{NamedGroup, named_groups};
 use crate::namespaces::Namespaces;
-use crate::owner::{self, Names, Need};
+use crate::owner::{self, Names, Need, Unseen};
 use crate::plan::Plan;
 use crate::report::Report;
 use crate::source;
@@ -152,7 +152,7 @@ fn report(
     add_expected(&plan, &mut counted.groups);
     let names = look_up_names(counted, namespaces, deadline)?;
     let groups = name_groups(&plan, counted, &names, namespaces);
-    let mut report = judge(plan, thresholds, groups, &counted.findings);
+    let mut report = judge(plan, thresholds, groups, &counted.findings, deadline);
     if let Some(breakdowns) = counted.breakdowns.take() {
         let explained = explain(&report, breakdowns, &names, namespaces, deadline);
         let explained = explained.map(|details| report.details = details);
@@ -203,6 +203,7 @@ fn judge(
     thresholds: &Thresholds,
     groups: Vec<NamedGroup>,
     Findings { sources, coverage, .. }: &Findings,
+    deadline: &Deadline,
 ) -> Report {
     let some_skipped = coverage.skipped > 0;
     let total = groups.iter().map(|group| group.count).sum();
@@ -210,12 +211,13 @@ fn judge(
     let limits = fullest.map(|fullest| thresholds.of(fullest)).unwrap_or_default();
     let host_is_unseen =
         groups.iter().any(|g| g.name.netns.as_ref().is_some_and(|n| n.may_be_host));
-    let unseen =
-        if host_is_unseen { Some(owner::HOST_UNSEEN) } else { owner::unseen(plan.group_by()) };
+    let unseen = if host_is_unseen { Some(Unseen::HostNetns) } else { Unseen::of(plan.group_by()) };
     let groups = thresholds.judge(groups, some_skipped);
     let unclear = groups.iter().any(|group| group.state == State::Unknown);
     Report {
-        missing_owners: unclear.then_some(unseen).flatten(),
+        missing_owners: unseen
+            .filter(|_| unclear)
+            .map(|unseen| owner::unseen_message(unseen, deadline)),
         plan,
         groups,
         total,

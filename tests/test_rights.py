@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from harness import Command
-from lab import namespaces
+from lab import namespaces, owners
 from lab.tools import lacking
 
 pytestmark = [
@@ -24,6 +24,8 @@ pytestmark = [
     pytest.mark.usefixtures("tampered"),
 ]
 
+# A PID namespace of its own, which shows none of the others' processes.
+APART = ["unshare", "--pid", "--fork", "--mount-proc"]
 ALL = {"CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH", "CAP_SYS_ADMIN"}
 
 
@@ -43,10 +45,12 @@ def granted(native: Command, directory: Path) -> Iterator[Path]:
     ("options", "kept"),
     [
         ([], set()),
-        (["--group-by=unit"], set()),
+        (["--group-by=user"], set()),
+        (["--group-by=unit"], {"CAP_DAC_READ_SEARCH"}),
+        (["--group-by=netns"], {"CAP_SYS_PTRACE"}),
         (["--group-by=process"], {"CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH"}),
         (["--lengthy"], {"CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH"}),
-        (["--netns=all"], {"CAP_SYS_PTRACE", "CAP_SYS_ADMIN"}),
+        (["--netns=all"], ALL),
         (["--netns=all", "--lengthy"], ALL),
         (["--netns=all", "--lengthy", "--test=[]"], set()),
     ],
@@ -87,3 +91,46 @@ def test_it_sees_what_root_sees(granted: Path) -> None:
     with namespaces.pair() as made, namespaces.inside(made.a), socket.create_server(here):
         assert ask(granted, "nobody") == ask(granted, None)
         assert f"({os.getpid()})" in ask(granted, "nobody")
+
+
+def test_rights_of_the_file_open_a_directory_that_is_closed_to_its_user(
+    granted: Path, directory: Path
+) -> None:
+    closed = directory / "closed"
+    make = f"mkdir -m 700 {closed}; touch {closed}/ns; unshare --net={closed}/ns true"
+    for command, output, code in (
+        (str(granted), "No connections ", 0),
+        # These are the rights that it lacks, and no others.
+        ("", f"Network namespace {closed}/ns: CAP_DAC_READ_SEARCH is needed: ", 3),
+    ):
+        if not command:
+            subprocess.run(["setcap", "cap_sys_ptrace,cap_sys_admin=ep", granted], check=True)
+        asked = namespaces.command(None, [str(granted), f"--netns={closed}/ns"], "nobody")
+        line = [*owners.private(make), *asked]
+        done = subprocess.run(line, capture_output=True, text=True, check=False)
+        assert done.stdout.startswith(output), done
+        assert done.returncode == code
+        shutil.rmtree(closed)
+
+
+@pytest.mark.parametrize(
+    ("before", "rights", "needed"),
+    [
+        ([], "cap_sys_ptrace", "CAP_DAC_READ_SEARCH is needed"),
+        ([], "cap_dac_read_search", "CAP_SYS_PTRACE is needed"),
+        (APART, "cap_sys_ptrace,cap_dac_read_search", "the host's PID namespace is needed"),
+        (APART, "cap_sys_ptrace", "CAP_DAC_READ_SEARCH and the host's PID namespace are needed"),
+    ],
+)
+def test_a_right_that_the_file_gives_is_not_named_as_missing(
+    granted: Path, before: list[str], rights: str, needed: str
+) -> None:
+    subprocess.run(["setcap", f"{rights}=ep", granted], check=True)
+    asked = [str(granted), "--group-by=process", "--critical=nothing=1:"]
+    line = [*before, *namespaces.command(None, asked, "nobody")]
+    with namespaces.pair() as made, namespaces.inside(made.a):
+        with socket.create_server(("127.0.0.1", 0)):
+            done = subprocess.run(line, capture_output=True, text=True, check=False)
+    assert "nothing: 0 to 1 [UNKNOWN]" in done.stdout, done
+    assert f"; some processes cannot be seen ({needed}; of very many" in done.stdout
+    assert done.returncode == 3

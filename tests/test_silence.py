@@ -191,7 +191,8 @@ def test_processes_that_cannot_be_seen_are_not_fine(
     def ask(*args: str) -> Done:
         return asked(nobodys[way], quiet, *by("process", *args), before=harness.NOBODY)
 
-    unseen = "some processes cannot be seen (root can, and CAP_SYS_PTRACE with CAP_DAC_READ_SEARCH"
+    rights = "CAP_DAC_READ_SEARCH and CAP_SYS_PTRACE are needed"
+    unseen = f"; some processes cannot be seen ({rights}; of very many threads"
     hidden, visible = ("hidden", 42, 7070), ("visible", 3, 7071, harness.NOBODY)
     with holding(quiet, *hidden), holding(quiet, *visible):
         done = ask("-c", "hidden=5")

@@ -90,7 +90,7 @@ fn first_line(report: &Report, (shown, left_out): (Vec<&GroupState>, usize)) -> 
         parts.push(nothing(report));
     }
     let mut message = parts.join(", ");
-    if let Some(note) = report.missing_owners {
+    if let Some(note) = &report.missing_owners {
         message.push_str("; ");
         message.push_str(note);
     }

@@ -9,11 +9,14 @@ use crate::error::Error;
 use crate::linux::look::look;
 
 /// A kind of namespaces: the link of this process, and its target in the initial namespace
-/// (`PROC_PID_INIT_INO` and `PROC_USER_INIT_INO` in `linux/proc_ns.h`).
+/// (`PROC_PID_INIT_INO` and the like in `linux/proc_ns.h`).
 pub type Kind = (&'static str, &'static [u8]);
 
 /// The PID namespace, which has every process.
 pub const PIDS: Kind = ("/proc/self/ns/pid", b"pid:[4026531836]");
+
+/// The cgroup namespace, which shows every cgroup.
+pub const CGROUPS: Kind = ("/proc/self/ns/cgroup", b"cgroup:[4026531835]");
 
 /// The user namespace, whose capabilities count for the whole host.
 pub const USERS: Kind = ("/proc/self/ns/user", b"user:[4026531837]");

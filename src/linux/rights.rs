@@ -6,7 +6,7 @@ use rustix::thread::{CapabilitySet, capabilities};
 
 use crate::deadline::Deadline;
 use crate::error::Error;
-use crate::linux::initial::{USERS, is_in_initial};
+use crate::linux::initial::{CGROUPS, PIDS, USERS, is_in_initial};
 
 /// A right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -17,6 +17,10 @@ pub enum Right {
     Search,
     /// To look into any process.
     Trace,
+    /// To be in the host's PID namespace, which has every process.
+    Processes,
+    /// To be in the host's cgroup namespace, which shows every cgroup.
+    Cgroups,
     /// To be in the host's user namespace, where rights count for the whole host.
     Host,
 }
@@ -29,6 +33,8 @@ impl Right {
             Self::Admin => "CAP_SYS_ADMIN",
             Self::Search => "CAP_DAC_READ_SEARCH",
             Self::Trace => "CAP_SYS_PTRACE",
+            Self::Processes => "the host's PID namespace",
+            Self::Cgroups => "the host's cgroup namespace",
             Self::Host => "the host's user namespace",
         }
     }
@@ -40,6 +46,8 @@ impl Right {
             Self::Admin => has(CapabilitySet::SYS_ADMIN),
             Self::Search => has(CapabilitySet::DAC_READ_SEARCH) || has(CapabilitySet::DAC_OVERRIDE),
             Self::Trace => has(CapabilitySet::SYS_PTRACE),
+            Self::Processes => is_in_initial(PIDS, deadline)?,
+            Self::Cgroups => is_in_initial(CGROUPS, deadline)?,
             Self::Host => is_in_initial(USERS, deadline)?,
         })
     }

@@ -2,8 +2,10 @@
 
 mod cgroups;
 mod processes;
+mod rights;
 mod users;
 
 pub use cgroups::{members, names as units};
 pub use processes::holders as processes;
+pub use rights::needed;
 pub use users::{id as user_id, names as users};

@@ -1,4 +1,4 @@
-//! Texts for owners without a name, and for the rights that would show them.
+//! Texts for owners without a name, and the reasons why they cannot be seen.
 
 use crate::group::GroupBy;
 
@@ -20,36 +20,90 @@ pub const GONE: &str = "(gone)";
 /// search.
 pub const OUTSIDE: &str = "(outside)";
 
-/// The reason why the host's own network namespace cannot be told.
-pub const HOST_UNSEEN: &str = "the host's own network namespace cannot be told (CAP_SYS_PTRACE shows \
-                               process 1, in the host's PID namespace)";
+/// Groups that may have more connections than were found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unseen {
+    /// The processes of some sockets are not known.
+    Processes,
+    /// The units of some sockets are not known.
+    Units,
+    /// The users of some sockets are not known.
+    Users,
+    /// It is not known which network namespace is the host's own.
+    HostNetns,
+}
 
-/// The reason why some owners of this kind cannot be seen, and the rights that would be needed.
-#[must_use]
-pub const fn unseen(by: GroupBy) -> Option<&'static str> {
-    match by {
-        GroupBy::Process | GroupBy::Program => Some(
-            "some processes cannot be seen (root can, and CAP_SYS_PTRACE with \
-             CAP_DAC_READ_SEARCH, in the host's PID namespace; of very many threads some are not \
-             read; connections may wait at any of several listeners)",
-        ),
-        GroupBy::Unit => Some(
-            "some units cannot be seen (root can, in the host's cgroup namespace; of very many \
-                 or deep cgroups some are not read)",
-        ),
-        GroupBy::User => Some(
-            "some users cannot be told (their names do not come in time, or are those of another \
-             namespace of users; a key may be an id)",
-        ),
-        GroupBy::TypeStatus
-        | GroupBy::Type
-        | GroupBy::Status
-        | GroupBy::LocalPort
-        | GroupBy::RemotePort
-        | GroupBy::LocalAddress
-        | GroupBy::RemoteAddress
-        | GroupBy::LocalEndpoint
-        | GroupBy::RemoteEndpoint
-        | GroupBy::Netns => None,
+impl Unseen {
+    /// The owners of this kind.
+    #[must_use]
+    pub const fn of(by: GroupBy) -> Option<Self> {
+        match by {
+            GroupBy::Process | GroupBy::Program => Some(Self::Processes),
+            GroupBy::Unit => Some(Self::Units),
+            GroupBy::User => Some(Self::Users),
+            GroupBy::TypeStatus
+            | GroupBy::Type
+            | GroupBy::Status
+            | GroupBy::LocalPort
+            | GroupBy::RemotePort
+            | GroupBy::LocalAddress
+            | GroupBy::RemoteAddress
+            | GroupBy::LocalEndpoint
+            | GroupBy::RemoteEndpoint
+            | GroupBy::Netns => None,
+        }
+    }
+
+    /// The message: the rights that are `needed`, if some are missing, and the other reasons.
+    #[must_use]
+    pub fn message(self, needed: Option<String>) -> String {
+        let (fact, other) = match self {
+            Self::Processes => (
+                "some processes cannot be seen",
+                "of very many threads some are not read; connections may wait at any of several \
+                 listeners",
+            ),
+            Self::Units => {
+                ("some units cannot be seen", "of very many or deep cgroups some are not read")
+            }
+            Self::Users => (
+                "some users cannot be told",
+                "their names do not come in time, or are those of another namespace of users; a key \
+                 may be an id",
+            ),
+            Self::HostNetns => ("the host's own network namespace cannot be told", ""),
+        };
+        let reasons = needed.into_iter().chain((!other.is_empty()).then(|| other.to_owned()));
+        match reasons.collect::<Vec<_>>().join("; ") {
+            reasons if reasons.is_empty() => fact.to_owned(),
+            reasons => format!("{fact} ({reasons})"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_names_the_missing_rights_only() {
+        let needed = || Some("CAP_SYS_PTRACE is needed".to_owned());
+        assert_eq!(
+            Unseen::HostNetns.message(needed()),
+            "the host's own network namespace cannot be told (CAP_SYS_PTRACE is needed)"
+        );
+        assert_eq!(
+            Unseen::HostNetns.message(None),
+            "the host's own network namespace cannot be told"
+        );
+        assert_eq!(
+            Unseen::Units.message(needed()),
+            "some units cannot be seen (CAP_SYS_PTRACE is needed; of very many or deep cgroups some \
+             are not read)"
+        );
+        assert_eq!(
+            Unseen::Units.message(None),
+            "some units cannot be seen (of very many or deep cgroups some are not read)"
+        );
     }
 }

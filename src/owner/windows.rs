@@ -10,6 +10,7 @@ use crate::error::Error;
 use crate::owner::found::{Units, UserId, id_in};
 use crate::owner::holders::Holders;
 use crate::owner::process::Process;
+use crate::owner::unseen::Unseen;
 use crate::printable::printable;
 use crate::windows::said;
 use crate::worker::Worker;
@@ -54,6 +55,12 @@ pub fn users(
     _: &Deadline,
 ) -> Result<(HashMap<u32, Arc<str>>, HashSet<u32>), Error> {
     Ok((HashMap::new(), HashSet::new()))
+}
+
+/// Windows shows every process to every user.
+#[allow(clippy::unnecessary_wraps)]
+pub fn needed(_: Unseen, _: &Deadline) -> Result<Option<String>, Error> {
+    Ok(None)
 }
 
 /// Windows has no cgroups.
