@@ -163,9 +163,20 @@ impl Plan {
     }
 
     /// Refuses thresholds that are valid and have another meaning than they seem to have: a percent
-    /// sign behind a count, which the reference ignores; a range that never alerts; and an empty range.
+    /// sign behind a count, which the reference ignores; a range that never alerts; an empty range; and a warning range that the critical
+    /// range hides.
     pub fn strict(self) -> Result<Self, Error> {
         self.refuse_silent()?;
+        if let Policy { warning: Some(warning), critical: Some(critical), .. } = &self.policy
+            && critical.hides(warning)
+        {
+            return Err(Error::Conflict {
+                field: Field::Warning,
+                problem: format!("{:?} is never reached before the critical range", warning.text()),
+                other: Field::Critical,
+                valid: "a wider range".to_owned(),
+            });
+        }
         match self.definition().reading {
             Reading::Percent => return Ok(self),
             Reading::Count => {}

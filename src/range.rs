@@ -80,6 +80,19 @@ impl Range {
         }
     }
 
+    /// Whether all values that are fine here are fine there, but not all that are fine there are fine
+    /// here. Only for ranges that are not inverted.
+    #[must_use]
+    pub fn is_narrower_than(&self, other: &Self) -> bool {
+        // Numbers of connections are not negative.
+        let (start, of_other) = (self.start.max(0.0), other.start.max(0.0));
+        !self.inverted
+            && !other.inverted
+            && of_other <= start
+            && self.end <= other.end
+            && (of_other < start || self.end < other.end)
+    }
+
     /// Whether every number that there can be is fine, so that a threshold never alerts.
     #[must_use]
     pub fn never_alerts(&self, numbers: Numbers) -> bool {
@@ -246,6 +259,25 @@ mod tests {
 
     fn range(text: &str) -> Range {
         text.parse().unwrap_or_else(|e| panic!("{text}: {e}"))
+    }
+
+    #[test]
+    fn a_narrower_range_has_less_that_is_fine() {
+        let range = |text: &str| text.parse::<Range>().unwrap_or_else(|e| panic!("{e}"));
+        for (one, other, expected) in [
+            ("50", "100", true),
+            ("10:", "5:", true),
+            ("2:5", "1:9", true),
+            ("100", "50", false),
+            ("50", "50", false),
+            ("0:50", "~:50", false),
+            ("5:", "10", false),
+            ("@50", "100", false),
+            ("50", "@100", false),
+            ("50", "none", true),
+        ] {
+            assert_eq!(range(one).is_narrower_than(&range(other)), expected, "{one} {other}");
+        }
     }
 
     #[test]

@@ -24,9 +24,13 @@ REFERENCE: tuple[Option, ...] = (
     (("--always-ok",), {"dest": "ALWAYS_OK", "action": "store_true"}),
     (
         ("--conn-status",),
-        {"dest": "CONN_STATUS", "action": "append", "choices": [*LOWER, "all"]},
+        # The reference takes lower case only: docs/deviations.md.
+        {"dest": "CONN_STATUS", "action": "append", "choices": [*LOWER, "all"], "type": str.lower},
     ),
-    (("--conn-type",), {"dest": "CONN_TYPE", "action": "append", "choices": [*TYPES, "all"]}),
+    (
+        ("--conn-type",),
+        {"dest": "CONN_TYPE", "action": "append", "choices": [*TYPES, "all"], "type": str.lower},
+    ),
     (("-c", "--critical"), {"dest": "CRIT"}),
     (("--no-perfdata",), {"dest": "NO_PERFDATA", "action": "store_true"}),
     (

@@ -49,7 +49,7 @@ def mismatches(command: Command, cases: list[dict[str, Any]], before: list[str])
         test = command.fixture(case["fixture"], f"stdout/{case['id']}")
         done = command.run(*case["args"], test, before=before)
         expected = Done(case["stdout"], "", case["returncode"]) if case["exact"] else None
-        done = done._replace(stdout=harness.as_the_reference(done.stdout))
+        done = Done(harness.as_the_reference(done.stdout), done.stderr, done.returncode)
         if done == expected or (expected is None and done.returncode == case["returncode"]):
             return None
         return f"{case['id']} {case['args']}: {done}, expected {expected or case['returncode']}"

@@ -180,14 +180,14 @@ def test_strict_refuses_an_empty_threshold(command: Command, option: str, text: 
     """An argument or a variable of the monitoring system without a value looks like that."""
     line = f"{option}: an empty range never alerts (valid: for example 10, or none for no limit)"
     found = command.fixture(connections({"tcp_LISTEN": 3}))
-    for given in ([option, text], [f"{option}={text}"], [option[1:3], text]):
-        done = command.run(found, "--strict", *given)
+    for spelled in ([option, text], [f"{option}={text}"], [option[1:3], text]):
+        done = command.run(found, "--strict", *spelled)
         assert (one_line(done), done.returncode) == (line, 3)
         # The other threshold makes up for nothing.
         other = "--critical" if option == "--warning" else "--warning"
-        assert one_line(command.run(found, "--strict", *given, f"{other}=2")) == line
+        assert one_line(command.run(found, "--strict", *spelled, f"{other}=2")) == line
         # As the reference has it.
-        assert command.run(found, *given).returncode == 0
+        assert command.run(found, *spelled).returncode == 0
     assert command.run(found, "--strict", option, "none").returncode == 0
     # A measure is no check of the reference.
     for measure in ("accept-queue", "ephemeral-ports"):
@@ -202,3 +202,26 @@ def test_strict_refuses_percent_signs_behind_counts(native: Command) -> None:
             f'{option}: "LISTEN=10%" is in percent, but connections are counted '
             '(valid: "LISTEN=10")'
         )
+
+
+@pytest.mark.parametrize(
+    ("warning", "critical", "hidden"),
+    [
+        ("100", "50", True),
+        ("5:", "10:", True),
+        ("50", "100", False),
+        ("50", "50", False),
+        ("10:", "5:", False),
+        ("@10:20", "5", False),
+        ("100,LISTEN=5", "50", False),
+    ],
+)
+def test_a_warning_that_never_comes_is_refused_by_strict(
+    native: Command, warning: str, critical: str, hidden: bool
+) -> None:
+    args = (f"--warning={warning}", f"--critical={critical}")
+    assert native.run(*args).returncode != 3
+    done = native.run("--strict", *args)
+    assert (done.returncode == 3) == hidden
+    message = f'--warning: "{warning}" is never reached before the critical range'
+    assert done.stdout.startswith(message) == hidden

@@ -9,7 +9,7 @@ use crate::group::GroupBy;
 use crate::judge::state::NoMatch;
 use crate::judge::threshold::ThresholdSpec;
 use crate::measure::Measure;
-use crate::name::{Named, named, named_enum, names, spelled};
+use crate::name::{Named, named, named_enum, names};
 use crate::selection::{ALL, Choice, choices};
 use crate::vocabulary::{ConnectionStatus, ConnectionType, SourceName};
 
@@ -436,7 +436,7 @@ pub static OPTIONS: &[Opt] = &[
         section: Section::Advanced,
         metavar: "SOURCE",
         takes: Takes::Single(Value::Choice(sources), |c, name| {
-            set(&mut c.check.query.source, spelled(name))
+            set(&mut c.check.query.source, named(name))
         }),
         default: Some(default::<Option<SourceName>>),
         // The sources of other systems have names in the API, too.

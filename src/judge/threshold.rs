@@ -65,6 +65,17 @@ impl ThresholdSpec {
         Ok(thresholds)
     }
 
+    /// Whether the critical range leaves the warning range no number of its own, so that the state is
+    /// never WARNING.
+    #[must_use]
+    pub fn hides(&self, warning: &Self) -> bool {
+        let ranges = self.plain.as_ref().zip(warning.plain.as_ref());
+        let is_hidden = |(critical, warning): (&Range, &Range)| {
+            !warning.is_no_limit() && critical.is_narrower_than(warning)
+        };
+        self.keyed.is_empty() && warning.keyed.is_empty() && ranges.is_some_and(is_hidden)
+    }
+
     /// The text as it was given.
     #[must_use]
     pub fn text(&self) -> &str {
