@@ -50,6 +50,8 @@ def added() -> tuple[Option, ...]:
         settings: dict[str, Any] = {"dest": option["dest"], "action": option["action"]}
         if option["action"] != "store_true":
             settings["choices"] = option["choices"]
+            if option["choices"]:
+                settings["type"] = str.lower
         if option["action"] == "store":
             settings["default"] = option["default"]
         if option["value"] in types:

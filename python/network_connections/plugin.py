@@ -56,6 +56,8 @@ def parse_args() -> "argparse.Namespace":
             settings["dest"] = dest
         if action in ("store", "append"):
             settings["choices"] = option["choices"]
+            if option["choices"]:
+                settings["type"] = str.lower
             # With a default, argparse appends to it: https://bugs.python.org/issue16399
             settings["default"] = None if action == "append" else option["default"]
         if option["value"] in types:
