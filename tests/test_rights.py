@@ -128,9 +128,9 @@ def test_a_right_that_the_file_gives_is_not_named_as_missing(
     subprocess.run(["setcap", f"{rights}=ep", granted], check=True)
     asked = [str(granted), "--group-by=process", "--critical=nothing=1:"]
     line = [*before, *namespaces.command(None, asked, "nobody")]
-    with namespaces.pair() as made, namespaces.inside(made.a):
-        with socket.create_server(("127.0.0.1", 0)):
-            done = subprocess.run(line, capture_output=True, text=True, check=False)
+    here = ("127.0.0.1", 0)
+    with namespaces.pair() as made, namespaces.inside(made.a), socket.create_server(here):
+        done = subprocess.run(line, capture_output=True, text=True, check=False)
     assert "nothing: 0 to 1 [UNKNOWN]" in done.stdout, done
     assert f"; some processes cannot be seen ({needed}; of very many" in done.stdout
     assert done.returncode == 3

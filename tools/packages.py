@@ -11,8 +11,11 @@ from __future__ import annotations
 
 import argparse
 import gzip
+import hashlib
 import json
 import os
+import stat
+import struct
 import subprocess
 import sys
 import tempfile
@@ -20,7 +23,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from email.utils import format_datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -40,6 +43,9 @@ DESCRIPTION = f"""\
  container has them, how full accept queues are, and how many ephemeral ports
  are left. For Icinga, Nagios, NRPE, Prometheus and Zabbix."""
 LICENCES = ("COPYING", "COPYRIGHT", "LICENCE", "LICENSE")
+# Of the format of rpm: the bytes before the first index, and tags.
+LEAD, FILEMODES = 96, 1030
+SHA1, SHA256, MD5 = 269, 273, 1004
 NEWS = f"What is new is in {DOC}/CHANGELOG.md.gz."
 # Whatever lintian finds that is meant, and why.
 OVERRIDES = f"""\
@@ -62,6 +68,13 @@ class Kind:
             return f"{NAME}_{version}_{GOARCH[architecture]}.deb"
         return f"{NAME}-{version}-1.{architecture}.rpm"
 
+
+# The directories that belong to packages of the system itself. The package owns all others that it
+# installs into, with other packages if need be: rpm leaves those that nobody owns.
+SYSTEM = (
+    *("/", "/usr", "/usr/bin", "/usr/lib", "/usr/lib64", "/usr/share", "/usr/share/doc"),
+    *("/usr/share/licenses", "/usr/share/man", "/usr/share/man/man1"),
+)
 
 KINDS = (
     Kind("deb", "/usr/lib/nagios/plugins", "/usr/share/zsh/vendor-completions"),
@@ -86,6 +99,9 @@ def main() -> None:
                 contents = [*_contents(kind, architecture, release, Path(stage))]
                 if asked.sbom:
                     contents.append(_documentation(kind, asked.sbom, DOC, "sbom.cdx.json"))
+                if kind.packager == "rpm":
+                    # In a deb all directories are listed anyway.
+                    contents += _directories(contents)
                 print(make(kind, architecture, release, contents, Path(stage), asked.output))
 
 
@@ -120,6 +136,7 @@ def make(
             "summary": SUMMARY[0].upper() + SUMMARY[1:],
             "buildhost": "localhost",
         },
+        "scripts": _scripts(kind),
         "contents": [
             {**entry, "file_info": {"mtime": mtime, "mode": 0o644, **entry.get("file_info", {})}}
             for entry in contents
@@ -144,7 +161,59 @@ def make(
         stdout=subprocess.DEVNULL,
         check=True,
     )
+    if kind.packager == "rpm":
+        _permit_links(made)
     return made
+
+
+def _permit_links(rpm: Path) -> None:
+    """Give the links in an rpm the permissions that links have: nfpm gives them none."""
+    data = bytearray(rpm.read_bytes())
+    signature, end = _index(data, LEAD)
+    start = end + -end % 8
+    header, end = _index(data, start)
+    place, number = header[FILEMODES]
+    for at in range(place, place + 2 * number, 2):
+        (mode,) = struct.unpack_from(">H", data, at)
+        if stat.S_ISLNK(mode):
+            struct.pack_into(">H", data, at, mode | 0o777)
+    # Nothing is signed yet: the signature has digests only.
+    digests = {
+        SHA1: hashlib.sha1(data[start:end], usedforsecurity=False).hexdigest().encode(),
+        SHA256: hashlib.sha256(data[start:end]).hexdigest().encode(),
+        MD5: hashlib.md5(data[start:], usedforsecurity=False).digest(),
+    }
+    for tag, digest in digests.items():
+        if tag in signature:
+            place, _ = signature[tag]
+            data[place : place + len(digest)] = digest
+    rpm.write_bytes(data)
+
+
+def _index(data: bytearray, start: int) -> tuple[dict[int, tuple[int, int]], int]:
+    """Return where the values of each tag begin and how many they are; and where the index ends."""
+    number, size = struct.unpack_from(">II", data, start + 8)
+    values = start + 16 + 16 * number
+    entries = struct.iter_unpack(">IIII", data[start + 16 : values])
+    return {tag: (values + offset, count) for tag, _, offset, count in entries}, values + size
+
+
+def _scripts(kind: Kind) -> dict[str, str]:
+    """Return what the package manager runs, and when."""
+    folder = ROOT / "tools" / "packaging"
+    scripts = {"preremove": str(folder / "before-removal.sh")}
+    if kind.packager == "deb":
+        after = str(folder / "after-change.sh")
+        scripts |= {"postinstall": after, "postremove": after}
+    return scripts
+
+
+def _directories(contents: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Return the directories of these contents that the package owns."""
+    parents = {parent for entry in contents for parent in PurePosixPath(entry["dst"]).parents}
+    for path in sorted(str(parent) for parent in parents):
+        if path not in SYSTEM:
+            yield {"type": "dir", "dst": path, "file_info": {"mode": 0o755}}
 
 
 def _file(source: Path | str, *places: str, mode: int = 0o644) -> dict[str, Any]:

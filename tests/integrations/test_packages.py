@@ -20,7 +20,7 @@ from integrations.machines import INSIDE, Machine
 
 PACKAGES = (
     *machines.PACKAGES,
-    *("bash-completion", "libcap2-bin", "nagios-nrpe-plugin", "nagios-nrpe-server"),
+    *("bash-completion", "libcap2-bin", "nagios-nrpe-plugin", "nagios-nrpe-server", "rpm"),
 )
 WHERE = [
     where.Row(
@@ -32,7 +32,8 @@ WHERE = [
     where.Row(
         "rpm",
         lambda: version_of("rpm"),
-        "the package in an empty root: installed, verified, upgraded, erased; rpmlint",
+        "the package in an empty root: installed, verified, upgraded, erased; in a booted Debian, "
+        "with an enabled timer; rpmlint",
     ),
 ]
 BUILD = [sys.executable, str(harness.ROOT / "tools" / "packages.py"), "x86_64"]
@@ -80,7 +81,8 @@ def test_lintian_and_rpmlint_find_no_fault(made: Path) -> None:
 
 
 def test_nothing_of_the_machine_that_built_it_is_in_the_command() -> None:
-    binary = (harness.ROOT / STATIC).read_bytes()
+    # It looks there itself.
+    binary = (harness.ROOT / STATIC).read_bytes().replace(b"/proc/1/root/", b"")
     home = os.environ.get("CARGO_HOME", str(Path.home()))
     for trace in (f"{home}/", f"{harness.ROOT}/"):
         assert trace.encode() not in binary, trace
@@ -163,6 +165,63 @@ def test_installed_used_upgraded_and_gone(fresh: Machine, made: Path) -> None:
     assert fresh.do(FILES) == before
 
 
+TIMERS = (f"{UNIT}.timer", "network-connections@close-wait.timer")
+SCRIPTS = harness.ROOT / "tools" / "packaging"
+
+
+def enable(machine: Machine) -> None:
+    for timer in TIMERS:
+        machine.do(f"systemctl enable --now {timer}")
+    assert machine.do("find /etc/systemd -name 'network-connections@*' | wc -l") == "2\n"
+
+
+def active(machine: Machine) -> list[str]:
+    """Return whether each timer is active."""
+    return machine.do(f"systemctl is-active {' '.join(TIMERS)}", check=False).split()
+
+
+def test_an_enabled_timer_stops_and_goes_with_its_package(fresh: Machine, made: Path) -> None:
+    new, old = package(made, "deb"), package(made, "deb", before=True)
+    before = fresh.do(FILES)
+    install(fresh, old)
+    enable(fresh)
+    # The units of another release are others.
+    unit = "/usr/lib/systemd/system/network-connections@.timer"
+    fresh.do(f"sed -i 's/^Description=.*/Description=before/' {unit}; systemctl daemon-reload")
+    show = f"systemctl show --value --property=Description {TIMERS[0]}"
+    assert fresh.do(show) == "before\n"
+    install(fresh, new)
+    assert "network connections" in fresh.do(show)
+    assert active(fresh) == ["active", "active"]
+
+    fresh.do("apt-get remove --quiet --yes network-connections </dev/null 2>&1")
+    assert active(fresh) == ["inactive", "inactive"]
+    state = f"systemctl show --value --property=LoadState {TIMERS[0]}"
+    assert fresh.do(state) == "not-found\n"
+    assert fresh.do(FILES) == before
+    # What the site has enabled is not enabled by another installation.
+    install(fresh, new)
+    assert active(fresh) == ["inactive", "inactive"]
+    fresh.do("apt-get purge --quiet --yes network-connections </dev/null 2>&1")
+    assert fresh.do(FILES) == before
+
+
+def test_an_enabled_timer_stops_and_goes_with_its_rpm(fresh: Machine, made: Path) -> None:
+    new, old = package(made, "rpm"), package(made, "rpm", before=True)
+    for path in (new, old):
+        shutil.copy(path, fresh.host.tools)
+    fresh.do("rpm --initdb")
+    # Nothing of a Debian is known to rpm.
+    rpm = "rpm --nodeps --force-debian"
+    fresh.do(f"{rpm} --install {INSIDE}/{old.name}; systemctl daemon-reload")
+    enable(fresh)
+    fresh.do(f"{rpm} --upgrade {INSIDE}/{new.name}")
+    assert active(fresh) == ["active", "active"]
+    fresh.do(f"{rpm} --erase network-connections; systemctl daemon-reload")
+    assert active(fresh) == ["inactive", "inactive"]
+    assert fresh.do("find /etc/systemd -name 'network-connections@*'") == ""
+
+
 def test_processes_without_sudo(fresh: Machine, made: Path) -> None:
     """As docs/fleet.md says."""
     install(fresh, package(made, "deb"))
@@ -187,21 +246,43 @@ def test_processes_without_sudo(fresh: Machine, made: Path) -> None:
     fresh.do("apt-get purge --quiet --yes network-connections </dev/null 2>&1")
 
 
-def test_nothing_runs_as_root_and_nothing_asks(made: Path) -> None:
+def test_nothing_asks_and_what_runs_as_root_is_known(made: Path) -> None:
     deb = package(made, "deb")
+    before, after = (SCRIPTS / f"{name}.sh" for name in ("before-removal", "after-change"))
+    scripts = {"prerm": before, "postinst": after, "postrm": after}
     with directory() as path:
         subprocess.run(["dpkg-deb", "--raw-extract", deb, path / "x"], check=True)
-        assert {entry.name for entry in (path / "x" / "DEBIAN").iterdir()} == {"control", "md5sums"}
+        control = path / "x" / "DEBIAN"
+        names = {entry.name for entry in control.iterdir()}
+        assert names == {"control", "md5sums", *scripts}
+        for name, script in scripts.items():
+            assert (control / name).read_text("utf-8") == script.read_text("utf-8")
         for entry in (path / "x").rglob("*"):
             # Links lead to what is in the package, and nobody but root may write.
             assert not entry.stat().st_mode & 0o6022, entry
-    scripts = subprocess.run(
-        ["rpm", "--query", "--package", "--scripts", "--requires", package(made, "rpm")],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
-    assert all(line.startswith("rpmlib(") for line in scripts.splitlines()), scripts
+    line = ["rpm", "--query", "--package", package(made, "rpm")]
+    asked = [*line, "--scripts", "--triggers", "--filetriggers", "--requires"]
+    told = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
+    head = "preuninstall scriptlet (using /bin/sh):\n"
+    assert told.startswith(f"{head}{before.read_text('utf-8')}")
+    rest = told[len(head) + len(before.read_text("utf-8")) :]
+    assert all(line.startswith("rpmlib(") for line in rest.split()[::3]), rest
+
+
+def test_the_link_in_the_rpm_has_the_permissions_of_links(made: Path) -> None:
+    rpm = package(made, "rpm")
+    line = ["rpm", "--query", "--package", "--list", "--verbose", rpm]
+    listed = subprocess.run(line, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert [entry[:10] for entry in listed if " -> " in entry] == ["lrwxrwxrwx"]
+    # The digests are those of what it has.
+    subprocess.run(["rpm", "--checksig", "--nosignature", rpm], check=True)
+
+
+# The directories that Red Hat's package "filesystem" has.
+FILESYSTEM = (
+    *("usr/bin", "usr/lib", "usr/lib64", "usr/share/doc", "usr/share/licenses"),
+    "usr/share/man/man1",
+)
 
 
 def test_rpm_in_an_empty_root(made: Path) -> None:
@@ -218,24 +299,30 @@ def test_rpm_in_an_empty_root(made: Path) -> None:
             return {
                 str(path.relative_to(root))
                 for path in root.rglob("*")
-                if not path.is_relative_to(root / "var/lib/rpm") and not path.is_dir()
+                if not path.is_relative_to(root / "var/lib/rpm")
             }
 
+        def erase() -> None:
+            # There is no shell.
+            do("--erase", "--noscripts", "network-connections")
+
+        for name in FILESYSTEM:
+            (root / name).mkdir(parents=True)
         do("--initdb")
         before = files()
         assert f"`rpm --install {new.name}`" in README
         do("--install", new)
-        do("--erase", "network-connections")
+        erase()
         assert files() == before
         do("--install", old)
         assert do("--query", "network-connections") == f"network-connections-{BEFORE}-1.x86_64\n"
-        do("--upgrade", new)
+        do("--upgrade", "--noscripts", new)
         assert do("--verify", "network-connections") == ""
         plugin = root / "usr/lib64/nagios/plugins/check_network_connections"
         done = subprocess.run([plugin, "--version"], capture_output=True, text=True, check=False)
         assert f"-{done.stdout.split()[1]}-" in do("--query", "network-connections")
-        do("--upgrade", "--oldpackage", old)
-        do("--erase", "network-connections")
+        do("--upgrade", "--noscripts", "--oldpackage", old)
+        erase()
         assert files() == before
 
 
