@@ -21,6 +21,26 @@ exists() {
     [ -e "$1" ] || [ -h "$1" ]
 }
 
+# Refuses to run as root where others may write, to a folder or to a directory above it: they could put a link there
+# while this runs, and so choose the files that root writes.
+refuse_others() {
+    [ "$(id -u)" = 0 ] || return 0
+    directory=$(cd -P -- "$plugins" && pwd -P) || fail "cannot enter $plugins"
+    while :; do
+        # Of a directory with the sticky bit, nobody may rename what is root's.
+        safe=$(find "$directory" -prune -user 0 \( -perm -1000 -o ! -perm -020 ! -perm -002 \))
+        [ -n "$safe" ] || refuse "$directory"
+        [ "$directory" != / ] || break
+        directory=$(dirname -- "$directory")
+    done
+    unsafe=$(find "$1/." -type d \( ! -user 0 -o -perm -020 -o -perm -002 \)) || fail "cannot read $1"
+    [ -z "$unsafe" ] || refuse "$1"
+}
+
+refuse() {
+    fail "others than root may write to $1: run this as the user to whom the checkout belongs"
+}
+
 # Makes the folder in which everything is prepared: nothing but a rename touches the checkout's own.
 prepare() {
     trap '' HUP INT TERM
@@ -70,6 +90,7 @@ install() {
     exists "$before" && fail "installed already: $before is there (--undo takes it back)"
     [ -d "$theirs" ] ||
         fail "$checkout is no checkout of the collection: it has no check-plugins/network-connections"
+    refuse_others "$theirs"
     prepare
     # What is theirs alone stays.
     cp -RPp "$theirs/." "$work/new" || fail "cannot copy $theirs: it stays as it is"
@@ -85,6 +106,7 @@ install() {
 
 undo() {
     [ -d "$before" ] || fail "nothing to take back: $before is not there"
+    refuse_others "$before"
     prepare
     trap '' HUP INT TERM
     if exists "$theirs"; then

@@ -15,7 +15,7 @@ import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -452,6 +452,50 @@ def test_files_behind_links_stay_as_they_are(checkout: Path) -> None:
     assert [*(shared / "icon").iterdir()] == []
     assert installer("--undo", checkout) == ("", 0)
     assert entries(checkout.parent) == before
+
+
+def nobodys(path: Path) -> None:
+    os.chown(path, 65534, 65534)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can write in others' directories")
+@pytest.mark.parametrize("below", [".", "check-plugins", f"check-plugins/{NAME}/theirs"])
+@pytest.mark.parametrize(
+    "lend", [nobodys, lambda path: path.chmod(0o777), lambda path: path.chmod(0o775)]
+)
+def test_root_writes_nowhere_where_others_may(
+    below: str, lend: Callable[[Path], None], checkout: Path
+) -> None:
+    """They could put a link in the way of what root writes."""
+    lend(checkout / below)
+    before = entries(checkout)
+    for words in ([checkout], ["--undo", checkout]):
+        text, code = installer(*words)
+        assert code == 3
+        assert words[0] == "--undo" or "run this as the user to whom the checkout belongs" in text
+        assert entries(checkout) == before
+    (checkout / below).chmod(0o755)
+    os.chown(checkout / below, 0, 0)
+    assert installer(checkout) == ("", 0)
+    # What was theirs may be of others by then.
+    lend(checkout / below.replace(f"/{NAME}/", "/.network-connections.before/"))
+    before = entries(checkout)
+    assert refused(installer("--undo", checkout))
+    assert entries(checkout) == before
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_the_user_of_a_checkout_installs(checkout: Path, folder: Path) -> None:
+    for path in (checkout, *checkout.rglob("*")):
+        os.chown(path, 65534, 65534, follow_symlinks=False)
+    script = shutil.copy(SCRIPT, folder.parent)
+    before = entries(checkout)
+    for words in ([], ["--undo"]):
+        line = [*harness.NOBODY, "sh", str(script), *words, str(checkout)]
+        done = subprocess.run(line, capture_output=True, text=True, check=False, cwd="/")
+        assert (done.stdout + done.stderr, done.returncode) == ("", 0)
+        assert installed(checkout) is not bool(words)
+    assert entries(checkout) == before
 
 
 def test_a_run_that_was_cut_off_is_taken_back(checkout: Path) -> None:

@@ -166,6 +166,7 @@ def test_installed_used_upgraded_and_gone(fresh: Machine, made: Path) -> None:
 
 
 TIMERS = (f"{UNIT}.timer", "network-connections@close-wait.timer")
+TEXTFILES = "/var/lib/network-connections"
 SCRIPTS = harness.ROOT / "tools" / "packaging"
 
 
@@ -185,6 +186,7 @@ def test_an_enabled_timer_stops_and_goes_with_its_package(fresh: Machine, made: 
     before = fresh.do(FILES)
     install(fresh, old)
     enable(fresh)
+    fresh.write(f"{TEXTFILES}/node-exporter/network_connections_all.prom", "")
     # The units of another release are others.
     unit = "/usr/lib/systemd/system/network-connections@.timer"
     fresh.do(f"sed -i 's/^Description=.*/Description=before/' {unit}; systemctl daemon-reload")
@@ -198,6 +200,8 @@ def test_an_enabled_timer_stops_and_goes_with_its_package(fresh: Machine, made: 
     assert active(fresh) == ["inactive", "inactive"]
     state = f"systemctl show --value --property=LoadState {TIMERS[0]}"
     assert fresh.do(state) == "not-found\n"
+    assert fresh.do(f"find {TEXTFILES} -type f 2>/dev/null", check=False) == ""
+    fresh.do(f"rm -rf {TEXTFILES}")
     assert fresh.do(FILES) == before
     # What the site has enabled is not enabled by another installation.
     install(fresh, new)

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Runs as root before the package is removed ("remove" for dpkg, 0 for rpm) or upgraded. Before a
-# removal, the timers stop that the site has enabled, and their links go.
+# removal, the timers stop that the site has enabled, and their links go. So does what was published for
+# Prometheus: nobody would renew it.
 set -e
 
 case $1 in
@@ -16,4 +17,9 @@ fi
 if [ -d /etc/systemd/system ]; then
     find /etc/systemd/system -type l -name 'network-connections@*.timer' \
         -lname '*/lib/systemd/system/network-connections@.timer' -delete
+fi
+# Root alone may write there.
+published=/var/lib/network-connections
+if [ -d "$published" ]; then
+    find "$published" -type f -name 'network_connections_*.prom' -delete
 fi
