@@ -157,7 +157,7 @@ REFUSED = {
     "a blank": "ARGS =-c total=0\n",
     "two lines": "ARGS=\nARGS=-c total=0\n",
     "a second line": "ARGS=\n-c total=0\n",
-    "another variable": "ARGS=\nTEXTFILES=/tmp\n",
+    "another variable": "ARGS=\nMORE=-c total=0\n",
     "no end of the line": "ARGS=\nMORE=1",
     "a comment that goes on": "# The limits: \\\nARGS=-c total=0\n",
     "not UTF-8": "ARGS=-c total=0 \udcff\n",
@@ -211,20 +211,45 @@ def test_a_check_that_has_never_answered(old: Machine) -> None:
     assert value(text, "network_connections_check_state") == 3
 
 
-@pytest.mark.parametrize("name", ["web-1", "web server/1", "über:web@2"])
+@pytest.mark.parametrize("name", ["web server", "web-1", "web-1/über:a@b"])
 def test_names_that_systemd_escapes(old: Machine, name: str) -> None:
+    old.do(f"rm {file('web')}")
     escaped = old.do(f"systemd-escape '{name}'").strip()
     assert "\\" in escaped
     label = escaped.replace("\\", "\\\\")
     try:
         for arguments, state, succeeds in (("-c total=0", 2, True), ("\nmore", 3, False)):
-            configure(old, escaped, arguments)
+            configure(old, name, arguments)
             assert start(old, escaped) == succeeds
             last = f'\nnetwork_connections_check_state{{check="{label}"}} {state}\n'
             assert published(old, escaped).endswith(last)
             assert last in exported(old)
     finally:
-        old.do(f"rm -f '{file(escaped)}' '/etc/network-connections/{escaped}.conf'")
+        old.do(f"rm -f '{file(escaped)}' '/etc/network-connections/{name}.conf'")
+
+
+@pytest.mark.parametrize("name", ["*", "w?b", "[w]eb", "a\\b"])
+def test_names_that_are_patterns_have_no_options_of_others(old: Machine, name: str) -> None:
+    escaped = old.do(f"systemd-escape '{name}'").strip()
+    configure(old, name, "-c total=0")
+    try:
+        assert not start(old, escaped)
+        text = published(old, escaped)
+        assert text.startswith(f"# /etc/network-connections/{name}.conf: a name may have none of")
+        assert value(text, "network_connections_check_state") == 3
+    finally:
+        old.do(f"rm '{file(escaped)}' '/etc/network-connections/{name}.conf'")
+
+
+@pytest.mark.parametrize("name", ["web-1", "a.b:c@d_e"])
+def test_names_that_need_no_escape(old: Machine, name: str) -> None:
+    old.do(f"rm {file('web')}")
+    configure(old, name, "-c total=0")
+    try:
+        assert start(old, name)
+        assert f'_check_state{{check="{name}"}} 2\n' in exported(old)
+    finally:
+        old.do(f"rm '{file(name)}' '/etc/network-connections/{name}.conf'")
 
 
 def journal(machine: Machine) -> str:
@@ -269,9 +294,12 @@ def test_root_writes_in_no_directory_of_others(
 
 
 def test_another_directory_of_root(old: Machine) -> None:
-    old.do("mkdir -p '/srv/text files'")
+    old.do("mkdir /srv/textfiles")
     try:
-        assert in_directory(old, '"/srv/text files"'.strip('"').replace(" ", "\\x20"))
+        assert in_directory(old, "/srv/textfiles")
+        text = old.do("cat /srv/textfiles/network_connections_web.prom")
+        assert value(text, "network_connections_check_state") == 0
+        assert is_old(old)
     finally:
         old.do("rm -r /srv/*")
 

@@ -150,7 +150,7 @@ def test_every_rule_says_what_to_do(watched: Machine) -> None:
         # Fires, does not fire, resolves.
         (tested,) = re.findall(rf"- name: {name}, {severity}\n(.*?)(?=\n\n|\Z)", tests, re.DOTALL)
         assert tested.count("exp_alerts: []") >= 2
-        assert tested.count(f"severity: {severity}") == 1
+        assert f"severity: {severity}" in tested
 
 
 def annotated(alert: dict[str, Any]) -> str:
