@@ -72,7 +72,7 @@ def recipe(textfiles: Path) -> str:
     blocks = re.findall(r"```sh\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     (text,) = [block for block in blocks if NAME in block]
     assert isinstance(text, str)
-    return text.replace("/var/lib/node_exporter", shlex.quote(str(textfiles)))
+    return text.replace("/var/lib/network-connections/node-exporter", shlex.quote(str(textfiles)))
 
 
 @pytest.fixture

@@ -48,6 +48,14 @@ FLEET = 'job=~"$job", instance=~"$instance"'
 FILES = 'file=~".*/network_connections(_.*)?[.]prom"'
 
 
+def age(hosts: str) -> str:
+    """Return the query for how old the files of these hosts are."""
+    return (
+        f"node_time_seconds{{{hosts}}} - on (job, instance) group_right ()"
+        f" node_textfile_mtime_seconds{{{hosts}, {FILES}}}"
+    )
+
+
 def series(title: str, description: str, *queries: tuple[str, str], unit: str = "") -> Timeseries:
     """Return a panel of curves: each query, and what its curves are called."""
     panel = (
@@ -225,19 +233,19 @@ def host() -> Dashboard:
         )
         .with_panel(
             series(
-                "Namespaces not seen",
-                "Of checks with --netns.",
-                (f"network_connections_netns_unseen{{{HOST}}}", "{{check}}"),
+                "Network namespaces",
+                "Of checks with --netns. A doubtful one may have been seen through a process.",
+                *(
+                    (f"network_connections_netns_{kind}{{{HOST}}}", f"{{{{check}}}} {kind}")
+                    for kind in ("seen", "unseen", "doubtful")
+                ),
             )
         )
         .with_panel(
             series(
                 "Age of what is shown",
-                "Time since a check has published.",
-                (
-                    f"time() - node_textfile_mtime_seconds{{{ONE}, {FILES}}}",
-                    "{{file}}",
-                ),
+                "Time since a check has published, by the host's clock.",
+                (age(ONE), "{{file}}"),
                 unit="s",
             )
         )
@@ -333,11 +341,8 @@ def fleet() -> Dashboard:
         .with_panel(
             series(
                 "Age of what is shown",
-                "The oldest files.",
-                (
-                    f"topk(10, time() - node_textfile_mtime_seconds{{{FLEET}, {FILES}}})",
-                    "{{instance}} {{file}}",
-                ),
+                "The oldest files, by the clocks of their hosts.",
+                (f"topk(10, {age(FLEET)})", "{{instance}} {{file}}"),
                 unit="s",
             )
         )

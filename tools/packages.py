@@ -265,6 +265,12 @@ def _contents(kind: Kind, architecture: str, version: str, stage: Path) -> Itera
     for place in ("grafana", "icinga2", "nagios", "nrpe", "prometheus/rules", "zabbix"):
         for path in sorted((integrations / place).iterdir()):
             yield _file(path, SHARE, place, path.name)
+    # Root writes there and node_exporter reads it: every directory on the way belongs to root.
+    textfiles = "/var/lib/network-connections"
+    for place in (textfiles, f"{textfiles}/node-exporter"):
+        yield {"type": "dir", "dst": place, "file_info": {"mode": 0o755}}
+    publish = integrations / "prometheus" / "publish"
+    yield _file(publish, "/usr/lib/network-connections/publish", mode=0o755)
     # Templates: nothing runs before somebody enables an instance.
     for unit in sorted((integrations / "prometheus").glob("*@.*")):
         yield _file(unit, "/usr/lib/systemd/system", unit.name)

@@ -3,6 +3,7 @@
 use crate::format::exposition::Page;
 use crate::judge::state::State;
 use crate::measure::definition::Series;
+use crate::namespaces::NetnsCoverage;
 use crate::report::Report;
 
 /// A report as a page. It has every series that the selection can have, also with the value 0: a
@@ -18,8 +19,12 @@ pub fn report(report: &Report, name: &str) -> String {
     (plan.definition().series)(&mut page, &series);
     page.gauge("_selected", "Sockets selected.", report.total);
     if plan.asks_for_namespaces() {
-        let help = "Network namespaces that nobody could look into.";
-        page.gauge("_netns_unseen", help, report.coverage.skipped);
+        let NetnsCoverage { read, skipped, maybe_read, .. } = &report.coverage;
+        page.gauge("_netns_seen", "Network namespaces that were read.", read);
+        let unseen = skipped.saturating_sub(*maybe_read);
+        page.gauge("_netns_unseen", "Network namespaces that were not read.", unseen);
+        let help = "Network namespaces that may have been read through a process, or not at all.";
+        page.gauge("_netns_doubtful", help, maybe_read);
     }
     page.head("_check_source_info", "gauge", "Who answered.");
     page.sample("_check_source_info", &[("source", &report.source)], 1);

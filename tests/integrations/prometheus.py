@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import queue
+import re
 import subprocess
 import threading
 from collections.abc import Iterable, Iterator, Sequence
@@ -26,12 +27,14 @@ PACKAGES = (
     "zabbix-proxy-sqlite3",
 )
 PLACE = INTEGRATIONS / "prometheus"
+PAGE = harness.ROOT / "docs" / "prometheus.md"
 RULES = PLACE / "rules" / "network-connections.yml"
 SERVICE = "network-connections@{}.service"
 TIMER = "network-connections@{}.timer"
 UNITS = "/etc/systemd/system"
 COMMAND = "/usr/local/bin/network-connections"
-TEXTFILES = "/var/lib/prometheus/node-exporter"
+PUBLISH = "/usr/lib/network-connections/publish"
+TEXTFILES = "/var/lib/network-connections/node-exporter"
 # What the machine is called, by itself and in alerts.
 HOST = "web1.example"
 EXPORTER = "http://localhost:9100/metrics"
@@ -55,13 +58,26 @@ def monitored() -> Iterator[Machine]:
     if reason := machines.missing(PACKAGES):
         pytest.skip(reason)
     with host.apart() as apart, machines.booted(apart, packages=PACKAGES) as made:
-        for unit in (SERVICE, TIMER):
-            name = unit.format("")
-            made.write(f"{UNITS}/{name}", (PLACE / name).read_text(encoding="utf-8"))
+        for path in PLACE.iterdir():
+            if path.is_file():
+                made.write(f"/root/integrations/prometheus/{path.name}", path.read_text("utf-8"))
         install(made)
         made.write("/etc/hosts", f"127.0.0.1 localhost {HOST}\n")
-        made.do("systemctl daemon-reload")
+        made.do(f"cd /root\n{block('sh', 'systemctl enable')}")
+        # Tests start what they look at.
+        made.do("systemctl disable --now network-connections@all.timer 2>&1")
+        made.do(f"systemctl stop {SERVICE.format('all')}; rm -f {TEXTFILES}/*")
+        made.write("/etc/default/prometheus-node-exporter", block("sh", "textfile.directory"))
+        made.do("systemctl restart prometheus-node-exporter")
         yield made
+
+
+def block(language: str, having: str) -> str:
+    """Return the page's code in this language that has this text."""
+    blocks = re.findall(rf"```{language}\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
+    (found,) = [text for text in blocks if having in text]
+    assert isinstance(found, str)
+    return found
 
 
 def install(machine: Machine, way: str = "native") -> None:
@@ -94,7 +110,7 @@ def drop_in(machine: Machine, unit: str, text: str) -> Iterator[None]:
 
 def start(machine: Machine, *names: str) -> bool:
     """Run checks as their units, all at once, and return whether systemd finds nothing wrong."""
-    units = " ".join(SERVICE.format(name) for name in names)
+    units = " ".join(f"'{SERVICE.format(name)}'" for name in names)
     machine.do(f"systemctl start {units}", check=False)
     failed = machine.do(f"systemctl is-failed {units}", check=False).split()
     machine.do(f"systemctl reset-failed {units}", check=False)

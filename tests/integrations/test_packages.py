@@ -142,10 +142,9 @@ def test_installed_used_upgraded_and_gone(fresh: Machine, made: Path) -> None:
         "indirect\n",
     )
     assert fresh.do("systemctl list-units --all --plain --no-legend 'network-connections@*'") == ""
-    fresh.do("mkdir -p /var/lib/prometheus/node-exporter")
     fresh.write("/etc/network-connections/all.conf", "ARGS=\n")
     fresh.do(f"systemctl enable --now {UNIT}.timer; systemctl start {UNIT}.service")
-    published = "/var/lib/prometheus/node-exporter/network_connections_all.prom"
+    published = "/var/lib/network-connections/node-exporter/network_connections_all.prom"
     assert 'network_connections_check_state{check="all"} 0' in fresh.do(f"cat {published}")
 
     # An enabled timer goes on over upgrades, and back.
@@ -156,7 +155,7 @@ def test_installed_used_upgraded_and_gone(fresh: Machine, made: Path) -> None:
 
     # What the site wrote is the site's to remove.
     fresh.do(f"systemctl disable --now {UNIT}.timer 2>&1")
-    fresh.do("rm -r /etc/network-connections /var/lib/prometheus")
+    fresh.do(f"rm -r /etc/network-connections {published}")
     fresh.do("rm /etc/nagios/nrpe.d/network-connections.cfg")
     fresh.do("apt-get remove --quiet --yes network-connections </dev/null 2>&1")
     assert fresh.do(FILES) == before

@@ -6,7 +6,6 @@ import os
 import re
 from collections.abc import Iterator
 
-import harness
 import pytest
 
 from integrations import machines
@@ -14,11 +13,14 @@ from integrations.daemons import wait_for
 from integrations.machines import Machine
 from integrations.prometheus import (
     COMMAND,
+    PAGE,
+    PUBLISH,
     SERVICE,
     TEXTFILES,
     TIMER,
     UNITS,
     actor,
+    block,
     configure,
     drop_in,
     exported,
@@ -48,7 +50,6 @@ WHERE = [
     ),
 ]
 
-PAGE = harness.ROOT / "docs" / "prometheus.md"
 WRITE = os.environ.get("NETWORK_CONNECTIONS_WRITE_DOCS") == "1"
 # What the check has published before, long ago.
 OLD = "\nnetwork_connections_check_state 0\n"
@@ -144,10 +145,163 @@ def test_a_command_that_is_not_there(old: Machine) -> None:
     assert is_old(old)
 
 
-def test_arguments_that_are_not_there(old: Machine) -> None:
-    old.do("rm /etc/network-connections/web.conf")
+# The options that are meant, and what systemd makes no options of.
+REFUSED = {
+    "missing": None,
+    "empty": "",
+    "comments only": "# ARGS=-c total=0\n; ARGS=-c total=0\n",
+    "mistyped": "ARG=-c total=0\n",
+    "small letters": "args=-c total=0\n",
+    "a byte order mark": "\ufeffARGS=-c total=0\n",
+    "of a shell": "export ARGS=-c total=0\n",
+    "a blank": "ARGS =-c total=0\n",
+    "two lines": "ARGS=\nARGS=-c total=0\n",
+    "a second line": "ARGS=\n-c total=0\n",
+    "another variable": "ARGS=\nMORE=-c total=0\n",
+    "no end of the line": "ARGS=\nMORE=1",
+    "a comment that goes on": "# The limits: \\\nARGS=-c total=0\n",
+    "not UTF-8": "ARGS=-c total=0 \udcff\n",
+}
+
+
+@pytest.mark.parametrize("text", REFUSED.values(), ids=REFUSED)
+def test_options_that_cannot_be_used_are_unknown(old: Machine, text: str | None) -> None:
+    path = "/etc/network-connections/web.conf"
+    if text is None:
+        old.do(f"rm {path}")
+    else:
+        octal = "".join(f"\\{byte:03o}" for byte in text.encode(errors="surrogateescape"))
+        old.do(f"printf '{octal}' > {path}")
     assert not start(old, "web")
-    assert is_old(old)
+    reason, *page = published(old, "web").splitlines()
+    assert reason.startswith(f"# {path}: "), reason
+    # As the command itself says that it has no answer.
+    failed = old.do(f"{COMMAND} --strict --format=prometheus --name=web --mistyped", check=False)
+    assert page == failed.splitlines()[1:]
+    assert page[-1] == 'network_connections_check_state{check="web"} 3'
+    told = old.do(f"journalctl -q -o cat -u {SERVICE.format('web')} | grep -v '^Fail' | tail -n 9")
+    assert reason.removeprefix("# ") in told.splitlines()
+    assert sorted(old.do(f"ls {TEXTFILES} /run | grep network_con").split()) == [
+        "network_connections_web.prom"
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ARGS=-c total=0\n",
+        "# The limits.\n\n  \n  ARGS=-c total=0\n; No more.\n",
+        "ARGS='-c total=0'\r\n",
+        "ARGS=-c total=0",
+        "ARGS=-c \"total=0\"\n",
+    ],
+)
+def test_options_that_can_be_used(old: Machine, text: str) -> None:
+    old.write("/etc/network-connections/web.conf", text)
+    assert start(old, "web")
+    assert value(published(old, "web"), "network_connections_check_state") == 2
+
+
+def test_a_check_that_has_never_answered(old: Machine) -> None:
+    script(old, "kill -KILL $$")
+    old.do(f"rm {file('web')}")
+    assert not start(old, "web")
+    text = published(old, "web")
+    assert text.startswith("# The check has not answered yet\n")
+    assert value(text, "network_connections_check_state") == 3
+
+
+@pytest.mark.parametrize("name", ["web server", "web-1", "web-1/über:a@b"])
+def test_names_that_systemd_escapes(old: Machine, name: str) -> None:
+    old.do(f"rm {file('web')}")
+    escaped = old.do(f"systemd-escape '{name}'").strip()
+    assert "\\" in escaped
+    label = escaped.replace("\\", "\\\\")
+    try:
+        for arguments, state, succeeds in (("-c total=0", 2, True), ("\nmore", 3, False)):
+            configure(old, name, arguments)
+            assert start(old, escaped) == succeeds
+            last = f'\nnetwork_connections_check_state{{check="{label}"}} {state}\n'
+            assert published(old, escaped).endswith(last)
+            assert last in exported(old)
+    finally:
+        old.do(f"rm -f '{file(escaped)}' '/etc/network-connections/{name}.conf'")
+
+
+@pytest.mark.parametrize("name", ["*", "w?b", "[w]eb", "a\\b"])
+def test_names_that_are_patterns_have_no_options_of_others(old: Machine, name: str) -> None:
+    escaped = old.do(f"systemd-escape '{name}'").strip()
+    configure(old, name, "-c total=0")
+    try:
+        assert not start(old, escaped)
+        text = published(old, escaped)
+        assert text.startswith(f"# /etc/network-connections/{name}.conf: a name may have none of")
+        assert value(text, "network_connections_check_state") == 3
+    finally:
+        old.do(f"rm '{file(escaped)}' '/etc/network-connections/{name}.conf'")
+
+
+@pytest.mark.parametrize("name", ["web-1", "a.b:c@d_e"])
+def test_names_that_need_no_escape(old: Machine, name: str) -> None:
+    old.do(f"rm {file('web')}")
+    configure(old, name, "-c total=0")
+    try:
+        assert start(old, name)
+        assert f'_check_state{{check="{name}"}} 2\n' in exported(old)
+    finally:
+        old.do(f"rm '{file(name)}' '/etc/network-connections/{name}.conf'")
+
+
+def journal(machine: Machine) -> str:
+    """Return what the unit told last."""
+    return machine.do(f"journalctl -q -n 30 -o cat -u {SERVICE.format('web')}")
+
+
+def in_directory(machine: Machine, path: str) -> bool:
+    """Run the check where it publishes in this directory, and return whether it succeeds."""
+    text = block("ini", "TEXTFILES").replace("/srv/textfiles", path)
+    with drop_in(machine, SERVICE.format(""), text):
+        return start(machine, "web")
+
+
+@pytest.mark.parametrize(
+    ("prepare", "path", "named"),
+    [
+        ("mkdir /srv/t; chown prometheus: /srv/t", "/srv/t", "/srv/t"),
+        ("mkdir -p /srv/t/a/b; chown prometheus: /srv/t", "/srv/t/a/b", "/srv/t"),
+        ("mkdir /srv/t; chgrp prometheus /srv/t; chmod g+w /srv/t", "/srv/t", "/srv/t"),
+        ("mkdir -p /srv/t/a; chmod 1777 /srv/t", "/srv/t/a", "/srv/t"),
+        ("mkdir -p /srv/r/a; ln -s r /srv/t", "/srv/t/a", "/srv/t"),
+        ("mkdir -p /srv/r/a; ln -s r/a /srv/t", "/srv/t/", "/srv/t"),
+        ("mkdir /srv/t; chmod 666 /srv/t; mkdir /srv/t/a", "/srv/t/../t/a", "/srv/t"),
+        ("touch /srv/t", "/srv/t", "/srv/t"),
+        ("true", "/srv/t", "/srv/t"),
+        ("mkdir /tmp/t", "/tmp/t", "/tmp"),
+        ("true", "/var/lib/prometheus/node-exporter", "/var/lib/prometheus"),
+    ],
+)
+def test_root_writes_in_no_directory_of_others(
+    old: Machine, prepare: str, path: str, named: str
+) -> None:
+    old.do(prepare)
+    try:
+        assert not in_directory(old, path)
+        assert f"Nothing is published in {path}: {named} must be a directory" in journal(old)
+        assert old.do("find /srv /tmp /var/lib/prometheus -name 'network_conn*'") == ""
+        assert is_old(old)
+    finally:
+        old.do("rm -rf /srv/* /tmp/t")
+
+
+def test_another_directory_of_root(old: Machine) -> None:
+    old.do("mkdir /srv/textfiles")
+    try:
+        assert in_directory(old, "/srv/textfiles")
+        text = old.do("cat /srv/textfiles/network_connections_web.prom")
+        assert value(text, "network_connections_check_state") == 0
+        assert is_old(old)
+    finally:
+        old.do("rm -r /srv/*")
 
 
 def test_a_check_that_hangs(old: Machine) -> None:
@@ -208,6 +362,46 @@ def test_a_directory_that_is_missing(old: Machine) -> None:
     assert is_old(old)
 
 
+# What the user prometheus tries: another directory in the place of this one, with links in it.
+ATTACK = """
+cd {parent} && mv node-exporter away && mkdir node-exporter && cd node-exporter || exit 1
+for end in .prom .prom.tmp .out; do ln -s /etc/victim network_connections_web$end; done
+"""
+
+
+def test_a_user_who_owns_a_directory_overwrites_nothing(old: Machine) -> None:
+    as_user = "setpriv --reuid=prometheus --regid=prometheus --clear-groups sh -c"
+    old.do("echo mine > /etc/victim; cp -a /var/lib/prometheus /var/lib/before")
+    try:
+        attack = ATTACK.format(parent="/var/lib/prometheus")
+        old.do(f"{as_user} '{attack}'")
+        assert not in_directory(old, "/var/lib/prometheus/node-exporter")
+        assert start(old, "web")
+        for parent in (TEXTFILES, "/var/lib/network-connections", "/var/lib", "/run"):
+            old.do(f"! {as_user} 'ln -s /etc/victim {parent}/network_connections_web.prom.tmp'")
+            old.do(f"! {as_user} 'mv {parent} {parent}.away'")
+        assert start(old, "web")
+        assert old.do("cat /etc/victim; stat -c '%U %a' /etc/victim") == "mine\nroot 644\n"
+    finally:
+        old.do("rm -r /var/lib/prometheus /etc/victim; mv /var/lib/before /var/lib/prometheus")
+
+
+@pytest.mark.parametrize("stack", ["12K", "16K", "24K", "64K", "140K"])
+def test_programs_that_crash_publish_nothing(old: Machine, stack: str) -> None:
+    with drop_in(old, SERVICE.format("web"), f"[Service]\nLimitSTACK={stack}\n"):
+        succeeded = start(old, "web")
+    assert is_old(old) is not succeeded
+    if succeeded:
+        assert value(published(old, "web"), "network_connections_selected") > 0
+
+
+def test_a_small_stack_publishes_nothing_of_a_check_that_crashes(old: Machine) -> None:
+    script(old, "kill -SEGV $$")
+    with drop_in(old, SERVICE.format("web"), "[Service]\nLimitSTACK=12K\n"):
+        assert not start(old, "web")
+    assert is_old(old)
+
+
 def test_the_check_has_no_rights(old: Machine) -> None:
     places = f"{TEXTFILES} /etc/network-connections /run /root /usr/local/bin"
     script(
@@ -239,21 +433,13 @@ def test_questions_that_need_no_rights(old: Machine, arguments: str) -> None:
     assert '{check="web",source="netlink"}' in text or "--netns" in arguments
 
 
-def more_rights(setting: str) -> str:
-    """Return the page's addition to the unit that has this setting."""
-    blocks = re.findall(r"```ini\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
-    (block,) = [block for block in blocks if setting in block]
-    assert isinstance(block, str)
-    return block
-
-
 def test_processes_with_more_rights(old: Machine) -> None:
     configure(old, "web", "--group-by=process -w nobodys=0")
     with actor(old) as held:
         held.do("listen", "127.0.0.1", 80)
         assert start(old, "web")
         assert value(published(old, "web"), "network_connections_check_state") == 3
-        with drop_in(old, SERVICE.format("web"), more_rights("CAP_SYS_PTRACE")):
+        with drop_in(old, SERVICE.format("web"), block("ini", "CAP_SYS_PTRACE")):
             assert start(old, "web")
         assert value(published(old, "web"), "network_connections_check_state") == 0
 
@@ -264,11 +450,49 @@ def test_namespaces_with_more_rights(old: Machine) -> None:
     try:
         assert start(old, "web")
         assert value(published(old, "web"), "network_connections_check_state") == 3
-        with drop_in(old, SERVICE.format("web"), more_rights("CAP_SYS_ADMIN")):
+        with drop_in(old, SERVICE.format("web"), block("ini", "CAP_SYS_ADMIN")):
             assert start(old, "web")
         assert value(published(old, "web"), "network_connections_check_state") == 0
     finally:
         old.do("ip netns delete blue")
+
+
+# What a unit with DynamicUser= has other mounts in, and places where namespaces are mounted.
+HIDDEN = (
+    *("/tmp", "/var/tmp", "/home", "/root", "/run/user", "/dev/shm", "/run/credentials"),
+    *("/run/netns", "/srv"),
+)
+
+
+@pytest.mark.parametrize("rights", ["", "CAP_SYS_ADMIN"], ids=["no rights", "more rights"])
+@pytest.mark.parametrize("place", HIDDEN)
+def test_a_namespace_that_the_unit_does_not_see_is_said(
+    old: Machine, place: str, rights: str
+) -> None:
+    def ask(arguments: str) -> str:
+        configure(old, "web", arguments)
+        text = block("ini", rights) if rights else "[Service]\n"
+        with drop_in(old, SERVICE.format("web"), text):
+            assert start(old, "web")
+        return published(old, "web")
+
+    def found() -> tuple[int, ...]:
+        text = ask("--netns=all")
+        kinds = ("seen", "unseen", "doubtful")
+        return tuple(int(value(text, f"network_connections_netns_{kind}")) for kind in kinds)
+
+    before = found()
+    directory = f"{place}/of-a-test"
+    old.do(f"mkdir -p {directory}; touch {directory}/ns; unshare --net={directory}/ns true")
+    try:
+        after = found()
+        assert sum(after) == sum(before) + 1
+        text = ask("--netns=all -c total=100000:")
+        hidden = after[0] == before[0]
+        assert value(text, "network_connections_check_state") == (3 if hidden else 2)
+        assert hidden or rights
+    finally:
+        old.do(f"umount {directory}/ns; rm -r {directory}")
 
 
 def test_two_at_once_by_their_timers(old: Machine) -> None:

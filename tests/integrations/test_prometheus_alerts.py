@@ -84,6 +84,7 @@ def watched(monitored: Machine) -> Iterator[Machine]:
         configure(monitored, name, arguments)
     # As they are, but nobody waits so long here.
     rules = re.sub(r"for: \d+m", "for: 1s", RULES.read_text(encoding="utf-8"))
+    rules = re.sub(r"\[(\d+)m:1m\]", r"[\1s:1s]", rules).replace("[1h:1m]", "[60s:1s]")
     monitored.write("/etc/prometheus/rules.yml", rules)
     monitored.write("/etc/prometheus/prometheus.yml", PROMETHEUS)
     monitored.write("/etc/prometheus/alertmanager.yml", ALERTMANAGER)
@@ -149,7 +150,7 @@ def test_every_rule_says_what_to_do(watched: Machine) -> None:
         # Fires, does not fire, resolves.
         (tested,) = re.findall(rf"- name: {name}, {severity}\n(.*?)(?=\n\n|\Z)", tests, re.DOTALL)
         assert tested.count("exp_alerts: []") >= 2
-        assert tested.count(f"severity: {severity}") == 1
+        assert f"severity: {severity}" in tested
 
 
 def annotated(alert: dict[str, Any]) -> str:
