@@ -136,11 +136,13 @@ GENERATE := cargo run --quiet --example generate --
 generate: $(VENV)/.dev ## Write every copy of the option table: stub, signatures, integrations, docs
 	$(GENERATE) write
 	$(BIN)/python tools/basket.py
+	$(BIN)/python tools/picture.py
 
 .PHONY: generate-check
 generate-check: $(VENV)/.dev
 	$(GENERATE) check
 	$(BIN)/python tools/basket.py --check
+	$(BIN)/python tools/picture.py --check
 
 .PHONY: audit
 audit: $(TOOLS)/cargo-deny ## Download advisories and say which dependencies they are about
