@@ -313,6 +313,40 @@ def test_wrong_values(fleet: Fleet, host: str, options: dict[str, object], cause
     assert result.perfdata == []
 
 
+@pytest.mark.parametrize("host", ["master", "agent"])
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({"warning": ""}, "network_connections_warning is empty, or refers to a variable"),
+        ({"critical": "$nothing$"}, "network_connections_critical is empty, or refers to a var"),
+        ({"critical": "$address$"}, "network_connections_critical is empty, or refers to a var"),
+        ({"conn_type": ["tcp", ""]}, "network_connections_conn_type is empty, or refers to a var"),
+        ({"warning": "5,total=$nothing$"}, "Non-optional macro 'nothing' used in argument '--war"),
+        ({"local_port": ["$nothing$", 7001]}, "Non-optional macro 'nothing' used in argument '--"),
+    ],
+)
+def test_what_has_no_value_is_not_left_out(
+    fleet: Fleet, host: str, options: dict[str, object], problem: str
+) -> None:
+    """Icinga itself leaves it out, so that an alarm would never come."""
+    result = check(fleet.master, host, **options)
+    assert result.state == 3
+    assert result.first.startswith(f"Error: {problem}")
+
+
+@pytest.mark.parametrize("host", ["master", "agent"])
+def test_what_is_set_by_another_variable_and_what_is_taken_back(fleet: Fleet, host: str) -> None:
+    result = check(fleet.master, host, name="on $host.name$ for 5$$", warning="@$service.state_id$")
+    assert result.command[1:] == ["--strict", "--name", f"on {host} for 5$", "--warning", "@3"]
+    # As a service takes back what its template has set.
+    for name in ("warning", "critical", "top", "conn_type", "netns", "lengthy"):
+        result = check(fleet.master, host, **{name: None})
+        assert (result.command, result.state) == ([COMMAND, "--strict"], 0)
+    result = check(fleet.master, host, warning=" ")
+    assert result.state == 3
+    assert result.first.startswith("--warning: an empty range never alerts")
+
+
 def test_the_cause_is_the_first_line(fleet: Fleet) -> None:
     result = check(fleet.master, conn_type="sctp")
     assert result.first.startswith('--conn-type: invalid value "sctp"')
