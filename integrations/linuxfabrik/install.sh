@@ -21,8 +21,33 @@ exists() {
     [ -e "$1" ] || [ -h "$1" ]
 }
 
+# Of this directory itself, and of no user but root: nobody else can put a link or another directory there.
+is_of_root() {
+    [ "$(find "$1" -prune -type d -user 0 \( ! -perm -002 ! -perm -020 -o ! -perm -002 -group 0 -o -perm -1000 \) \
+        -exec printf root ';')" = root ]
+}
+
+# Whoever owns a directory chooses the files that root writes there.
+refuse_others() {
+    [ "$(id -u)" = 0 ] || return 0
+    path=$(cd -P -- "$plugins" && pwd -P && echo .) || fail "cannot enter $plugins"
+    path=${path%??}
+    while :; do
+        is_of_root "${path:-/}" || fail "${path:-/} belongs to another user, or others may write there: run this as its owner"
+        [ -n "$path" ] || break
+        path=${path%/*}
+    done
+    for folder in "$theirs" "$before"; do
+        [ -d "$folder" ] || continue
+        others=$(find "$folder/" \( ! -user 0 -o -type d -perm -002 -o -type d -perm -020 ! -group 0 \) \
+            -exec printf x ';' && echo .) || others=
+        [ "$others" = . ] || fail "$folder has files of another user: run this as their owner"
+    done
+}
+
 # Makes the folder in which everything is prepared: nothing but a rename touches the checkout's own.
 prepare() {
+    refuse_others
     trap '' HUP INT TERM
     mkdir "$work" || fail "cannot make $work (remove it where another run was cut off)"
     trap clean EXIT

@@ -454,6 +454,42 @@ def test_files_behind_links_stay_as_they_are(checkout: Path) -> None:
     assert entries(checkout.parent) == before
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root writes below others")
+@pytest.mark.parametrize("place", [".", "check-plugins", f"check-plugins/{NAME}/theirs"])
+@pytest.mark.parametrize("others", ["owner", "group", "everybody"])
+def test_root_writes_in_no_checkout_of_others(place: str, others: str, checkout: Path) -> None:
+    there = checkout / place
+    if others == "owner":
+        os.chown(there, 65534, 65534)
+    elif others == "group":
+        os.chown(there, 0, 65534)
+        there.chmod(0o775)
+    else:
+        there.chmod(0o777)
+    before = entries(checkout.parent)
+    text, code = installer(checkout)
+    assert code == 3
+    assert str(there if "theirs" not in place else there.parent) in text
+    assert "run this as" in text
+    assert entries(checkout.parent) == before
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes another user")
+def test_the_owner_of_a_checkout_installs(checkout: Path) -> None:
+    for path in (checkout, *checkout.rglob("*")):
+        os.chown(path, 65534, 65534, follow_symlinks=False)
+        if path.is_dir():
+            path.chmod(0o775)
+    with directory() as path:
+        shutil.copytree(FOLDER.parent, path / "ours")
+        harness.readable(path)
+        checkout.parent.chmod(0o755)
+        line = [*harness.NOBODY, path / "ours" / SCRIPT.name]
+        subprocess.run([*line, checkout], check=True)
+        assert installed(checkout)
+        subprocess.run([*line, "--undo", checkout], check=True)
+
+
 def test_a_run_that_was_cut_off_is_taken_back(checkout: Path) -> None:
     before = entries(checkout)
     theirs = checkout / "check-plugins" / NAME
