@@ -334,7 +334,6 @@ def test_what_was_not_seen_is_said(site: Site) -> None:
     # Each is in one series. `b` has been read, and its mount may be that of another one.
     netns = report["netns"]
     expected = (netns["seen"], netns["unseen"] - netns["doubtful"], netns["doubtful"])
-    assert expected[1] >= 1
     assert expected[2] >= 1
     assert told == dict(zip(("seen", "unseen", "doubtful"), map(str, expected)))
 
