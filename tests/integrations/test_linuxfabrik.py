@@ -132,7 +132,7 @@ def test_generators_find_every_option(monkeypatch: pytest.MonkeyPatch) -> None:
     }
     table = _core.options()
     assert len(found) == len(table) > 20
-    types = {"seconds": float, "whole": int}
+    types = {"choice": str.lower, "seconds": float, "whole": int}
     for option in table:
         action = found[tuple(option["names"])]
         assert type(action) is kinds[option["action"]], option

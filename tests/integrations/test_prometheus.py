@@ -193,7 +193,7 @@ def test_options_that_cannot_be_used_are_unknown(old: Machine, text: str | None)
         "# The limits.\n\n  \n  ARGS=-c total=0\n; No more.\n",
         "ARGS='-c total=0'\r\n",
         "ARGS=-c total=0",
-        "ARGS=-c \"total=0\"\n",
+        'ARGS=-c "total=0"\n',
     ],
 )
 def test_options_that_can_be_used(old: Machine, text: str) -> None:
