@@ -141,7 +141,7 @@ def test_states_arrive_with_performance_data(site: Director, name: str, state: i
 def test_unknown_arrives(site: Director) -> None:
     result = site.result("unknown")
     assert result.state == 3
-    assert result.output == "Range format incorrect"
+    assert result.output.startswith("Range format incorrect: --")
 
 
 def test_every_option_reaches_the_command_line(site: Director) -> None:

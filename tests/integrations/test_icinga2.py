@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+import harness
 import pytest
 from lab import servers
 from lab.namespaces import Pair
@@ -165,7 +166,12 @@ def test_every_option_is_there(fleet: Fleet) -> None:
             "total: 3 [CRITICAL], tcp LISTEN: 2 [CRITICAL], tcp6 LISTEN: 1 [WARNING]",
             ["total=3", "tcp_LISTEN=2", "tcp6_LISTEN=1"],
         ),
-        ({"warning": "many"}, 3, "Range format incorrect", []),
+        (
+            {"warning": "many"},
+            3,
+            f'Range format incorrect: --warning "many" {harness.RANGES}',
+            [],
+        ),
         (
             {"local_port": 7009, "no_match_severity": "unknown"},
             3,

@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import harness
 import pytest
 from lab.namespaces import Pair
 
@@ -233,7 +234,7 @@ PERFDATA = "'tcp_LISTEN'=2 'tcp6_LISTEN'=1"
             "total: 3 [CRITICAL], tcp LISTEN: 2 [CRITICAL], tcp6 LISTEN: 1 [WARNING]",
             f"'total'=3 {PERFDATA}",
         ),
-        ("unknown", 3, "Range format incorrect", ""),
+        ("unknown", 3, f'Range format incorrect: --warning "many" {harness.RANGES}', ""),
         (
             "nothing",
             1,
