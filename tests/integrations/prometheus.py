@@ -67,6 +67,7 @@ def monitored() -> Iterator[Machine]:
         # Tests start what they look at.
         made.do("systemctl disable --now network-connections@all.timer 2>&1")
         made.do(f"systemctl stop {SERVICE.format('all')}; rm -f {TEXTFILES}/*")
+        made.do(block("sh", "ln -s"))
         made.write("/etc/default/prometheus-node-exporter", block("sh", "textfile.directory"))
         made.do("systemctl restart prometheus-node-exporter")
         yield made

@@ -515,6 +515,21 @@ def test_two_at_once_by_their_timers(old: Machine) -> None:
     assert "\nnode_textfile_scrape_error 0\n" in text
 
 
+def test_node_exporter_reads_what_root_and_its_own_user_publish(old: Machine) -> None:
+    assert start(old, "web")
+    theirs, others = "/var/lib/prometheus/node-exporter", "/var/lib/another"
+    forged = 'network_connections_check_state{check=\\"web\\"} 2'
+    old.do(f"echo 'apt_upgrades 1' > {theirs}/apt.prom; mkdir -p {others}/node-exporter")
+    old.do(f'echo "{forged}" > {others}/node-exporter/a.prom; chown -R daemon: {others}')
+    try:
+        text = exported(old)
+        assert "\napt_upgrades 1\n" in text
+        assert '\nnetwork_connections_check_state{check="web"} 0\n' in text
+        assert "\nnode_textfile_scrape_error 0\n" in text
+    finally:
+        old.do(f"rm -r {theirs}/apt.prom {others}")
+
+
 def test_without_names_series_are_lost(old: Machine) -> None:
     old.do(f"rm {TEXTFILES}/*.prom")
     try:
