@@ -33,7 +33,6 @@ SERVICE = "network-connections@{}.service"
 TIMER = "network-connections@{}.timer"
 UNITS = "/etc/systemd/system"
 COMMAND = "/usr/local/bin/network-connections"
-PUBLISH = "/usr/lib/network-connections/publish"
 TEXTFILES = "/var/lib/network-connections/node-exporter"
 # What the machine is called, by itself and in alerts.
 HOST = "web1.example"

@@ -484,7 +484,7 @@ def test_the_owner_of_a_checkout_installs(checkout: Path) -> None:
         shutil.copytree(FOLDER.parent, path / "ours")
         harness.readable(path)
         checkout.parent.chmod(0o755)
-        line = [*harness.NOBODY, path / "ours" / SCRIPT.name]
+        line: list[str | Path] = [*harness.NOBODY, path / "ours" / SCRIPT.name]
         subprocess.run([*line, checkout], check=True)
         assert installed(checkout)
         subprocess.run([*line, "--undo", checkout], check=True)

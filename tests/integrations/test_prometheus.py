@@ -14,7 +14,6 @@ from integrations.machines import Machine
 from integrations.prometheus import (
     COMMAND,
     PAGE,
-    PUBLISH,
     SERVICE,
     TEXTFILES,
     TIMER,
@@ -193,7 +192,7 @@ def test_options_that_cannot_be_used_are_unknown(old: Machine, text: str | None)
         "# The limits.\n\n  \n  ARGS=-c total=0\n; No more.\n",
         "ARGS='-c total=0'\r\n",
         "ARGS=-c total=0",
-        "ARGS=-c \"total=0\"\n",
+        'ARGS=-c "total=0"\n',
     ],
 )
 def test_options_that_can_be_used(old: Machine, text: str) -> None:
@@ -365,7 +364,7 @@ def test_a_directory_that_is_missing(old: Machine) -> None:
 # What the user prometheus tries: another directory in the place of this one, with links in it.
 ATTACK = """
 cd {parent} && mv node-exporter away && mkdir node-exporter && cd node-exporter || exit 1
-for end in .prom .prom.tmp .out; do ln -s /etc/victim network_connections_web$end; done
+ln -s /etc/victim network_connections_web.prom; ln -s /etc/made network_connections_web.prom.tmp
 """
 
 
@@ -382,6 +381,7 @@ def test_a_user_who_owns_a_directory_overwrites_nothing(old: Machine) -> None:
             old.do(f"! {as_user} 'mv {parent} {parent}.away'")
         assert start(old, "web")
         assert old.do("cat /etc/victim; stat -c '%U %a' /etc/victim") == "mine\nroot 644\n"
+        assert old.do("ls /etc/made", check=False) == ""
     finally:
         old.do("rm -r /var/lib/prometheus /etc/victim; mv /var/lib/before /var/lib/prometheus")
 
