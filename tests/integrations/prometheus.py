@@ -33,7 +33,6 @@ SERVICE = "network-connections@{}.service"
 TIMER = "network-connections@{}.timer"
 UNITS = "/etc/systemd/system"
 COMMAND = "/usr/local/bin/network-connections"
-PUBLISH = "/usr/lib/network-connections/publish"
 TEXTFILES = "/var/lib/network-connections/node-exporter"
 # What the machine is called, by itself and in alerts.
 HOST = "web1.example"
@@ -67,6 +66,7 @@ def monitored() -> Iterator[Machine]:
         # Tests start what they look at.
         made.do("systemctl disable --now network-connections@all.timer 2>&1")
         made.do(f"systemctl stop {SERVICE.format('all')}; rm -f {TEXTFILES}/*")
+        made.do(block("sh", "ln -s"))
         made.write("/etc/default/prometheus-node-exporter", block("sh", "textfile.directory"))
         made.do("systemctl restart prometheus-node-exporter")
         yield made

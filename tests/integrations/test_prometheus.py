@@ -14,7 +14,6 @@ from integrations.machines import Machine
 from integrations.prometheus import (
     COMMAND,
     PAGE,
-    PUBLISH,
     SERVICE,
     TEXTFILES,
     TIMER,
@@ -365,7 +364,7 @@ def test_a_directory_that_is_missing(old: Machine) -> None:
 # What the user prometheus tries: another directory in the place of this one, with links in it.
 ATTACK = """
 cd {parent} && mv node-exporter away && mkdir node-exporter && cd node-exporter || exit 1
-for end in .prom .prom.tmp .out; do ln -s /etc/victim network_connections_web$end; done
+ln -s /etc/victim network_connections_web.prom; ln -s /etc/made network_connections_web.prom.tmp
 """
 
 
@@ -382,6 +381,7 @@ def test_a_user_who_owns_a_directory_overwrites_nothing(old: Machine) -> None:
             old.do(f"! {as_user} 'mv {parent} {parent}.away'")
         assert start(old, "web")
         assert old.do("cat /etc/victim; stat -c '%U %a' /etc/victim") == "mine\nroot 644\n"
+        assert old.do("ls /etc/made", check=False) == ""
     finally:
         old.do("rm -r /var/lib/prometheus /etc/victim; mv /var/lib/before /var/lib/prometheus")
 
@@ -513,6 +513,21 @@ def test_two_at_once_by_their_timers(old: Machine) -> None:
     assert '\nnetwork_connections{check="web",state="LISTEN",type="tcp"} ' in text
     assert '\nnetwork_connections_accept_queue_limit{check="queues",listener="' in text
     assert "\nnode_textfile_scrape_error 0\n" in text
+
+
+def test_node_exporter_reads_what_root_and_its_own_user_publish(old: Machine) -> None:
+    assert start(old, "web")
+    theirs, others = "/var/lib/prometheus/node-exporter", "/var/lib/another"
+    forged = 'network_connections_check_state{check=\\"web\\"} 2'
+    old.do(f"echo 'apt_upgrades 1' > {theirs}/apt.prom; mkdir -p {others}/node-exporter")
+    old.do(f'echo "{forged}" > {others}/node-exporter/a.prom; chown -R daemon: {others}')
+    try:
+        text = exported(old)
+        assert "\napt_upgrades 1\n" in text
+        assert '\nnetwork_connections_check_state{check="web"} 0\n' in text
+        assert "\nnode_textfile_scrape_error 0\n" in text
+    finally:
+        old.do(f"rm -r {theirs}/apt.prom {others}")
 
 
 def test_without_names_series_are_lost(old: Machine) -> None:
