@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import harness
 import pytest
@@ -158,3 +160,37 @@ def test_perfdata_volume_is_as_documented() -> None:
         assert code == 0
         _, _, perfdata = output.rstrip("\n").rpartition("|")
         assert documented == (len(perfdata.split()), len(perfdata)), options
+
+
+# As root, by the line for sudoers.
+
+
+@pytest.mark.parametrize("way", ["native", "wheel"])
+def test_what_sudo_runs_trusts_no_directory_of_its_caller(
+    plugins: dict[str, Path], way: str, tmp_path: Path
+) -> None:
+    mark = tmp_path / "mark"
+    for module in ("argparse", "encodings", "network_connections", "re", "sitecustomize"):
+        (tmp_path / f"{module}.py").write_text(f"open({str(mark)!r}, 'w')\n", encoding="utf-8")
+    fixtures = tmp_path / "unit-test"
+    fixtures.mkdir()
+    (fixtures / "one").write_text("[]", encoding="utf-8")
+    for option, code, part in (
+        ("--local-port=1", 0, "No connections"),
+        ("--test=one", 3, "Fixture is not a JSON list of connections"),
+        ("--test=/etc/passwd", 3, "Fixture is not a JSON list of connections"),
+        ("--netns=/etc/passwd", 3, "/etc/passwd is no network namespace"),
+    ):
+        # The environment as sudo leaves it.
+        environment = {"PATH": "/usr/bin:/bin", "HOME": "/root", "SUDO_USER": "nagios"}
+        done = subprocess.run(
+            [plugins[way] / daemons.CHECK, "--strict", option],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=tmp_path,
+            env=environment,
+        )
+        assert done.stdout.startswith(part), done
+        assert (done.stderr, done.returncode) == ("", code)
+    assert not mark.exists()

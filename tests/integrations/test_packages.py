@@ -263,7 +263,7 @@ def test_nothing_asks_and_what_runs_as_root_is_known(made: Path) -> None:
         for entry in (path / "x").rglob("*"):
             # Links lead to what is in the package, and nobody but root may write.
             assert not entry.stat().st_mode & 0o6022, entry
-    line = ["rpm", "--query", "--package", package(made, "rpm")]
+    line = ["rpm", "--query", "--package", str(package(made, "rpm"))]
     asked = [*line, "--scripts", "--triggers", "--filetriggers", "--requires"]
     told = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
     head = "preuninstall scriptlet (using /bin/sh):\n"
@@ -273,7 +273,7 @@ def test_nothing_asks_and_what_runs_as_root_is_known(made: Path) -> None:
 
 
 def test_the_link_in_the_rpm_has_the_permissions_of_links(made: Path) -> None:
-    rpm = package(made, "rpm")
+    rpm = str(package(made, "rpm"))
     line = ["rpm", "--query", "--package", "--list", "--verbose", rpm]
     listed = subprocess.run(line, capture_output=True, text=True, check=True).stdout.splitlines()
     assert [entry[:10] for entry in listed if " -> " in entry] == ["lrwxrwxrwx"]
