@@ -1,6 +1,6 @@
 """Draws the alert of README.md as a terminal: docs/alert.svg.
 
-    python tools/picture.py [--check]
+python tools/picture.py [--check]
 """
 
 from __future__ import annotations

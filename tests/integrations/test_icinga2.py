@@ -440,7 +440,7 @@ def test_the_examples_are_valid_on_a_node_as_debian_installs_it() -> None:
             text.replace(mark, f"{mark}  vars.network_connections = true\n"), encoding="utf-8"
         )
         daemons.owned(configuration)
-        line = ["icinga2", "daemon", "-C", "-c", configuration / "icinga2.conf"]
+        line = ["icinga2", "daemon", "-C", "-c", str(configuration / "icinga2.conf")]
         done = subprocess.run(line, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
     assert "critical/" not in done.stdout
