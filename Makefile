@@ -173,6 +173,10 @@ packages: $(VENV)/.dev $(STATIC) ## Build deb and rpm for x86_64 and aarch64 int
 	$(TOOLCHAINS)/cargo zig build --release --locked --target aarch64-unknown-linux-musl
 	$(BIN)/python tools/packages.py
 
+.PHONY: deb rpm
+deb rpm: $(VENV)/.dev $(STATIC) ## Build the deb, or the rpm, for x86_64 alone into dist/
+	$(BIN)/python tools/packages.py --only $@ x86_64
+
 .PHONY: archive
 archive: $(VENV)/.dev ## Build the zip for Windows into dist/
 	tools/toolchain.sh $(WINDOWS)

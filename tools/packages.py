@@ -1,6 +1,6 @@
 """Makes packages for Debian and for Red Hat's family, of the static commands that are built.
 
-    python tools/packages.py [--output DIR] [--release VERSION] [ARCHITECTURE...]
+    python tools/packages.py [--output DIR] [--release VERSION] [--only deb|rpm] [ARCHITECTURE...]
 
 Writes `network-connections_*.deb` and `network-connections-*.rpm`, by default into dist/ and for
 every architecture. Two runs over one commit write the same bytes. `--release` gives them another
@@ -88,6 +88,8 @@ def main() -> None:
     options.add_argument("architectures", nargs="*", choices=[[], *TARGETS])
     options.add_argument("--output", type=Path, default=ROOT / "dist", metavar="DIR")
     options.add_argument("--release", default="", metavar="VERSION")
+    kinds = [kind.packager for kind in KINDS]
+    options.add_argument("--only", choices=kinds, help="makes packages of one family")
     options.add_argument("--sbom", type=Path, metavar="FILE", help="goes into them too")
     asked = options.parse_args()
     asked.output.mkdir(parents=True, exist_ok=True)
@@ -96,6 +98,8 @@ def main() -> None:
     for architecture in asked.architectures or TARGETS:
         with tempfile.TemporaryDirectory() as stage:
             for kind in KINDS:
+                if asked.only not in (None, kind.packager):
+                    continue
                 contents = [*_contents(kind, architecture, release, Path(stage))]
                 if asked.sbom:
                     contents.append(_documentation(kind, asked.sbom, DOC, "sbom.cdx.json"))
@@ -239,6 +243,10 @@ def _contents(kind: Kind, architecture: str, version: str, stage: Path) -> Itera
     check = f"{kind.plugins}/check_{NAME.replace('-', '_')}"
     yield {"type": "symlink", "src": f"{up}bin/{NAME}", "dst": check}
     yield packed(share / "man/man1" / f"{NAME}.1", "/usr/share/man/man1")
+    page = f"/usr/share/man/man1/{Path(check).name}.1.gz"
+    yield {"type": "symlink", "src": f"{NAME}.1.gz", "dst": page}
+    for page in ("README.md", "docs/usage.md", "docs/runbooks.md", "docs/prometheus.md"):
+        yield packed(ROOT / page, DOC)
     bash = "bash-completion/completions"
     yield _file(share / bash / NAME, "/usr/share", bash, NAME)
     yield _file(share / "zsh/site-functions" / f"_{NAME}", kind.zsh, f"_{NAME}")

@@ -3,21 +3,11 @@
 use std::fmt::Write;
 
 use crate::cli::options::{Opt, Section};
-use crate::cli::pages::text::{DESCRIPTION, NAME, explanation, filled, value, visible};
+use crate::cli::pages::text::{DESCRIPTION, EXAMPLES, NAME, explanation, filled, value, visible};
 use crate::name::Named;
 use crate::vocabulary::SourceName;
 
 const INDENT: usize = 24;
-
-const EXAMPLES: &str = "
-Examples:
-  Alert on connections that programs do not close, with the programs and peers:
-    network-connections --conn-status=close_wait --group-by=unit -c100 --lengthy
-  Alert where nothing listens on a port any more:
-    network-connections --conn-status=listen --local-port=443 -c total=1:
-  Alert on listeners that accept too slowly:
-    network-connections --measure=accept-queue -w 70 -c 90
-";
 
 /// The text of `--version`: name, version, sources.
 #[must_use]
@@ -55,7 +45,10 @@ pub fn help() -> String {
             text.push_str(&entry(option));
         }
     }
-    text.push_str(EXAMPLES);
+    text.push_str("\nExamples:\n");
+    for (purpose, line) in EXAMPLES {
+        let _ = write!(text, "  {purpose}:\n    {NAME} {line}\n");
+    }
     text.push_str(
         "\nA range is fine from 0 to 10 with \"10\", from 10 up with \"10:\", up to 10 with\n\
          \"~:10\", from 10 to 20 with \"10:20\", and outside of that with \"@10:20\".\n\

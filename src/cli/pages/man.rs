@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use crate::cli::options::Opt;
-use crate::cli::pages::text::{DESCRIPTION, NAME, explanation, filled, value, visible};
+use crate::cli::pages::text::{DESCRIPTION, EXAMPLES, NAME, explanation, filled, value, visible};
 
 /// The text of the manual page `network-connections(1)`, in the `man` macros of roff. `date` is the
 /// date of the page.
@@ -29,6 +29,12 @@ pub fn man(date: &str) -> String {
         let _ = write!(page, ".TP\n{}{}", names(option), text(&explanation(option)));
     }
     page.push_str(REST);
+    page.push_str(".SH EXAMPLES\n");
+    for (purpose, line) in EXAMPLES {
+        let line = escaped(line);
+        let _ = write!(page, "{}.PP\n.EX\n{name} {line}\n.EE\n.PP\n", text(&format!("{purpose}:")));
+    }
+    page.push_str(FILES);
     page
 }
 
@@ -110,19 +116,22 @@ CRITICAL: a number has left its critical range.
 .TP
 .B 3
 UNKNOWN: nothing could be counted in time, or the arguments are wrong.
-.SH EXAMPLES
-Warn above 1000, and be critical above 2000, connections that the local
-application has not closed:
-.PP
-.EX
-network\-connections \-\-conn\-status=close_wait \-w 1000 \-c 2000
-.EE
-.PP
-Be critical unless somebody listens on port 443:
-.PP
-.EX
-network\-connections \-\-conn\-status=listen \-\-local\-port=443 \-\-no\-match\-severity=crit
-.EE
+";
+
+/// The sections after the examples.
+const FILES: &str = r".SH FILES
+The packages for Debian and Red Hat have:
+.TP
+.I /usr/share/network\-connections
+configurations for Icinga, Nagios, NRPE, Prometheus, Grafana and Zabbix
+.TP
+.I /usr/share/doc/network\-connections
+usage, runbooks, changes and licences
+.TP
+.I /etc/network\-connections/NAME.conf
+the options of the timer
+.BR network\-connections@NAME.timer ,
+which publishes for Prometheus
 .SH SEE ALSO
 .BR ss (8),
 .BR sock_diag (7)

@@ -15,6 +15,19 @@ user's sockets, and need no privileges.";
 /// A sentence about the options that take several values.
 pub const SEVERAL: &str = "Can be given several times.";
 
+/// Examples: the purpose, and the arguments.
+pub const EXAMPLES: [(&str, &str); 3] = [
+    (
+        "Alert on connections that programs do not close, with the programs and peers",
+        "--conn-status=close_wait --group-by=unit -c100 --lengthy",
+    ),
+    (
+        "Alert where nothing listens on a port any more",
+        "--conn-status=listen --local-port=443 -c total=1:",
+    ),
+    ("Alert on listeners that accept too slowly", "--measure=accept-queue -w 70 -c 90"),
+];
+
 const WIDTH: usize = 79;
 
 /// The options that the help shows.
