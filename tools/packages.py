@@ -73,7 +73,7 @@ class Kind:
 # installs into, with other packages if need be: rpm leaves those that nobody owns.
 SYSTEM = (
     *("/", "/usr", "/usr/bin", "/usr/lib", "/usr/lib64", "/usr/share", "/usr/share/doc"),
-    *("/usr/share/licenses", "/usr/share/man", "/usr/share/man/man1"),
+    *("/usr/share/licenses", "/usr/share/man", "/usr/share/man/man1", "/var", "/var/lib"),
 )
 
 KINDS = (
@@ -213,10 +213,11 @@ def _scripts(kind: Kind) -> dict[str, str]:
 
 
 def _directories(contents: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Return the directories of these contents that the package owns."""
-    parents = {parent for entry in contents for parent in PurePosixPath(entry["dst"]).parents}
-    for path in sorted(str(parent) for parent in parents):
-        if path not in SYSTEM:
+    """Return the directories above these contents that the package owns, but are not among them."""
+    places = [entry["dst"] for entry in contents]
+    parents = {str(parent) for place in places for parent in PurePosixPath(place).parents}
+    for path in sorted(parents):
+        if path not in SYSTEM and path not in places:
             yield {"type": "dir", "dst": path, "file_info": {"mode": 0o755}}
 
 

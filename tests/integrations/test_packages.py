@@ -284,7 +284,7 @@ def test_the_link_in_the_rpm_has_the_permissions_of_links(made: Path) -> None:
 # The directories that Red Hat's package "filesystem" has.
 FILESYSTEM = (
     *("usr/bin", "usr/lib", "usr/lib64", "usr/share/doc", "usr/share/licenses"),
-    "usr/share/man/man1",
+    *("usr/share/man/man1", "var/lib"),
 )
 
 
