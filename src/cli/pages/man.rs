@@ -159,7 +159,7 @@ mod tests {
         assert_eq!(escaped("'a' \\ -\"~^`"), "\\(aqa\\(aq \\e \\-\\(dq\\(ti\\(ha\\(ga");
         for line in man("").lines().filter(|line| line.starts_with(['.', '\''])) {
             let request = line.split(' ').next().unwrap_or("");
-            let known = r#".TH .\" .nh .ad .SH .B .BI .BR .RB .IR .TP .PP .EX .EE"#;
+            let known = r#".TH .\" .nh .ad .SH .B .BI .BR .I .RB .IR .TP .PP .EX .EE"#;
             assert!(known.split(' ').any(|known| known == request), "{line}");
         }
     }
