@@ -666,7 +666,7 @@ def test_a_key_of_the_host_is_unknown_where_the_host_cannot_be_told(site: Site) 
             ):
                 done = site.ask("--group-by=netns", "-c", key, user=user, before=before)
                 assert (state in done.stdout, done.returncode) == (True, code), (key, done)
-                message = f"; the host's own network namespace cannot be told ({needed})|"
+                message = f"; the host's own network namespace is not known ({needed})|"
                 assert (message in done.stdout) is (code == 3), done
             own = ["--netns=/proc/self/ns/net", "--group-by=local-endpoint"]
             done = site.ask(*own, "-c", f"{PORT} in host=0", user=user, before=before)

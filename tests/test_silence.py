@@ -293,7 +293,7 @@ def test_users_of_another_namespace_are_not_fine(native: Command, quiet: Place) 
         assert ask().stdout.startswith("nobody: 42, root: 9|")
         done = ask("-c", "daemon=5")
         assert "daemon: 0 to 42 [UNKNOWN]" in done.stdout
-        assert "; some users cannot be told (" in done.stdout
+        assert "; some users are not known (" in done.stdout
         assert done.returncode == 3
         assert ask("-c", "daemon=42").returncode == 0
         done = ask("-c", "root=20")
@@ -307,7 +307,7 @@ def test_users_of_another_namespace_are_not_fine(native: Command, quiet: Place) 
         for user in ("33", "65533", "65534", "nobody"):
             done = ask("-c", f"{user}=41")
             assert "[UNKNOWN]" in done.stdout
-            assert "; some users cannot be told (" in done.stdout
+            assert "; some users are not known (" in done.stdout
             assert done.returncode == 3
             assert ask("-c", f"{user}=1:").returncode == 3
             assert ask("-c", f"{user}=42").returncode == 0

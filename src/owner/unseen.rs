@@ -67,11 +67,11 @@ impl Unseen {
                 ("some units cannot be seen", "of very many or deep cgroups some are not read")
             }
             Self::Users => (
-                "some users cannot be told",
+                "some users are not known",
                 "their names do not come in time, or are those of another namespace of users; a key \
                  may be an id",
             ),
-            Self::HostNetns => ("the host's own network namespace cannot be told", ""),
+            Self::HostNetns => ("the host's own network namespace is not known", ""),
         };
         let reasons = needed.into_iter().chain((!other.is_empty()).then(|| other.to_owned()));
         match reasons.collect::<Vec<_>>().join("; ") {
@@ -90,11 +90,11 @@ mod tests {
         let needed = || Some("CAP_SYS_PTRACE is needed".to_owned());
         assert_eq!(
             Unseen::HostNetns.message(needed()),
-            "the host's own network namespace cannot be told (CAP_SYS_PTRACE is needed)"
+            "the host's own network namespace is not known (CAP_SYS_PTRACE is needed)"
         );
         assert_eq!(
             Unseen::HostNetns.message(None),
-            "the host's own network namespace cannot be told"
+            "the host's own network namespace is not known"
         );
         assert_eq!(
             Unseen::Units.message(needed()),
