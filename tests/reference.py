@@ -89,7 +89,11 @@ def parser(*, typed: bool) -> argparse.ArgumentParser:
             long = names[-1]
             short = {long[:end] for end in range(2, len(long))} - ambiguous - taken - {*longs}
             if not typed:
-                settings = {k: v for k, v in settings.items() if k not in ("type", "default")}
+                settings = {
+                    k: v
+                    for k, v in settings.items()
+                    if k != "default" and (k != "type" or v is str.lower)
+                }
             made.add_argument(*names, *sorted(short), **settings)
         taken |= {*begun, *longs}
     made.add_argument(*sorted(ambiguous), action=_Ambiguous, nargs=0, dest="ambiguous")

@@ -30,9 +30,10 @@ pub fn man(date: &str) -> String {
     }
     page.push_str(REST);
     page.push_str(".SH EXAMPLES\n");
-    for (purpose, line) in EXAMPLES {
+    for (number, (purpose, line)) in EXAMPLES.iter().enumerate() {
         let line = escaped(line);
-        let _ = write!(page, "{}.PP\n.EX\n{name} {line}\n.EE\n.PP\n", text(&format!("{purpose}:")));
+        page.push_str(if number > 0 { ".PP\n" } else { "" });
+        let _ = write!(page, "{}.PP\n.EX\n{name} {line}\n.EE\n", text(&format!("{purpose}:")));
     }
     page.push_str(FILES);
     page

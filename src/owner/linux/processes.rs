@@ -42,7 +42,12 @@ pub fn holders(
     deadline: &Deadline,
 ) -> Result<(Holders, Option<&'static str>), Error> {
     // `/proc` may lack processes: hidepid hides some, and a PID namespace has only its own processes.
-    let hidden = (!sees_every_process(deadline)?).then_some(OTHERS);
+    let sees_all = match sees_every_process(deadline) {
+        Err(error) if error.is_final() => return Err(error),
+        // Where that cannot be found out, some may be hidden.
+        sees_all => sees_all.unwrap_or(false),
+    };
+    let hidden = (!sees_all).then_some(OTHERS);
     let mut search = Search { deadline, found: Holders::new(inodes), hidden };
     let mut known = Vec::new();
     for pid in likely {
