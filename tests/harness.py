@@ -211,7 +211,9 @@ def on_a_terminal(command: Command, *args: str) -> tuple[str, int]:
         while more := os.read(leader, 4096):
             shown += more
     os.close(leader)
-    return shown.decode(), done.returncode
+    # Wine draws its lines as a terminal of Windows does.
+    text = re.sub(r"\x1b\[[^A-Za-z]*[A-Za-z]|\s+", " ", shown.decode())
+    return " ".join(text.split()), done.returncode
 
 
 RANGES = "(valid: for example 10, 10:, ~:10, 10:20 or @10:20)"
