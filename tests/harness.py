@@ -198,6 +198,20 @@ def rows(done: Done, group: str) -> list[list[str]]:
     return [[cell.strip() for cell in row] for row in table]
 
 
+def peers(number: int) -> str:
+    """Return a fixture of connections to as many peers."""
+    entries = [
+        {
+            "proto": "tcp",
+            "status": "ESTABLISHED",
+            "local": "192.0.2.1:5",
+            "remote": f"10.{peer >> 16}.{peer >> 8 & 255}.{peer & 255}:443",
+        }
+        for peer in range(number)
+    ]
+    return json.dumps(entries)
+
+
 def on_a_terminal(command: Command, *args: str) -> tuple[str, int]:
     """Run a command whose standard error is a terminal; return what the terminal shows."""
     leader, follower = pty.openpty()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import subprocess
@@ -95,16 +94,7 @@ def test_a_stdout_that_can_only_be_read(command: Command) -> None:
 @pytest.mark.skipif(harness.WINDOWS, reason="Windows has no such limit")
 def test_memory_that_ends_is_unknown(native: Command) -> None:
     """With a line: of the check on standard output, or of the runtime on standard error."""
-    entries = [
-        {
-            "proto": "tcp",
-            "status": "ESTABLISHED",
-            "local": "192.0.2.1:5",
-            "remote": f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}:443",
-        }
-        for number in range(60_000)
-    ]
-    test = native.fixture(json.dumps(entries))
+    test = native.fixture(harness.peers(60_000))
     ended = 0
     for kib in range(3_000, 40_000, 1_000):
         before = ["sh", "-c", f'ulimit -v {kib}; exec "$@"', "sh"]

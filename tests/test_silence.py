@@ -240,16 +240,7 @@ def test_a_user_of_two_ids_is_one_group(native: Command, quiet: Place, tmp_path:
 
 
 def test_thousands_of_tables_are_in_time(native: Command) -> None:
-    entries = [
-        {
-            "proto": "tcp",
-            "status": "ESTABLISHED",
-            "local": "192.0.2.1:5",
-            "remote": f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}:443",
-        }
-        for number in range(60_000)
-    ]
-    option = native.fixture(json.dumps(entries))
+    option = native.fixture(harness.peers(60_000))
     args = ["--group-by=remote-address", "--lengthy", "--top=60000", "-c", "0"]
     done = native.run(option, *args, "--timeout=60")
     assert done.returncode == 2

@@ -146,8 +146,8 @@ impl KeyedRanges {
             .or(self.plain.as_ref())
     }
 
-    /// Whether a range of this key can be an exception from another range: from one without a key,
-    /// or from that of another key.
+    /// Whether a range of this key can be an exception from another range: the range without a key,
+    /// or the range of another key.
     fn has_exception(&self, key: &Key) -> bool {
         let others = self.keys().filter(|other| **other != Key::Total && *other != key);
         *key != Key::Total && (self.plain.is_some() || others.count() > 0)

@@ -44,7 +44,7 @@ pub fn holders(
     // `/proc` may lack processes: hidepid hides some, and a PID namespace has only its own processes.
     let sees_all = match sees_every_process(deadline) {
         Err(error) if error.is_final() => return Err(error),
-        // Where that cannot be found out, some may be hidden.
+        // Without an answer, some processes may be hidden.
         sees_all => sees_all.unwrap_or(false),
     };
     let hidden = (!sees_all).then_some(OTHERS);
