@@ -14,6 +14,7 @@ use crate::name::Named;
 use crate::owner::Names;
 use crate::range::Numbers;
 use crate::selection::Selection;
+use crate::source;
 use crate::survey::{Facts, Host};
 use crate::vocabulary::Protocol;
 
@@ -49,10 +50,11 @@ fn collect(host: &Host, scope: &Scope) -> Result<Counted, Error> {
 }
 
 /// The facts that owners and tables of peers need: connections that wait to be accepted belong to the
-/// owner of their listener, and outgoing connections are shown with the ports that they use.
+/// owner of their listener, which takes a second dump, and outgoing connections are shown with the ports that they use.
 fn facts(scope: &Scope) -> Facts {
     let may_wait = || {
-        scope.selection.types_of(Protocol::Tcp).next().is_some()
+        source::WAITING_LACK_OWNERS
+            && scope.selection.types_of(Protocol::Tcp).next().is_some()
             && WAITING.iter().any(|status| scope.selection.statuses.contains(*status))
     };
     match scope.group_by.needs() {
