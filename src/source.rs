@@ -33,9 +33,9 @@ pub use door::{Door, most_doors};
 pub use dump::Dump;
 pub use system::{NO_PORTS, PORTS_ARE_AT_HAND, PORTS_UNTOLD, ephemeral_ports};
 
-/// Whether the system keeps a connection that no process has accepted without its owner. Windows names
-/// the process of the listener.
-pub const WAITING_LACK_OWNERS: bool = cfg!(target_os = "linux");
+/// Whether sources report inode numbers, which mark a connection that no process has accepted yet.
+/// netstat2, the only source on Windows, reports none.
+pub const INODES_ARE_REPORTED: bool = cfg!(target_os = "linux");
 
 /// Hands the sockets of a complete dump to `collector`: the dump of the first source in `chain`
 /// that answers completely. Returns that source.

@@ -298,11 +298,13 @@ impl Findings {
         if !visit.idle.contains(&Protocol::Tcp) {
             self.facts.insert(visit.netns, facts);
         }
+        // This thread stays in its own namespace, which needs no open door.
         let may_be_asked_again = match wanted {
-            Facts::Ports => visit.netns == NetnsIndex::OWN || visit.door.is_open(),
+            Facts::Ports if visit.netns == NetnsIndex::OWN => true,
+            Facts::Ports => visit.door.is_open() && self.doors.len() < source::most_doors(),
             Facts::None | Facts::Listeners | Facts::EphemeralOnly => false,
         };
-        if may_be_asked_again && self.doors.len() < source::most_doors() {
+        if may_be_asked_again {
             self.doors.push((visit.netns, visit.door));
         }
     }

@@ -50,10 +50,11 @@ fn collect(host: &Host, scope: &Scope) -> Result<Counted, Error> {
 }
 
 /// The facts that owners and tables of peers need: connections that wait to be accepted belong to the
-/// owner of their listener, which takes a second dump, and outgoing connections are shown with the ports that they use.
+/// owner of their listener, and outgoing connections are shown with the ports that they use. Reading
+/// the listeners takes another dump.
 fn facts(scope: &Scope) -> Facts {
     let may_wait = || {
-        source::WAITING_LACK_OWNERS
+        source::INODES_ARE_REPORTED
             && scope.selection.types_of(Protocol::Tcp).next().is_some()
             && WAITING.iter().any(|status| scope.selection.statuses.contains(*status))
     };
