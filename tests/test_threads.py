@@ -434,7 +434,7 @@ def test_in_a_subinterpreter_it_works_or_says_that_it_does_not(
 @shares.number("times", 5_000, 100_000)
 def test_many_calls_leave_nothing_behind(place: Place, times: int) -> None:
     script = """
-import logging, os, resource, sys, threading
+import logging, os, resource, sys, threading, time
 import network_connections
 
 def call(times):
@@ -449,6 +449,10 @@ def call(times):
                 pass
 
 def state():
+    # A thread of the last calls may still be ending.
+    deadline = time.monotonic() + 20
+    while len(os.listdir("/proc/self/task")) > 1 and time.monotonic() < deadline:
+        time.sleep(0.01)
     with open("/proc/self/statm") as file:
         resident = int(file.read().split()[1]) * resource.getpagesize()
     return len(os.listdir("/proc/self/fd")), len(os.listdir("/proc/self/task")), resident
