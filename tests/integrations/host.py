@@ -26,6 +26,8 @@ from integrations import daemons
 # leave behind; that it goes on until its input ends is all that keeps the host.
 _FIRST = """
 umount --recursive --lazy /sys/fs/cgroup
+# Below the new /run, the mounted network namespaces of the machine would be covered.
+! mountpoint --quiet /run/netns || umount --recursive --lazy /run/netns
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
 for place in /run /var/lib; do mount -t tmpfs -o mode=755 tmpfs "$place"; done
 mkdir /run/lock /run/netns

@@ -138,16 +138,23 @@ class Node:
         assert self.ask("POST", path, {"attrs": attributes}), service
 
     def check(self, service: str, source: str = "") -> Result:
-        """Have a service checked now, and return the result; that of the node `source`."""
-        asked = time.time()
-        body = {"type": "Service", "service": service, "force": True, "next_check": asked}
-        assert self.ask("POST", "/v1/actions/reschedule-check", body)["results"], service
+        """Have a service checked now, and return the result; that of the node `source`.
+
+        While a check runs that was started before, Icinga starts no other: so it is asked again.
+        """
+        started = time.time()
+        ask_next = started
 
         def result() -> Result | None:
+            nonlocal ask_next
+            if time.time() >= ask_next:
+                body = {"type": "Service", "service": service, "force": True, "next_check": ask_next}
+                assert self.ask("POST", "/v1/actions/reschedule-check", body)["results"], service
+                ask_next += 5
             attributes = self.attributes("services", service)
             if not attributes or not (last := attributes["last_check_result"]):
                 return None
-            if last["schedule_end"] < asked or source not in last["check_source"]:
+            if last["execution_start"] < started or source not in last["check_source"]:
                 return None
             return Result.of(attributes)
 
