@@ -20,7 +20,7 @@ TARGET = "x86_64-pc-windows-gnu"
 FILES = (
     "CHANGELOG.md",
     "LICENSE",
-    "docs/runbooks.md",
+    "docs/incidents.md",
     "docs/usage.md",
     "docs/windows.md",
     "integrations/icinga2/network-connections.conf",

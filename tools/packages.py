@@ -246,7 +246,7 @@ def _contents(kind: Kind, architecture: str, version: str, stage: Path) -> Itera
     yield packed(share / "man/man1" / f"{NAME}.1", "/usr/share/man/man1")
     page = f"/usr/share/man/man1/{Path(check).name}.1.gz"
     yield {"type": "symlink", "src": f"{NAME}.1.gz", "dst": page}
-    for page in ("README.md", "docs/usage.md", "docs/runbooks.md", "docs/prometheus.md"):
+    for page in ("README.md", "docs/usage.md", "docs/incidents.md", "docs/prometheus.md"):
         yield packed(ROOT / page, DOC)
     bash = "bash-completion/completions"
     yield _file(share / bash / NAME, "/usr/share", bash, NAME)

@@ -53,7 +53,7 @@ SERVER = "http://localhost:9090/api/v1"
 HOOK_PORT = 9999
 GRAFANA = INTEGRATIONS / "grafana"
 DASHBOARDS = sorted(GRAFANA.glob("*.json"))
-RUNBOOKS = harness.ROOT / "docs" / "runbooks.md"
+RUNBOOKS = harness.ROOT / "docs" / "incidents.md"
 # What is asked for on the host: all that there are metrics for, and one that is in alert state.
 CHECKS = {
     "all": "",
@@ -144,7 +144,7 @@ def test_every_rule_says_what_to_do(watched: Machine) -> None:
         assert severity in ("warning", "critical")
         assert {"summary", "description", "runbook_url"} == set(rule["annotations"])
         anchor = name.lower()
-        assert rule["annotations"]["runbook_url"] == f"docs/runbooks.md#{anchor}"
+        assert rule["annotations"]["runbook_url"] == f"docs/incidents.md#{anchor}"
         (section,) = re.findall(rf"^## {name}\n(.*?)(?=^## |\Z)", page, re.DOTALL | re.MULTILINE)
         assert re.search(r"network[-_]connections", section) or "above](#" in section
         # Fires, does not fire, resolves.
