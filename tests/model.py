@@ -1,6 +1,6 @@
 """What the check must answer, worked out from the sockets that there are.
 
-Written from docs/usage.md alone: it knows nothing of the implementation. Ranges are read by the
+Written from docs/thresholds.md alone: it knows nothing of the implementation. Ranges are read by the
 library of the reference.
 """
 

@@ -226,7 +226,7 @@ def test_an_enabled_timer_stops_and_goes_with_its_rpm(fresh: Machine, made: Path
 
 
 def test_processes_without_sudo(fresh: Machine, made: Path) -> None:
-    """As docs/fleet.md says."""
+    """As docs/permissions.md says."""
     install(fresh, package(made, "deb"))
     held = "import socket, time; s = socket.create_server(('127.0.0.1', 7000)); time.sleep(1000)"
     fresh.do(f'systemd-run --quiet --unit=holder python3 -c "{held}"')

@@ -127,7 +127,7 @@ The packages for Debian and Red Hat have:
 configurations for Icinga, Nagios, NRPE, Prometheus, Grafana and Zabbix
 .TP
 .I /usr/share/doc/network\-connections
-usage, runbooks, changes and licences
+README, the pages of docs/ (incidents: what to do in an alert), changes and licences
 .TP
 .I /etc/network\-connections/NAME.conf
 the options of the timer
