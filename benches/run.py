@@ -127,7 +127,9 @@ def _scenarios(sizes: Sequence[int]) -> list[Scenario]:
 
 def _measured_before() -> Results:
     """Return what docs/evidence/ has of this machine; nothing if it is of another one."""
-    results = Results.from_json((ROOT / "docs/evidence/benchmarks.json").read_text(encoding="utf-8"))
+    results = Results.from_json(
+        (ROOT / "docs/evidence/benchmarks.json").read_text(encoding="utf-8")
+    )
     found = machine.describe()
     return results if results.machine == found else Results(found)
 
