@@ -161,7 +161,7 @@ def test_the_pages_are_short() -> None:
 
 # One recipe.
 
-GONE = "--conn-status=listen --local-port=443 --critical=total=1:"
+GONE = "--conn-status=listen --local-port=443 -c total=1:"
 
 
 @pytest.mark.parametrize(
@@ -223,7 +223,7 @@ def test_the_recipe_is_critical_though_connections_are_left() -> None:
 
 def test_other_recipes_alert_though_somebody_listens_or_do_not_fail_safe() -> None:
     # One listener for IPv6 alone leaves the group of IPv4 without any.
-    zero = "--strict --conn-status=listen --local-port=443 --zero --critical=1:".split()
+    zero = ["--strict", "--conn-status=listen", "--local-port=443", "--zero", "--critical=1:"]
     assert asked([str(NATIVE), *zero], "::1")[0] == 2
 
 

@@ -2,7 +2,8 @@
 
     python tests/platforms/installed.py [DIST]
 
-Ends with 1 if anything failed. With NETWORK_CONNECTIONS_WRITE_DOCS=1 it writes docs/evidence/packages.md.
+Ends with 1 if anything failed. With NETWORK_CONNECTIONS_WRITE_DOCS=1 it writes
+docs/evidence/packages.md.
 What `make test-integrations` does with the packages for this processor is not done again.
 """
 

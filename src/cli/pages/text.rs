@@ -23,7 +23,7 @@ pub const EXAMPLES: [(&str, &str); 3] = [
     ),
     (
         "Alert where nothing listens on a port any more",
-        "--conn-status=listen --local-port=443 --critical=total=1:",
+        "--conn-status=listen --local-port=443 -c total=1:",
     ),
     ("Alert on listeners that accept too slowly", "--measure=accept-queue -w 70 -c 90"),
 ];
