@@ -80,6 +80,24 @@ def test_lintian_and_rpmlint_find_no_fault(made: Path) -> None:
     assert "0 errors, 0 warnings" in done.stdout, done
 
 
+def test_the_pages_and_the_tests_of_the_rules_are_in_them(made: Path) -> None:
+    pages = {f"docs/{path.name}" for path in (harness.ROOT / "docs").glob("*.md")} | {"README.md"}
+    lists = (
+        ["dpkg-deb", "--fsys-tarfile", str(package(made, "deb"))],
+        ["rpm", "--query", "--package", "--list", str(package(made, "rpm"))],
+    )
+    for line in lists:
+        listed = subprocess.run(line, capture_output=True, check=True).stdout
+        if "rpm" not in line:
+            line = ["tar", "--list"]
+            listed = subprocess.run(line, input=listed, capture_output=True, check=True).stdout
+        names = {name.lstrip("./") for name in listed.decode().splitlines()}
+        doc, share = "usr/share/doc/network-connections/", "usr/share/network-connections/"
+        assert {f"{doc}{page}.gz" for page in pages} <= names
+        assert f"{share}prometheus/rules/network-connections.yml" in names
+        assert f"{share}prometheus/rules-test.yml" in names
+
+
 def test_nothing_of_the_machine_that_built_it_is_in_the_command() -> None:
     # It looks there itself.
     binary = (harness.ROOT / STATIC).read_bytes().replace(b"/proc/1/root/", b"")
