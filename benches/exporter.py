@@ -1,7 +1,7 @@
 """What counts by state cost Prometheus: node_exporter's tcpstat beside the check, in one run.
 
 `python benches/exporter.py NODE_EXPORTER [SOCKETS]`, as root: NODE_EXPORTER is its command. With a
-million sockets it writes the table of docs/prometheus.md.
+million sockets it writes the table of docs/evidence/node-exporter.md.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from measure import ROOT
 
 NATIVE = str(ROOT / "target" / "release" / "network-connections")
 ROUNDS = 5
-PAGE = ROOT / "docs" / "prometheus.md"
+PAGE = ROOT / "docs" / "evidence" / "node-exporter.md"
 _PORT = 9100
 _MANY = 1_000_000
 _TICKS = os.sysconf("SC_CLK_TCK")

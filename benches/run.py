@@ -1,8 +1,8 @@
-"""Measures the check beside its peers and writes docs/benchmarks.md.
+"""Measures the check beside its peers and writes docs/evidence/benchmarks.md.
 
 Needs root, the installed wheel and the native command, a C compiler, Rust, ss and netstat. Goes up
 to a million sockets, which takes about a quarter of an hour and 5 GB of memory. Only a run with all
-sizes writes to docs/ unless told so; one of a part by --only puts that part in there.
+sizes writes to docs/evidence/ unless told so; one of a part by --only puts that part in there.
 """
 
 from __future__ import annotations
@@ -113,8 +113,8 @@ def _size(text: str) -> int:
 
 
 def _directory(whole: bool) -> Path:
-    """Return docs/ for what has everything, a new directory for the rest."""
-    return ROOT / "docs" if whole else Path(tempfile.mkdtemp(prefix="bench-"))
+    """Return docs/evidence/ for what has everything, a new directory for the rest."""
+    return ROOT / "docs" / "evidence" if whole else Path(tempfile.mkdtemp(prefix="bench-"))
 
 
 def _scenarios(sizes: Sequence[int]) -> list[Scenario]:
@@ -126,8 +126,10 @@ def _scenarios(sizes: Sequence[int]) -> list[Scenario]:
 
 
 def _measured_before() -> Results:
-    """Return what docs/ has of this machine; nothing if it is of another one."""
-    results = Results.from_json((ROOT / "docs/benchmarks.json").read_text(encoding="utf-8"))
+    """Return what docs/evidence/ has of this machine; nothing if it is of another one."""
+    results = Results.from_json(
+        (ROOT / "docs/evidence/benchmarks.json").read_text(encoding="utf-8")
+    )
     found = machine.describe()
     return results if results.machine == found else Results(found)
 

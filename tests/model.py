@@ -1,7 +1,7 @@
 """What the check must answer, worked out from the sockets that there are.
 
-Written from docs/usage.md alone: it knows nothing of the implementation. Ranges are read by the
-library of the reference.
+Written from docs/thresholds.md alone: it knows nothing of the implementation. Ranges are read by
+the library of the reference.
 """
 
 from __future__ import annotations

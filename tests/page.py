@@ -11,7 +11,7 @@ from typing import Callable
 
 import harness
 
-PAGE = harness.ROOT / "docs" / "reliability.md"
+PAGE = harness.ROOT / "docs" / "evidence" / "reliability.md"
 _WRITE = os.environ.get("NETWORK_CONNECTIONS_WRITE_DOCS") == "1"
 
 
@@ -21,8 +21,13 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
+def anchor(heading: str) -> str:
+    """Return what a link to this heading ends with, as GitHub makes it."""
+    return re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")
+
+
 def keep(name: str, text: str, comparable: Callable[[str], str] = str) -> None:
-    """Keep this in the part of that name of docs/reliability.md."""
+    """Keep this in the part of that name of docs/evidence/reliability.md."""
     part = re.compile(f"(<!-- {re.escape(name)} -->\n).*?(<!-- end -->\n)", re.DOTALL)
 
     def change(page: str) -> str:

@@ -24,7 +24,7 @@ REFERENCE: tuple[Option, ...] = (
     (("--always-ok",), {"dest": "ALWAYS_OK", "action": "store_true"}),
     (
         ("--conn-status",),
-        # The reference takes lower case only: docs/deviations.md.
+        # The reference takes lower case only: docs/evidence/deviations.md.
         {"dest": "CONN_STATUS", "action": "append", "choices": [*LOWER, "all"], "type": str.lower},
     ),
     (

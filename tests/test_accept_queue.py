@@ -156,7 +156,7 @@ def test_queue_limit_and_drops_are_those_of_ss(
 def test_the_limit_is_what_the_host_allows_when_a_server_begins_to_listen(
     pair: Pair, native: Command
 ) -> None:
-    """As docs/usage.md says: the smaller of the backlog and net.core.somaxconn."""
+    """As docs/incidents.md says: the smaller of the backlog and net.core.somaxconn."""
     label = f"{pair.a4}:{PORT}"
     before = namespaces.run(pair.a, ["cat", "/proc/sys/net/core/somaxconn"]).stdout
     namespaces.sysctl(pair.a, "net/core/somaxconn", 3)
@@ -234,7 +234,7 @@ table inet losing {
 
 @pytest.mark.skipif(bool(lacking("nft")), reason=lacking("nft") or "-")
 def test_a_request_that_comes_again_is_a_drop(pair: Pair, native: Command) -> None:
-    """As docs/usage.md says of what drops count."""
+    """As docs/incidents.md says of what drops count."""
     label = f"{pair.a4}:{PORT}"
     namespaces.run(pair.b, ["nft", "-f", "-"], stdin=LOSING % PORT)
     try:
@@ -660,13 +660,13 @@ def test_listeners_are_told_apart_by_their_namespace(native: Command) -> None:
 def test_the_closest_key_holds_whichever_comes_last(
     native: Command, site: Pair, keys: str, state: int
 ) -> None:
-    """As docs/usage.md says of all keys."""
+    """As docs/thresholds.md says of all keys."""
     critical = f"-c={keys.format(site.a)}"
     assert ask(native, site.a, f"--netns={site.a}", critical).returncode == state
 
 
 def test_in_a_key_upper_and_lower_case_are_the_same(native: Command, site: Pair) -> None:
-    """As docs/usage.md says, and as they are in a key of the namespace alone."""
+    """As docs/incidents.md says, and as they are in a key of the namespace alone."""
     name = site.a.upper()
     with namespaces.inside(site.a):
         alone = native.run(f"--netns={site.a}", "--group-by=netns", f"-c={name}=0")

@@ -3,12 +3,16 @@
 Every block of the pages that begins with `$ network-connections` is run on the same small site
 (tests/lab/site.py), and every block of Python as a doctest. With NETWORK_CONNECTIONS_WRITE_DOCS=1
 the outputs are written into the pages instead of compared.
+
+Every link inside the project leads to a file and a heading, and the pages stay short.
 """
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shlex
+import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +24,10 @@ from lab.site import Site, site
 
 ROOT = Path(__file__).resolve().parents[1]
 NATIVE = ROOT / "target" / "release" / "network-connections"
-PAGES = ("README.md", "docs/usage.md", "docs/python.md")
+# What a reader of the front door and of docs/ reads: docs/evidence/ is an appendix.
+PAGES = ("README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")))
+# More, and nobody finds a thing.
+WORDS = 12_000
 
 CONSOLE = re.compile(
     r"(?P<head>```console\n\$ (?P<command>network-connections[^\n]*)\n)(?P<out>.*?)```", re.S
@@ -99,3 +106,133 @@ def test_python_examples_run(page: str, host: Site) -> None:
     examples = "\n".join(block for block in blocks if ">>>" in block)
     done = namespaces.run(host.ns, [sys.executable, "-c", script], stdin=examples, check=False)
     assert (done.returncode, done.stdout) == (0, "")
+
+
+# Links.
+
+FENCE = re.compile(r"^( *)```.*?^\1```$", re.M | re.S)
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+
+
+def markdown() -> list[str]:
+    """Return every page of the repository."""
+    places = (".", "docs", "docs/evidence", "integrations", "fuzz", "tests", "benches", "tools")
+    found = {path for place in places[1:] for path in (ROOT / place).rglob("*.md")}
+    return sorted(str(path.relative_to(ROOT)) for path in {*found, *ROOT.glob("*.md")})
+
+
+def anchors(page: Path) -> set[str]:
+    """Return what links to a heading of this page can end with."""
+    text = FENCE.sub("", page.read_text(encoding="utf-8"))
+    headings = re.findall(r"^#+ (.*)$", text, re.M)
+    # A heading is shown without the marks of code and links.
+    return {pages.anchor(LINK.sub("]", heading)) for heading in headings}
+
+
+@pytest.mark.parametrize("page", markdown())
+def test_links_lead_somewhere(page: str) -> None:
+    path = ROOT / page
+    for link in LINK.findall(FENCE.sub("", path.read_text(encoding="utf-8"))):
+        if re.match(r"[a-z]+:", link):
+            continue
+        target, _, heading = link.partition("#")
+        file = (path.parent / target).resolve() if target else path
+        assert file.exists(), link
+        assert not heading or heading in anchors(file), link
+
+
+def test_every_page_is_found_from_the_readme() -> None:
+    found, waiting = set(), [ROOT / "README.md"]
+    while waiting:
+        path = waiting.pop()
+        if path in found:
+            continue
+        found.add(path)
+        links = LINK.findall(FENCE.sub("", path.read_text(encoding="utf-8")))
+        targets = {(path.parent / link.partition("#")[0]).resolve() for link in links}
+        waiting += [target for target in targets if target.suffix == ".md" and target.is_file()]
+    assert {*(ROOT / "docs").rglob("*.md")} <= found
+
+
+def test_the_pages_are_short() -> None:
+    words = {page: len((ROOT / page).read_text(encoding="utf-8").split()) for page in PAGES}
+    assert sum(words.values()) <= WORDS, words
+
+
+# One recipe.
+
+GONE = "--conn-status=listen --local-port=443 -c total=1:"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "docs/nagios.md",
+        "docs/prometheus.md",
+        "docs/zabbix.md",
+        "integrations/linuxfabrik/network-connections/README.md",
+        "integrations/nagios/network-connections.cfg",
+        "integrations/nrpe/network-connections.cfg",
+        "integrations/windows/nsclient.ini",
+        "src/cli/pages/text.rs",
+    ],
+)
+def test_a_listener_that_has_gone_has_one_recipe(path: str) -> None:
+    assert GONE in (ROOT / path).read_text(encoding="utf-8")
+
+
+LISTENERS = pytest.mark.parametrize("address", ["127.0.0.1", "::1", "::"])
+
+
+@LISTENERS
+def test_the_recipe_is_fine_with_a_listener_of_any_family(address: str) -> None:
+    assert asked(recipe(), address) == (0, "total: 1, ")
+
+
+def recipe() -> list[str]:
+    return [str(NATIVE), "--strict", *GONE.split()]
+
+
+def asked(line: list[str], address: str = "", *, accepted: bool = False) -> tuple[int, str]:
+    """Return state and beginning of an answer beside a listener on port 443, or its connections."""
+    if reason := namespaces.missing():
+        pytest.skip(reason)
+    with namespaces.pair() as pair, contextlib.ExitStack() as held:
+        if address:
+            family = socket.AF_INET6 if ":" in address else socket.AF_INET
+            with namespaces.inside(pair.a):
+                listener = held.enter_context(socket.socket(family, socket.SOCK_STREAM))
+                client = held.enter_context(socket.socket(family, socket.SOCK_STREAM))
+            listener.bind((address, 443))
+            listener.listen()
+            if accepted:
+                client.connect((address, 443))
+                held.enter_context(listener.accept()[0])
+                listener.close()
+        done = namespaces.run(pair.a, line, check=False)
+    return done.returncode, done.stdout[: len("total: 1, ")]
+
+
+def test_the_recipe_is_critical_though_connections_are_left() -> None:
+    assert asked(recipe()) == (2, "total: 0 [")
+    assert asked(recipe(), "127.0.0.1", accepted=True) == (2, "total: 0 [")
+    # That is what the state is for.
+    without = [word for word in recipe() if not word.startswith("--conn-status")]
+    assert asked(without, "127.0.0.1", accepted=True)[0] == 0
+
+
+def test_other_recipes_alert_though_somebody_listens_or_do_not_fail_safe() -> None:
+    # One listener for IPv6 alone leaves the group of IPv4 without any.
+    zero = ["--strict", "--conn-status=listen", "--local-port=443", "--zero", "--critical=1:"]
+    assert asked([str(NATIVE), *zero], "::1")[0] == 2
+
+
+@pytest.mark.parametrize("more", [["--source=procfs"], ["--source=netlink"]])
+def test_the_recipe_is_the_same_for_every_source(more: list[str]) -> None:
+    assert asked([*recipe(), *more]) == (2, "total: 0 [")
+    assert asked([*recipe(), *more], "::1") == (0, "total: 1, ")
+
+
+def test_the_recipe_is_unknown_where_nothing_was_counted() -> None:
+    late = [*recipe(), "--timeout=0.000001"]
+    assert asked(late)[0] == asked(late, "::1")[0] == 3

@@ -152,7 +152,7 @@ def test_sockets_of_both_families_share_the_ports_towards_an_ipv4_address(
         held.connect(pair.a, (f"::ffff:{pair.b4}", 5432))
     assert len(exhaust(held, pair.a, FOUR)) == 60
     assert measured(native, pair.a) == {LABELS[FOUR]: (100, 100)}
-    # As docs/usage.md says, of one type alone it is less than what is in use.
+    # As docs/incidents.md says, of one type alone it is less than what is in use.
     for kind, count in (("tcp", 60), ("tcp6", 40)):
         found = measured(native, pair.a, f"--conn-type={kind}")
         assert found == {LABELS[FOUR]: (count, 100)}
@@ -213,7 +213,7 @@ def test_a_range_of_any_size_is_exhausted_at_a_hundred_percent(
 def test_of_an_odd_number_of_ports_the_kernel_may_keep_one(
     pair: Pair, held: Sockets, native: Command
 ) -> None:
-    """As docs/usage.md says: it looks at every second port first, as many as make pairs."""
+    """As docs/incidents.md says: it looks at every second port first, as many as make pairs."""
     servers.ports(pair.a, FIRST, FIRST + 2)
     made = len(exhaust(held, pair.a, FOUR))
     assert made in (2, 3)
@@ -223,7 +223,7 @@ def test_of_an_odd_number_of_ports_the_kernel_may_keep_one(
 def test_a_socket_may_have_a_part_of_the_range_for_itself(
     pair: Pair, held: Sockets, native: Command
 ) -> None:
-    """As docs/usage.md says of IP_LOCAL_PORT_RANGE: it fails when that part is used up."""
+    """As docs/incidents.md says of IP_LOCAL_PORT_RANGE: it fails when that part is used up."""
 
     def part(first: int, last: int) -> list[Option]:
         value = struct.pack("=I", last << 16 | first)
@@ -273,7 +273,7 @@ def test_an_address_without_a_port_is_bound_as_none(
 def test_ports_that_were_bound_are_lost_to_all_destinations(
     pair: Pair, held: Sockets, native: Command
 ) -> None:
-    """As docs/usage.md says of what an explicit bind() means."""
+    """As docs/incidents.md says of what an explicit bind() means."""
     held.listen(pair.b, pair.b4, 5433, 4000)
     for _ in range(30):
         held.connect(pair.a, (pair.b4, 5433), pair.a4)
@@ -322,7 +322,7 @@ def test_what_waits_out_late_segments_is_in_use(pair: Pair, native: Command) -> 
 
 
 def test_on_loopback_the_kernel_takes_them_again(pair: Pair, native: Command) -> None:
-    """As docs/usage.md says: in use, though one more connection works."""
+    """As docs/incidents.md says: in use, though one more connection works."""
     to = ("127.0.0.1", 5432)
     label = "127.0.0.1:5432"
     with servers.sockets() as held:

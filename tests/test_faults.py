@@ -1,6 +1,6 @@
 """When a call fails or the surroundings are odd: right counts from elsewhere, or the cause.
 
-docs/reliability.md holds what these tests find.
+docs/evidence/reliability.md holds what these tests find.
 """
 
 from __future__ import annotations

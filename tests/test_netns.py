@@ -192,7 +192,7 @@ def test_groups_are_containers_names_and_processes(site: Site) -> None:
 def test_the_proc_of_another_place_shows_its_namespaces(
     site: Site, directory: Path, user: str
 ) -> None:
-    """As where a container has the one of its host mounted (docs/fleet.md)."""
+    """As where a container has the one of its host mounted (docs/permissions.md)."""
     before = private(f"mount -t proc proc {directory}")
     # A namespace of processes of its own: what /proc shows here is not what is named.
     before = [*before, "unshare", "--pid", "--fork", "--mount-proc"]

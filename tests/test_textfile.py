@@ -17,7 +17,7 @@ from lab.tools import lacking
 
 pytestmark = pytest.mark.skipif(harness.WINDOWS, reason="the recipe is for sh")
 
-PAGE = harness.ROOT / "docs" / "usage.md"
+PAGE = harness.ROOT / "docs" / "prometheus.md"
 NAME = "network_connections.prom"
 OLD = "# what was published before\nnetwork_connections_check_state 0\n"
 LONG_AGO = 1_000_000_000

@@ -31,5 +31,5 @@ def test_every_command_of_nsclient_is_one(native: Command, name: str) -> None:
     state = 3 if untold else 2 if name.endswith("_https") else 0
     assert (done.returncode, done.stderr) == (state, ""), done
     assert done.stdout.startswith(
-        "The ports for outgoing" if untold else "LISTEN: 0 [CRITICAL]"
+        "The ports for outgoing" if untold else "total: 0 [CRITICAL]"
     ) == (state > 0)

@@ -16,13 +16,11 @@ import packages
 from packages import NAME, ROOT
 
 TARGET = "x86_64-pc-windows-gnu"
-# As they are here, so that their links lead somewhere.
+# As they are here, so that the links of windows.md lead somewhere.
 FILES = (
     "CHANGELOG.md",
     "LICENSE",
-    "docs/runbooks.md",
-    "docs/usage.md",
-    "docs/windows.md",
+    *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").glob("*.md")),
     "integrations/icinga2/network-connections.conf",
     "integrations/windows/icinga2.conf",
     "integrations/windows/nsclient.ini",

@@ -138,7 +138,7 @@ def host() -> Dashboard:
         page(
             "Network connections: host",
             "network-connections-host",
-            "What the checks of one host say.",
+            "Results of the checks of one host. Remedies for alerts: docs/incidents.md.",
         )
         .with_variable(variable("job", state, several=False))
         .with_variable(variable("instance", f'{state}{{job="$job"}}', several=False))
@@ -273,7 +273,7 @@ def fleet() -> Dashboard:
         page(
             "Network connections: fleet",
             "network-connections-fleet",
-            "Which hosts are to be looked at.",
+            "Hosts in alert. Remedies for alerts: docs/incidents.md.",
         )
         .with_variable(variable("job", state, several=True))
         .with_variable(variable("instance", f'{state}{{job=~"$job"}}', several=True))

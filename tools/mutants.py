@@ -1,4 +1,4 @@
-"""Writes what mutants survive into docs/reliability.md, from the results of cargo-mutants.
+"""Writes what mutants survive into docs/evidence/reliability.md, from the results of cargo-mutants.
 
     tools/mutants.py DIRECTORY...
 
@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGE = ROOT / "docs" / "reliability.md"
+PAGE = ROOT / "docs" / "evidence" / "reliability.md"
 MOST = 0.02
 
 # Mutants that no test can tell from the original, by their name without its place.

@@ -246,8 +246,9 @@ def _contents(kind: Kind, architecture: str, version: str, stage: Path) -> Itera
     yield packed(share / "man/man1" / f"{NAME}.1", "/usr/share/man/man1")
     page = f"/usr/share/man/man1/{Path(check).name}.1.gz"
     yield {"type": "symlink", "src": f"{NAME}.1.gz", "dst": page}
-    for page in ("README.md", "docs/usage.md", "docs/runbooks.md", "docs/prometheus.md"):
-        yield packed(ROOT / page, DOC)
+    yield packed(ROOT / "README.md", DOC)
+    for path in sorted((ROOT / "docs").glob("*.md")):
+        yield packed(path, DOC, "docs")
     bash = "bash-completion/completions"
     yield _file(share / bash / NAME, "/usr/share", bash, NAME)
     yield _file(share / "zsh/site-functions" / f"_{NAME}", kind.zsh, f"_{NAME}")
@@ -274,6 +275,7 @@ def _contents(kind: Kind, architecture: str, version: str, stage: Path) -> Itera
     for place in ("grafana", "icinga2", "nagios", "nrpe", "prometheus/rules", "zabbix"):
         for path in sorted((integrations / place).iterdir()):
             yield _file(path, SHARE, place, path.name)
+    yield _file(integrations / "prometheus" / "rules-test.yml", SHARE, "prometheus/rules-test.yml")
     # Root writes there and node_exporter reads it: every directory on the way belongs to root.
     textfiles = "/var/lib/network-connections"
     for place in (textfiles, f"{textfiles}/node-exporter"):

@@ -77,7 +77,7 @@ class CheckResult:
         ``ephemeral-ports`` the ports in use towards each destination.
         """
     def to_json(self) -> str:
-        """Return the result as one JSON object in one line; docs/usage.md has its schema."""
+        """Return the result as one JSON object in one line; docs/output.md has its schema."""
     def to_prometheus(self) -> str:
         """Return the result in the Prometheus text exposition format."""
     def __eq__(self, other: object, /) -> bool: ...

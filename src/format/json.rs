@@ -1,4 +1,4 @@
-//! One JSON object; its schema is in docs/usage.md.
+//! One JSON object; its schema is in docs/output.md.
 
 use serde_json::{Map, Value, json};
 

@@ -53,7 +53,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     complete = set(_rows) == set(_outcomes) and not session.config.option.keyword
     if os.environ.get("NETWORK_CONNECTIONS_WRITE_DOCS") == "1" and complete and _rows:
         text = where.page(_rows, _outcomes)
-        (harness.ROOT / "docs" / "where-it-runs.md").write_text(text, encoding="utf-8")
+        (harness.ROOT / "docs" / "evidence" / "where-it-runs.md").write_text(text, encoding="utf-8")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -28,6 +28,7 @@ PACKAGES = (
 )
 PLACE = INTEGRATIONS / "prometheus"
 PAGE = harness.ROOT / "docs" / "prometheus.md"
+PERMISSIONS = harness.ROOT / "docs" / "permissions.md"
 RULES = PLACE / "rules" / "network-connections.yml"
 SERVICE = "network-connections@{}.service"
 TIMER = "network-connections@{}.timer"
@@ -73,8 +74,9 @@ def monitored() -> Iterator[Machine]:
 
 
 def block(language: str, having: str) -> str:
-    """Return the page's code in this language that has this text."""
-    blocks = re.findall(rf"```{language}\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
+    """Return the code of the pages in this language that has this text."""
+    pages = "".join(page.read_text("utf-8") for page in (PAGE, PERMISSIONS))
+    blocks = re.findall(rf"```{language}\n(.*?)```", pages, re.DOTALL)
     (found,) = [text for text in blocks if having in text]
     assert isinstance(found, str)
     return found

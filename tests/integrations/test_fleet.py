@@ -1,4 +1,4 @@
-"""What docs/fleet.md says of rights, of hardened units and of volume holds."""
+"""What docs/permissions.md says of hardened units, and docs/evidence/sizing.md of volume, holds."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ WHERE = [
     )
 ]
 
-PAGE = harness.ROOT / "docs" / "fleet.md"
+SIZING = harness.ROOT / "docs" / "evidence" / "sizing.md"
+NAGIOS = harness.ROOT / "docs" / "nagios.md"
 FOLDER = daemons.INTEGRATIONS / "linuxfabrik" / "network-connections"
 USERS = ["root", "nobody"]
 
@@ -133,12 +134,12 @@ def test_the_reference_refuses_keys() -> None:
 
 
 def volumes() -> dict[str, tuple[int, int]]:
-    rows = re.findall(r"^\| .*?`(.*?)`.*? \| (\d+) \| (\d+) \|$", PAGE.read_text("utf-8"), re.M)
+    rows = re.findall(r"^\| .*?`(.*?)`.*? \| (\d+) \| (\d+) \|$", SIZING.read_text("utf-8"), re.M)
     return {options: (int(metrics), int(size)) for options, metrics, size in rows}
 
 
 def test_the_number_of_series_is_as_documented(host: Machine, command: list[str]) -> None:
-    rows = re.findall(r"^\| `.*? (--name.*?)`.*? \| (\d+) \|$", PAGE.read_text("utf-8"), re.M)
+    rows = re.findall(r"^\| `.*? (--name.*?)`.*? \| (\d+) \|$", SIZING.read_text("utf-8"), re.M)
     assert len(rows) == 5
     for options, number in rows:
         done = run(host, [*command, "--format=prometheus", *options.split()])
@@ -148,7 +149,7 @@ def test_the_number_of_series_is_as_documented(host: Machine, command: list[str]
 def test_the_longest_ordinary_line() -> None:
     program = FOLDER / "network-connections"
     output, _, _ = _core.run(program, ["--zero", "--test=stdout/web-server,,0"])
-    assert f"has {len(output) - 1} bytes" in " ".join(PAGE.read_text("utf-8").split())
+    assert f"has {len(output) - 1} bytes" in " ".join(NAGIOS.read_text("utf-8").split())
 
 
 def test_perfdata_volume_is_as_documented() -> None:

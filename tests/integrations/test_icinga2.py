@@ -404,9 +404,11 @@ def test_overall(fleet: Fleet, host: str) -> None:
 
 def test_a_vanished_listener(fleet: Fleet) -> None:
     result = fleet.master.check("master!network-connections-listen-here")
-    assert (result.state, result.output, result.perfdata) == (0, "LISTEN: 2", ["LISTEN=2"])
+    assert (result.state, result.output) == (0, "total: 2, tcp LISTEN: 1, tcp6 LISTEN: 1")
+    assert result.perfdata == ["total=2", "tcp_LISTEN=1", "tcp6_LISTEN=1"]
     result = fleet.master.check("master!network-connections-listen-gone")
-    expected = (2, "LISTEN: 0 [CRITICAL]", ["LISTEN=0"])
+    nobody = 'total: 0 [CRITICAL], No connections of type "all" in status "listen" found.'
+    expected = (2, nobody, ["total=0"])
     assert (result.state, result.output, result.perfdata) == expected
 
 

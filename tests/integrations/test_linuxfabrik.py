@@ -252,7 +252,7 @@ def test_sections() -> None:
 
 
 # The fixture that an example of the README is about, by an option of it.
-ABOUT = {"web-server": ("tcp6",), "close-wait-leak": ("--warning", "--critical", "8080")}
+ABOUT = {"web-server": ("tcp6",), "close-wait-leak": ("--warning", "total", "8080")}
 
 
 def examples() -> list[tuple[str, str]]:

@@ -286,9 +286,9 @@ def test_the_shipped_services(status: Status) -> None:
         ("web1", "network-connections-close-wait"): 0,
     }
     assert shipped["server", "network-connections-https"][1:] == (
-        "LISTEN: 0 [CRITICAL]",
+        'total: 0 [CRITICAL], No connections of type "all" in status "listen" found.',
         "",
-        "'LISTEN'=0",
+        "'total'=0",
     )
 
 

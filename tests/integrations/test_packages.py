@@ -80,6 +80,24 @@ def test_lintian_and_rpmlint_find_no_fault(made: Path) -> None:
     assert "0 errors, 0 warnings" in done.stdout, done
 
 
+def test_the_pages_and_the_tests_of_the_rules_are_in_them(made: Path) -> None:
+    pages = {f"docs/{path.name}" for path in (harness.ROOT / "docs").glob("*.md")} | {"README.md"}
+    lists = (
+        ["dpkg-deb", "--fsys-tarfile", str(package(made, "deb"))],
+        ["rpm", "--query", "--package", "--list", str(package(made, "rpm"))],
+    )
+    for line in lists:
+        listed = subprocess.run(line, capture_output=True, check=True).stdout
+        if "rpm" not in line:
+            line = ["tar", "--list"]
+            listed = subprocess.run(line, input=listed, capture_output=True, check=True).stdout
+        names = {name.lstrip("./") for name in listed.decode().splitlines()}
+        doc, share = "usr/share/doc/network-connections/", "usr/share/network-connections/"
+        assert {f"{doc}{page}.gz" for page in pages} <= names
+        assert f"{share}prometheus/rules/network-connections.yml" in names
+        assert f"{share}prometheus/rules-test.yml" in names
+
+
 def test_nothing_of_the_machine_that_built_it_is_in_the_command() -> None:
     # It looks there itself.
     binary = (harness.ROOT / STATIC).read_bytes().replace(b"/proc/1/root/", b"")
@@ -226,7 +244,7 @@ def test_an_enabled_timer_stops_and_goes_with_its_rpm(fresh: Machine, made: Path
 
 
 def test_processes_without_sudo(fresh: Machine, made: Path) -> None:
-    """As docs/fleet.md says."""
+    """As docs/permissions.md says."""
     install(fresh, package(made, "deb"))
     held = "import socket, time; s = socket.create_server(('127.0.0.1', 7000)); time.sleep(1000)"
     fresh.do(f'systemd-run --quiet --unit=holder python3 -c "{held}"')

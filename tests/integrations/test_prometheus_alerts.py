@@ -13,6 +13,7 @@ from typing import Any
 
 import harness
 import pytest
+from page import anchor
 
 from integrations.daemons import INTEGRATIONS, require, wait_for
 from integrations.machines import Machine
@@ -53,7 +54,7 @@ SERVER = "http://localhost:9090/api/v1"
 HOOK_PORT = 9999
 GRAFANA = INTEGRATIONS / "grafana"
 DASHBOARDS = sorted(GRAFANA.glob("*.json"))
-RUNBOOKS = harness.ROOT / "docs" / "runbooks.md"
+INCIDENTS = harness.ROOT / "docs" / "incidents.md"
 # What is asked for on the host: all that there are metrics for, and one that is in alert state.
 CHECKS = {
     "all": "",
@@ -138,15 +139,18 @@ def test_every_rule_says_what_to_do(watched: Machine) -> None:
     assert len(rules) == RULES.read_text(encoding="utf-8").count("- alert: ")
     assert {rule["health"] for rule in rules} == {"ok"}
     tests = (PLACE / "rules-test.yml").read_text(encoding="utf-8")
-    page = RUNBOOKS.read_text(encoding="utf-8")
+    page = INCIDENTS.read_text(encoding="utf-8")
     for rule in rules:
         name, severity = rule["name"], rule["labels"]["severity"]
         assert severity in ("warning", "critical")
         assert {"summary", "description", "runbook_url"} == set(rule["annotations"])
-        anchor = name.lower()
-        assert rule["annotations"]["runbook_url"] == f"docs/runbooks.md#{anchor}"
-        (section,) = re.findall(rf"^## {name}\n(.*?)(?=^## |\Z)", page, re.DOTALL | re.MULTILINE)
-        assert re.search(r"network[-_]connections", section) or "above](#" in section
+        path, _, wanted = rule["annotations"]["runbook_url"].partition("#")
+        assert path == "docs/incidents.md"
+        # The section of that anchor names the rule, in its heading or below it.
+        parts = re.split(r"^##+ ", page, flags=re.MULTILINE)
+        (section,) = (part for part in parts if anchor(part.partition("\n")[0]) == wanted)
+        assert name in section
+        assert "```" in section
         # Fires, does not fire, resolves.
         (tested,) = re.findall(rf"- name: {name}, {severity}\n(.*?)(?=\n\n|\Z)", tests, re.DOTALL)
         assert tested.count("exp_alerts: []") >= 2

@@ -2,7 +2,8 @@
 
     python tests/platforms/installed.py [DIST]
 
-Ends with 1 if anything failed. With NETWORK_CONNECTIONS_WRITE_DOCS=1 it writes docs/packages.md.
+Ends with 1 if anything failed. With NETWORK_CONNECTIONS_WRITE_DOCS=1 it writes
+docs/evidence/packages.md.
 What `make test-integrations` does with the packages for this processor is not done again.
 """
 
@@ -27,7 +28,7 @@ from page import table  # noqa: E402
 
 from integrations import machines, where  # noqa: E402
 
-PAGE = ROOT / "docs" / "packages.md"
+PAGE = ROOT / "docs" / "evidence" / "packages.md"
 INTRODUCTION = """\
 # Packages and wheels
 
@@ -163,7 +164,7 @@ def said(file: Path, place: str, *steps: tuple[Sequence[str | Path], str]) -> Ru
 
 
 def page(dist: Path, runs: Sequence[Run]) -> str:
-    """Return docs/packages.md."""
+    """Return docs/evidence/packages.md."""
     files = [[f"`{path.name}`", f"{path.stat().st_size:,}"] for path in sorted(dist.iterdir())]
     rows = [[f"`{run.file}`", run.place, run.result] for run in runs]
     return "\n".join(

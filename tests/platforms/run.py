@@ -2,7 +2,8 @@
 
     python tests/platforms/run.py [TARGET...]       without TARGET: all of them
 
-Ends with 1 if anything failed. With NETWORK_CONNECTIONS_WRITE_DOCS=1 it writes docs/platforms.md,
+Ends with 1 if anything failed. With NETWORK_CONNECTIONS_WRITE_DOCS=1 it writes
+docs/evidence/platforms.md,
 from the last runs of every target that has been run here.
 """
 
@@ -30,7 +31,7 @@ from integrations import where  # noqa: E402
 TOOLCHAINS = ROOT / os.environ.get("TOOLCHAINS", "target/toolchains")
 CARGO = str(TOOLCHAINS / "cargo")
 WINE = str(TOOLCHAINS / "run-x86_64-pc-windows-gnu")
-PAGE = ROOT / "docs" / "platforms.md"
+PAGE = ROOT / "docs" / "evidence" / "platforms.md"
 
 COMMAND = ("tests", "--ignore=tests/integrations", "--ignore=tests/platforms")
 SOCKETS = ("tests/platforms/live.py",)
@@ -283,7 +284,7 @@ as macOS and the BSDs: not built, not run; the build refuses them.
 
 
 def page() -> str:
-    """Return docs/platforms.md, from the last runs of every target that has been run here."""
+    """Return docs/evidence/platforms.md, from the last runs of every target that was run here."""
     runs = {
         one: [Run(**run) for run in json.loads(one.results.read_text(encoding="utf-8"))]
         for one in TARGETS

@@ -127,7 +127,9 @@ The packages for Debian and Red Hat have:
 configurations for Icinga, Nagios, NRPE, Prometheus, Grafana and Zabbix
 .TP
 .I /usr/share/doc/network\-connections
-usage, runbooks, changes and licences
+README, the pages of docs/, changes and licences;
+.I docs/incidents.md.gz
+has the remedies for alerts
 .TP
 .I /etc/network\-connections/NAME.conf
 the options of the timer
