@@ -148,7 +148,8 @@ class Node:
         def result() -> Result | None:
             nonlocal ask_next
             if time.time() >= ask_next:
-                body = {"type": "Service", "service": service, "force": True, "next_check": ask_next}
+                when = {"force": True, "next_check": ask_next}
+                body = {"type": "Service", "service": service, **when}
                 assert self.ask("POST", "/v1/actions/reschedule-check", body)["results"], service
                 ask_next += 5
             attributes = self.attributes("services", service)
