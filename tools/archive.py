@@ -12,6 +12,7 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import address
 import packages
 from packages import NAME, ROOT
 
@@ -20,7 +21,7 @@ TARGET = "x86_64-pc-windows-gnu"
 FILES = (
     "CHANGELOG.md",
     "LICENSE",
-    "docs/runbooks.md",
+    address.RUNBOOKS,
     "docs/usage.md",
     "docs/windows.md",
     "integrations/icinga2/network-connections.conf",
