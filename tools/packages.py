@@ -54,6 +54,13 @@ OVERRIDES = f"""\
 # It runs on every release, and on hosts with any C library: nothing of the system's is linked.
 {NAME}: statically-linked-binary [usr/bin/{NAME}]
 """
+# Nobody else can be asked: it is not published, and has no address that mail from outside reaches.
+UNPUBLISHED = f"""\
+# This package is not published: its users ask root of their own host.
+{NAME}: bogus-mail-host Maintainer root@localhost
+{NAME}: bogus-mail-host-in-debian-changelog root@localhost *
+{NAME}: root-in-contact Maintainer *
+"""
 
 
 @dataclass(frozen=True)
@@ -273,7 +280,9 @@ def _contents(kind: Kind, architecture: str, version: str, stage: Path) -> Itera
         )
         yield packed(Path(_written(stage / "changelog", entry)), DOC)
         yield _file(ROOT / "LICENSE", DOC, "copyright")
-        lintian = _written(stage / "lintian", OVERRIDES)
+        lintian = _written(
+            stage / "lintian", OVERRIDES + (UNPUBLISHED if "root@localhost" in MAINTAINER else "")
+        )
         yield _file(lintian, "/usr/share/lintian/overrides", NAME)
     else:
         licence = _file(ROOT / "LICENSE", "/usr/share/licenses", NAME, "LICENSE")
