@@ -139,6 +139,7 @@ generate: $(VENV)/.dev ## Write every copy of the option table: stub, signatures
 	$(BIN)/python tools/address.py
 	$(BIN)/python benches/readme.py
 	$(BIN)/python tools/picture.py
+	$(BIN)/python tools/architecture.py
 
 .PHONY: generate-check
 generate-check: $(VENV)/.dev
@@ -147,6 +148,7 @@ generate-check: $(VENV)/.dev
 	$(BIN)/python tools/address.py --check
 	$(BIN)/python benches/readme.py --check
 	$(BIN)/python tools/picture.py --check
+	$(BIN)/python tools/architecture.py --check
 
 .PHONY: audit
 audit: $(TOOLS)/cargo-deny ## Download advisories and say which dependencies they are about
