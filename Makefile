@@ -136,13 +136,19 @@ GENERATE := cargo run --quiet --example generate --
 generate: $(VENV)/.dev ## Write every copy of the option table: stub, signatures, integrations, docs
 	$(GENERATE) write
 	$(BIN)/python tools/basket.py
+	$(BIN)/python tools/address.py
+	$(BIN)/python benches/readme.py
 	$(BIN)/python tools/picture.py
+	$(BIN)/python tools/architecture.py
 
 .PHONY: generate-check
 generate-check: $(VENV)/.dev
 	$(GENERATE) check
 	$(BIN)/python tools/basket.py --check
+	$(BIN)/python tools/address.py --check
+	$(BIN)/python benches/readme.py --check
 	$(BIN)/python tools/picture.py --check
+	$(BIN)/python tools/architecture.py --check
 
 .PHONY: audit
 audit: $(TOOLS)/cargo-deny ## Download advisories and say which dependencies they are about
@@ -169,7 +175,9 @@ wheels: $(VENV)/.release $(TOOLS)/cargo-cyclonedx ## Build the wheels for Linux 
 
 .PHONY: packages
 packages: $(VENV)/.dev $(STATIC) ## Build deb and rpm for x86_64 and aarch64 into dist/
+	@echo 'make: the toolchain for aarch64-unknown-linux-musl ...'
 	tools/toolchain.sh aarch64-unknown-linux-musl
+	@echo 'make: the command for aarch64-unknown-linux-musl ...'
 	$(TOOLCHAINS)/cargo zig build --release --locked --target aarch64-unknown-linux-musl
 	$(BIN)/python tools/packages.py
 
@@ -222,7 +230,9 @@ binaries: $(STATIC) ## Build for hosts without Python: Linux, static or for glib
 		cargo-zigbuild build --release --locked --target $(GLIBC)
 
 $(STATIC): $(SOURCES) tools/toolchain.sh
+	@echo 'make: the toolchain for $(MUSL) (the first time takes minutes) ...'
 	tools/toolchain.sh $(MUSL)
+	@echo 'make: the command for $(MUSL) ...'
 	$(TOOLCHAINS)/cargo zig build --release --locked --target $(MUSL)
 	@touch $@
 
@@ -253,6 +263,7 @@ $(VENV)/.created:
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.created pyproject.toml
+	@echo 'make: the tools of $(VENV) ...'
 	$(BIN)/python -m pip install --quiet --group dev
 	@touch $@
 

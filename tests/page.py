@@ -57,6 +57,20 @@ def rewrite(
             )
 
 
+def section(title: str) -> str:
+    """Return the text below a heading, on whichever page of the documentation it is."""
+    pages = [harness.ROOT / "README.md", *sorted((harness.ROOT / "docs").rglob("*.md"))]
+    heading = re.compile(rf"^(#+) {re.escape(title)}\n(.*?)(?=^#+ |\Z)", re.DOTALL | re.MULTILINE)
+    found = [match[2] for page in pages for match in heading.finditer(page.read_text("utf-8"))]
+    assert len(found) == 1, f"the pages have {len(found)} headings {title}"
+    return found[0]
+
+
+def blocks(text: str, language: str) -> list[str]:
+    """Return the code blocks of a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+
+
 def without_figures(text: str) -> str:
     """Return a text in which every number is the same."""
     return re.sub(r"\d[\d,.]*", "0", text)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shlex
 import subprocess
 from collections.abc import Callable
@@ -11,14 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import harness
+import page
 import pytest
 from harness import Command, connections
 from lab.tools import lacking
 
 pytestmark = pytest.mark.skipif(harness.WINDOWS, reason="the recipe is for sh")
 
-PAGE = harness.ROOT / "docs" / "prometheus.md"
-NAME = "network_connections.prom"
+PAGES = sorted((harness.ROOT / "docs").rglob("*.md"))
+NAME = "network_connections_all.prom"
+STATE = 'network_connections_check_state{check="all"}'
+MARK = "/network_connections_$name.prom"
 OLD = "# what was published before\nnetwork_connections_check_state 0\n"
 LONG_AGO = 1_000_000_000
 
@@ -69,9 +71,12 @@ class Host:
 
 def recipe(textfiles: Path) -> str:
     """Return the page's recipe for this directory."""
-    blocks = re.findall(r"```sh\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
-    (text,) = [block for block in blocks if NAME in block]
-    assert isinstance(text, str)
+    (text,) = [
+        block
+        for one in PAGES
+        for block in page.blocks(one.read_text("utf-8"), "sh")
+        if MARK in block
+    ]
     return text.replace("/var/lib/network-connections/node-exporter", shlex.quote(str(textfiles)))
 
 
@@ -109,8 +114,8 @@ def test_every_outcome_is_published(
 ) -> None:
     assert host.publish(check(native, *options)) == state
     lines = host.published.splitlines()
-    assert f"network_connections_check_state {state}" in lines
-    assert ('network_connections{type="tcp",state="LISTEN"} 3' in lines) == (state != 3)
+    assert f"{STATE} {state}" in lines
+    assert ('network_connections{check="all",type="tcp",state="LISTEN"} 3' in lines) == (state != 3)
     assert [path.name for path in host.textfiles.iterdir()] == [NAME]
     assert not host.is_old
 
@@ -133,9 +138,9 @@ def test_what_is_no_answer_leaves_a_file_that_gets_old(
 
 
 def test_a_mistyped_option_is_published(native: Command, host: Host) -> None:
-    assert host.publish(check(native, "--strict", "--mistyped")) == 3
+    assert host.publish(check(native, "--mistyped")) == 3
     assert host.published.startswith('# Unknown option "--mistyped"')
-    assert "network_connections_check_state 3" in host.published.splitlines()
+    assert f"{STATE} 3" in host.published.splitlines()
     assert not host.is_old
 
 
@@ -167,3 +172,12 @@ def test_a_full_disk_leaves_a_file_that_gets_old(
 ) -> None:
     assert full.publish(check(native, *options)) == 3
     assert (full.published, full.is_old) == (OLD, True)
+
+
+def test_cron_runs_the_script_that_the_page_names() -> None:
+    (found,) = [one for one in PAGES if MARK in one.read_text("utf-8")]
+    text = found.read_text("utf-8")
+    (line,) = page.blocks(text, "crontab")
+    *times, user, command = line.split()
+    assert (times, user) == (["*"] * 5, "root")
+    assert f"Save this script as `{command}`" in text

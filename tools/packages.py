@@ -26,12 +26,14 @@ from email.utils import format_datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
-NAME = "network-connections"
-# There is no public address yet: whoever publishes packages is whom their users ask.
-MAINTAINER = os.environ.get("MAINTAINER", f"The maintainers of {NAME} <maintainers@{NAME}.invalid>")
+import address
+
+ROOT = address.ROOT
+NAME = address.NAME
+# Whoever publishes packages is whom their users ask.
+MAINTAINER = os.environ.get("MAINTAINER") or address.maintainer()
 SHARE = f"/usr/share/{NAME}"
-DOC = f"/usr/share/doc/{NAME}"
+DOC = address.DOC
 TARGETS = {"x86_64": "x86_64-unknown-linux-musl", "aarch64": "aarch64-unknown-linux-musl"}
 # What Go, Debian and so nfpm call them.
 GOARCH = {"x86_64": "amd64", "aarch64": "arm64"}
@@ -51,6 +53,13 @@ NEWS = f"What is new is in {DOC}/CHANGELOG.md.gz."
 OVERRIDES = f"""\
 # It runs on every release, and on hosts with any C library: nothing of the system's is linked.
 {NAME}: statically-linked-binary [usr/bin/{NAME}]
+"""
+# Nobody else can be asked: it is not published, and has no address that mail from outside reaches.
+UNPUBLISHED = f"""\
+# This package is not published: its users ask root of their own host.
+{NAME}: bogus-mail-host Maintainer root@localhost
+{NAME}: bogus-mail-host-in-debian-changelog root@localhost *
+{NAME}: root-in-contact Maintainer *
 """
 
 
@@ -93,6 +102,7 @@ def main() -> None:
     options.add_argument("--sbom", type=Path, metavar="FILE", help="goes into them too")
     asked = options.parse_args()
     asked.output.mkdir(parents=True, exist_ok=True)
+    say("manual page and completions")
     subprocess.run(["make", "--silent", "man", "completions"], cwd=ROOT, check=True)
     release = asked.release or version()
     for architecture in asked.architectures or TARGETS:
@@ -100,6 +110,7 @@ def main() -> None:
             for kind in KINDS:
                 if asked.only not in (None, kind.packager):
                     continue
+                say(f"{kind.packager} for {architecture}")
                 contents = [*_contents(kind, architecture, release, Path(stage))]
                 if asked.sbom:
                     contents.append(_documentation(kind, asked.sbom, DOC, "sbom.cdx.json"))
@@ -109,10 +120,14 @@ def main() -> None:
                 print(make(kind, architecture, release, contents, Path(stage), asked.output))
 
 
+def say(step: str) -> None:
+    """Tell what is being made: it takes a while."""
+    print(f"{Path(__file__).name}: {step} ...", file=sys.stderr, flush=True)
+
+
 def version() -> str:
     """Return the version of the crate, the only place that has it."""
-    (package,) = _metadata("--no-deps")["packages"]
-    return str(package["version"])
+    return str(address.package()["version"])
 
 
 def make(
@@ -132,6 +147,7 @@ def make(
         "section": "net",
         "priority": "optional",
         "maintainer": MAINTAINER,
+        **({"homepage": address.homepage()} if address.homepage() else {}),
         "description": DESCRIPTION,
         "license": "Unlicense",
         "mtime": mtime,
@@ -265,7 +281,9 @@ def _contents(kind: Kind, architecture: str, version: str, stage: Path) -> Itera
         )
         yield packed(Path(_written(stage / "changelog", entry)), DOC)
         yield _file(ROOT / "LICENSE", DOC, "copyright")
-        lintian = _written(stage / "lintian", OVERRIDES)
+        lintian = _written(
+            stage / "lintian", OVERRIDES + (UNPUBLISHED if "root@localhost" in MAINTAINER else "")
+        )
         yield _file(lintian, "/usr/share/lintian/overrides", NAME)
     else:
         licence = _file(ROOT / "LICENSE", "/usr/share/licenses", NAME, "LICENSE")

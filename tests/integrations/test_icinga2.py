@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import harness
+import page
 import pytest
 from lab import servers
 from lab.namespaces import Pair
@@ -427,26 +428,91 @@ def test_a_leak_by_unit(fleet: Fleet) -> None:
     assert result.perfdata == ["groups=1", "largest=60", "total=60"]
 
 
-def test_the_examples_are_valid_on_a_node_as_debian_installs_it() -> None:
-    with daemons.directory() as directory:
-        configuration = directory / "icinga2"
-        shutil.copytree("/etc/icinga2", configuration)
-        places = configuration / "conf.d"
-        for name in ("network-connections.conf", "examples.conf"):
-            shutil.copy(CONFIGURATION / name, places)
-        hosts = places / "hosts.conf"
-        text = hosts.read_text(encoding="utf-8")
-        mark = '  vars.os = "Linux"\n'
-        assert mark in text
-        hosts.write_text(
-            text.replace(mark, f"{mark}  vars.network_connections = true\n"), encoding="utf-8"
-        )
-        daemons.owned(configuration)
-        line = ["icinga2", "daemon", "-C", "-c", str(configuration / "icinga2.conf")]
-        done = subprocess.run(line, capture_output=True, text=True, check=False)
+# A node as Debian installs it, and what the documentation has of one.
+
+SINGLE = page.section("A single server")
+# Reads the results: a single server itself needs no API.
+API = """
+object ApiListener "api" { }
+object ApiUser "test" { password = "test"; permissions = [ "*" ] }
+"""
+# With the places of the package and of Icinga in a mount namespace, as the page says it.
+COPY = """
+set -e
+mkdir -p /usr/share/network-connections
+mount -t tmpfs tmpfs /usr/share/network-connections
+cp -r "$INTEGRATIONS/icinga2" /usr/share/network-connections/
+"""
+
+
+@pytest.fixture
+def single(hosts: Pair, plugins: dict[str, Path]) -> Iterator[Callable[[str], list[str]]]:
+    """Return what makes the command line that runs a script where Debian's node has its files."""
+    daemons.require(*PROGRAMS)
+    with daemons.directory() as path:
+        directory = path / "single"
+        shutil.copytree("/etc/icinga2", directory / "etc")
+        for place in ("lib/certs", "log", "cache", "spool", "sudoers"):
+            (directory / place).mkdir(parents=True)
+        copy, check_it = page.blocks(SINGLE, "sh")
+        assert check_it == "icinga2 daemon -C && systemctl reload icinga2\n"
+        shown = icinga.shown(directory, plugins["native"])
+
+        def line(script: str) -> list[str]:
+            return daemons.within(hosts.a, daemons.private(["sh", "-c", script], shown))
+
+        environment = {"INTEGRATIONS": str(INTEGRATIONS), "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
+        subprocess.run(line(COPY + copy), check=True, env=environment, cwd="/")
+        configuration = directory / "etc/conf.d/hosts.conf"
+        text = configuration.read_text(encoding="utf-8")
+        opening = "object Host NodeName {\n"
+        assert opening in text
+        (lines,) = page.blocks(SINGLE, "icinga2")
+        configuration.write_text(text.replace(opening, opening + lines), encoding="utf-8")
+        icinga.certify([directory])
+        daemons.owned(directory)
+        shutil.chown(directory / "sudoers", "root", "root")
+        yield line
+
+
+START = "/usr/lib/icinga2/prepare-dirs /usr/lib/icinga2/icinga2 && exec icinga2 daemon"
+
+
+def test_a_single_server_validates(single: Callable[[str], list[str]]) -> None:
+    line = single(f"{START} -C")
+    done = subprocess.run(line, capture_output=True, text=True, check=False, cwd="/")
     assert done.returncode == 0, done.stdout
-    assert "critical/" not in done.stdout
     assert "Finished validating the configuration file(s)." in done.stdout
+    assert "critical/" not in done.stdout
+    assert "warning/" not in done.stdout
+
+
+def test_a_single_server_checks_itself(hosts: Pair, single: Callable[[str], list[str]]) -> None:
+    line = single(f"{START} -D NodeName=single")
+    (directory,) = (Path(word) for word in line if word.endswith("/single/etc"))
+    directory = directory.parent
+    (directory / "etc/features-enabled/api.conf").write_text(API, encoding="utf-8")
+    log = directory / "output"
+    with sockets.listener(hosts.a, 22), daemons.running(hosts.a, line, log) as daemon:
+        node = Node("single", hosts.a, directory)
+        daemons.wait_for(
+            lambda: node.attributes("zones", "single"), "the API", daemon=daemon, log=log
+        )
+        services = node.ask("GET", "/v1/objects/services?attrs=name")["results"]
+        assert {one["name"] for one in services if "!network-" in one["name"]} == {
+            "single!network-connections",
+            "single!network-connections-accept-queue",
+            "single!network-connections-close-wait",
+            "single!network-connections-containers",
+            "single!network-connections-listen-ssh",
+            "single!network-connections-peer-database",
+        }
+        listeners = node.check("single!network-connections-listen-ssh")
+        assert (listeners.state, listeners.output) == (0, "LISTEN: 1")
+        for name in ("", "-accept-queue", "-close-wait", "-peer-database"):
+            result = node.check(f"single!network-connections{name}")
+            assert (result.state, result.source) == (0, "single"), result
+            assert result.command[:2] == [COMMAND, "--strict"]
 
 
 def test_containers_are_looked_into(fleet: Fleet) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import harness
+import page
 import pytest
 from lab.tools import lacking
 
@@ -42,6 +44,11 @@ BEFORE = "0.0.1"
 README = (harness.ROOT / "README.md").read_text(encoding="utf-8")
 PLUGIN = "/usr/lib/nagios/plugins/check_network_connections"
 UNIT = "network-connections@all"
+SCRIPTS_OF_PAGES = [
+    block
+    for path in (harness.ROOT / "docs").rglob("*.md")
+    for block in page.blocks(path.read_text(encoding="utf-8"), "sh")
+]
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +103,21 @@ def test_the_pages_and_the_tests_of_the_rules_are_in_them(made: Path) -> None:
         assert {f"{doc}{page}.gz" for page in pages} <= names
         assert f"{share}prometheus/rules/network-connections.yml" in names
         assert f"{share}prometheus/rules-test.yml" in names
+
+
+def test_the_packages_name_no_invented_address_and_have_the_page_of_the_rules(made: Path) -> None:
+    rules = (harness.ROOT / "integrations/prometheus/rules/network-connections.yml").read_text()
+    pages = set(re.findall(r"runbook_url: ([^#\s]+)#", rules))
+    assert len(pages) == 1
+    deb, rpm = (str(package(made, suffix)) for suffix in ("deb", "rpm"))
+    for described, listed in (
+        (["dpkg-deb", "--info", deb], ["dpkg-deb", "--contents", deb]),
+        (["rpm", "--query", "--info", "--package", rpm], ["rpm", "-qlp", rpm]),
+    ):
+        text = subprocess.run(described, capture_output=True, text=True, check=True).stdout
+        assert ".invalid" not in text
+        text = subprocess.run(listed, capture_output=True, text=True, check=True).stdout
+        assert all(one in text for one in pages)
 
 
 def test_nothing_of_the_machine_that_built_it_is_in_the_command() -> None:
@@ -164,6 +186,15 @@ def test_installed_used_upgraded_and_gone(fresh: Machine, made: Path) -> None:
     fresh.do(f"systemctl enable --now {UNIT}.timer; systemctl start {UNIT}.service")
     published = "/var/lib/network-connections/node-exporter/network_connections_all.prom"
     assert 'network_connections_check_state{check="all"} 0' in fresh.do(f"cat {published}")
+
+    # What a host without systemd has in its place, as cron runs it.
+    fresh.do(f"rm {published}")
+    (script,) = (text for text in SCRIPTS_OF_PAGES if "network_connections_$name.prom" in text)
+    fresh.write("/usr/local/sbin/publish-network-connections", script)
+    fresh.do("chmod 755 /usr/local/sbin/publish-network-connections")
+    fresh.do("env -i PATH=/usr/bin:/bin sh -c /usr/local/sbin/publish-network-connections")
+    assert 'network_connections_check_state{check="all"} 0' in fresh.do(f"cat {published}")
+    fresh.do("rm /usr/local/sbin/publish-network-connections")
 
     # An enabled timer goes on over upgrades, and back.
     install(fresh, old, "--allow-downgrades")

@@ -3,7 +3,9 @@
 use std::fmt::Write;
 
 use crate::cli::options::{Opt, Section};
-use crate::cli::pages::text::{DESCRIPTION, EXAMPLES, NAME, explanation, filled, value, visible};
+use crate::cli::pages::text::{
+    DESCRIPTION, EXAMPLES, HOMEPAGE, NAME, explanation, filled, value, visible,
+};
 use crate::name::Named;
 use crate::vocabulary::SourceName;
 
@@ -54,7 +56,13 @@ pub fn help() -> String {
          \"~:10\", from 10 to 20 with \"10:20\", and outside of that with \"@10:20\".\n\
          Exit codes: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN (also for wrong arguments).",
     );
+    text.push_str(&homepage(HOMEPAGE));
     text
+}
+
+/// Where the project is to be found; nothing while it has no address.
+fn homepage(address: &str) -> String {
+    if address.is_empty() { String::new() } else { format!("\nHome page: {address}") }
 }
 
 /// The names of an option with its explanation.

@@ -3,7 +3,9 @@
 use std::fmt::Write;
 
 use crate::cli::options::Opt;
-use crate::cli::pages::text::{DESCRIPTION, EXAMPLES, NAME, explanation, filled, value, visible};
+use crate::cli::pages::text::{
+    DESCRIPTION, EXAMPLES, HOMEPAGE, NAME, explanation, filled, value, visible,
+};
 
 /// The text of the manual page `network-connections(1)`, in the `man` macros of roff. `date` is the
 /// date of the page.
@@ -36,6 +38,7 @@ pub fn man(date: &str) -> String {
         let _ = write!(page, "{}.PP\n.EX\n{name} {line}\n.EE\n", text(&format!("{purpose}:")));
     }
     page.push_str(FILES);
+    page.push_str(&homepage(HOMEPAGE));
     page
 }
 
@@ -84,6 +87,12 @@ fn escaped(text: &str) -> String {
         }
     }
     if safe.starts_with('.') { format!("\\&{safe}") } else { safe }
+}
+
+/// Where the project is to be found; nothing while it has no address.
+fn homepage(address: &str) -> String {
+    let address = escaped(address);
+    if address.is_empty() { address } else { format!(".PP\n{address}\n") }
 }
 
 /// The sections that do not come from the option table.
@@ -154,6 +163,12 @@ mod tests {
         }
         assert!(!page.contains("test"));
         assert!(page.starts_with(".TH NETWORK\\-CONNECTIONS 1 \"2026-01-02\" "));
+    }
+
+    #[test]
+    fn the_address_has_a_paragraph_where_there_is_one() {
+        assert_eq!(homepage(""), "");
+        assert_eq!(homepage("https://a-b.example"), ".PP\nhttps://a\\-b.example\n");
     }
 
     #[test]

@@ -7,6 +7,9 @@ use crate::cli::options::{OPTIONS, Opt, Takes};
 /// The command's name.
 pub const NAME: &str = "network-connections";
 
+/// The address of the project: `homepage` of Cargo.toml, empty while there is none.
+pub const HOMEPAGE: &str = env!("CARGO_PKG_HOMEPAGE");
+
 /// The description of the command, for `--help` and for lists of plugins.
 pub const DESCRIPTION: &str = "Counts this host's TCP and UDP sockets by family and state, and \
 alerts on any group whose number leaves a range. The counts are the kernel's own, for every \
