@@ -104,8 +104,10 @@ class Node:
 
     def ask(self, method: str, path: str, body: object = None) -> Any:  # noqa: ANN401 - JSON
         """Send a request and return the answer; None where it was refused."""
-        context = ssl.create_default_context(cafile=str(certificate(self.directory, "ca")))
+        context = ssl.create_default_context()
         context.check_hostname = False
+        # The certificate is a second old: it would not be valid yet where the clock is set back.
+        context.verify_mode = ssl.CERT_NONE
         connection = http.client.HTTPSConnection("127.0.0.1", 5665, context=context, timeout=10)
         with contextlib.closing(connection):
             # The socket stays in the namespace where it is made.

@@ -508,7 +508,7 @@ def test_a_single_server_checks_itself(hosts: Pair, single: Callable[[str], list
             "single!network-connections-peer-database",
         }
         listeners = node.check("single!network-connections-listen-ssh")
-        assert (listeners.state, listeners.output) == (0, "LISTEN: 1")
+        assert (listeners.state, listeners.output) == (0, "total: 1, tcp LISTEN: 1")
         for name in ("", "-accept-queue", "-close-wait", "-peer-database"):
             result = node.check(f"single!network-connections{name}")
             assert (result.state, result.source) == (0, "single"), result
@@ -608,7 +608,7 @@ def test_every_check_of_the_daemons_port_is_the_same(fleet: Fleet) -> None:
         result = check(
             fleet.master, host, local_port=ICINGA, conn_status="listen", group_by="status"
         )
-        assert (result.state, result.output) == (0, "LISTEN: 1")
+        assert (result.state, result.output) == (0, "total: 1, tcp LISTEN: 1")
 
 
 def test_an_ordinary_check_leaves_no_warning_in_the_log(fleet: Fleet) -> None:
