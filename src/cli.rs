@@ -16,12 +16,16 @@ use crate::cli::options::{Command, FORMAT, NAME, Naming, OPTIONS, Opt, Takes, lo
 use crate::cli::outcome::{Outcome, guard};
 use crate::cli::pages::help::{help, usage, version};
 use crate::cli::reader::{AGAIN, Arguments, Terminal, is_list, nearest_option, read};
+use crate::check::Query;
 use crate::error::Error;
 use crate::format::Format;
+use crate::judge::state::State;
+use crate::measure::Measure;
 use crate::panic::catch_panic;
 use crate::plan::Plan;
 use crate::report::Report;
 use crate::run;
+use crate::selection::StuckFor;
 
 /// A command line that was read and can be run.
 pub struct Run {
@@ -29,6 +33,8 @@ pub struct Run {
     format: Format,
     name: String,
     fixture: Option<String>,
+    // The most connections that are listed, where they are listed and not judged.
+    list: Option<usize>,
     // A hint about ignored arguments, for standard error.
     hint: String,
 }
@@ -45,6 +51,16 @@ impl Run {
     pub fn outcome(self, program: &Path, interrupted: &dyn Fn() -> bool) -> Outcome {
         guard(|| {
             let (format, name, stderr) = (self.format, self.name.clone(), self.hint.clone());
+            if let Some(most) = self.list {
+                return match run::longest(&self.plan, most, interrupted) {
+                    Ok(list) => Outcome {
+                        stdout: format!("{}\n", format.list(&list).unwrap_or_default()),
+                        stderr,
+                        code: State::Ok as u8,
+                    },
+                    Err(error) => Outcome { stderr, ..failed(error, format, &name) },
+                };
+            }
             match self.report(program, interrupted) {
                 Ok(report) => Outcome {
                     stdout: format!("{}\n", format.report(&report, &name)),
@@ -106,13 +122,40 @@ fn read_line(arguments: &[OsString]) -> Result<Run, Outcome> {
     } else if io::stderr().is_terminal() {
         hint.extend(unknown.map(|unknown| format!("Ignored, --strict refuses it: {unknown}\n")));
     }
-    let Command { check, format, name, fixture, strict } = command;
+    let Command { check, format, name, fixture, strict, list } = command;
     let plan = if fixture.is_none() { Plan::new } else { Plan::of_fixture };
+    let refused = [
+        (fixture.is_some(), "--list: a fixture has no connections of this host"),
+        (format == Format::Prometheus, "--list: Prometheus takes no lists (valid: --format=plugin or json)"),
+    ];
+    if let Some((_, problem)) = refused.into_iter().find(|(is_so, _)| list && *is_so) {
+        return Err(failed(Error::Argument(problem.to_owned()), format, &name));
+    }
+    if list {
+        let most = check.presentation.top.unwrap_or(LISTED);
+        return match read.and_then(|()| Plan::of_list(listed(check.query))) {
+            Ok(plan) => Ok(Run { plan, format, name, fixture, list: Some(most), hint }),
+            Err(error) => Err(failed(error, format, &name)),
+        };
+    }
     let strictly = |plan: Plan| if strict { plan.strict() } else { Ok(plan) };
     match read.and_then(|()| plan(check)).and_then(strictly) {
-        Ok(plan) => Ok(Run { plan, format, name, fixture, hint }),
+        Ok(plan) => Ok(Run { plan, format, name, fixture, list: None, hint }),
         Err(error) => Err(failed(error, format, &name)),
     }
+}
+
+/// The most connections that are listed, if the caller does not say how many.
+const LISTED: usize = 20;
+
+/// The query for a list, from that of a check whose command line has `--list` behind it. A check of
+/// stuck connections lists only these.
+fn listed(query: Query) -> Query {
+    let mut query = Query { zero: false, ..query };
+    if query.measure == Measure::Stuck && query.selection.stuck.is_empty() {
+        query.selection.stuck = vec![StuckFor { kind: None, seconds: 1 }];
+    }
+    query
 }
 
 fn failed(error: Error, format: Format, name: &str) -> Outcome {

@@ -4,9 +4,10 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use crate::address::Endpoint;
-use crate::collect::breakdown::{Breakdown, Destination, Extra, Owners};
+use crate::collect::breakdown::{Breakdown, Destination, Extra, Owners, Sum};
 use crate::group::Group;
 use crate::owner::Names;
+use crate::stuck::{StuckKind, Wait};
 use crate::vocabulary::NetnsIndex;
 
 /// The maximum number of rows of a table.
@@ -36,7 +37,16 @@ pub struct OwnerRow {
     pub user: String,
     /// Whether a process has accepted the connections.
     pub accepted: bool,
-    /// The status or the accept queue, depending on the measure.
+    /// The local port of incoming connections.
+    pub port: Option<u16>,
+    /// The longest time for which one of them has been stuck, and its kind.
+    pub longest: Option<(Wait, StuckKind)>,
+    /// The most bytes that wait on one of them.
+    pub bytes: u32,
+    /// The remote address of a stuck connection as it is printed.
+    pub address: Option<String>,
+    /// The status, the accept queue, or the peer and kind of stuck connections, depending on the
+    /// measure.
     pub extra: Extra,
     /// The network namespace, where there are several.
     pub netns: Option<String>,
@@ -56,6 +66,8 @@ pub struct PeerRow {
     /// The number of ephemeral ports in use towards that address and port, by connections in any
     /// status from the local address that uses most; and the number of all ephemeral ports.
     pub ports: Option<(u64, u64)>,
+    /// The longest time for which one of them has been stuck, and its kind.
+    pub longest: Option<(Wait, StuckKind)>,
 }
 
 impl Detail {
@@ -89,32 +101,46 @@ pub fn groups(breakdowns: &[Breakdown], netns: bool) -> impl Iterator<Item = Gro
         let netns = netns.then_some(Group::Netns(owners.netns));
         owners.groups().into_iter().chain([netns])
     });
-    let peers = breakdowns.iter().flat_map(|breakdown| breakdown.peers.keys());
+    let of_owners = breakdowns.iter().flat_map(|breakdown| breakdown.owners.keys());
+    let of_owners = of_owners.filter_map(|owners| owners.extra.destination());
+    let peers = breakdowns.iter().flat_map(|breakdown| breakdown.peers.keys().copied());
+    let peers = peers.chain(of_owners);
     owners.flatten().chain(peers.map(|destination| Group::Address(destination.address)))
 }
 
-/// The cells of a row: process, unit and user, whether accepted, extra, network namespace.
-type Row = ([String; 3], bool, Extra, Option<String>);
+/// The cells of a row: process, unit and user, whether accepted, local port, extra, network
+/// namespace.
+type Row = ([String; 3], bool, Option<u16>, Extra, Option<String>);
 
-fn owner_rows(counts: HashMap<Owners, u64>, names: &Names) -> Vec<OwnerRow> {
-    let mut rows: HashMap<Row, u64> = HashMap::new();
-    for (owners, count) in counts {
+fn owner_rows(counts: HashMap<Owners, Sum>, names: &Names) -> Vec<OwnerRow> {
+    let mut rows: HashMap<Row, Sum> = HashMap::new();
+    for (owners, sum) in counts {
         if let Some(cells) = owner_cells(&owners, names) {
-            let Owners { accepted, extra, netns, .. } = owners;
-            let row = (cells, accepted, extra, netns_name(netns, names));
-            *rows.entry(row).or_insert(0) += count;
+            let Owners { accepted, port, extra, netns, .. } = owners;
+            let row = (cells, accepted, port, extra, netns_name(netns, names));
+            rows.entry(row).or_default().add(sum);
         }
     }
     let mut rows: Vec<_> = rows.into_iter().collect();
-    rows.sort_unstable_by(|(a, m), (b, n)| (Reverse(m), a).cmp(&(Reverse(n), b)));
-    let row = |(([process, unit, user], accepted, extra, netns), count): (Row, u64)| OwnerRow {
-        count,
-        process,
-        unit,
-        user,
-        accepted,
-        extra,
-        netns,
+    rows.sort_unstable_by(|(a, m), (b, n)| {
+        (Reverse(m.count), Reverse(m.longest), a).cmp(&(Reverse(n.count), Reverse(n.longest), b))
+    });
+    let row = |(([process, unit, user], accepted, port, extra, netns), sum): (Row, Sum)| {
+        let address = extra.destination().map(|to| names.name(Group::Address(to.address)).label);
+        let Sum { count, longest, bytes } = sum;
+        OwnerRow {
+            count,
+            process,
+            unit,
+            user,
+            accepted,
+            port,
+            longest,
+            bytes,
+            address,
+            extra,
+            netns,
+        }
     };
     rows.into_iter().map(row).collect()
 }
@@ -128,11 +154,11 @@ fn owner_cells(owners: &Owners, names: &Names) -> Option<[String; 3]> {
     Some([process, unit, user].map(cell))
 }
 
-fn peer_rows(counts: HashMap<Destination, u64>, names: &Names) -> Vec<PeerRow> {
-    let row = |(destination, count): (Destination, u64)| {
+fn peer_rows(counts: HashMap<Destination, Sum>, names: &Names) -> Vec<PeerRow> {
+    let row = |(destination, Sum { count, longest, .. }): (Destination, Sum)| {
         let address = names.name(Group::Address(destination.address)).label;
         let netns = netns_name(destination.netns, names);
-        PeerRow { count, destination, address, netns, ports: None }
+        PeerRow { count, destination, address, netns, ports: None, longest }
     };
     let mut rows: Vec<_> = counts.into_iter().map(row).collect();
     rows.sort_unstable_by_key(|row| (Reverse(row.count), row.destination));

@@ -2,13 +2,14 @@
 
 pub mod exposition;
 pub mod json;
+pub mod list;
 pub mod plugin;
 pub mod prometheus;
 mod tables;
 
 use crate::error::Error;
 use crate::name::named_enum;
-use crate::report::Report;
+use crate::report::{List, Report};
 
 named_enum! {
     /// An output format.
@@ -32,6 +33,17 @@ impl Format {
             Self::Plugin => plugin::report(report),
             Self::Json => json::report(report),
             Self::Prometheus => prometheus::report(report, name),
+        }
+    }
+
+    /// A list of connections in this format, without its last line end; `None` for a format that has
+    /// no lists.
+    #[must_use]
+    pub fn list(self, connections: &List) -> Option<String> {
+        match self {
+            Self::Plugin => Some(list::text(connections)),
+            Self::Json => Some(list::json(connections)),
+            Self::Prometheus => None,
         }
     }
 

@@ -10,6 +10,7 @@ use crate::error::Error;
 use crate::name::{Named, named_enum};
 use crate::selection::Selection;
 use crate::socket::Socket;
+use crate::stuck::StuckKind;
 use crate::vocabulary::{ConnectionStatus, ConnectionType, NetnsIndex};
 
 named_enum! {
@@ -47,6 +48,8 @@ named_enum! {
         Program = "program",
         /// The network namespace that the socket is in.
         Netns = "netns",
+        /// The kind of stuck connections; a connection of several kinds belongs to each.
+        Kind = "kind",
     }
 }
 
@@ -61,6 +64,9 @@ pub enum Kind {
     /// From the processes that hold a socket: groups are known only after all sockets were read. The
     /// function makes the group of a key.
     Processes(fn(u64) -> Group),
+    /// From the kinds of stuck connections, which are few and always the same. No table of counts has
+    /// them: a connection may be of several kinds.
+    Stuck,
     /// From another value: there may be any number of groups, which are counted in a map.
     Unbounded,
 }
@@ -116,6 +122,7 @@ impl GroupBy {
             | Self::Netns => Kind::Unbounded,
             Self::Process => Kind::Processes(Group::Process),
             Self::Program => Kind::Processes(Group::Program),
+            Self::Kind => Kind::Stuck,
         }
     }
 
@@ -140,6 +147,7 @@ impl GroupBy {
             Self::Process => Ok(Group::Process(socket.process_key()?)),
             Self::Program => Ok(Group::Program(socket.process_key()?)),
             Self::Netns => Ok(Group::Netns(netns)),
+            Self::Kind => Err(Error::Internal("a connection may be of several kinds".to_owned())),
         }
     }
 
@@ -147,7 +155,7 @@ impl GroupBy {
     #[must_use]
     pub fn is_fixed(self) -> bool {
         match self.kind() {
-            Kind::Fixed(_) => true,
+            Kind::Fixed(_) | Kind::Stuck => true,
             Kind::Port(_) | Kind::Processes(_) | Kind::Unbounded => false,
         }
     }
@@ -156,7 +164,7 @@ impl GroupBy {
     #[must_use]
     pub const fn needs(self) -> Needs {
         match self {
-            Self::TypeStatus | Self::Type | Self::Status => Needs::Nothing,
+            Self::TypeStatus | Self::Type | Self::Status | Self::Kind => Needs::Nothing,
             Self::Netns => Needs::Namespace,
             Self::LocalPort
             | Self::RemotePort
@@ -180,9 +188,12 @@ impl GroupBy {
             | Self::RemoteAddress
             | Self::LocalEndpoint
             | Self::RemoteEndpoint => several,
-            Self::TypeStatus | Self::Type | Self::Status | Self::LocalPort | Self::RemotePort => {
-                false
-            }
+            Self::TypeStatus
+            | Self::Type
+            | Self::Status
+            | Self::LocalPort
+            | Self::RemotePort
+            | Self::Kind => false,
         }
     }
 
@@ -190,8 +201,10 @@ impl GroupBy {
     /// kinds whose groups cannot be listed.
     #[must_use]
     pub fn expected(self, selection: &Selection) -> Vec<Group> {
-        let Kind::Fixed(group) = self.kind() else {
-            return Vec::new();
+        let group = match self.kind() {
+            Kind::Fixed(group) => group,
+            Kind::Stuck => return selection.stuck_kinds().into_iter().map(Group::Kind).collect(),
+            Kind::Port(_) | Kind::Processes(_) | Kind::Unbounded => return Vec::new(),
         };
         let pairs = selection.pairs().filter(|(t, status)| status.linux_mask(t.protocol()) != 0);
         let mut groups: Vec<_> = pairs.map(|(t, status)| group(t, status)).collect();
@@ -244,6 +257,8 @@ pub enum Group {
     Program(u64),
     /// A network namespace.
     Netns(NetnsIndex),
+    /// A kind of stuck connections.
+    Kind(StuckKind),
 }
 
 /// The part of an end of connections that a group stands for.
@@ -286,7 +301,8 @@ impl Group {
             | Self::Port(_)
             | Self::Address(_)
             | Self::Endpoint(_)
-            | Self::Netns(_) => None,
+            | Self::Netns(_)
+            | Self::Kind(_) => None,
         }
     }
 
@@ -305,7 +321,8 @@ impl Group {
             | Self::Cgroup(_)
             | Self::Process(_)
             | Self::Program(_)
-            | Self::Netns(_) => Part::None,
+            | Self::Netns(_)
+            | Self::Kind(_) => Part::None,
         }
     }
 
@@ -336,6 +353,7 @@ impl Hash for Group {
             Self::Cgroup(id) => id.hash(state),
             Self::Process(key) | Self::Program(key) => state.write_u64(*key),
             Self::Netns(net) => net.hash(state),
+            Self::Kind(kind) => kind.hash(state),
         }
     }
 }
@@ -357,6 +375,7 @@ impl fmt::Display for Group {
                 f.write_str(KERNEL)
             }
             Self::Netns(NetnsIndex(number)) => number.fmt(f),
+            Self::Kind(kind) => f.write_str(kind.name()),
         }
     }
 }
@@ -394,7 +413,9 @@ mod tests {
             "[::ffff:192.0.2.1]:443",
             "[fe80::1%3]:40000",
         );
-        assert_eq!(KINDS.map(|(by, ..)| by), GroupBy::VALUES);
+        let (kind, others) = GroupBy::VALUES.split_last().unwrap_or_else(|| panic!("no kinds"));
+        assert_eq!((KINDS.map(|(by, ..)| by).as_slice(), kind), (others, &GroupBy::Kind));
+        assert!(kind.group(NetnsIndex::OWN, &socket).is_err() && kind.is_fixed());
         for (by, label, fixed, merged) in KINDS {
             let group = by.group(NetnsIndex::OWN, &socket).unwrap_or_else(|e| panic!("{e}"));
             assert_eq!(group.to_string(), label);

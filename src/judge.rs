@@ -1,12 +1,13 @@
 //! Judges groups: numbers and ranges in, states out.
 //!
-//! Sometimes only the bounds of a number are known, for four reasons:
+//! Sometimes only the bounds of a number are known, for five reasons:
 //!
 //! | reason | bounds of a group that was found | bounds of a key that matches no group |
 //! |---|---|---|
 //! | owners are hidden | of a user or unit that a key names: its count, to that count plus the hidden connections that may be its own; of other groups: its count | of an owner's name: 0 to the hidden connections that may be its own; of other keys: 0 |
 //! | users share an id | of a user whom a key names: 0 to its count; of other groups: its count | of such a user: 0 to the connections with the shared id |
 //! | the interface of a link-local address is not known | its count | 0 to the connections of that address |
+//! | the kernel's times are bounds of the time for which a connection has been stuck | these bounds; of counts: the connections that certainly are stuck for so long, to those that may be | - |
 //! | network namespaces were skipped (`more`) | of a namespace or an endpoint: its count; of other groups: its count, to any number | 0 to any number |
 //!
 //! A range is violated where all numbers within the bounds lie outside the range, and unclear where
@@ -32,6 +33,7 @@ use crate::judge::threshold::KeyedRanges;
 use crate::measure::share::Share;
 use crate::named_group::NamedGroup;
 use crate::range::{Range, Verdict};
+use crate::stuck::Wait;
 
 /// The thresholds of a check.
 #[derive(Clone, Debug, Default)]
@@ -56,6 +58,9 @@ pub struct GroupState {
     pub most: u64,
     /// The limit of its connections, where the measure has a limit.
     pub share: Option<Share>,
+    /// The longest time for which one of its connections has been stuck, where the measure is of
+    /// times.
+    pub wait: Option<Wait>,
     /// Its own state.
     pub state: State,
     /// Whether it stands for a key that matches no group.
@@ -68,7 +73,8 @@ impl GroupState {
     /// Whether the group was found: the group has connections, or a limit.
     #[must_use]
     pub fn is_found(&self) -> bool {
-        self.count > 0 || self.group.is_some() && self.share.is_some()
+        let may_be_found = self.share.is_some() || !self.unmatched && self.most > 0;
+        self.count > 0 || self.group.is_some() && may_be_found
     }
 }
 
@@ -108,19 +114,23 @@ impl Thresholds {
     fn judge_found(&self, group: NamedGroup, hidden: &[NamedGroup], more: bool) -> GroupState {
         let count = group.count;
         let more = more && !is_of_one_namespace(&group);
-        let most = count + self.may_be_more(&group, hidden);
-        let number = group.share.map_or_else(
-            || bounds(count, most),
-            |share| {
-                let percent = share.percent(count);
-                (percent, percent)
-            },
-        );
+        let mut whole = group.clone();
+        for hidden in self.may_be_more(&group, hidden) {
+            whole.doubtful += hidden.most();
+            let longest = hidden.wait.map_or(0, |wait| wait.most);
+            whole.wait = whole.wait.map(|wait| Wait { most: wait.most.max(longest), ..wait });
+        }
+        let number = whole.value();
+        // The numbers of one of several owners, and of a part of the connections.
+        let (one, part) = match whole.wait {
+            Some(_) => ((0.0, number.1), (0.0, number.1)),
+            None => (bounds(1.min(count), whole.most()), bounds(0, whole.most())),
+        };
         let state = |of_owners: Bounds| {
             self.state_of(more, |ranges| {
                 let bounds = match hidden_as(&group, ranges) {
                     None => number,
-                    Some(HiddenAs::Mixed) => bounds(0, count),
+                    Some(HiddenAs::Mixed) => part,
                     Some(HiddenAs::Owners) => of_owners,
                 };
                 ranges.of(&group).map(|range| (range, bounds))
@@ -128,21 +138,27 @@ impl Thresholds {
         };
         let state = match state(number) {
             // Hidden connections may belong to several owners. Each owner then has a part of them.
-            State::Ok => match state(bounds(1.min(count), count)) {
+            State::Ok => match state(one) {
                 State::Ok => State::Ok,
                 State::Warning | State::Critical | State::Unknown => State::Unknown,
             },
             state => state,
         };
-        let NamedGroup { group, name, share, .. } = group;
+        let most = whole.most();
+        let NamedGroup { group, name, share, wait, .. } = whole;
         let (unmatched, nearest) = (false, None);
-        GroupState { group, label: name.label, count, most, share, state, unmatched, nearest }
+        let label = name.label;
+        GroupState { group, label, count, most, share, wait, state, unmatched, nearest }
     }
 
-    /// The number of hidden connections that may belong to this group, where a key names the group.
+    /// The groups of hidden connections that may belong to this group, where a key names the group.
     /// A unit, a user or a program may have visible and hidden sockets. The sockets of a process are
     /// either all visible or all hidden.
-    fn may_be_more(&self, group: &NamedGroup, hidden: &[NamedGroup]) -> u64 {
+    fn may_be_more<'a>(
+        &self,
+        group: &NamedGroup,
+        hidden: &'a [NamedGroup],
+    ) -> impl Iterator<Item = &'a NamedGroup> {
         let may_be_partly_hidden = match group.group.and_then(Group::owner) {
             Some(Owner::Cgroup(_) | Owner::User(_) | Owner::Program(_)) => true,
             Some(Owner::Process(_)) | None => false,
@@ -150,8 +166,8 @@ impl Thresholds {
         let may_be = may_be_partly_hidden
             && !group.hidden
             && self.keys().any(|key| key.may_be_hidden() && key.specificity(group).is_some());
-        let hidden = hidden.iter().filter(|hidden| may_be && hidden.may_have_hidden(group.label()));
-        hidden.map(|hidden| hidden.count).sum()
+        let label = group.label().to_owned();
+        hidden.iter().filter(move |hidden| may_be && hidden.may_have_hidden(&label))
     }
 
     /// Judges the keys that match no group. Also judges a key that matches visible processes by
@@ -167,6 +183,8 @@ impl Thresholds {
             seen.push(key);
             let closest = groups.iter().filter_map(|group| key.specificity(group)).max();
             let unseen = key.unseen_group(groups);
+            let (_, most) = unseen.value();
+            let least = if unseen.wait.is_some() { 0.0 } else { 1.0 };
             // The range without a key applies to a key of one group, but not to a key of several
             // groups.
             let state = |bounds| match key {
@@ -178,10 +196,10 @@ impl Thresholds {
                 }
             };
             let state = match closest {
-                None => state((0.0, unseen.value())),
+                None => state((0.0, most)),
                 // A hidden process may have the same name.
                 Some(Specificity::Broad)
-                    if unseen.count > 0 && state((1.0, unseen.value())) != State::Ok =>
+                    if unseen.count > 0 && state((least, most)) != State::Ok =>
                 {
                     State::Unknown
                 }
@@ -191,7 +209,8 @@ impl Thresholds {
             };
             let unmatched = closest.is_none();
             if state != State::Ok || unmatched && key.may_be_mistyped() {
-                let NamedGroup { group, name, count: most, share, .. } = unseen;
+                let NamedGroup { group, name, count: most, share, wait, .. } = unseen;
+                let wait = wait.map(|wait| Wait { least: 0, ..wait });
                 let nearest = key.nearest(groups).filter(|_| unmatched).map(str::to_owned);
                 let label = name.label;
                 let count = 0;
@@ -201,6 +220,7 @@ impl Thresholds {
                     count,
                     most,
                     share,
+                    wait,
                     state,
                     unmatched,
                     nearest,
@@ -224,11 +244,11 @@ impl Thresholds {
             .map(|ranges| ranges.as_ref()?.of(group).map(Range::canonical))
     }
 
-    /// Judges the total of all groups, if a key asks for the total.
+    /// Judges the total of all groups from its bounds, if a key asks for the total.
     #[must_use]
-    pub fn judge_total(&self, total: u64, more: bool) -> Option<State> {
+    pub fn judge_total(&self, total: u64, most: u64, more: bool) -> Option<State> {
         let asked = self.keys().any(|key| *key == Key::Total);
-        let total = bounds(total, total);
+        let total = bounds(total, most);
         asked.then(|| self.state(total, more, |ranges| ranges.of_key(&Key::Total)))
     }
 
@@ -305,7 +325,8 @@ fn is_of_one_namespace(group: &NamedGroup) -> bool {
     match group.group {
         Some(Group::Netns(_) | Group::Endpoint(_)) => true,
         Some(
-            Group::TypeStatus(..)
+            Group::Kind(_)
+            | Group::TypeStatus(..)
             | Group::Type(_)
             | Group::Status(_)
             | Group::Port(_)

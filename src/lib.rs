@@ -58,6 +58,7 @@ pub mod rights;
 pub mod run;
 mod selection;
 mod socket;
+mod stuck;
 #[doc(hidden)]
 pub mod source;
 mod survey;
@@ -87,9 +88,10 @@ pub use netns::Netns;
 pub use owner::{Process, Processes};
 pub use plan::Plan;
 pub use range::{Range, RangeError};
-pub use report::Report;
-pub use selection::{Choice, Network, Ports, Selection};
+pub use report::{List, Report};
+pub use selection::{Choice, Network, Ports, Selection, StuckFor};
 pub use socket::Socket;
+pub use stuck::{StuckKind, Timer, Wait};
 pub use vocabulary::{ConnectionStatus, ConnectionType, NetnsIndex, Protocol, SourceName};
 
 #[cfg(feature = "python")]

@@ -48,6 +48,8 @@ measures! {
     AcceptQueue = accept_queue,
     /// The ephemeral ports in use towards each destination, in percent of all ephemeral ports.
     EphemeralPorts = ephemeral_ports,
+    /// The seconds for which the longest connection of each group has been stuck.
+    Stuck = stuck,
 }
 
 #[cfg(test)]
@@ -67,10 +69,13 @@ mod tests {
         assert_eq!(implied(Measure::Connections), None);
         assert_eq!(implied(Measure::AcceptQueue), Some((GroupBy::LocalEndpoint, listen)));
         assert_eq!(implied(Measure::EphemeralPorts), Some((GroupBy::RemoteEndpoint, None)));
+        assert_eq!(implied(Measure::Stuck), Some((GroupBy::Kind, None)));
         for measure in Measure::VALUES {
             let definition = measure.definition();
             let refuses = |field| definition.refused.contains(&field);
-            assert_eq!(refuses(Field::GroupBy), definition.implied.is_some(), "{measure:?}");
+            // The kinds are the groups of stuck connections where no others are asked for.
+            let decides = definition.implied.is_some() && *measure != Measure::Stuck;
+            assert_eq!(refuses(Field::GroupBy), decides, "{measure:?}");
             assert_eq!(refuses(Field::Zero), definition.implied.is_some(), "{measure:?}");
         }
     }

@@ -7,6 +7,7 @@ use crate::group::{Group, Owner};
 use crate::group_name::GroupName;
 use crate::measure::share::{Share, fuller};
 use crate::owner::{Names, Process, Processes};
+use crate::stuck::Wait;
 
 /// A group with the name that it is printed with.
 #[derive(Clone, Debug, Default)]
@@ -17,8 +18,13 @@ pub struct NamedGroup {
     pub name: GroupName,
     /// Its connections.
     pub count: u64,
+    /// The number of further connections that may be selected.
+    pub doubtful: u64,
     /// The limit of its connections, where the measure has a limit.
     pub share: Option<Share>,
+    /// The longest time for which one of its connections has been stuck, where the measure is of
+    /// times.
+    pub wait: Option<Wait>,
     /// Whether it stands for hidden owners.
     pub hidden: bool,
     // The names that the names of its hidden owners begin with; empty where they may have any name.
@@ -48,7 +54,9 @@ impl NamedGroup {
             group: Some(group),
             name,
             count,
+            doubtful: 0,
             share: None,
+            wait: None,
             hidden,
             outer,
             candidates,
@@ -63,12 +71,26 @@ impl NamedGroup {
         &self.name.label
     }
 
-    /// The number that is judged.
+    /// The largest number of connections that it may have.
     #[must_use]
-    pub fn value(&self) -> f64 {
+    pub fn most(&self) -> u64 {
+        self.count.saturating_add(self.doubtful)
+    }
+
+    /// The lower and the upper bound of the number that is judged.
+    #[must_use]
+    pub fn value(&self) -> (f64, f64) {
         // Ranges compare 64-bit floats, as the reference and the C plugins do.
         #[allow(clippy::cast_precision_loss)]
-        self.share.map_or(self.count as f64, |share| share.percent(self.count))
+        let float = |number: u64| number as f64;
+        match (self.share, self.wait) {
+            (Some(share), _) => (share.percent(self.count), share.percent(self.most())),
+            (None, Some(wait)) => {
+                let (least, most) = wait.seconds();
+                (least.into(), most.into())
+            }
+            (None, None) => (float(self.count), float(self.most())),
+        }
     }
 
     /// A group without sockets.
@@ -87,6 +109,8 @@ impl NamedGroup {
             }
             _ => self.count += other.count,
         }
+        self.doubtful += other.doubtful;
+        self.wait = [self.wait, other.wait].into_iter().flatten().reduce(Wait::longer);
         if !self.hidden {
             (self.outer, self.candidates) = (other.outer, other.candidates);
         } else if other.hidden {
@@ -151,16 +175,29 @@ impl NamedGroup {
     }
 }
 
+/// The numbers of groups besides their counts.
+#[derive(Clone, Debug, Default)]
+pub struct Values {
+    /// The limits of the counts, where the measure has limits.
+    pub shares: HashMap<Group, Share>,
+    /// The times, where the measure is of times.
+    pub waits: HashMap<Group, Wait>,
+    /// The further connections that may be selected.
+    pub doubtful: HashMap<Group, u64>,
+}
+
 /// Gives groups their names, the largest first. With `merged`, groups with one name are added up.
 #[must_use]
 pub fn named_groups(
     merged: bool,
     groups: &[(Group, u64)],
-    share: &dyn Fn(Group) -> Option<Share>,
+    values: &Values,
     names: &Names,
 ) -> Vec<NamedGroup> {
     let found = |(group, count): &(Group, u64)| NamedGroup {
-        share: share(*group),
+        share: values.shares.get(group).copied(),
+        wait: values.waits.get(group).copied(),
+        doubtful: values.doubtful.get(group).copied().unwrap_or(0),
         ..NamedGroup::found(*group, *count, names)
     };
     let groups = groups.iter().map(found);
@@ -179,7 +216,10 @@ pub fn named_groups(
     } else {
         groups.collect()
     };
-    found.sort_by(|a, b| b.value().total_cmp(&a.value()));
+    found.sort_by(|a, b| {
+        let ((a, most_a), (b, most_b)) = (a.value(), b.value());
+        b.total_cmp(&a).then(most_b.total_cmp(&most_a))
+    });
     found
 }
 
@@ -286,7 +326,7 @@ mod tests {
         let names = Names::default();
         let groups =
             vec![(Group::User(Some(7)), 1), (Group::User(Some(8)), 5), (Group::User(None), 5)];
-        let found: Vec<_> = named_groups(true, &groups, &|_| None, &names)
+        let found: Vec<_> = named_groups(true, &groups, &Values::default(), &names)
             .into_iter()
             .map(|group| (group.name.label, group.count))
             .collect();
@@ -294,15 +334,15 @@ mod tests {
         assert_eq!(found, expected.map(|(label, count)| (label.to_owned(), count)));
         // The processes with the keys 7 and 8 are hidden.
         let groups = vec![(Group::Process(7), 1), (Group::Process(8), 2), (Group::Process(0), 4)];
-        let found = named_groups(true, &groups, &|_| None, &names);
+        let found = named_groups(true, &groups, &Values::default(), &names);
         assert_eq!(found.iter().map(|group| group.count).collect::<Vec<_>>(), [4, 3]);
         let groups = vec![(Group::Port(7), 1), (Group::Port(7), 2)];
-        assert_eq!(named_groups(false, &groups, &|_| None, &names).len(), 2);
+        assert_eq!(named_groups(false, &groups, &Values::default(), &names).len(), 2);
         // The group with the larger percentage comes first.
-        let share =
-            |group| Some(Share { of: if group == Group::Port(7) { 2 } else { 9 }, drops: None });
+        let share = |port, of| (Group::Port(port), Share { of, drops: None });
+        let values = Values { shares: [share(7, 2), share(8, 9)].into(), ..Values::default() };
         let found =
-            named_groups(false, &[(Group::Port(8), 3), (Group::Port(7), 1)], &share, &names);
+            named_groups(false, &[(Group::Port(8), 3), (Group::Port(7), 1)], &values, &names);
         let values = found.iter().map(|found| (found.count, found.share.map(|share| share.of)));
         assert_eq!(values.collect::<Vec<_>>(), [(1, Some(2)), (3, Some(9))]);
     }

@@ -155,7 +155,8 @@ impl Names {
                 | Group::Type(_)
                 | Group::Status(_)
                 | Group::Port(_)
-                | Group::Address(_) => {}
+                | Group::Address(_)
+                | Group::Kind(_) => {}
             }
         }
         if !users.is_empty() {
@@ -317,7 +318,8 @@ impl Names {
             | Group::Status(_)
             | Group::Port(_)
             | Group::Process(0)
-            | Group::Program(0) => None,
+            | Group::Program(0)
+            | Group::Kind(_) => None,
         };
         known.map_or_else(|| group.to_string(), |name| name.to_string()).into()
     }

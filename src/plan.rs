@@ -16,7 +16,7 @@ use crate::name::Named;
 use crate::netns::Netns;
 use crate::owner::UserId;
 use crate::selection::{Choice, Selection};
-use crate::vocabulary::{Protocol, SourceName};
+use crate::vocabulary::{ConnectionStatus, Protocol, SourceName};
 
 /// A validated check, ready to run.
 ///
@@ -55,11 +55,16 @@ impl Plan {
 
     /// Validates a query that lists connections one by one, with their addresses and owners.
     pub fn of_list(query: Query) -> Result<Self, Error> {
-        Self::validated(Check { query, ..Check::default() }, true, true)
+        // The owners need the same rights as the tables of a check.
+        let presentation = Presentation { lengthy: true, ..Presentation::default() };
+        Self::validated(Check { query, presentation, ..Check::default() }, true, true)
     }
 
     /// Validates a check of a recorded list of connections.
     pub fn of_fixture(check: Check) -> Result<Self, Error> {
+        if !check.query.selection.stuck.is_empty() {
+            return Err(Error::Fixture("Fixture has no times of connections".to_owned()));
+        }
         let plan = Self::validated(check, false, false)?;
         if !plan.definition().of_fixture {
             return Err(Error::Fixture(
@@ -78,13 +83,28 @@ impl Plan {
         let Check { mut query, policy, presentation } = check;
         let definition = query.measure.definition();
         refuse_meaningless(&query)?;
-        let mut group_by = query.group_by.unwrap_or_default();
-        if let Some(implied) = &definition.implied {
-            group_by = implied.group_by;
-            query.selection.types = tcp(&query.selection, definition.groups)?;
-            if let Some(status) = implied.status {
-                query.selection.statuses = Choice::of(&[status]);
-            }
+        let implied = definition.implied.as_ref();
+        let default = implied.map(|implied| implied.group_by).unwrap_or_default();
+        let group_by = query.group_by.unwrap_or(default);
+        if implied.is_some() || !query.selection.stuck.is_empty() {
+            let groups = if implied.is_some() { definition.groups } else { STUCK };
+            query.selection.types = tcp(&query.selection, groups)?;
+        }
+        if let Some(status) = implied.and_then(|implied| implied.status) {
+            query.selection.statuses = Choice::of(&[status]);
+        }
+        if group_by == GroupBy::Kind && query.measure != Measure::Stuck {
+            return Err(Error::Conflict {
+                field: Field::GroupBy,
+                problem: "a connection may be of several kinds, so that kinds are not counted"
+                    .to_owned(),
+                other: Field::Measure,
+                valid: Measure::Stuck.name().to_owned(),
+            });
+        }
+        refuse_unstuck(&query)?;
+        if live && needs_times(&query) && SourceName::AVAILABLE.contains(&SourceName::Netlink) {
+            query.source.get_or_insert(SourceName::Netlink);
         }
         if query.zero && !group_by.is_fixed() {
             return Err(unlistable(group_by));
@@ -177,17 +197,18 @@ impl Plan {
                 valid: "a wider range".to_owned(),
             });
         }
-        match self.definition().reading {
+        let are = match self.definition().reading {
             Reading::Percent => return Ok(self),
-            Reading::Count => {}
-        }
+            Reading::Count => "counted",
+            Reading::Seconds => "measured in seconds",
+        };
         let Policy { warning, critical, .. } = &self.policy;
         for (field, spec) in [(Field::Critical, critical), (Field::Warning, warning)] {
             if let Some(spec) = spec.as_ref().filter(|spec| spec.text().contains('%')) {
                 return Err(Error::Value {
                     field,
                     problem: format!(
-                        "{:?} is in percent, but {} are counted (valid: {:?})",
+                        "{:?} is in percent, but {} are {are} (valid: {:?})",
                         spec.text(),
                         self.definition().groups,
                         spec.text().replace('%', "")
@@ -282,8 +303,15 @@ fn refuse_meaningless(query: &Query) -> Result<(), Error> {
 /// Whether the caller has set a field of the query. A default value counts as set in `types`,
 /// `statuses` and `group_by`, but not in the other fields.
 fn is_given(query: &Query, field: Field) -> bool {
-    let Selection { types, statuses, local_ports, remote_ports, local_addresses, remote_addresses } =
-        &query.selection;
+    let Selection {
+        types,
+        statuses,
+        local_ports,
+        remote_ports,
+        local_addresses,
+        remote_addresses,
+        stuck,
+    } = &query.selection;
     match field {
         Field::Types => types.is_given(),
         Field::Statuses => statuses.is_given(),
@@ -291,12 +319,43 @@ fn is_given(query: &Query, field: Field) -> bool {
         Field::RemotePorts => !remote_ports.is_empty(),
         Field::LocalAddresses => !local_addresses.is_empty(),
         Field::RemoteAddresses => !remote_addresses.is_empty(),
+        Field::Stuck => !stuck.is_empty(),
         Field::Measure => query.measure != Measure::default(),
         Field::GroupBy => query.group_by.is_some(),
         Field::Zero => query.zero,
         // Thresholds have a meaning with every measure.
         Field::Warning | Field::Critical => false,
     }
+}
+
+/// The plural noun for stuck connections.
+const STUCK: &str = "stuck connections";
+
+/// Whether only a source that reports the times of connections can answer.
+fn needs_times(query: &Query) -> bool {
+    query.measure == Measure::Stuck || !query.selection.stuck.is_empty()
+}
+
+/// Refuses statuses in which no connection can be of a selected kind.
+fn refuse_unstuck(query: &Query) -> Result<(), Error> {
+    let kinds = query.selection.stuck_kinds();
+    let statuses = || kinds.iter().flat_map(|kind| kind.states());
+    let can_be = |status: &ConnectionStatus| query.selection.statuses.contains(*status);
+    if !needs_times(query) || statuses().any(can_be) {
+        return Ok(());
+    }
+    let mut valid: Vec<&str> = Vec::new();
+    for status in statuses() {
+        if !valid.contains(&status.name()) {
+            valid.push(status.name());
+        }
+    }
+    Err(Error::Conflict {
+        field: Field::Statuses,
+        problem: "no connection in such a status can be stuck".to_owned(),
+        other: Field::Statuses,
+        valid: alternatives(&valid),
+    })
 }
 
 /// The TCP types of the selection. An error where the selection has UDP types only.
@@ -382,7 +441,13 @@ fn unreported(
             }
         },
     };
-    of_groups.or_else(|| (query.measure.definition().unreported)(source))
+    let times = match source {
+        SourceName::Netlink => None,
+        SourceName::Procfs | SourceName::Netstat2 | SourceName::Counters => {
+            needs_times(query).then_some("the times")
+        }
+    };
+    of_groups.or(times).or_else(|| (query.measure.definition().unreported)(source))
 }
 
 #[cfg(test)]

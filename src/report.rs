@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::time::Duration;
 
+use crate::collect::connections::Connection;
 use crate::details::Detail;
 use crate::judge::GroupState;
 use crate::judge::state::State;
@@ -21,6 +22,9 @@ pub struct Report {
     pub groups: Vec<GroupState>,
     /// The number of selected connections.
     pub total: u64,
+    /// The largest number of selected connections that there may be. It is above `total` where only
+    /// bounds are known of the time for which connections have been stuck.
+    pub most: u64,
     /// The state of the total, where a threshold asks for one.
     pub total_state: Option<State>,
     /// The ranges of the first group, where its number has a limit: for WARNING and for CRITICAL.
@@ -39,6 +43,17 @@ pub struct Report {
     pub coverage: NetnsCoverage,
     /// The time that the run took.
     pub duration: Duration,
+}
+
+/// A list of connections.
+#[derive(Clone, Debug)]
+pub struct List {
+    /// The connections, the longest stuck first.
+    pub connections: Vec<Connection>,
+    /// The number of selected connections, also of those that are left out.
+    pub total: u64,
+    /// The numbers of network namespaces that were read and skipped.
+    pub coverage: NetnsCoverage,
 }
 
 impl Report {
@@ -71,12 +86,14 @@ impl Report {
         self.total == 0 && self.groups.iter().all(|judged| judged.share.is_none())
     }
 
-    /// The state of a check that finds nothing. Where network namespaces were skipped, it is
-    /// UNKNOWN and not an alert: connections may be there.
+    /// The state of a check that finds nothing. Where network namespaces were skipped, or connections
+    /// may be selected, it is UNKNOWN and not an alert: connections may be there.
     #[must_use]
     pub fn nothing(&self) -> State {
         match self.plan.policy().no_match.0 {
-            State::Warning | State::Critical if self.coverage.skipped > 0 => State::Unknown,
+            State::Warning | State::Critical if self.coverage.skipped > 0 || self.most > 0 => {
+                State::Unknown
+            }
             state => state,
         }
     }
@@ -154,6 +171,7 @@ mod tests {
             count: *count,
             most: *count,
             share: None,
+            wait: None,
             state: *state,
             unmatched: false,
             nearest: None,
@@ -164,6 +182,7 @@ mod tests {
         Report {
             plan: plan(check),
             total: groups.iter().map(|judged| judged.count).sum(),
+            most: groups.iter().map(|judged| judged.count).sum(),
             groups,
             total_state: None,
             limits: [None, None],

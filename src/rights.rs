@@ -60,7 +60,7 @@ fn needed(plan: &Plan) -> CapabilitySet {
 fn reads_processes(group_by: GroupBy) -> bool {
     match group_by.kind() {
         Kind::Processes(_) => true,
-        Kind::Fixed(_) | Kind::Port(_) | Kind::Unbounded => false,
+        Kind::Fixed(_) | Kind::Port(_) | Kind::Stuck | Kind::Unbounded => false,
     }
 }
 

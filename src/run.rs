@@ -11,7 +11,6 @@ use crate::collect::counts::{Recorded, Table};
 use crate::deadline::Deadline;
 use crate::details::{self, Detail};
 use crate::error::Error;
-use crate::group::Group;
 use crate::judge::state::State;
 use crate::judge::{GroupState, Thresholds};
 use crate::measure::counted::{Counted, Scope};
@@ -19,7 +18,7 @@ use crate::named_group::{NamedGroup, named_groups};
 use crate::namespaces::Namespaces;
 use crate::owner::{self, Names, Need, Unseen};
 use crate::plan::Plan;
-use crate::report::Report;
+use crate::report::{List, Report};
 use crate::source;
 use crate::survey::{Facts, Findings, Host};
 use crate::vocabulary::SourceName;
@@ -97,7 +96,7 @@ pub fn counts(plan: &Plan, interrupted: &dyn Fn() -> bool) -> Result<Vec<NamedGr
     let deadline = Deadline::new(plan.timeout(), interrupted);
     let host = Host::find(plan.netns(), plan.source(), &deadline)?;
     let mut counted = (plan.definition().collect)(&host, &scope(plan))?;
-    add_expected(plan, &mut counted.groups);
+    add_expected(plan, &mut counted);
     let names = look_up_names(&mut counted, &host.namespaces, &deadline)?;
     Ok(name_groups(plan, &counted, &names, &host.namespaces))
 }
@@ -119,15 +118,43 @@ pub fn connections(
     processes: bool,
     interrupted: &dyn Fn() -> bool,
 ) -> Result<Vec<Connection>, Error> {
+    Ok(listed(plan, processes, None, interrupted)?.connections)
+}
+
+/// The selected connections that have been stuck the longest, with the processes that hold their
+/// sockets: at most as many as the plan shows groups, or 20.
+///
+/// ```
+/// use network_connections::{Plan, Query, run};
+///
+/// let list = run::longest(&Plan::of_list(Query::default())?, 20, &|| false)?;
+/// assert!(list.connections.len() <= 20 && list.connections.len() as u64 <= list.total);
+/// # Ok::<(), network_connections::Error>(())
+/// ```
+pub fn longest(
+    plan: &Plan,
+    most: usize,
+    interrupted: &dyn Fn() -> bool,
+) -> Result<List, Error> {
+    listed(plan, true, Some(most), interrupted)
+}
+
+fn listed(
+    plan: &Plan,
+    processes: bool,
+    most: Option<usize>,
+    interrupted: &dyn Fn() -> bool,
+) -> Result<List, Error> {
     let deadline = Deadline::new(plan.timeout(), interrupted);
     let host = Host::find(plan.netns(), plan.source(), &deadline)?;
-    let (connections, findings) =
-        host.survey(plan.selection(), Facts::None, Connections::default())?;
+    let connections = Connections::new(&plan.selection().stuck, most);
+    let (connections, findings) = host.survey(plan.selection(), Facts::None, connections)?;
+    let (total, coverage) = (connections.total, findings.coverage.clone());
     let owners = connections.owners(processes, plan.asks_for_namespaces());
     let need = Need { units: false, every_holder: true };
     let known = Names::default().with_interfaces(findings.interfaces);
     let names = Names::look_up(owners, need, &known, &host.namespaces, &deadline)?;
-    Ok(connections.named(processes, &names))
+    Ok(List { connections: connections.named(processes, &names), total, coverage })
 }
 
 /// The input of the plan's measure. Owners and peers are left out: a caller that needs them sets
@@ -149,10 +176,10 @@ fn report(
     namespaces: &Namespaces,
     deadline: &Deadline,
 ) -> Result<Report, Error> {
-    add_expected(&plan, &mut counted.groups);
+    add_expected(&plan, counted);
     let names = look_up_names(counted, namespaces, deadline)?;
     let groups = name_groups(&plan, counted, &names, namespaces);
-    let mut report = judge(plan, thresholds, groups, &counted.findings, deadline);
+    let mut report = judge(plan, thresholds, groups, counted, deadline);
     if let Some(breakdowns) = counted.breakdowns.take() {
         let explained = explain(&report, breakdowns, &names, namespaces, deadline);
         let explained = explained.map(|details| report.details = details);
@@ -162,11 +189,9 @@ fn report(
 }
 
 /// Adds expected groups without connections, if the plan asks for them.
-fn add_expected(plan: &Plan, groups: &mut Vec<(Group, u64)>) {
+fn add_expected(plan: &Plan, counted: &mut Counted) {
     if plan.zero() {
-        let mut missing = plan.group_by().expected(plan.selection());
-        missing.retain(|group| groups.iter().all(|(found, _)| found != group));
-        groups.extend(missing.into_iter().map(|group| (group, 0)));
+        counted.add_missing(plan.group_by().expected(plan.selection()));
     }
 }
 
@@ -193,8 +218,7 @@ fn name_groups(
     namespaces: &Namespaces,
 ) -> Vec<NamedGroup> {
     let merged = plan.group_by().is_merged(namespaces.are_several());
-    let share = |group| counted.shares.get(&group).copied();
-    named_groups(merged, &counted.groups, &share, names)
+    named_groups(merged, &counted.groups, &counted.values, names)
 }
 
 /// Judges the groups and their total. The details are not filled in yet.
@@ -202,12 +226,15 @@ fn judge(
     plan: Plan,
     thresholds: &Thresholds,
     groups: Vec<NamedGroup>,
-    Findings { sources, coverage, .. }: &Findings,
+    counted: &Counted,
     deadline: &Deadline,
 ) -> Report {
+    let Findings { sources, coverage, .. } = &counted.findings;
     let some_skipped = coverage.skipped > 0;
-    let total = groups.iter().map(|group| group.count).sum();
-    let fullest = groups.first().filter(|group| group.share.is_some());
+    let sum = || groups.iter().map(|group| group.count).sum();
+    let total = counted.total.unwrap_or_else(sum);
+    let most = total + groups.iter().map(|group| group.doubtful).sum::<u64>();
+    let fullest = groups.first().filter(|group| group.share.is_some() || group.wait.is_some());
     let limits = fullest.map(|fullest| thresholds.of(fullest)).unwrap_or_default();
     let host_is_unseen =
         groups.iter().any(|g| g.name.netns.as_ref().is_some_and(|n| n.may_be_host));
@@ -221,7 +248,8 @@ fn judge(
         plan,
         groups,
         total,
-        total_state: thresholds.judge_total(total, some_skipped),
+        most,
+        total_state: thresholds.judge_total(total, most, some_skipped),
         limits,
         details: Vec::new(),
         missing_details: None,

@@ -2,16 +2,19 @@
 
 mod choice;
 mod ends;
+mod stuck_for;
 
 use std::net::SocketAddr;
 
 use crate::error::Error;
 use crate::name::Named;
 use crate::socket::Socket;
+use crate::stuck::StuckKind;
 use crate::vocabulary::{ConnectionStatus, ConnectionType, Protocol, possible};
 
 pub use choice::{ALL, Choice, choices};
 pub use ends::{Network, Ports};
+pub use stuck_for::{Certainty, StuckFor, found, longest};
 
 /// A selection of connections, by default all. The values of one field are alternatives, and all
 /// fields must match.
@@ -29,10 +32,12 @@ pub struct Selection {
     pub local_addresses: Vec<Network>,
     /// Remote addresses; any where empty.
     pub remote_addresses: Vec<Network>,
+    /// The kinds and times for which connections have been stuck; any connection where empty.
+    pub stuck: Vec<StuckFor>,
 }
 
 impl Selection {
-    /// Whether this connection is selected.
+    /// Whether this connection is selected, or may be: [`Selection::certainty`] tells the two apart.
     ///
     /// Every connection of every source is checked here: some old kernels filter less than they
     /// were asked to.
@@ -41,7 +46,36 @@ impl Selection {
         Ok(self.types.contains(socket.connection_type())
             && self.statuses.contains(socket.status())
             && holds(&self.local_ports, &self.local_addresses, || socket.local())?
-            && holds(&self.remote_ports, &self.remote_addresses, || socket.remote())?)
+            && holds(&self.remote_ports, &self.remote_addresses, || socket.remote())?
+            && (self.stuck.is_empty() || self.certainty(socket)? != Certainty::No))
+    }
+
+    /// Whether a connection that matches is certainly selected: of the time for which it has been
+    /// stuck, sometimes only bounds are known.
+    #[inline]
+    pub fn certainty(&self, socket: &impl Socket) -> Result<Certainty, Error> {
+        if self.stuck.is_empty() {
+            return Ok(Certainty::Yes);
+        }
+        let certainty = socket.transfer()?.and_then(|transfer| {
+            self.stuck.iter().map(|stuck| stuck.selects(&transfer)).max()
+        });
+        Ok(certainty.unwrap_or(Certainty::No))
+    }
+
+    /// The kinds of stuck connections that are selected, in display order; the usual kinds where none
+    /// is named.
+    #[must_use]
+    pub fn stuck_kinds(&self) -> Vec<StuckKind> {
+        stuck_for::kinds(&self.stuck)
+    }
+
+    /// Whether a connection in this state can be selected.
+    fn has_status(&self, status: ConnectionStatus) -> bool {
+        let can_be_stuck =
+            |stuck: &StuckFor| stuck.kinds().iter().any(|kind| kind.states().contains(&status));
+        self.statuses.contains(status)
+            && (self.stuck.is_empty() || self.stuck.iter().any(can_be_stuck))
     }
 
     /// Whether ports or addresses are selected.
@@ -55,7 +89,7 @@ impl Selection {
 
     /// The selected types, each with the selected states that a connection of that type can have.
     pub fn pairs(&self) -> impl Iterator<Item = (ConnectionType, ConnectionStatus)> {
-        possible().filter(|(t, status)| self.types.contains(*t) && self.statuses.contains(*status))
+        possible().filter(|(t, status)| self.types.contains(*t) && self.has_status(*status))
     }
 
     /// The selected types of one protocol.
@@ -72,7 +106,7 @@ impl Selection {
         ConnectionStatus::VALUES
             .iter()
             .copied()
-            .filter(|status| self.statuses.contains(*status))
+            .filter(|status| self.has_status(*status))
             .fold(0, |mask, status| mask | status.linux_mask(protocol))
     }
 }

@@ -3,7 +3,12 @@
 use std::net::SocketAddr;
 
 use crate::error::Error;
+use crate::stuck::Transfer;
 use crate::vocabulary::{ConnectionStatus, ConnectionType};
+
+/// The reason why a source other than netlink does not tell for how long a connection has been stuck.
+pub const NO_TIMES: &str =
+    "the times of connections are not known here (only netlink has them: /proc/net has none)";
 
 /// A socket as a source shows it: a view over its message or line. Fields are decoded when they are
 /// read.
@@ -42,6 +47,12 @@ pub trait Socket {
     /// `include/net/sock.h`).
     fn drops(&self) -> Result<u32, Error> {
         Err(Error::Unsupported("the drops of sockets are not known here".to_owned()))
+    }
+
+    /// The facts that tell for how long a connection has been stuck; `None` for a mini-socket and for
+    /// UDP.
+    fn transfer(&self) -> Result<Option<Transfer>, Error> {
+        Err(Error::Unsupported(NO_TIMES.to_owned()))
     }
 
     /// The socket's inode number; 0 where no process has the socket.

@@ -24,6 +24,8 @@ pub struct Command {
     pub name: String,
     /// Whether unknown options and stray words are refused.
     pub strict: bool,
+    /// Whether the connections themselves are printed, and nothing is judged.
+    pub list: bool,
     /// The fixture whose connections are counted instead of this host's.
     pub fixture: Option<String>,
 }
@@ -100,6 +102,8 @@ pub enum Value {
     Address,
     /// A network namespace: its name or path, a process in it, or all.
     Netns,
+    /// Seconds of being stuck, as in 300 or unread:60.
+    Stuck,
     /// Any text.
     Text,
     /// A whole number.
@@ -311,6 +315,15 @@ pub static OPTIONS: &[Opt] = &[
         ..OPT
     },
     Opt {
+        long: "--list",
+        section: Section::Show,
+        metavar: "LIST",
+        takes: Takes::Switch(|c| c.list = true),
+        help: "Print the selected connections themselves, one in each row, the longest stuck first, and \
+               judge nothing: at most 20, or as many as --top says. With --format=json, an array.",
+        ..OPT
+    },
+    Opt {
         long: "--local-address",
         section: Section::Select,
         metavar: "LOCAL_ADDRESS",
@@ -350,7 +363,8 @@ pub static OPTIONS: &[Opt] = &[
         keyword: Some(keyword("measure", Api::Check)),
         help: "What is judged: the number of connections of each group; or what runs out, the accept \
                queue of each listener, in percent of its limit, or the ephemeral ports towards each \
-               destination, in percent of those there are.",
+               destination, in percent of those there are; or the seconds for which the longest \
+               connection of each kind has been stuck.",
         ..OPT
     },
     Opt {
@@ -456,6 +470,21 @@ pub static OPTIONS: &[Opt] = &[
         takes: Takes::Switch(|c| c.strict = true),
         help: "Refuse unknown options and stray words instead of ignoring them, and thresholds that \
                never alert or are empty.",
+        ..OPT
+    },
+    Opt {
+        long: "--stuck",
+        section: Section::Select,
+        metavar: "STUCK",
+        takes: Takes::Several(Value::Stuck, |c, times| {
+            set(&mut c.check.query.selection.stuck, values::each(times))
+        }),
+        field: Some(Field::Stuck),
+        keyword: Some(keyword("stuck", Api::Connections)),
+        help: "Count only connections that have been stuck for at least so many seconds: the peer has \
+               closed and the program has not, data is not read, the peer does not answer, or the \
+               peer does not read. \"unread:60\" is one kind alone, and \"idle:7200\" is the kind \
+               that has to be named.",
         ..OPT
     },
     Opt {

@@ -4,12 +4,14 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::address::{Address, Endpoint, InterfaceIndex};
-use crate::collect::collector::{Collector, NetnsFacts};
+use crate::collect::collector::{Collector, NetnsFacts, Wanted};
 use crate::collect::queues::Queue;
 use crate::error::{Error, Optional};
 use crate::group::{Group, GroupBy};
 use crate::listeners::Listeners;
+use crate::selection::{StuckFor, found, longest};
 use crate::socket::Socket;
+use crate::stuck::{Meaning, StuckKind, Wait};
 use crate::vocabulary::{ConnectionStatus, NetnsIndex, Protocol};
 
 /// The criterion by which connections are broken down, besides their owners.
@@ -21,6 +23,8 @@ pub enum Aspect {
     Status,
     /// By accept queue: the sockets are listeners.
     Queue,
+    /// By local port, peer and the kind of being stuck.
+    Stuck,
 }
 
 /// The owners of a connection, as far as the source reports them. Kept small: there may be one
@@ -34,6 +38,8 @@ pub struct Owners {
     uid: Option<Option<u32>>,
     /// Whether a process has accepted the connection.
     pub accepted: bool,
+    /// The local port of an incoming connection; `None` for outgoing connections, which have many.
+    pub port: Option<u16>,
     /// The value of the aspect.
     pub extra: Extra,
     /// The network namespace.
@@ -58,6 +64,19 @@ pub enum Extra {
     Status(ConnectionStatus),
     /// The accept queue of a listener.
     Queue(Box<Queue>),
+    /// The peer of a stuck connection, its kind, and what that means.
+    Stuck(Option<Destination>, StuckKind, Meaning),
+}
+
+impl Extra {
+    /// The peer of a stuck connection.
+    #[must_use]
+    pub const fn destination(&self) -> Option<Destination> {
+        match self {
+            Self::Stuck(destination, ..) => *destination,
+            Self::None | Self::Status(_) | Self::Queue(_) => None,
+        }
+    }
 }
 
 /// The peer of connections.
@@ -68,6 +87,8 @@ pub struct Destination {
     /// The remote port of outgoing connections; `None` for incoming connections, whose clients have
     /// many ports.
     pub port: Option<u16>,
+    /// The local port of incoming connections; `None` for outgoing connections.
+    pub local_port: Option<u16>,
     /// The network namespace of the connections.
     pub netns: NetnsIndex,
 }
@@ -76,8 +97,28 @@ impl Destination {
     /// The address and the port of outgoing connections.
     #[must_use]
     pub fn endpoint(self) -> Option<Endpoint> {
-        let Self { address, port, netns } = self;
+        let Self { address, port, netns, .. } = self;
         port.map(|port| Endpoint { address, port, netns })
+    }
+}
+
+/// A sum of connections.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Sum {
+    /// Their number.
+    pub count: u64,
+    /// The longest time for which one of them has been stuck, and its kind.
+    pub longest: Option<(Wait, StuckKind)>,
+    /// The most bytes that wait on one of them.
+    pub bytes: u32,
+}
+
+impl Sum {
+    /// Adds other connections.
+    pub fn add(&mut self, other: Self) {
+        self.count += other.count;
+        self.longest = self.longest.max(other.longest);
+        self.bytes = self.bytes.max(other.bytes);
     }
 }
 
@@ -85,9 +126,9 @@ impl Destination {
 #[derive(Clone, Debug, Default)]
 pub struct Breakdown {
     /// Connections by owner.
-    pub owners: HashMap<Owners, u64>,
+    pub owners: HashMap<Owners, Sum>,
     /// Connections by peer.
-    pub peers: HashMap<Destination, u64>,
+    pub peers: HashMap<Destination, Sum>,
 }
 
 /// Collects owners and peers of every group.
@@ -95,17 +136,19 @@ pub struct Breakdown {
 pub struct Breakdowns {
     by: GroupBy,
     aspect: Aspect,
+    stuck: Vec<StuckFor>,
     listeners: Option<Arc<Listeners>>,
-    owners: HashMap<(Group, Owners), u64>,
-    peers: HashMap<(Group, Destination), u64>,
+    owners: HashMap<(Group, Owners), Sum>,
+    peers: HashMap<(Group, Destination), Sum>,
 }
 
 impl Breakdowns {
-    /// An empty collector.
+    /// An empty collector. The connections have been stuck for one of these times and kinds, or for
+    /// any where there is none.
     #[must_use]
-    pub fn new(by: GroupBy, aspect: Aspect) -> Self {
+    pub fn new(by: GroupBy, aspect: Aspect, stuck: Vec<StuckFor>) -> Self {
         let (owners, peers) = (HashMap::new(), HashMap::new());
-        Self { by, aspect, listeners: None, owners, peers }
+        Self { by, aspect, stuck, listeners: None, owners, peers }
     }
 
     /// Adds groups up to `places` breakdowns. `place` returns the index of the breakdown that a
@@ -113,44 +156,40 @@ impl Breakdowns {
     #[must_use]
     pub fn sums(self, places: usize, place: impl Fn(Group) -> Option<usize>) -> Vec<Breakdown> {
         let mut sums = vec![Breakdown::default(); places];
-        for ((group, owners), count) in self.owners {
+        for ((group, owners), part) in self.owners {
             if let Some(sum) = place(group).and_then(|place| sums.get_mut(place)) {
-                *sum.owners.entry(owners).or_insert(0) += count;
+                sum.owners.entry(owners).or_default().add(part);
             }
         }
-        for ((group, destination), count) in self.peers {
+        for ((group, destination), part) in self.peers {
             if let Some(sum) = place(group).and_then(|place| sums.get_mut(place)) {
-                *sum.peers.entry(destination).or_insert(0) += count;
+                sum.peers.entry(destination).or_default().add(part);
             }
         }
         sums
     }
 
-    fn extra(&self, socket: &impl Socket) -> Result<Extra, Error> {
-        Ok(match self.aspect {
-            Aspect::Peer => Extra::None,
-            Aspect::Status => Extra::Status(socket.status()),
-            Aspect::Queue => Extra::Queue(Box::new(Queue::of(socket)?)),
-        })
-    }
-
+    /// The peer of a connection; `None` where it has none, or where the source reports none.
     fn destination(
         &self,
         netns: NetnsIndex,
         socket: &impl Socket,
     ) -> Result<Option<Destination>, Error> {
-        let remote = match self.aspect {
-            Aspect::Peer => socket.remote().optional()?.filter(|remote| remote.port() != 0),
-            Aspect::Status | Aspect::Queue => None,
-        };
-        let Some(remote) = remote else {
+        let Some(remote) = socket.remote().optional()?.filter(|remote| remote.port() != 0) else {
             return Ok(None);
         };
-        let local = socket.local().optional()?;
+        let local = socket.local().optional()?.map(|local| local.port());
         let protocol = socket.connection_type().protocol();
-        let outgoing = local.is_some_and(|local| self.is_outgoing(protocol, local.port()));
+        let outgoing = local.is_some_and(|local| self.is_outgoing(protocol, local));
         let port = outgoing.then_some(remote.port());
-        Ok(Some(Destination { address: Address::within(remote, netns), port, netns }))
+        let incoming = local.is_some_and(|local| self.is_incoming(protocol, local));
+        let local_port = local.filter(|_| incoming);
+        Ok(Some(Destination { address: Address::within(remote, netns), port, local_port, netns }))
+    }
+
+    /// Adds a connection to a group.
+    fn count(&mut self, group: Group, owners: Owners, sum: Sum) {
+        self.owners.entry((group, owners)).or_default().add(sum);
     }
 
     /// Whether this host opened a connection: the local port has no listener.
@@ -161,12 +200,29 @@ impl Breakdowns {
             Protocol::Udp => false,
         }
     }
+
+    /// Whether a peer opened a connection: the local port has a listener.
+    fn is_incoming(&self, protocol: Protocol, local: u16) -> bool {
+        let listened = |listeners: &Arc<Listeners>| listeners.ports.contains(&local);
+        match protocol {
+            Protocol::Tcp => self.listeners.as_ref().is_some_and(listened),
+            Protocol::Udp => false,
+        }
+    }
 }
 
 impl Collector for Breakdowns {
+    fn wanted(&self) -> Wanted {
+        let transfer = match self.aspect {
+            Aspect::Peer | Aspect::Stuck => true,
+            Aspect::Status | Aspect::Queue => false,
+        };
+        Wanted { transfer, ..Wanted::default() }
+    }
+
     fn fresh(&self) -> Self {
-        let Self { by, aspect, listeners, .. } = self;
-        Self { listeners: listeners.clone(), ..Self::new(*by, *aspect) }
+        let Self { by, aspect, stuck, listeners, .. } = self;
+        Self { listeners: listeners.clone(), ..Self::new(*by, *aspect, stuck.clone()) }
     }
 
     fn begin(&mut self, facts: &NetnsFacts) -> Result<(), Error> {
@@ -175,32 +231,74 @@ impl Collector for Breakdowns {
     }
 
     fn add(&mut self, netns: NetnsIndex, socket: &impl Socket) -> Result<(), Error> {
-        let group = self.by.group(netns, socket)?;
+        let transfer = match self.aspect {
+            Aspect::Peer | Aspect::Stuck => socket.transfer().optional()?.flatten(),
+            Aspect::Status | Aspect::Queue => None,
+        };
+        let stuck = transfer.as_ref().map(|transfer| found(&self.stuck, transfer));
+        let stuck = stuck.unwrap_or_default();
+        let longest = longest(&stuck);
+        let destination = match self.aspect {
+            Aspect::Peer | Aspect::Stuck => self.destination(netns, socket)?,
+            Aspect::Status | Aspect::Queue => None,
+        };
         let owners = Owners {
             process: socket.process_key().optional()?,
             cgroup: socket.cgroup().optional()?,
             uid: socket.uid().optional()?,
             accepted: socket.is_accepted(),
-            extra: self.extra(socket)?,
+            port: destination.and_then(|destination| destination.local_port),
+            extra: match self.aspect {
+                Aspect::Peer | Aspect::Stuck => Extra::None,
+                Aspect::Status => Extra::Status(socket.status()),
+                Aspect::Queue => Extra::Queue(Box::new(Queue::of(socket)?)),
+            },
             netns,
         };
-        *self.owners.entry((group, owners)).or_insert(0) += 1;
-        if let Some(destination) = self.destination(netns, socket)? {
-            *self.peers.entry((group, destination)).or_insert(0) += 1;
+        let sum = |longest: Option<(StuckKind, Wait)>| Sum {
+            count: 1,
+            longest: longest.map(|(kind, wait)| (wait, kind)),
+            bytes: transfer.map_or(0, |transfer| transfer.unread.max(transfer.unsent)),
+        };
+        match (self.aspect, transfer) {
+            (Aspect::Stuck, Some(transfer)) => {
+                let row = |kind| {
+                    let extra = Extra::Stuck(destination, kind, transfer.meaning(kind));
+                    Owners { extra, ..owners.clone() }
+                };
+                if self.by == GroupBy::Kind {
+                    for (kind, wait) in stuck {
+                        self.count(Group::Kind(kind), row(kind), sum(Some((kind, wait))));
+                    }
+                } else if let Some((kind, _)) = longest {
+                    let group = self.by.group(netns, socket)?;
+                    self.count(group, row(kind), sum(longest));
+                }
+            }
+            (Aspect::Stuck, None) => {}
+            (Aspect::Peer | Aspect::Status | Aspect::Queue, _) => {
+                let group = self.by.group(netns, socket)?;
+                self.count(group, owners, sum(longest));
+                if let Some(destination) = destination {
+                    self.peers.entry((group, destination)).or_default().add(sum(longest));
+                }
+            }
         }
         Ok(())
     }
 
     fn merge(&mut self, dump: Self) {
-        for (key, count) in dump.owners {
-            *self.owners.entry(key).or_insert(0) += count;
+        for (key, part) in dump.owners {
+            self.owners.entry(key).or_default().add(part);
         }
-        for (key, count) in dump.peers {
-            *self.peers.entry(key).or_insert(0) += count;
+        for (key, part) in dump.peers {
+            self.peers.entry(key).or_default().add(part);
         }
     }
 
-    fn interfaces(&self, found: &mut HashSet<InterfaceIndex>) {
-        found.extend(self.peers.keys().filter_map(|(_, to)| to.address.interface()));
+    fn interfaces(&self, interfaces: &mut HashSet<InterfaceIndex>) {
+        let of_owners = self.owners.keys().filter_map(|(_, owners)| owners.extra.destination());
+        let peers = self.peers.keys().map(|(_, to)| *to).chain(of_owners);
+        interfaces.extend(peers.filter_map(|to| to.address.interface()));
     }
 }

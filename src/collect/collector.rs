@@ -20,10 +20,29 @@ pub struct NetnsFacts {
     pub ephemeral: Option<EphemeralPorts>,
 }
 
+/// The facts about sockets that the kernel reports only on request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// The dropped packets.
+    pub drops: bool,
+    /// The facts that tell for how long a connection has been stuck.
+    pub transfer: bool,
+}
+
+impl Wanted {
+    /// The facts that one of two wants.
+    #[must_use]
+    pub const fn or(self, other: Self) -> Self {
+        Self { drops: self.drops || other.drops, transfer: self.transfer || other.transfer }
+    }
+}
+
 /// Receives the sockets of dumps.
 pub trait Collector: Sized {
-    /// Whether the collector reads the drops of sockets, which the kernel reports only on request.
-    const DROPS: bool = false;
+    /// The facts that the collector reads besides those that every socket has.
+    fn wanted(&self) -> Wanted {
+        Wanted::default()
+    }
 
     /// Returns an empty collector of the same kind. Each dump gets its own, so that a dump that
     /// fails half-way leaves nothing behind.
@@ -47,7 +66,9 @@ pub trait Collector: Sized {
 }
 
 impl<C: Collector> Collector for Option<C> {
-    const DROPS: bool = C::DROPS;
+    fn wanted(&self) -> Wanted {
+        self.as_ref().map(Collector::wanted).unwrap_or_default()
+    }
 
     fn fresh(&self) -> Self {
         self.as_ref().map(Collector::fresh)
@@ -76,7 +97,9 @@ impl<C: Collector> Collector for Option<C> {
 }
 
 impl<A: Collector, B: Collector> Collector for (A, B) {
-    const DROPS: bool = A::DROPS || B::DROPS;
+    fn wanted(&self) -> Wanted {
+        self.0.wanted().or(self.1.wanted())
+    }
 
     fn fresh(&self) -> Self {
         (self.0.fresh(), self.1.fresh())

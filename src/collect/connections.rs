@@ -1,17 +1,20 @@
 //! Connections as values, for callers that need every single connection. Counting never builds such
 //! values.
 
+use std::cmp::Reverse;
 use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use crate::address::{Address, InterfaceIndex};
-use crate::collect::collector::Collector;
+use crate::collect::collector::{Collector, Wanted};
 use crate::error::{Error, Optional};
 use crate::group::Group;
 use crate::owner::{KEYS_ARE_INODES, Names, Processes};
+use crate::selection::{StuckFor, found, longest};
 use crate::socket::Socket;
+use crate::stuck::{StuckKind, Timer, Wait};
 use crate::vocabulary::{ConnectionStatus, ConnectionType, NetnsIndex};
 
 /// A connection, as `ss -antup` shows it.
@@ -35,6 +38,21 @@ pub struct Connection {
     /// The send queue: bytes that wait to be acknowledged; of a listener, the limit of its accept
     /// queue.
     pub send_queue: Option<u32>,
+    /// The milliseconds since data was last sent; `None` where the kernel has no times: of UDP, of
+    /// listeners, and before and after a connection.
+    pub last_sent: Option<u32>,
+    /// The milliseconds since data was last received.
+    pub last_received: Option<u32>,
+    /// The longest time for which the connection has been stuck; `None` where it is not stuck.
+    pub stuck: Option<Wait>,
+    /// The kind of being stuck for that time.
+    pub stuck_kind: Option<StuckKind>,
+    /// The packets that the kernel has dropped since the socket was made, where it tells them.
+    pub drops: Option<u32>,
+    /// The timer.
+    pub timer: Option<Timer>,
+    /// The retransmissions that the peer has not answered.
+    pub retransmits: Option<u8>,
     /// The inode number; 0 where no process has the socket. Until `Connections::named` is called,
     /// the key of the processes.
     pub inode: Option<u64>,
@@ -57,16 +75,65 @@ pub struct Connection {
 
 /// Collects connections as values.
 #[derive(Debug, Default)]
-pub struct Connections(Vec<Connection>);
+pub struct Connections {
+    connections: Vec<Connection>,
+    /// The number of connections, also of those that were not kept.
+    pub total: u64,
+    stuck: Vec<StuckFor>,
+    // The most connections that are kept; `None` for all.
+    most: Option<usize>,
+}
+
+impl Connections {
+    /// An empty collector of all connections, or of the `most` that have been stuck the longest. They
+    /// have been stuck for one of these times and kinds, or for any where there is none.
+    #[must_use]
+    pub fn new(stuck: &[StuckFor], most: Option<usize>) -> Self {
+        Self { stuck: stuck.to_vec(), most, ..Self::default() }
+    }
+
+    /// Drops all but the connections that have been stuck the longest. The sort is stable: others are
+    /// in the kernel's order.
+    fn keep(&mut self, most: usize) {
+        self.connections.sort_by_key(|one| Reverse(one.stuck.map(|wait| (wait.most, wait.least))));
+        self.connections.truncate(most);
+    }
+}
 
 impl Collector for Connections {
+    fn wanted(&self) -> Wanted {
+        Wanted { drops: true, transfer: true }
+    }
+
     fn fresh(&self) -> Self {
-        Self::default()
+        Self::new(&self.stuck, self.most)
     }
 
     fn add(&mut self, netns: NetnsIndex, socket: &impl Socket) -> Result<(), Error> {
         let queues = socket.queues().optional()?;
-        self.0.push(Connection {
+        let transfer = socket.transfer().optional()?.flatten();
+        let stuck = transfer.as_ref().and_then(|facts| longest(&found(&self.stuck, facts)));
+        // The kernel counts these times from the start of a connection.
+        let timed = transfer.filter(|facts| {
+            !matches!(
+                facts.status,
+                ConnectionStatus::SynSent | ConnectionStatus::Listen | ConnectionStatus::Close
+            )
+        });
+        self.total += 1;
+        if let Some(most) = self.most
+            && self.connections.len() >= most.saturating_mul(2)
+        {
+            self.keep(most);
+        }
+        self.connections.push(Connection {
+            last_sent: timed.map(|facts| facts.last_sent),
+            last_received: timed.map(|facts| facts.last_received),
+            stuck: stuck.map(|(_, wait)| wait),
+            stuck_kind: stuck.map(|(kind, _)| kind),
+            drops: socket.drops().optional()?,
+            timer: transfer.map(|facts| facts.timer),
+            retransmits: transfer.map(|facts| facts.retransmits),
             connection_type: socket.connection_type(),
             status: socket.status(),
             local: socket.local()?,
@@ -88,15 +155,19 @@ impl Collector for Connections {
     }
 
     fn merge(&mut self, dump: Self) {
-        if self.0.is_empty() {
-            self.0 = dump.0;
+        self.total += dump.total;
+        if self.connections.is_empty() {
+            self.connections = dump.connections;
         } else {
-            self.0.extend(dump.0);
+            self.connections.extend(dump.connections);
+        }
+        if let Some(most) = self.most {
+            self.keep(most);
         }
     }
 
     fn interfaces(&self, found: &mut HashSet<InterfaceIndex>) {
-        for connection in &self.0 {
+        for connection in &self.connections {
             let ends = [Some(connection.local), connection.remote].into_iter().flatten();
             let addresses = ends.map(|end| Address::within(end, connection.netns_index));
             found.extend(addresses.filter_map(Address::interface));
@@ -108,7 +179,7 @@ impl Connections {
     /// The owners and interfaces of the connections, as groups whose names can be looked up.
     /// Processes and namespaces are included only on request.
     pub fn owners(&self, processes: bool, netns: bool) -> impl Iterator<Item = Group> {
-        let owners = self.0.iter().flat_map(move |connection| {
+        let owners = self.connections.iter().flat_map(move |connection| {
             let process = connection.inode.filter(|_| processes).map(Group::Process);
             let ends = [Some(connection.local), connection.remote].map(|end| {
                 let address = end.map(|end| Address::within(end, connection.netns_index));
@@ -128,7 +199,7 @@ impl Connections {
     /// The connections with the names of their owners.
     #[must_use]
     pub fn named(self, processes: bool, names: &Names) -> Vec<Connection> {
-        let mut connections = self.0;
+        let mut connections = self.connections;
         for connection in &mut connections {
             connection.user = connection.uid.and_then(|id| names.user(id));
             connection.unit = connection.cgroup.take().and_then(|id| names.unit(id.get()));

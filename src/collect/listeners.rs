@@ -8,10 +8,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::address::InterfaceIndex;
-use crate::collect::collector::{Collector, NetnsFacts};
+use crate::collect::collector::{Collector, NetnsFacts, Wanted};
 use crate::error::{Error, Optional};
 use crate::listeners::{End, Listeners, Owner};
 use crate::socket::Socket;
+use crate::stuck::Transfer;
 use crate::vocabulary::{ConnectionStatus, ConnectionType, NetnsIndex, Protocol};
 
 /// Collects listening sockets.
@@ -60,7 +61,9 @@ impl<C: Collector> Attributed<C> {
 }
 
 impl<C: Collector> Collector for Attributed<C> {
-    const DROPS: bool = C::DROPS;
+    fn wanted(&self) -> Wanted {
+        self.collector.wanted()
+    }
 
     fn fresh(&self) -> Self {
         Self { listeners: self.listeners.clone(), collector: self.collector.fresh() }
@@ -138,6 +141,10 @@ impl<S: Socket> Socket for Waiting<'_, S> {
 
     fn drops(&self) -> Result<u32, Error> {
         self.socket.drops()
+    }
+
+    fn transfer(&self) -> Result<Option<Transfer>, Error> {
+        self.socket.transfer()
     }
 
     fn inode(&self) -> Result<u64, Error> {

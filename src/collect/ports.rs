@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::address::{Address, Endpoint, InterfaceIndex};
-use crate::collect::collector::{Collector, NetnsFacts};
+use crate::collect::collector::{Collector, NetnsFacts, Wanted};
 use crate::ephemeral::EphemeralPorts;
 use crate::error::Error;
 use crate::group::End;
@@ -31,7 +31,9 @@ impl<C: Collector> Outgoing<C> {
 }
 
 impl<C: Collector> Collector for Outgoing<C> {
-    const DROPS: bool = C::DROPS;
+    fn wanted(&self) -> Wanted {
+        self.collector.wanted()
+    }
 
     fn fresh(&self) -> Self {
         Self { ports: self.ports.clone(), collector: self.collector.fresh() }

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::address::{Endpoint, InterfaceIndex};
-use crate::collect::collector::Collector;
+use crate::collect::collector::{Collector, Wanted};
 use crate::error::{Error, Optional};
 use crate::group::End;
 use crate::measure::share::{Share, fuller};
@@ -47,7 +47,9 @@ impl Queues {
 }
 
 impl Collector for Queues {
-    const DROPS: bool = true;
+    fn wanted(&self) -> Wanted {
+        Wanted { drops: true, ..Wanted::default() }
+    }
 
     fn fresh(&self) -> Self {
         Self::default()

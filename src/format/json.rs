@@ -39,6 +39,8 @@ pub fn report(report: &Report) -> String {
     });
     if let Some(object) = object.as_object_mut() {
         object.extend(netns(report).map(|netns| ("netns".to_owned(), netns)));
+        let most = (report.most > report.total).then(|| report.most.into());
+        object.extend(most.map(|most| ("most".to_owned(), most)));
         let measure = report.plan.measure();
         let measure = (measure != Measure::default()).then(|| measure.name().into());
         object.extend(measure.map(|measure| ("measure".to_owned(), measure)));
@@ -54,7 +56,7 @@ fn netns(report: &Report) -> Option<Value> {
 }
 
 fn group(judged: &GroupState) -> Value {
-    let GroupState { group: _, label, count, most, share, state, unmatched, nearest } = judged;
+    let GroupState { group: _, label, count, most, share, wait, state, unmatched, nearest } = judged;
     let mut object = Map::new();
     object.insert("label".to_owned(), label.as_str().into());
     object.insert("count".to_owned(), (*count).into());
@@ -65,6 +67,13 @@ fn group(judged: &GroupState) -> Value {
         object.insert("of".to_owned(), share.of.into());
         object.insert("percent".to_owned(), share.percent(*count).into());
         object.insert("drops".to_owned(), share.drops.into());
+    }
+    if let Some(wait) = wait {
+        let (least, most) = wait.seconds();
+        object.insert("seconds".to_owned(), least.into());
+        if most > least {
+            object.insert("most_seconds".to_owned(), most.into());
+        }
     }
     object.insert("state".to_owned(), (*state as u8).into());
     if *unmatched {

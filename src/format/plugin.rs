@@ -2,6 +2,7 @@
 
 use crate::error::Error;
 use crate::format::tables::{Namer, tables};
+use crate::group::Group;
 use crate::judge::GroupState;
 use crate::judge::key::TOTAL;
 use crate::judge::state::State;
@@ -45,7 +46,7 @@ fn hint(report: &Report) -> &'static str {
     let policy = report.plan.policy();
     let without_thresholds = policy.warning.is_none() && policy.critical.is_none();
     let counts = match report.plan.definition().reading {
-        Reading::Count => true,
+        Reading::Count | Reading::Seconds => true,
         Reading::Percent => false,
     };
     if without_thresholds && counts && report.groups.len() > 1 {
@@ -65,7 +66,11 @@ fn room(report: &Report, first_line: usize) -> Option<usize> {
 fn first_line(report: &Report, (shown, left_out): (Vec<&GroupState>, usize)) -> String {
     let mut parts = Vec::new();
     if let Some(state) = report.total_state {
-        parts.push(format!("{TOTAL}: {}{}", report.total, mark(state)));
+        let total = match report.most {
+            most if most > report.total => format!("{} to {most}", report.total),
+            _ => report.total.to_string(),
+        };
+        parts.push(format!("{TOTAL}: {total}{}", mark(state)));
     }
     let name = namer(report);
     let part = |judged: &GroupState| {
@@ -74,7 +79,7 @@ fn first_line(report: &Report, (shown, left_out): (Vec<&GroupState>, usize)) -> 
         format!(
             "{}: {}{}{}",
             name(&judged.label),
-            number(judged),
+            number(judged, report.plan.definition().reading),
             mark(judged.state),
             nearest.unwrap_or_default()
         )
@@ -109,7 +114,7 @@ fn first_line(report: &Report, (shown, left_out): (Vec<&GroupState>, usize)) -> 
 }
 
 /// The note about namespaces that this process may not read.
-fn skipped(coverage: &NetnsCoverage) -> Option<String> {
+pub fn skipped(coverage: &NetnsCoverage) -> Option<String> {
     let number = coverage.skipped.saturating_sub(coverage.failed);
     let up_to = if coverage.maybe_read > 0 { "up to " } else { "" };
     let plural = if number == 1 { "" } else { "s" };
@@ -121,7 +126,7 @@ fn skipped(coverage: &NetnsCoverage) -> Option<String> {
 }
 
 /// The note about namespaces whose reading failed.
-fn failed(NetnsCoverage { failed, failure, .. }: &NetnsCoverage) -> Option<String> {
+pub fn failed(NetnsCoverage { failed, failure, .. }: &NetnsCoverage) -> Option<String> {
     let plural = if *failed == 1 { "" } else { "s" };
     let failure = visible(failure.as_ref()?);
     Some(format!("{failed} network namespace{plural} could not be read: {failure}"))
@@ -132,10 +137,15 @@ fn namer(report: &Report) -> Namer {
     if report.plan.group_by().is_fixed() { |label| label.replace('_', " ") } else { shortened }
 }
 
-/// `5`, `2 to 5`, `60% (3 of 5)`, `0% to 60% (0 to 3 of 5)` or `120% (6 of 5, 12 dropped)`
-fn number(GroupState { count, most, share, .. }: &GroupState) -> String {
+/// `5`, `2 to 5`, `60% (3 of 5)`, `0% to 60% (0 to 3 of 5)`, `120% (6 of 5, 12 dropped)` or
+/// `4512 s (37 connections)`
+fn number(GroupState { count, most, share, wait, .. }: &GroupState, reading: Reading) -> String {
     let (count, most) = (*count, *most);
     let counted = if most > count { format!("{count} to {most}") } else { count.to_string() };
+    if reading == Reading::Seconds {
+        let plural = if most == 1 { "" } else { "s" };
+        return format!("{} ({counted} connection{plural})", wait.unwrap_or_default());
+    }
     let Some(share) = share else {
         return counted;
     };
@@ -175,6 +185,7 @@ pub fn perfdata(report: &Report) -> String {
     match report.plan.definition().reading {
         Reading::Count => perfdata_of_counts(report),
         Reading::Percent => perfdata_of_shares(report),
+        Reading::Seconds => perfdata_of_waits(report),
     }
 }
 
@@ -206,6 +217,29 @@ fn perfdata_of_shares(report: &Report) -> String {
     let drops = report.found().filter_map(|judged| judged.share?.drops).reduce(u64::saturating_add);
     metrics.extend(drops.map(|drops| format!("'drops'={drops}c")));
     metrics.join(" ")
+}
+
+/// The seconds and the number of each kind, or of the group with the longest time where the groups are
+/// of another kind.
+fn perfdata_of_waits(report: &Report) -> String {
+    let seconds = |judged: &GroupState| judged.wait.map_or(0, |wait| wait.seconds().0);
+    if !report.plan.group_by().is_fixed() {
+        let [warning, critical] =
+            report.limits.each_ref().map(|range| range.as_deref().unwrap_or(""));
+        let longest = report.found().next().map_or(0, seconds);
+        let groups = report.found().count();
+        return format!(
+            "'groups'={groups} 'longest'={longest}s;{warning};{critical};0 '{TOTAL}'={}",
+            report.total
+        );
+    }
+    let expected = report.plan.group_by().expected(report.plan.selection());
+    let metric = |group: Group| {
+        let found = report.groups.iter().find(|judged| judged.group == Some(group));
+        let (seconds, count) = found.map_or((0, 0), |judged| (seconds(judged), judged.count));
+        format!("'{group}'={seconds}s '{group}_connections'={count}")
+    };
+    expected.into_iter().map(metric).collect::<Vec<_>>().join(" ")
 }
 
 /// The state behind a number; empty for OK.

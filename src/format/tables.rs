@@ -4,12 +4,13 @@ use std::fmt::Write;
 
 use unicode_width::UnicodeWidthStr;
 
-use crate::collect::breakdown::{Aspect, Extra};
+use crate::collect::breakdown::{Aspect, Destination, Extra};
 use crate::collect::queues::Queue;
 use crate::details::{Detail, OwnerRow, ROWS};
 use crate::name::Named;
 use crate::owner::WAITING;
 use crate::printable::{neutralised, shortened};
+use crate::stuck::{Meaning, StuckKind, Wait};
 
 /// A function that shows a label.
 pub type Namer = fn(&str) -> String;
@@ -53,16 +54,33 @@ fn tables_of(detail: &Detail, aspect: Aspect, name: Namer, rows: usize) -> Strin
             let OwnerRow { count, process, unit, user, extra, netns, .. } = owner;
             let owners = [process_cell(process, owner.accepted), unit.clone(), user.clone()];
             let (first, extra) = match extra {
-                Extra::None => (count.to_string(), Vec::new()),
+                Extra::None => {
+                    (count.to_string(), vec![port_cell(owner.port), longest_cell(owner.longest)])
+                }
                 Extra::Status(status) => (count.to_string(), vec![status.name().replace('_', " ")]),
                 Extra::Queue(queue) => (detail.label.clone(), queue_cells(queue)),
+                Extra::Stuck(peer, kind, meaning) => {
+                    (count.to_string(), stuck_cells(owner, *peer, *kind, *meaning))
+                }
             };
             [first].into_iter().chain(owners).chain(extra).chain(netns.clone()).collect()
         });
         let (first, extra): (_, &[&str]) = match aspect {
-            Aspect::Peer => ("Connections", &[]),
+            Aspect::Peer => ("Connections", &["Local port", "Stuck for"]),
             Aspect::Status => ("Connections", &["State"]),
             Aspect::Queue => ("Listener", &["Queue", "Limit", "Drops"]),
+            Aspect::Stuck => (
+                "Connections",
+                &[
+                    "Local port",
+                    "Remote address",
+                    "Remote port",
+                    "Kind",
+                    "Stuck for",
+                    "Bytes waiting",
+                    "Meaning",
+                ],
+            ),
         };
         let several = detail.owners.iter().any(|owner| owner.netns.is_some());
         let header = header(&[&[first, "Process", "Unit", "User"], extra].concat(), several);
@@ -71,25 +89,63 @@ fn tables_of(detail: &Detail, aspect: Aspect, name: Namer, rows: usize) -> Strin
     }
     if !detail.peers.is_empty() {
         let peers = detail.peers.iter().map(|peer| {
-            let dash = || "-".to_owned();
             let mut row = vec![
                 peer.count.to_string(),
+                port_cell(peer.destination.local_port),
                 peer.address.clone(),
-                peer.destination.port.map_or_else(dash, |port| port.to_string()),
+                port_cell(peer.destination.port),
                 peer.ports.map_or_else(dash, |(used, all)| share(used, all)),
+                longest_cell(peer.longest),
             ];
             row.extend(peer.netns.clone());
             row
         });
         let several = detail.peers.iter().any(|peer| peer.netns.is_some());
         let header = header(
-            &["Connections", "Remote address", "Remote port", "Ephemeral ports in use"],
+            &[
+                "Connections",
+                "Local port",
+                "Remote address",
+                "Remote port",
+                "Ephemeral ports in use",
+                "Stuck for",
+            ],
             several,
         );
         let table = table(&header, peers, rows);
         let _ = write!(text, "\n\n{label}, by peer:\n{table}");
     }
     text
+}
+
+pub fn dash() -> String {
+    "-".to_owned()
+}
+
+fn port_cell(port: Option<u16>) -> String {
+    port.map_or_else(dash, |port| port.to_string())
+}
+
+/// `4512 s, half-closed`
+fn longest_cell(longest: Option<(Wait, StuckKind)>) -> String {
+    longest.map_or_else(dash, |(wait, kind)| format!("{wait}, {}", kind.name()))
+}
+
+fn stuck_cells(
+    owner: &OwnerRow,
+    peer: Option<Destination>,
+    kind: StuckKind,
+    meaning: Meaning,
+) -> Vec<String> {
+    vec![
+        port_cell(owner.port),
+        owner.address.clone().unwrap_or_else(dash),
+        port_cell(peer.and_then(|peer| peer.port)),
+        kind.name().to_owned(),
+        owner.longest.map_or_else(dash, |(wait, _)| wait.to_string()),
+        owner.bytes.to_string(),
+        meaning.to_string(),
+    ]
 }
 
 /// `nginx (812)`, or `nginx (812), not accepted` where the connections wait at a listener.
@@ -116,7 +172,7 @@ fn share(used: u64, all: u64) -> String {
 
 /// A table with `!` between columns, a line of `-` and `+` below the header, and the number of rows
 /// that are left out.
-fn table(header: &[&str], rows: impl ExactSizeIterator<Item = Vec<String>>, most: usize) -> String {
+pub fn table(header: &[&str], rows: impl ExactSizeIterator<Item = Vec<String>>, most: usize) -> String {
     let left_out = rows.len().saturating_sub(most);
     let mut lines: Vec<Vec<String>> = vec![header.iter().map(|name| (*name).to_owned()).collect()];
     lines.extend(rows.take(most).map(|row| {

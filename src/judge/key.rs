@@ -13,6 +13,7 @@ use crate::owner::{Process, UserId};
 use crate::printable::printable;
 use crate::range::Numbers;
 use crate::selection::{Network, Ports, Selection};
+use crate::stuck::Wait;
 use crate::vocabulary::{ConnectionStatus, ConnectionType};
 
 /// The most names that are compared with a key that matches no group.
@@ -305,6 +306,12 @@ impl Key {
                 .find(|(_, status)| status.name().eq_ignore_ascii_case(text))
                 .map(|(_, status)| Self::Group(Group::Status(status)))
                 .ok_or_else(|| refused(&names(context.pairs().map(|(_, status)| status)))),
+            GroupBy::Kind => {
+                let kinds = selection.stuck_kinds();
+                let kind = kinds.iter().find(|kind| kind.name().eq_ignore_ascii_case(text));
+                kind.map(|kind| Self::Group(Group::Kind(*kind)))
+                    .ok_or_else(|| refused(&names(kinds.into_iter())))
+            }
             GroupBy::LocalPort => {
                 port(text, &selection.local_ports).ok_or_else(|| refused("a selected local port"))
             }
@@ -413,10 +420,11 @@ impl Key {
         };
         let mut unseen = self.group();
         if let Some(all) = groups.iter().filter(may_be).cloned().reduce(NamedGroup::with) {
-            (unseen.count, unseen.share) = (all.count, all.share);
+            (unseen.count, unseen.share, unseen.wait) = (all.most(), all.share, all.wait);
         } else {
-            let hidden = groups.iter().filter(|group| self.may_be_hidden_in(group));
-            unseen.count = hidden.map(|group| group.count).sum();
+            let hidden = || groups.iter().filter(|group| self.may_be_hidden_in(group));
+            unseen.count = hidden().map(NamedGroup::most).sum();
+            unseen.wait = hidden().filter_map(|group| group.wait).reduce(Wait::longer);
         }
         unseen
     }

@@ -118,7 +118,9 @@ impl ThresholdSpec {
 
 fn silent_range(text: &str, numbers: Numbers) -> Error {
     let most = numbers.most;
-    Error::Argument(if most <= 100.0 {
+    Error::Argument(if (1_000.0..1e9).contains(&most) {
+        format!("{text:?} never alerts: it has every number of seconds up to {most} (valid: less)")
+    } else if most <= 100.0 {
         format!("{text:?} never alerts: {most}% is the most there can be (valid: less, as in 90)")
     } else {
         format!("{text:?} never alerts: it has every number (valid: for example 10, 1: or @0)")

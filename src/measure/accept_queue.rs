@@ -23,7 +23,7 @@ pub const DEFINITION: Definition = Definition {
     }),
     refused: &[
         Field::GroupBy,
-        Field::Zero,
+        Field::Zero, Field::Stuck,
         Field::Statuses,
         Field::RemoteAddresses,
         Field::RemotePorts,

@@ -3,20 +3,19 @@
 use std::collections::{BTreeMap, HashSet};
 
 use crate::collect::breakdown::Aspect;
+use crate::collect::certain::Certain;
 use crate::collect::counts::{CountMap, Grid, PortTable, ProcessKeys, Table};
-use crate::collect::listeners::{Attributed, WAITING};
+use crate::collect::listeners::Attributed;
 use crate::error::Error;
 use crate::format::exposition::Page;
-use crate::group::{Group, Kind, Needs};
+use crate::group::{Group, Kind};
 use crate::measure::counted::{Counted, Scope};
 use crate::measure::definition::{Definition, Reading, Series};
 use crate::name::Named;
 use crate::owner::Names;
 use crate::range::Numbers;
 use crate::selection::Selection;
-use crate::source;
-use crate::survey::{Facts, Host};
-use crate::vocabulary::Protocol;
+use crate::survey::Host;
 
 /// The largest count.
 #[allow(clippy::cast_precision_loss)]
@@ -46,32 +45,18 @@ fn collect(host: &Host, scope: &Scope) -> Result<Counted, Error> {
         Kind::Port(end) => count(host, scope, PortTable::new(end)),
         Kind::Unbounded => count(host, scope, CountMap::new(scope.group_by)),
         Kind::Processes(group) => count_by_process(host, scope, group),
-    }
-}
-
-/// The facts that owners and tables of peers need: connections that wait to be accepted belong to the
-/// owner of their listener, and outgoing connections are shown with the ports that they use. Reading
-/// the listeners takes another dump.
-fn facts(scope: &Scope) -> Facts {
-    let may_wait = || {
-        source::INODES_ARE_REPORTED
-            && scope.selection.types_of(Protocol::Tcp).next().is_some()
-            && WAITING.iter().any(|status| scope.selection.statuses.contains(*status))
-    };
-    match scope.group_by.needs() {
-        _ if scope.lengthy => Facts::Ports,
-        Needs::Owner if may_wait() => Facts::Listeners,
-        Needs::Owner | Needs::Nothing | Needs::Namespace | Needs::Ends | Needs::Cgroup => {
-            Facts::None
-        }
+        // A plan refuses it.
+        Kind::Stuck => Err(Error::Internal("kinds are not counted".to_owned())),
     }
 }
 
 fn count<T: Table + Send>(host: &Host, scope: &Scope, table: T) -> Result<Counted, Error> {
+    let table = Certain::new(scope.selection, table);
     let collector = Attributed::new((table, scope.breakdowns(DEFINITION.aspect)));
-    let (collector, findings) = host.survey(scope.selection, facts(scope), collector)?;
-    let (table, breakdowns) = collector.into_collected();
-    Ok(Counted { groups: table.groups(), breakdowns, findings, ..Counted::default() })
+    let (collector, findings) = host.survey(scope.selection, scope.facts(), collector)?;
+    let (Certain { certain, doubtful, .. }, breakdowns) = collector.into_collected();
+    let counted = Counted { groups: certain.groups(), breakdowns, findings, ..Counted::default() };
+    Ok(counted.with_doubtful(doubtful.map(Table::groups).unwrap_or_default()))
 }
 
 fn count_by_process(
@@ -79,24 +64,41 @@ fn count_by_process(
     scope: &Scope,
     group: fn(u64) -> Group,
 ) -> Result<Counted, Error> {
-    let collector = (ProcessKeys::default(), scope.breakdowns(DEFINITION.aspect));
-    let collector = Attributed::new(collector);
-    let (collector, findings) = host.survey(scope.selection, facts(scope), collector)?;
-    let (table, breakdowns) = collector.into_collected();
-    let ProcessKeys { mut keys, without, cgroups, .. } = table;
-    keys.sort_unstable();
-    let cgroups = if scope.every_holder { HashSet::new() } else { cgroups };
+    let table = Certain::new(scope.selection, ProcessKeys::default());
+    let collector = Attributed::new((table, scope.breakdowns(DEFINITION.aspect)));
+    let (collector, findings) = host.survey(scope.selection, scope.facts(), collector)?;
+    let (Certain { mut certain, doubtful, .. }, breakdowns) = collector.into_collected();
+    let mut doubtful = doubtful.unwrap_or_default();
+    let mut cgroups = HashSet::new();
+    if !scope.every_holder {
+        cgroups.extend(certain.cgroups.drain());
+        cgroups.extend(doubtful.cgroups.drain());
+    }
     let known = Names::default().with_listeners(findings.listeners());
-    let names = known.of_processes(keys.clone(), cgroups, host.deadline)?;
-    let mut groups: Vec<_> =
-        names.by_process(&keys).into_iter().map(|(key, count)| (group(key), count)).collect();
-    groups.extend((without > 0).then_some((group(0), without)));
-    Ok(Counted { groups, breakdowns, names, findings, ..Counted::default() })
+    let keys = certain.keys.iter().chain(&doubtful.keys).copied().collect();
+    let names = known.of_processes(keys, cgroups, host.deadline)?;
+    let groups = |found: &mut ProcessKeys| -> Vec<(Group, u64)> {
+        found.keys.sort_unstable();
+        let counts = names.by_process(&found.keys);
+        let mut groups: Vec<_> =
+            counts.into_iter().map(|(key, count)| (group(key), count)).collect();
+        groups.extend((found.without > 0).then_some((group(0), found.without)));
+        groups
+    };
+    let (groups, doubtful) = (groups(&mut certain), groups(&mut doubtful));
+    let counted = Counted { groups, breakdowns, names, findings, ..Counted::default() };
+    Ok(counted.with_doubtful(doubtful))
 }
 
 fn nothing(selection: &Selection) -> String {
+    let stuck: Vec<_> = selection.stuck.iter().map(|stuck| format!("{stuck} s")).collect();
+    let stuck = if stuck.is_empty() {
+        String::new()
+    } else {
+        format!(" stuck for {}", stuck.join(" or "))
+    };
     format!(
-        "No connections of type \"{}\" in status \"{}\" found.",
+        "No connections of type \"{}\" in status \"{}\"{stuck} found.",
         selection.types.label(),
         selection.statuses.label(),
     )
@@ -135,6 +137,7 @@ fn labels(group: Group) -> Option<Vec<(&'static str, &'static str)>> {
         | Group::Cgroup(_)
         | Group::Process(_)
         | Group::Program(_)
-        | Group::Netns(_) => None,
+        | Group::Netns(_)
+        | Group::Kind(_) => None,
     }
 }

@@ -1,13 +1,17 @@
 //! The input and the result of a measure.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::collect::breakdown::{Aspect, Breakdowns};
-use crate::group::{Group, GroupBy};
+use crate::collect::listeners::WAITING;
+use crate::group::{Group, GroupBy, Needs};
 use crate::measure::share::Share;
+use crate::named_group::Values;
 use crate::owner::Names;
 use crate::selection::Selection;
-use crate::survey::Findings;
+use crate::source;
+use crate::survey::{Facts, Findings};
+use crate::vocabulary::Protocol;
 
 /// The input of a measure.
 #[derive(Clone, Copy, Debug)]
@@ -26,7 +30,28 @@ impl Scope<'_> {
     /// An empty table of owners and peers, where they are wanted.
     #[must_use]
     pub fn breakdowns(&self, aspect: Aspect) -> Option<Breakdowns> {
-        self.lengthy.then(|| Breakdowns::new(self.group_by, aspect))
+        let aspect = if self.selection.stuck.is_empty() { aspect } else { Aspect::Stuck };
+        let stuck = &self.selection.stuck;
+        self.lengthy.then(|| Breakdowns::new(self.group_by, aspect, stuck.clone()))
+    }
+
+    /// The facts that owners and tables of peers need: connections that wait to be accepted belong to
+    /// the owner of their listener, and outgoing connections are shown with the ports that they use.
+    /// Reading the listeners takes another dump.
+    #[must_use]
+    pub fn facts(&self) -> Facts {
+        let may_wait = || {
+            source::INODES_ARE_REPORTED
+                && self.selection.types_of(Protocol::Tcp).next().is_some()
+                && WAITING.iter().any(|status| self.selection.statuses.contains(*status))
+        };
+        match self.group_by.needs() {
+            _ if self.lengthy => Facts::Ports,
+            Needs::Owner if may_wait() => Facts::Listeners,
+            Needs::Owner | Needs::Nothing | Needs::Namespace | Needs::Ends | Needs::Cgroup => {
+                Facts::None
+            }
+        }
     }
 }
 
@@ -35,8 +60,11 @@ impl Scope<'_> {
 pub struct Counted {
     /// The groups, with the number of each.
     pub groups: Vec<(Group, u64)>,
-    /// The limits of the numbers, where the measure has limits.
-    pub shares: HashMap<Group, Share>,
+    /// The other values of the groups. A group that may have connections, and has none for certain,
+    /// is among the groups too.
+    pub values: Values,
+    /// The number of connections, where it is not the sum of all groups.
+    pub total: Option<u64>,
     /// Owners and peers, where they are wanted.
     pub breakdowns: Option<Breakdowns>,
     /// The names of owners that were looked up to count by owner.
@@ -46,6 +74,21 @@ pub struct Counted {
 }
 
 impl Counted {
+    /// Adds groups that were not found, without connections.
+    pub fn add_missing(&mut self, groups: Vec<Group>) {
+        let found: HashSet<_> = self.groups.iter().map(|(group, _)| *group).collect();
+        let missing = groups.into_iter().filter(|group| !found.contains(group));
+        self.groups.extend(missing.map(|group| (group, 0)));
+    }
+
+    /// The result with the groups of connections that may be selected.
+    #[must_use]
+    pub fn with_doubtful(mut self, doubtful: Vec<(Group, u64)>) -> Self {
+        self.add_missing(doubtful.iter().map(|(group, _)| *group).collect());
+        self.values.doubtful = doubtful.into_iter().collect();
+        self
+    }
+
     /// The result of a measure whose numbers have limits.
     pub fn of_shares(
         parts: impl Iterator<Item = (Group, u64, Share)>,
@@ -59,6 +102,7 @@ impl Counted {
         }
         // Groups with equal numbers get a fixed order: the order of a map is random.
         groups.sort_unstable_by_key(|(group, _)| *group);
-        Self { groups, shares, breakdowns, names: Names::default(), findings }
+        let values = Values { shares, ..Values::default() };
+        Self { groups, values, breakdowns, findings, ..Self::default() }
     }
 }

@@ -50,7 +50,8 @@ pub struct Definition {
 /// The part of a query that a measure decides. Such a measure also limits the types to TCP.
 #[derive(Debug)]
 pub struct Implied {
-    /// The kind of groups.
+    /// The kind of groups. Another one can be asked for where [`Definition::refused`] does not have
+    /// the field for it.
     pub group_by: GroupBy,
     /// The only status, where the measure is about a single status.
     pub status: Option<ConnectionStatus>,
@@ -63,6 +64,8 @@ pub enum Reading {
     Count,
     /// A count in percent of a limit: a [`Share`](crate::measure::share::Share).
     Percent,
+    /// Seconds: a [`Wait`](crate::stuck::Wait).
+    Seconds,
 }
 
 impl Reading {
@@ -71,7 +74,7 @@ impl Reading {
     pub const fn has_total(self) -> bool {
         match self {
             Self::Count => true,
-            Self::Percent => false,
+            Self::Percent | Self::Seconds => false,
         }
     }
 }

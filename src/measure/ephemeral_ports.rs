@@ -17,7 +17,7 @@ pub const DEFINITION: Definition = Definition {
     name: "ephemeral-ports",
     groups: "destinations",
     implied: Some(Implied { group_by: GroupBy::RemoteEndpoint, status: None }),
-    refused: &[Field::GroupBy, Field::Zero, Field::Statuses, Field::LocalPorts],
+    refused: &[Field::GroupBy, Field::Zero, Field::Stuck, Field::Statuses, Field::LocalPorts],
     unreported: |_| None,
     of_fixture: false,
     reading: Reading::Percent,

@@ -50,7 +50,8 @@ impl Unseen {
             | GroupBy::RemoteAddress
             | GroupBy::LocalEndpoint
             | GroupBy::RemoteEndpoint
-            | GroupBy::Netns => None,
+            | GroupBy::Netns
+            | GroupBy::Kind => None,
         }
     }
 

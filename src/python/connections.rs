@@ -15,6 +15,7 @@ use crate::python::arguments;
 use crate::python::fields::{fields, reduced};
 use crate::python::gil::{guarded, released};
 use crate::run;
+use crate::stuck::Wait;
 use crate::vocabulary::NetnsIndex;
 
 /// One connection, as `ss -antup` shows it.
@@ -30,7 +31,8 @@ impl Connection {
     #[pyo3(signature = (
         r#type, status, local_address, local_port, remote_address=None, remote_port=None,
         recv_queue=None, send_queue=None, inode=None, uid=None, user=None, unit=None,
-        processes=None, netns=None
+        processes=None, netns=None, last_sent=None, last_received=None, stuck=None,
+        stuck_most=None, stuck_kind=None, drops=None, timer=None, retransmits=None
     ))]
     #[allow(clippy::too_many_arguments)]
     fn new(
@@ -48,6 +50,14 @@ impl Connection {
         unit: Option<&str>,
         processes: Option<Processes>,
         netns: Option<&str>,
+        last_sent: Option<f64>,
+        last_received: Option<f64>,
+        stuck: Option<f64>,
+        stuck_most: Option<f64>,
+        stuck_kind: Option<&str>,
+        drops: Option<u32>,
+        timer: Option<&str>,
+        retransmits: Option<u8>,
     ) -> PyResult<Self> {
         guarded(|| {
             if remote_address.is_some() != remote_port.is_some() {
@@ -63,7 +73,16 @@ impl Connection {
                 let process = |(pid, name): (u32, String)| Process::new(pid, name);
                 processes.into_iter().map(process).collect()
             });
+            let least = milliseconds("stuck", stuck)?;
+            let most = milliseconds("stuck_most", stuck_most)?.or(least);
             Ok(Self(collected::Connection {
+                last_sent: milliseconds("last_sent", last_sent)?,
+                last_received: milliseconds("last_received", last_received)?,
+                stuck: least.zip(most).map(|(least, most)| Wait { least, most }),
+                stuck_kind: stuck_kind.map(named).transpose().map_err(Error::from)?,
+                drops,
+                timer: timer.map(named).transpose().map_err(Error::from)?,
+                retransmits,
                 connection_type: named(r#type).map_err(Error::from)?,
                 status: named(status).map_err(Error::from)?,
                 local,
@@ -159,6 +178,46 @@ impl Connection {
         self.0.netns.as_deref()
     }
 
+    #[getter]
+    fn last_sent(&self) -> Option<f64> {
+        self.0.last_sent.map(seconds)
+    }
+
+    #[getter]
+    fn last_received(&self) -> Option<f64> {
+        self.0.last_received.map(seconds)
+    }
+
+    #[getter]
+    fn stuck(&self) -> Option<f64> {
+        self.0.stuck.map(|wait| seconds(wait.least))
+    }
+
+    #[getter]
+    fn stuck_most(&self) -> Option<f64> {
+        self.0.stuck.map(|wait| seconds(wait.most))
+    }
+
+    #[getter]
+    fn stuck_kind(&self) -> Option<&'static str> {
+        self.0.stuck_kind.map(Named::name)
+    }
+
+    #[getter]
+    fn drops(&self) -> Option<u32> {
+        self.0.drops
+    }
+
+    #[getter]
+    fn timer(&self) -> Option<&'static str> {
+        self.0.timer.map(Named::name)
+    }
+
+    #[getter]
+    fn retransmits(&self) -> Option<u8> {
+        self.0.retransmits
+    }
+
     fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
         fields(slf.as_any(), "Connection", &FIELDS)
     }
@@ -191,7 +250,26 @@ fn shown(end: SocketAddr, interface: Option<&str>) -> String {
     interface.map_or_else(|| end.ip().to_string(), |name| format!("{}%{name}", end.ip()))
 }
 
-const FIELDS: [&str; 14] = [
+/// Milliseconds as seconds.
+fn seconds(milliseconds: u32) -> f64 {
+    f64::from(milliseconds) / 1000.0
+}
+
+/// Seconds as milliseconds.
+fn milliseconds(name: &str, seconds: Option<f64>) -> Result<Option<u32>, Error> {
+    let whole = |seconds: f64| {
+        let milliseconds = (seconds * 1000.0).round();
+        let is_possible = (0.0..=f64::from(u32::MAX)).contains(&milliseconds);
+        // The number was compared.
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        is_possible.then_some(milliseconds as u32).ok_or_else(|| {
+            Error::Argument(format!("{name}: {seconds} is not a number of seconds from 0 to 4294967"))
+        })
+    };
+    seconds.map(whole).transpose()
+}
+
+const FIELDS: [&str; 22] = [
     "type",
     "status",
     "local_address",
@@ -206,6 +284,14 @@ const FIELDS: [&str; 14] = [
     "unit",
     "processes",
     "netns",
+    "last_sent",
+    "last_received",
+    "stuck",
+    "stuck_most",
+    "stuck_kind",
+    "drops",
+    "timer",
+    "retransmits",
 ];
 
 /// This host's connections themselves, in the kernel's order.

@@ -141,6 +141,7 @@ fn annotation(option: &Opt, value: Value) -> String {
         Value::Port => "_Port",
         Value::Address => "_Address",
         Value::Netns => "_Netns",
+        Value::Stuck => "_Stuck",
         Value::Text | Value::Fixture => "str",
         Value::Whole => "int",
         Value::Seconds => "float",
@@ -161,6 +162,7 @@ fn expression(value: Value, text: &str) -> String {
         | Value::Port
         | Value::Address
         | Value::Netns
+        | Value::Stuck
         | Value::Text
         | Value::Fixture => format!("'{text}'"),
     }

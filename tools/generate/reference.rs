@@ -37,6 +37,7 @@ fn values(value: Value) -> String {
         Value::Port => "a port or a range of ports",
         Value::Address => "an address or a network",
         Value::Netns => "a name, path or process id, or `all`",
+        Value::Stuck => "seconds, or a kind and seconds as in `unread:60`",
         Value::Text => "any text",
         Value::Whole => "a whole number",
         Value::Seconds => "seconds",

@@ -45,6 +45,7 @@ fn kind(value: Value) -> &'static str {
         Value::Port => "port",
         Value::Address => "address",
         Value::Netns => "netns",
+        Value::Stuck => "stuck",
         Value::Text => "text",
         Value::Whole => "whole",
         Value::Seconds => "seconds",

@@ -6,9 +6,11 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
+use crate::collect::Wanted;
 use crate::error::Error;
 use crate::selection::{Network, Ports, Selection};
 use crate::socket::Socket;
+use crate::stuck::{Timer, Transfer};
 use crate::vocabulary::{ConnectionStatus, ConnectionType, Protocol};
 
 const NLMSG_NOOP: u16 = 1;
@@ -26,6 +28,18 @@ const AF_INET6: u8 = 10;
 const IPPROTO_TCP: u8 = 6;
 const IPPROTO_UDP: u8 = 17;
 
+/// `INET_DIAG_INFO`: `struct tcp_info` (`linux/tcp.h`), which newer kernels make longer
+const INFO: u16 = 2;
+/// `struct tcp_info`: the offsets of its fields.
+mod tcp_info {
+    pub const RETRANSMITS: usize = 2;
+    pub const BACKOFF: usize = 4;
+    pub const RTO: usize = 8;
+    pub const UNACKED: usize = 24;
+    pub const LAST_DATA_SENT: usize = 44;
+    pub const LAST_DATA_RECV: usize = 52;
+    pub const LAST_ACK_RECV: usize = 56;
+}
 /// `INET_DIAG_SKMEMINFO`, and the offset of `SK_MEMINFO_DROPS` in it (`linux/sock_diag.h`)
 const SKMEMINFO: u16 = 7;
 const DROPS: usize = 8 * 4;
@@ -41,6 +55,8 @@ const SOCKID: usize = 48;
 /// `struct inet_diag_msg`: the offsets of its fields, in the order of the header file.
 /// `idiag_family` and `idiag_state` are at 0 and 1.
 mod field {
+    pub const IDIAG_TIMER: usize = 2;
+    pub const IDIAG_RETRANS: usize = 3;
     pub const ID_SPORT: usize = 4;
     pub const ID_DPORT: usize = 6;
     pub const ID_SRC: usize = 8;
@@ -87,16 +103,18 @@ impl Request {
 /// selected states.
 ///
 /// A dump answers for one family. The request for TCP over both families is the older
-/// `TCPDIAG_GETSOCK`, for which the kernel walks its tables once; UDP has no such request. With
-/// `drops` the requests ask for dropped packets, too.
+/// `TCPDIAG_GETSOCK`, for which the kernel walks its tables once; UDP has no such request. The
+/// requests also ask for the facts in `wanted`.
 #[must_use]
-pub fn requests(protocol: Protocol, selection: &Selection, drops: bool) -> Vec<Request> {
+pub fn requests(protocol: Protocol, selection: &Selection, wanted: Wanted) -> Vec<Request> {
     let states = selection.linux_mask(protocol);
     if states == 0 {
         return Vec::new();
     }
     let types: Vec<_> = selection.types_of(protocol).collect();
-    let extensions = if drops { 1 << (SKMEMINFO - 1) } else { 0 };
+    let extension = |wanted: bool, kind: u16| if wanted { 1 << (kind - 1) } else { 0 };
+    let extensions = extension(wanted.drops, SKMEMINFO)
+        | extension(wanted.transfer && protocol == Protocol::Tcp, INFO);
     let one = |t: &ConnectionType| (SOCK_DIAG_BY_FAMILY, one_family(*t, states, extensions));
     let payloads = match (protocol, types.as_slice()) {
         (Protocol::Tcp, [_, _]) => vec![(TCPDIAG_GETSOCK, both_families(states, extensions))],
@@ -478,6 +496,39 @@ impl Socket for Message<'_> {
                     .to_owned(),
             )
         })
+    }
+
+    fn transfer(&self) -> Result<Option<Transfer>, Error> {
+        let Some(info) = self.attribute(INFO)? else {
+            return if self.connection_type.protocol() == Protocol::Tcp && self.is_full()? {
+                Err(Error::Unsupported("the kernel has not told the times of a socket".to_owned()))
+            } else {
+                Ok(None)
+            };
+        };
+        let byte = |offset: usize| info.get(offset).copied().ok_or_else(cut_short);
+        let word = |offset: usize| {
+            let bytes = info.get(offset..).and_then(|rest| rest.first_chunk());
+            bytes.map(|bytes| u32::from_ne_bytes(*bytes)).ok_or_else(cut_short)
+        };
+        let [timer] = self.bytes(field::IDIAG_TIMER)?;
+        let [tries] = self.bytes(field::IDIAG_RETRANS)?;
+        let (unread, unsent) = self.queues()?;
+        Ok(Some(Transfer {
+            status: self.status,
+            unread,
+            unsent,
+            timer: Timer::from_linux(timer),
+            tries,
+            retransmits: byte(tcp_info::RETRANSMITS)?,
+            backoff: byte(tcp_info::BACKOFF)?,
+            // The kernel has microseconds here.
+            retransmit_after: word(tcp_info::RTO)? / 1000,
+            unacked: word(tcp_info::UNACKED)?,
+            last_sent: word(tcp_info::LAST_DATA_SENT)?,
+            last_received: word(tcp_info::LAST_DATA_RECV)?,
+            last_acknowledged: word(tcp_info::LAST_ACK_RECV)?,
+        }))
     }
 
     #[inline]

@@ -12,7 +12,7 @@ use rustix::net::{
     socket_with,
 };
 
-use crate::collect::Collector;
+use crate::collect::{Collector, Wanted};
 use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::source::dump::Dump;
@@ -26,7 +26,10 @@ const WAIT: Duration = Duration::from_millis(200);
 
 /// Hands every selected socket to `collector`.
 pub fn read<C: Collector>(dump: &Dump, collector: &mut C) -> Result<(), Error> {
-    let requests = inet_diag::requests(dump.protocol, dump.selection, C::DROPS);
+    let of_selection =
+        Wanted { transfer: !dump.selection.stuck.is_empty(), ..Wanted::default() };
+    let wanted = collector.wanted().or(of_selection);
+    let requests = inet_diag::requests(dump.protocol, dump.selection, wanted);
     if requests.is_empty() {
         return Ok(());
     }
