@@ -150,6 +150,11 @@ generate-check: $(VENV)/.dev
 	$(BIN)/python tools/picture.py --check
 	$(BIN)/python tools/architecture.py --check
 
+# Boots a machine that apt fills: minutes the first time, ten seconds then. Needs root.
+.PHONY: screenshot
+screenshot: $(VENV)/.dev $(VENV)/.installed $(NATIVE) ## Take the picture of an alert in a real Icinga Web for the docs
+	$(BIN)/python tools/screenshot.py
+
 .PHONY: audit
 audit: $(TOOLS)/cargo-deny ## Download advisories and say which dependencies they are about
 	cargo deny --workspace check advisories
