@@ -11,12 +11,12 @@ use std::ffi::OsString;
 use std::io::{self, BufReader, IsTerminal};
 use std::path::Path;
 
+use crate::check::Query;
 use crate::cli::fixture::{Fixture, fixture};
 use crate::cli::options::{Command, FORMAT, NAME, Naming, OPTIONS, Opt, Takes, long_name, name_of};
 use crate::cli::outcome::{Outcome, guard};
 use crate::cli::pages::help::{help, usage, version};
 use crate::cli::reader::{AGAIN, Arguments, Terminal, is_list, nearest_option, read};
-use crate::check::Query;
 use crate::error::Error;
 use crate::format::Format;
 use crate::judge::state::State;
@@ -126,7 +126,10 @@ fn read_line(arguments: &[OsString]) -> Result<Run, Outcome> {
     let plan = if fixture.is_none() { Plan::new } else { Plan::of_fixture };
     let refused = [
         (fixture.is_some(), "--list: a fixture has no connections of this host"),
-        (format == Format::Prometheus, "--list: Prometheus takes no lists (valid: --format=plugin or json)"),
+        (
+            format == Format::Prometheus,
+            "--list: Prometheus takes no lists (valid: --format=plugin or json)",
+        ),
     ];
     if let Some((_, problem)) = refused.into_iter().find(|(is_so, _)| list && *is_so) {
         return Err(failed(Error::Argument(problem.to_owned()), format, &name));

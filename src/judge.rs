@@ -483,7 +483,7 @@ mod tests {
     #[test]
     fn the_total_is_judged_where_a_key_asks_for_it() {
         let total = |critical, warning, total| {
-            thresholds(GroupBy::Status, critical, warning).judge_total(total, false)
+            thresholds(GroupBy::Status, critical, warning).judge_total(total, total, false)
         };
         assert_eq!(total("5", "5", 6), None);
         assert_eq!(total("LISTEN=5", "", 6), None);
@@ -800,7 +800,7 @@ mod tests {
         for (critical, state) in [("6:", Critical), ("web=6:", Critical), ("db=1:", Unknown)] {
             assert_eq!(web(critical), Some(state), "{critical}");
         }
-        let total = |critical| thresholds(GroupBy::Status, critical, "").judge_total(5, true);
+        let total = |critical| thresholds(GroupBy::Status, critical, "").judge_total(5, 5, true);
         assert_eq!(total("total=6:"), Some(Unknown));
         assert_eq!(total("total=4"), Some(Critical));
     }

@@ -58,9 +58,9 @@ pub mod rights;
 pub mod run;
 mod selection;
 mod socket;
-mod stuck;
 #[doc(hidden)]
 pub mod source;
+mod stuck;
 mod survey;
 mod vocabulary;
 #[cfg(windows)]

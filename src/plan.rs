@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use crate::check::{Check, Policy, Presentation, Query};
+use crate::collect::breakdown::Aspect;
 use crate::error::Error;
 use crate::field::Field;
 use crate::group::{GroupBy, Needs};
@@ -230,6 +231,11 @@ impl Plan {
         self.query.measure.definition()
     }
 
+    /// The criterion by which the tables of `lengthy` break down connections, besides the owner.
+    pub(crate) fn aspect(&self) -> Aspect {
+        if self.selection().stuck.is_empty() { self.definition().aspect } else { Aspect::Stuck }
+    }
+
     /// The kind of groups.
     #[must_use]
     pub fn group_by(&self) -> GroupBy {
@@ -453,6 +459,7 @@ fn unreported(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::selection::StuckFor;
     use crate::vocabulary::{ConnectionStatus, ConnectionType};
 
     fn check(change: impl FnOnce(&mut Check)) -> Check {
@@ -498,6 +505,7 @@ mod tests {
                 Field::RemotePorts => selection.remote_ports = port(),
                 Field::LocalAddresses => selection.local_addresses = address(),
                 Field::RemoteAddresses => selection.remote_addresses = address(),
+                Field::Stuck => selection.stuck = vec![StuckFor { kind: None, seconds: 300 }],
                 Field::Measure => *measure = Measure::default(),
                 Field::GroupBy => *group_by = Some(GroupBy::default()),
                 Field::Zero => *zero = true,

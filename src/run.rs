@@ -72,7 +72,7 @@ pub fn fixture(
     let deadline = Deadline::new(plan.timeout(), interrupted);
     let thresholds = plan.thresholds(&|name| owner::user_id(name, &deadline))?;
     let scope = Scope { lengthy: plan.presentation().lengthy, ..scope(&plan) };
-    let breakdowns = scope.breakdowns(plan.definition().aspect);
+    let breakdowns = scope.breakdowns();
     let mut collector = (Recorded::new(plan.group_by()), breakdowns);
     source::fixture::read(text, plan.selection(), &deadline, &mut collector)?;
     let (table, breakdowns) = collector;
@@ -131,11 +131,7 @@ pub fn connections(
 /// assert!(list.connections.len() <= 20 && list.connections.len() as u64 <= list.total);
 /// # Ok::<(), network_connections::Error>(())
 /// ```
-pub fn longest(
-    plan: &Plan,
-    most: usize,
-    interrupted: &dyn Fn() -> bool,
-) -> Result<List, Error> {
+pub fn longest(plan: &Plan, most: usize, interrupted: &dyn Fn() -> bool) -> Result<List, Error> {
     listed(plan, true, Some(most), interrupted)
 }
 
@@ -163,6 +159,7 @@ fn scope(plan: &Plan) -> Scope<'_> {
     Scope {
         selection: plan.selection(),
         group_by: plan.group_by(),
+        aspect: plan.aspect(),
         lengthy: false,
         every_holder: false,
     }

@@ -57,9 +57,9 @@ impl Selection {
         if self.stuck.is_empty() {
             return Ok(Certainty::Yes);
         }
-        let certainty = socket.transfer()?.and_then(|transfer| {
-            self.stuck.iter().map(|stuck| stuck.selects(&transfer)).max()
-        });
+        let certainty = socket
+            .transfer()?
+            .and_then(|transfer| self.stuck.iter().map(|stuck| stuck.selects(&transfer)).max());
         Ok(certainty.unwrap_or(Certainty::No))
     }
 

@@ -55,6 +55,11 @@ impl StuckKind {
 /// milliseconds, which start again at 0 after 49.7 days.
 pub const MOST_SECONDS: u32 = 40 * 24 * 60 * 60;
 
+/// The shortest and the longest usual time between two tries, in milliseconds (`TCP_RTO_MIN` and
+/// `TCP_RTO_MAX` in `net/tcp.h`).
+const SHORTEST_TRY: u32 = 200;
+const LONGEST_TRY: u32 = 120_000;
+
 /// The number of retransmissions, probes or requests without an answer that make a peer silent.
 const SILENT: u8 = 3;
 
@@ -104,6 +109,8 @@ pub struct Transfer {
     pub timer: Timer,
     /// The retransmissions or probes of that timer without an answer (`idiag_retrans`).
     pub tries: u8,
+    /// The time until the timer ends (`idiag_expires`).
+    pub expires: u32,
     /// The retransmissions without an answer (`tcpi_retransmits`).
     pub retransmits: u8,
     /// The number of times that the time to the next retransmission was doubled (`tcpi_backoff`).
@@ -165,11 +172,10 @@ impl Transfer {
     }
 
     fn stuck_in_a_state_of(&self, kind: StuckKind) -> Option<Wait> {
-        let end_of_data = u32::from(self.status == ConnectionStatus::CloseWait);
         match kind {
             StuckKind::HalfClosed => Some(self.since_the_peer_closed()),
             StuckKind::Unread => {
-                (self.unread > end_of_data).then_some(Wait::exactly(self.last_received))
+                (self.unread > self.end_of_data()).then_some(Wait::exactly(self.last_received))
             }
             StuckKind::SilentPeer => self.silent(),
             StuckKind::PeerNotReading => match self.timer {
@@ -192,8 +198,8 @@ impl Transfer {
     /// was sent since.
     fn since_the_peer_closed(&self) -> Wait {
         let most = self.last_received.max(self.last_acknowledged);
-        let answers_data =
-            self.last_sent.saturating_sub(self.last_acknowledged) <= self.retransmit_after.max(1000);
+        let answers_data = self.last_sent.saturating_sub(self.last_acknowledged)
+            <= self.retransmit_after.max(1000);
         if self.timer == Timer::Keepalive || answers_data {
             Wait { least: self.last_acknowledged.min(self.last_received), most }
         } else {
@@ -206,18 +212,43 @@ impl Transfer {
     }
 
     fn silent(&self) -> Option<Wait> {
-        let heard = Wait::exactly(self.last_acknowledged.min(self.last_received));
-        match (self.status, self.timer) {
-            // The kernel has no times yet. The first tries are a second apart, and later ones twice
-            // as long each, from the second try on or, since Linux 6.5, from the sixth on.
-            (ConnectionStatus::SynSent, _) => (self.retransmits >= SILENT).then(|| {
-                let tries = u32::from(self.retransmits);
-                let doubled = 2_u32.saturating_pow(tries + 1).saturating_sub(1);
-                Wait { least: tries * 1000, most: doubled.saturating_mul(1000) }
-            }),
+        let heard = self.last_acknowledged.min(self.last_received);
+        let tried = || self.since_the_first_try();
+        let silent_for = match (self.status, self.timer) {
+            // The kernel has no times yet.
+            (ConnectionStatus::SynSent, _) => (self.retransmits >= SILENT).then(tried),
             (_, Timer::Keepalive) => (self.tries >= SILENT).then_some(heard),
-            _ => (self.unacked > 0 && self.retransmits >= SILENT).then_some(heard),
-        }
+            // The peer of an idle connection had nothing to say before.
+            _ => (self.unacked > 0 && self.retransmits >= SILENT).then(|| tried().min(heard)),
+        };
+        silent_for.map(Wait::exactly)
+    }
+
+    /// The time since something was first sent that is not acknowledged. The time between two tries
+    /// doubles, up to two minutes (`TCP_RTO_MAX` in `net/tcp.h`). In the state `SYN_SENT`, the first
+    /// tries are a second apart since Linux 6.5 (`tcp_syn_linear_timeouts`).
+    fn since_the_first_try(&self) -> u32 {
+        let first = self.retransmit_after.checked_shr(self.backoff.into()).unwrap_or(0);
+        let first =
+            if self.retransmit_after < LONGEST_TRY { first } else { first.max(SHORTEST_TRY) };
+        let even = u32::from(self.retransmits.saturating_sub(self.backoff)).saturating_mul(first);
+        let doubled = (0..self.backoff).fold((0_u32, first), |(sum, next), _| {
+            (sum.saturating_add(next), next.saturating_mul(2).min(LONGEST_TRY))
+        });
+        let (doubled, _) = doubled;
+        let last = self.retransmit_after.saturating_sub(self.expires);
+        even.saturating_add(doubled).saturating_add(last)
+    }
+
+    /// The bytes that wait to be read or to be sent.
+    #[must_use]
+    pub fn bytes(&self) -> u32 {
+        self.unread.saturating_sub(self.end_of_data()).max(self.unsent)
+    }
+
+    /// The bytes of the receive queue that stand for the end of the peer's data, at most.
+    fn end_of_data(&self) -> u32 {
+        u32::from(self.status == ConnectionStatus::CloseWait)
     }
 
     /// The meaning of a kind for this connection, in words.
@@ -283,6 +314,7 @@ pub(crate) mod made {
             unsent: 0,
             timer: Timer::None,
             tries: 0,
+            expires: 0,
             retransmits: 0,
             backoff: 0,
             retransmit_after: 204,
@@ -296,8 +328,8 @@ pub(crate) mod made {
 
 #[cfg(test)]
 mod tests {
-    use ConnectionStatus::{CloseWait, Established, FinWait2, SynSent, TimeWait};
     use crate::name::Named;
+    use ConnectionStatus::{CloseWait, Established, FinWait2, SynSent, TimeWait};
     use StuckKind::{HalfClosed, Idle, PeerNotReading, SilentPeer, Unread};
 
     use super::*;
@@ -341,22 +373,38 @@ mod tests {
         let data = |retransmits| {
             transfer(Established, |t| {
                 (t.timer, t.unacked, t.retransmits) = (Timer::Retransmit, 2, retransmits);
+                // A fifth of a second, doubled each time; half of the last wait is over.
+                (t.backoff, t.retransmit_after) = (retransmits, 200 << retransmits);
+                t.expires = t.retransmit_after / 2;
             })
         };
         assert_eq!(kinds(&data(2)), []);
-        assert_eq!(kinds(&data(3)), [(SilentPeer, (5, 5))]);
+        let least = |transfer: &Transfer| transfer.stuck(SilentPeer).map(|wait| wait.least);
+        assert_eq!(least(&data(3)), Some(1_400 + 800));
+        // Where the peer was heard later than that, it was.
+        assert_eq!(kinds(&data(6)), [(SilentPeer, (5, 5))]);
+        // After the tenth try the waits stay the same.
+        let long = transfer(Established, |t| {
+            (t.timer, t.unacked, t.retransmits, t.backoff) = (Timer::Retransmit, 2, 12, 12);
+            (t.retransmit_after, t.expires) = (120_000, 120_000);
+            (t.last_acknowledged, t.last_received) = (7_200_000, 7_200_000);
+        });
+        assert_eq!(least(&long), Some(204_600 + 2 * 120_000));
         let text = data(3).meaning(SilentPeer).to_string();
         assert_eq!(text, "peer has not answered 3 retransmissions");
-        let probed = |tries| {
-            transfer(FinWait2, |t| (t.timer, t.tries) = (Timer::Keepalive, tries))
-        };
+        let probed = |tries| transfer(FinWait2, |t| (t.timer, t.tries) = (Timer::Keepalive, tries));
         assert_eq!(kinds(&probed(2)), []);
         assert_eq!(kinds(&probed(3)), [(SilentPeer, (5, 5))]);
+        // Four requests a second apart, and two with doubled waits; of the last wait a second is over.
         let requested = transfer(SynSent, |t| {
-            (t.timer, t.unacked, t.retransmits, t.last_acknowledged) =
-                (Timer::Retransmit, 1, 3, 982_000);
+            (t.timer, t.unacked, t.last_acknowledged) = (Timer::Retransmit, 1, 982_000);
+            (t.retransmits, t.backoff, t.retransmit_after, t.expires) = (6, 2, 4_000, 3_000);
         });
-        assert_eq!(kinds(&requested), [(SilentPeer, (3, 15))]);
+        assert_eq!(kinds(&requested), [(SilentPeer, (8, 8))]);
+        // Before Linux 6.5 each wait is twice as long.
+        let requested =
+            Transfer { retransmits: 3, backoff: 3, retransmit_after: 8_000, ..requested };
+        assert_eq!(kinds(&requested), [(SilentPeer, (12, 12))]);
     }
 
     #[test]

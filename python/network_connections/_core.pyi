@@ -166,11 +166,13 @@ _GroupBy = Literal[
     "process",
     "program",
     "netns",
+    "kind",
 ]
 _Measure = Literal[
     "connections",
     "accept-queue",
     "ephemeral-ports",
+    "stuck",
 ]
 _NoMatchSeverity = Literal[
     "ok",
@@ -197,6 +199,7 @@ def count_connections(
     remote_address: _Address | Iterable[_Address] | None = None,
     remote_port: _Port | Iterable[_Port] | None = None,
     source: _Source = "auto",
+    stuck: _Stuck | Iterable[_Stuck] | None = None,
     timeout: float = 8.0,
     zero: bool = False,
 ) -> dict[str, int]:
@@ -218,7 +221,7 @@ def count_connections(
         group_by: What is counted, judged and printed: the connections of each
             of these. One of: type-status, type, status, local-port,
             remote-port, local-address, remote-address, local-endpoint,
-            remote-endpoint, user, unit, process, program, netns.
+            remote-endpoint, user, unit, process, program, netns, kind.
         local_address: Count only connections from this local address or
             network, as in 192.0.2.7, 192.0.2.0/24 or 2001:db8::/32. One value
             or several. Default: any.
@@ -239,6 +242,11 @@ def count_connections(
             asked. "counters" is quicker where most connections are
             established: it asks the kernel only for the others. One of: auto,
             netlink, procfs, counters, netstat2.
+        stuck: Count only connections that have been stuck for at least so many
+            seconds: the peer has closed and the program has not, data is not
+            read, the peer does not answer, or the peer does not read.
+            "unread:60" is one kind alone, and "idle:7200" is the kind that has
+            to be named. One value or several. Default: .
         timeout: Give up after this many seconds.
         zero: Report and judge selected types and statuses without connections
             as 0.
@@ -269,6 +277,7 @@ def check(
     remote_address: _Address | Iterable[_Address] | None = None,
     remote_port: _Port | Iterable[_Port] | None = None,
     source: _Source = "auto",
+    stuck: _Stuck | Iterable[_Stuck] | None = None,
     timeout: float = 8.0,
     top: int | None = None,
     warning: _Threshold | None = None,
@@ -294,7 +303,7 @@ def check(
         group_by: What is counted, judged and printed: the connections of each
             of these. One of: type-status, type, status, local-port,
             remote-port, local-address, remote-address, local-endpoint,
-            remote-endpoint, user, unit, process, program, netns.
+            remote-endpoint, user, unit, process, program, netns, kind.
         lengthy: Add tables to the message: who has the connections of each
             group in alert state, or of the largest one where all is fine, and
             which peers they lead to. Reads /proc/PID/fd.
@@ -306,8 +315,9 @@ def check(
         measure: What is judged: the number of connections of each group; or
             what runs out, the accept queue of each listener, in percent of its
             limit, or the ephemeral ports towards each destination, in percent
-            of those there are. One of: connections, accept-queue,
-            ephemeral-ports.
+            of those there are; or the seconds for which the longest connection
+            of each kind has been stuck. One of: connections, accept-queue,
+            ephemeral-ports, stuck.
         netns: Look into this network namespace instead of the own one: a name
             below /run/netns, a path as in /proc/1/ns/net, the id of a process
             in it, or "all" for every one that can be seen. Where it may not be
@@ -326,6 +336,11 @@ def check(
             asked. "counters" is quicker where most connections are
             established: it asks the kernel only for the others. One of: auto,
             netlink, procfs, counters, netstat2.
+        stuck: Count only connections that have been stuck for at least so many
+            seconds: the peer has closed and the program has not, data is not
+            read, the peer does not answer, or the peer does not read.
+            "unread:60" is one kind alone, and "idle:7200" is the kind that has
+            to be named. One value or several. Default: .
         timeout: Give up after this many seconds.
         top: Print at most this many groups. Without it, 10 ports or addresses,
             but all types and statuses.
@@ -432,6 +447,7 @@ def connections(
     remote_address: _Address | Iterable[_Address] | None = None,
     remote_port: _Port | Iterable[_Port] | None = None,
     source: _Source = "auto",
+    stuck: _Stuck | Iterable[_Stuck] | None = None,
     timeout: float = 8.0,
 ) -> list[Connection]:
     """Return this host's connections themselves, in the kernel's order.
@@ -468,6 +484,11 @@ def connections(
             asked. "counters" is quicker where most connections are
             established: it asks the kernel only for the others. One of: auto,
             netlink, procfs, counters, netstat2.
+        stuck: Count only connections that have been stuck for at least so many
+            seconds: the peer has closed and the program has not, data is not
+            read, the peer does not answer, or the peer does not read.
+            "unread:60" is one kind alone, and "idle:7200" is the kind that has
+            to be named. One value or several. Default: .
         timeout: Give up after this many seconds.
 
     Raises:

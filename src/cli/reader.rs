@@ -280,7 +280,7 @@ mod tests {
         assert_eq!(twice, Ok(vec![("--conn-type", both)]));
         // Options of the reference keep their abbreviations.
         assert_eq!(values(&["--te=x"]), Ok(one("--test", "x")));
-        assert_eq!(values(&["--st"]), Ok(one("--strict", "")));
+        assert_eq!(values(&["--str"]), Ok(one("--strict", "")));
     }
 
     #[test]

@@ -258,7 +258,7 @@ impl Collector for Breakdowns {
         let sum = |longest: Option<(StuckKind, Wait)>| Sum {
             count: 1,
             longest: longest.map(|(kind, wait)| (wait, kind)),
-            bytes: transfer.map_or(0, |transfer| transfer.unread.max(transfer.unsent)),
+            bytes: transfer.map_or(0, |transfer| transfer.bytes()),
         };
         match (self.aspect, transfer) {
             (Aspect::Stuck, Some(transfer)) => {

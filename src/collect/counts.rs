@@ -294,7 +294,9 @@ mod tests {
     fn grid(by: GroupBy) -> Grid {
         match by.kind() {
             Kind::Fixed(group) => Grid::new(group),
-            Kind::Port(_) | Kind::Processes(_) | Kind::Unbounded => panic!("{by:?} has no grid"),
+            Kind::Port(_) | Kind::Processes(_) | Kind::Stuck | Kind::Unbounded => {
+                panic!("{by:?} has no grid")
+            }
         }
     }
 

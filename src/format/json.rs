@@ -56,7 +56,8 @@ fn netns(report: &Report) -> Option<Value> {
 }
 
 fn group(judged: &GroupState) -> Value {
-    let GroupState { group: _, label, count, most, share, wait, state, unmatched, nearest } = judged;
+    let GroupState { group: _, label, count, most, share, wait, state, unmatched, nearest } =
+        judged;
     let mut object = Map::new();
     object.insert("label".to_owned(), label.as_str().into());
     object.insert("count".to_owned(), (*count).into());

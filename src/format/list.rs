@@ -39,9 +39,8 @@ pub fn text(list: &List) -> String {
     header.extend(several.then_some("Network namespace"));
     let number = |number: Option<u32>| number.map_or_else(dash, |number| number.to_string());
     let rows = list.connections.iter().map(|one| {
-        let text = |text: &Option<std::sync::Arc<str>>| {
-            text.as_deref().map_or_else(dash, str::to_owned)
-        };
+        let text =
+            |text: &Option<std::sync::Arc<str>>| text.as_deref().map_or_else(dash, str::to_owned);
         let user = one.user.as_deref().map(str::to_owned);
         let mut row = vec![
             one.connection_type.name().to_owned(),

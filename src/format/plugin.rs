@@ -38,7 +38,7 @@ pub fn message(report: &Report) -> String {
     let room = room(report, line.len()).unwrap_or(0);
     let hint = Some(hint(report)).filter(|hint| hint.len() <= room).unwrap_or_default();
     let left = room - hint.len();
-    line + &tables(&report.details, report.plan.definition().aspect, namer(report), left) + hint
+    line + &tables(&report.details, report.plan.aspect(), namer(report), left) + hint
 }
 
 /// A hint below the tables of a report without thresholds, which has tables of one group alone.

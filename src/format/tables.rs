@@ -172,7 +172,11 @@ fn share(used: u64, all: u64) -> String {
 
 /// A table with `!` between columns, a line of `-` and `+` below the header, and the number of rows
 /// that are left out.
-pub fn table(header: &[&str], rows: impl ExactSizeIterator<Item = Vec<String>>, most: usize) -> String {
+pub fn table(
+    header: &[&str],
+    rows: impl ExactSizeIterator<Item = Vec<String>>,
+    most: usize,
+) -> String {
     let left_out = rows.len().saturating_sub(most);
     let mut lines: Vec<Vec<String>> = vec![header.iter().map(|name| (*name).to_owned()).collect()];
     lines.extend(rows.take(most).map(|row| {

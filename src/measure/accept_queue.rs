@@ -45,7 +45,7 @@ pub const DEFINITION: Definition = Definition {
 };
 
 fn collect(host: &Host, scope: &Scope) -> Result<Counted, Error> {
-    let collector = (Queues::default(), scope.breakdowns(DEFINITION.aspect));
+    let collector = (Queues::default(), scope.breakdowns());
     let ((Queues(queues), breakdowns), findings) =
         host.survey(scope.selection, Facts::None, collector)?;
     let part = |(endpoint, queue): (Endpoint, Queue)| {

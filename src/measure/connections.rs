@@ -52,7 +52,7 @@ fn collect(host: &Host, scope: &Scope) -> Result<Counted, Error> {
 
 fn count<T: Table + Send>(host: &Host, scope: &Scope, table: T) -> Result<Counted, Error> {
     let table = Certain::new(scope.selection, table);
-    let collector = Attributed::new((table, scope.breakdowns(DEFINITION.aspect)));
+    let collector = Attributed::new((table, scope.breakdowns()));
     let (collector, findings) = host.survey(scope.selection, scope.facts(), collector)?;
     let (Certain { certain, doubtful, .. }, breakdowns) = collector.into_collected();
     let counted = Counted { groups: certain.groups(), breakdowns, findings, ..Counted::default() };
@@ -65,7 +65,7 @@ fn count_by_process(
     group: fn(u64) -> Group,
 ) -> Result<Counted, Error> {
     let table = Certain::new(scope.selection, ProcessKeys::default());
-    let collector = Attributed::new((table, scope.breakdowns(DEFINITION.aspect)));
+    let collector = Attributed::new((table, scope.breakdowns()));
     let (collector, findings) = host.survey(scope.selection, scope.facts(), collector)?;
     let (Certain { mut certain, doubtful, .. }, breakdowns) = collector.into_collected();
     let mut doubtful = doubtful.unwrap_or_default();

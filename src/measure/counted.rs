@@ -20,6 +20,8 @@ pub struct Scope<'a> {
     pub selection: &'a Selection,
     /// The kind of groups.
     pub group_by: GroupBy,
+    /// The criterion by which connections are broken down, besides their owners.
+    pub aspect: Aspect,
     /// Whether owners and peers are wanted, too.
     pub lengthy: bool,
     /// Whether all processes of a socket must be found, and not only the most likely ones.
@@ -29,10 +31,9 @@ pub struct Scope<'a> {
 impl Scope<'_> {
     /// An empty table of owners and peers, where they are wanted.
     #[must_use]
-    pub fn breakdowns(&self, aspect: Aspect) -> Option<Breakdowns> {
-        let aspect = if self.selection.stuck.is_empty() { aspect } else { Aspect::Stuck };
+    pub fn breakdowns(&self) -> Option<Breakdowns> {
         let stuck = &self.selection.stuck;
-        self.lengthy.then(|| Breakdowns::new(self.group_by, aspect, stuck.clone()))
+        self.lengthy.then(|| Breakdowns::new(self.group_by, self.aspect, stuck.clone()))
     }
 
     /// The facts that owners and tables of peers need: connections that wait to be accepted belong to

@@ -31,7 +31,7 @@ pub const DEFINITION: Definition = Definition {
 };
 
 fn collect(host: &Host, scope: &Scope) -> Result<Counted, Error> {
-    let collector = Outgoing::new((UsedPorts::default(), scope.breakdowns(DEFINITION.aspect)));
+    let collector = Outgoing::new((UsedPorts::default(), scope.breakdowns()));
     let (outgoing, findings) = host.survey(scope.selection, Facts::EphemeralOnly, collector)?;
     let (used, breakdowns) = outgoing.into_collected();
     let ports = findings.ephemeral();

@@ -38,7 +38,7 @@ pub const DEFINITION: Definition = Definition {
 
 fn collect(host: &Host, scope: &Scope) -> Result<Counted, Error> {
     let waits = Waits::new(scope.group_by, scope.selection);
-    let collector = Attributed::new((waits, scope.breakdowns(DEFINITION.aspect)));
+    let collector = Attributed::new((waits, scope.breakdowns()));
     let (collector, findings) = host.survey(scope.selection, scope.facts(), collector)?;
     let (Waits { groups, total, .. }, breakdowns) = collector.into_collected();
     let waits = groups.iter().map(|(group, of)| (*group, of.wait)).collect();

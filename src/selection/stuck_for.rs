@@ -102,11 +102,15 @@ impl FromStr for StuckFor {
         {
             return Ok(Self { kind, seconds });
         }
-        Err(Error::Argument(if !seconds.is_empty() && seconds.bytes().all(|b| b.is_ascii_digit()) {
-            format!("{text:?} is more than 40 days, after which the kernel's times start again")
-        } else {
-            format!("{text:?} is not a number of seconds, or a kind and seconds (valid: for example 300 or unread:60)")
-        }))
+        Err(Error::Argument(
+            if !seconds.is_empty() && seconds.bytes().all(|b| b.is_ascii_digit()) {
+                format!("{text:?} is more than 40 days, after which the kernel's times start again")
+            } else {
+                format!(
+                    "{text:?} is not a number of seconds, or a kind and seconds (valid: for example 300 or unread:60)"
+                )
+            },
+        ))
     }
 }
 

@@ -62,6 +62,7 @@ mod field {
     pub const ID_SRC: usize = 8;
     pub const ID_DST: usize = 24;
     pub const ID_IF: usize = 40;
+    pub const IDIAG_EXPIRES: usize = 52;
     pub const IDIAG_RQUEUE: usize = 56;
     pub const IDIAG_WQUEUE: usize = 60;
     pub const IDIAG_UID: usize = 64;
@@ -520,6 +521,7 @@ impl Socket for Message<'_> {
             unsent,
             timer: Timer::from_linux(timer),
             tries,
+            expires: self.bytes(field::IDIAG_EXPIRES).map(u32::from_ne_bytes)?,
             retransmits: byte(tcp_info::RETRANSMITS)?,
             backoff: byte(tcp_info::BACKOFF)?,
             // The kernel has microseconds here.

@@ -26,8 +26,7 @@ const WAIT: Duration = Duration::from_millis(200);
 
 /// Hands every selected socket to `collector`.
 pub fn read<C: Collector>(dump: &Dump, collector: &mut C) -> Result<(), Error> {
-    let of_selection =
-        Wanted { transfer: !dump.selection.stuck.is_empty(), ..Wanted::default() };
+    let of_selection = Wanted { transfer: !dump.selection.stuck.is_empty(), ..Wanted::default() };
     let wanted = collector.wanted().or(of_selection);
     let requests = inet_diag::requests(dump.protocol, dump.selection, wanted);
     if requests.is_empty() {
