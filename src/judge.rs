@@ -114,8 +114,8 @@ impl Thresholds {
     fn judge_found(&self, group: NamedGroup, hidden: &[NamedGroup], more: bool) -> GroupState {
         let count = group.count;
         let more = more && !is_of_one_namespace(&group);
-        let mut whole = group.clone();
-        for hidden in self.may_be_more(&group, hidden) {
+        let mut whole = group;
+        for hidden in self.may_be_more(&whole, hidden).cloned().collect::<Vec<_>>() {
             whole.doubtful += hidden.most();
             let longest = hidden.wait.map_or(0, |wait| wait.most);
             whole.wait = whole.wait.map(|wait| Wait { most: wait.most.max(longest), ..wait });
@@ -128,12 +128,12 @@ impl Thresholds {
         };
         let state = |of_owners: Bounds| {
             self.state_of(more, |ranges| {
-                let bounds = match hidden_as(&group, ranges) {
+                let bounds = match hidden_as(&whole, ranges) {
                     None => number,
                     Some(HiddenAs::Mixed) => part,
                     Some(HiddenAs::Owners) => of_owners,
                 };
-                ranges.of(&group).map(|range| (range, bounds))
+                ranges.of(&whole).map(|range| (range, bounds))
             })
         };
         let state = match state(number) {

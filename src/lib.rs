@@ -69,6 +69,8 @@ mod worker;
 
 pub use address::{Address, Endpoint};
 pub use check::{Check, Policy, Presentation, Query, TIMEOUT};
+#[doc(hidden)]
+pub use collect::Wanted;
 pub use collect::connections::Connection;
 pub use details::{Detail, OwnerRow, PeerRow};
 pub use error::Error;

@@ -380,7 +380,9 @@ fn tcp(selection: &Selection, groups: &str) -> Result<Choice<crate::ConnectionTy
 
 /// The error for `zero` with a kind whose groups cannot be listed.
 fn unlistable(group_by: GroupBy) -> Error {
-    let fixed: Vec<_> = GroupBy::VALUES.iter().filter(|by| by.is_fixed()).collect();
+    // Kinds are not counted.
+    let is_listed = |by: &&GroupBy| by.is_fixed() && **by != GroupBy::Kind;
+    let fixed: Vec<_> = GroupBy::VALUES.iter().filter(is_listed).collect();
     let names: Vec<_> = fixed.iter().map(|by| by.name()).collect();
     Error::Conflict {
         field: Field::Zero,

@@ -9,14 +9,16 @@ use std::sync::LazyLock;
 
 use network_connections::source::linux::inet_diag::{Event, Request, requests};
 use network_connections::source::linux::proc_table::{Lines, Row};
-use network_connections::{ConnectionType, Named, Protocol, Selection, Socket as _};
+use network_connections::{ConnectionType, Named, Protocol, Selection, Socket as _, Wanted};
 
 use self::fields::{Fields, only};
 
 /// Every kind of request: TCP over both families, and each type alone.
 static REQUESTS: LazyLock<Vec<(Protocol, Request)>> = LazyLock::new(|| {
     let of = |protocol, selection: &Selection| {
-        requests(protocol, selection, false).into_iter().map(move |request| (protocol, request))
+        requests(protocol, selection, Wanted::default())
+            .into_iter()
+            .map(move |request| (protocol, request))
     };
     let both = Protocol::ALL.into_iter().flat_map(|p| of(p, &Selection::default()));
     let alone = ConnectionType::VALUES.iter().copied().flat_map(|t| of(t.protocol(), &only(t)));
@@ -101,7 +103,7 @@ fn events(request: &Request, datagram: &[u8]) -> (Vec<Fields>, Option<String>) {
         assert!(end.is_none() || event.is_err(), "more after the end");
         match event {
             Ok(Event::Message(socket)) => {
-                let _ = socket.cgroup();
+                let _ = (socket.cgroup(), socket.transfer());
                 // Fields fail only for attributes that do not end.
                 sockets.extend(Fields::of(&socket));
             }
@@ -183,7 +185,7 @@ pub fn procfs(data: &[u8]) {
 
     // The parser of netlink messages reads the same from the same sockets.
     let alone = only(connection_type);
-    let request = &requests(connection_type.protocol(), &alone, false)[0];
+    let request = &requests(connection_type.protocol(), &alone, Wanted::default())[0];
     for row in rows.into_iter().flatten() {
         if let Some(message) = row.message(request) {
             assert_eq!(events(request, &message), (vec![row], None));

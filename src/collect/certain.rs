@@ -15,40 +15,40 @@ use crate::vocabulary::NetnsIndex;
 pub struct Certain<'a, C> {
     selection: &'a Selection,
     /// The collector of the connections that are certainly selected.
-    pub certain: C,
+    pub sure: C,
     /// The collector of those that may be; `None` where the selection leaves no doubt.
     pub doubtful: Option<C>,
 }
 
 impl<'a, C: Collector> Certain<'a, C> {
-    /// Passes connections on to `certain`, and to others like it.
-    pub fn new(selection: &'a Selection, certain: C) -> Self {
-        let doubtful = (!selection.stuck.is_empty()).then(|| certain.fresh());
-        Self { selection, certain, doubtful }
+    /// Passes connections on to `sure`, and to others like it.
+    pub fn new(selection: &'a Selection, sure: C) -> Self {
+        let doubtful = (!selection.stuck.is_empty()).then(|| sure.fresh());
+        Self { selection, sure, doubtful }
     }
 }
 
 impl<C: Collector> Collector for Certain<'_, C> {
     fn wanted(&self) -> Wanted {
-        self.certain.wanted()
+        self.sure.wanted()
     }
 
     fn fresh(&self) -> Self {
-        let (certain, doubtful) = (self.certain.fresh(), self.doubtful.fresh());
-        Self { selection: self.selection, certain, doubtful }
+        let (sure, doubtful) = (self.sure.fresh(), self.doubtful.fresh());
+        Self { selection: self.selection, sure, doubtful }
     }
 
     fn begin(&mut self, facts: &NetnsFacts) -> Result<(), Error> {
-        self.certain.begin(facts)?;
+        self.sure.begin(facts)?;
         self.doubtful.begin(facts)
     }
 
     #[inline]
     fn add(&mut self, netns: NetnsIndex, socket: &impl Socket) -> Result<(), Error> {
         match &mut self.doubtful {
-            None => self.certain.add(netns, socket),
+            None => self.sure.add(netns, socket),
             Some(doubtful) => match self.selection.certainty(socket)? {
-                Certainty::Yes => self.certain.add(netns, socket),
+                Certainty::Yes => self.sure.add(netns, socket),
                 Certainty::Maybe => doubtful.add(netns, socket),
                 Certainty::No => Ok(()),
             },
@@ -56,12 +56,12 @@ impl<C: Collector> Collector for Certain<'_, C> {
     }
 
     fn merge(&mut self, dump: Self) {
-        self.certain.merge(dump.certain);
+        self.sure.merge(dump.sure);
         self.doubtful.merge(dump.doubtful);
     }
 
     fn interfaces(&self, found: &mut HashSet<InterfaceIndex>) {
-        self.certain.interfaces(found);
+        self.sure.interfaces(found);
         self.doubtful.interfaces(found);
     }
 }

@@ -76,7 +76,7 @@ pub struct Connection {
 /// Collects connections as values.
 #[derive(Debug, Default)]
 pub struct Connections {
-    connections: Vec<Connection>,
+    kept: Vec<Connection>,
     /// The number of connections, also of those that were not kept.
     pub total: u64,
     stuck: Vec<StuckFor>,
@@ -95,8 +95,8 @@ impl Connections {
     /// Drops all but the connections that have been stuck the longest. The sort is stable: others are
     /// in the kernel's order.
     fn keep(&mut self, most: usize) {
-        self.connections.sort_by_key(|one| Reverse(one.stuck.map(|wait| (wait.most, wait.least))));
-        self.connections.truncate(most);
+        self.kept.sort_by_key(|one| Reverse(one.stuck.map(|wait| (wait.most, wait.least))));
+        self.kept.truncate(most);
     }
 }
 
@@ -122,11 +122,11 @@ impl Collector for Connections {
         });
         self.total += 1;
         if let Some(most) = self.most
-            && self.connections.len() >= most.saturating_mul(2)
+            && self.kept.len() >= most.saturating_mul(2)
         {
             self.keep(most);
         }
-        self.connections.push(Connection {
+        self.kept.push(Connection {
             last_sent: timed.map(|facts| facts.last_sent),
             last_received: timed.map(|facts| facts.last_received),
             stuck: stuck.map(|(_, wait)| wait),
@@ -156,10 +156,10 @@ impl Collector for Connections {
 
     fn merge(&mut self, dump: Self) {
         self.total += dump.total;
-        if self.connections.is_empty() {
-            self.connections = dump.connections;
+        if self.kept.is_empty() {
+            self.kept = dump.kept;
         } else {
-            self.connections.extend(dump.connections);
+            self.kept.extend(dump.kept);
         }
         if let Some(most) = self.most {
             self.keep(most);
@@ -167,7 +167,7 @@ impl Collector for Connections {
     }
 
     fn interfaces(&self, found: &mut HashSet<InterfaceIndex>) {
-        for connection in &self.connections {
+        for connection in &self.kept {
             let ends = [Some(connection.local), connection.remote].into_iter().flatten();
             let addresses = ends.map(|end| Address::within(end, connection.netns_index));
             found.extend(addresses.filter_map(Address::interface));
@@ -179,7 +179,7 @@ impl Connections {
     /// The owners and interfaces of the connections, as groups whose names can be looked up.
     /// Processes and namespaces are included only on request.
     pub fn owners(&self, processes: bool, netns: bool) -> impl Iterator<Item = Group> {
-        let owners = self.connections.iter().flat_map(move |connection| {
+        let owners = self.kept.iter().flat_map(move |connection| {
             let process = connection.inode.filter(|_| processes).map(Group::Process);
             let ends = [Some(connection.local), connection.remote].map(|end| {
                 let address = end.map(|end| Address::within(end, connection.netns_index));
@@ -199,7 +199,7 @@ impl Connections {
     /// The connections with the names of their owners.
     #[must_use]
     pub fn named(self, processes: bool, names: &Names) -> Vec<Connection> {
-        let mut connections = self.connections;
+        let mut connections = self.kept;
         for connection in &mut connections {
             connection.user = connection.uid.and_then(|id| names.user(id));
             connection.unit = connection.cgroup.take().and_then(|id| names.unit(id.get()));

@@ -54,8 +54,8 @@ fn count<T: Table + Send>(host: &Host, scope: &Scope, table: T) -> Result<Counte
     let table = Certain::new(scope.selection, table);
     let collector = Attributed::new((table, scope.breakdowns()));
     let (collector, findings) = host.survey(scope.selection, scope.facts(), collector)?;
-    let (Certain { certain, doubtful, .. }, breakdowns) = collector.into_collected();
-    let counted = Counted { groups: certain.groups(), breakdowns, findings, ..Counted::default() };
+    let (Certain { sure, doubtful, .. }, breakdowns) = collector.into_collected();
+    let counted = Counted { groups: sure.groups(), breakdowns, findings, ..Counted::default() };
     Ok(counted.with_doubtful(doubtful.map(Table::groups).unwrap_or_default()))
 }
 
@@ -67,15 +67,15 @@ fn count_by_process(
     let table = Certain::new(scope.selection, ProcessKeys::default());
     let collector = Attributed::new((table, scope.breakdowns()));
     let (collector, findings) = host.survey(scope.selection, scope.facts(), collector)?;
-    let (Certain { mut certain, doubtful, .. }, breakdowns) = collector.into_collected();
+    let (Certain { mut sure, doubtful, .. }, breakdowns) = collector.into_collected();
     let mut doubtful = doubtful.unwrap_or_default();
     let mut cgroups = HashSet::new();
     if !scope.every_holder {
-        cgroups.extend(certain.cgroups.drain());
+        cgroups.extend(sure.cgroups.drain());
         cgroups.extend(doubtful.cgroups.drain());
     }
     let known = Names::default().with_listeners(findings.listeners());
-    let keys = certain.keys.iter().chain(&doubtful.keys).copied().collect();
+    let keys = sure.keys.iter().chain(&doubtful.keys).copied().collect();
     let names = known.of_processes(keys, cgroups, host.deadline)?;
     let groups = |found: &mut ProcessKeys| -> Vec<(Group, u64)> {
         found.keys.sort_unstable();
@@ -85,7 +85,7 @@ fn count_by_process(
         groups.extend((found.without > 0).then_some((group(0), found.without)));
         groups
     };
-    let (groups, doubtful) = (groups(&mut certain), groups(&mut doubtful));
+    let (groups, doubtful) = (groups(&mut sure), groups(&mut doubtful));
     let counted = Counted { groups, breakdowns, names, findings, ..Counted::default() };
     Ok(counted.with_doubtful(doubtful))
 }

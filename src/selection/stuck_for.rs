@@ -13,7 +13,7 @@ use crate::stuck::{MOST_SECONDS, StuckKind, Transfer, Wait};
 pub struct StuckFor {
     /// The kind; `None` for [`StuckKind::USUAL`].
     pub kind: Option<StuckKind>,
-    /// The seconds, at most [`MOST_SECONDS`].
+    /// The seconds, at most 3,456,000 (40 days).
     pub seconds: u32,
 }
 

@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use network_connections::source::linux::inet_diag::requests;
-use network_connections::{Choice, Network, Ports, Selection};
+use network_connections::{Choice, Network, Ports, Selection, Wanted};
 use network_connections::{ConnectionStatus, ConnectionType, Named, Protocol};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -219,6 +219,7 @@ fn any_selection() -> impl Strategy<Value = Selection> {
         (vec(any_network(), 0..4), vec(any_network(), 0..4)),
     )
         .prop_map(|(types, statuses, ports, addresses)| Selection {
+            stuck: Vec::new(),
             types: Choice::parse(&types).unwrap(),
             statuses: Choice::parse(&statuses).unwrap(),
             local_ports: ports.0,
@@ -231,7 +232,7 @@ fn any_selection() -> impl Strategy<Value = Selection> {
 /// The parsed requests of a selection. Asserts that the kernel accepts their programs.
 fn parsed(protocol: Protocol, selection: &Selection) -> Vec<Parsed> {
     (1..)
-        .zip(requests(protocol, selection, false))
+        .zip(requests(protocol, selection, Wanted::default()))
         .map(|(sequence, request)| {
             let request = parse(request.bytes(), sequence);
             assert_eq!(request.protocol, protocol);

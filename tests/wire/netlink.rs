@@ -2,7 +2,7 @@
 
 use network_connections::Selection;
 use network_connections::source::linux::inet_diag::{Event, Request, requests};
-use network_connections::{ConnectionType, Error, Named, Protocol, Socket as _};
+use network_connections::{ConnectionType, Error, Named, Protocol, Socket as _, Wanted};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -114,7 +114,7 @@ fn expected(sockets: &[Socket]) -> Vec<Fields> {
 
 /// Every kind of request: TCP over both families, and each type alone.
 fn every_request(protocol: Protocol) -> Vec<Request> {
-    let of = |selection: &Selection| requests(protocol, selection, false);
+    let of = |selection: &Selection| requests(protocol, selection, Wanted::default());
     let mut every = of(&Selection::default());
     every.extend(ConnectionType::VALUES.iter().copied().flat_map(|t| of(&only(t))));
     every
@@ -147,7 +147,10 @@ fn both_families_of_tcp_are_one_request_and_all_other_requests_are_separate() {
 fn drops_are_asked_for_by_the_bit_of_their_attribute() {
     let types = ConnectionType::VALUES.iter().map(|one| (one.protocol(), only(*one)));
     for (protocol, selection) in types.chain([(Protocol::Tcp, Selection::default())]) {
-        let [plain, drops] = [false, true].map(|drops| requests(protocol, &selection, drops));
+        let [plain, drops] = [false, true].map(|drops| {
+            let wanted = Wanted { drops, ..Wanted::default() };
+            requests(protocol, &selection, wanted)
+        });
         let ([plain], [drops]) = (&plain[..], &drops[..]) else { panic!("one request each") };
         let mut expected = plain.bytes().to_vec();
         // `idiag_ext`: the fourth byte of the older request, the third byte of the newer one.

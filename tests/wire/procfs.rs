@@ -2,7 +2,7 @@
 
 use network_connections::source::linux::inet_diag::{Event, requests};
 use network_connections::source::linux::proc_table::{Lines, Row};
-use network_connections::{ConnectionType, Error, Named, Protocol, Socket as _};
+use network_connections::{ConnectionType, Error, Named, Protocol, Socket as _, Wanted};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
@@ -33,7 +33,7 @@ fn read<'a>(
 
 /// The same socket as the netlink parser reads it.
 fn by_netlink(socket: &Socket) -> Fields {
-    let request = &requests(socket.protocol, &only(socket.connection_type()), false)[0];
+    let request = &requests(socket.protocol, &only(socket.connection_type()), Wanted::default())[0];
     let payload = socket.inet_diag_msg();
     let mut message = u32::try_from(16 + payload.len()).unwrap().to_ne_bytes().to_vec();
     message.extend(&request.bytes()[4..6]);

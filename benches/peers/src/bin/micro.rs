@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use network_connections::source::linux::inet_diag::{Event, requests};
 use network_connections::source::linux::proc_table::{Lines, Row};
-use network_connections::{ConnectionStatus, ConnectionType, Protocol, Selection, Socket};
+use network_connections::{ConnectionStatus, ConnectionType, Protocol, Selection, Socket, Wanted};
 
 /// About a megabyte of each input: small enough to measure the parsers and not the memory.
 const SOCKETS: u32 = 10_000;
@@ -57,7 +57,7 @@ fn measure(
 }
 
 fn messages(datagrams: &[Vec<u8>]) -> Result<u32, Box<dyn Error>> {
-    let requests = requests(Protocol::Tcp, &Selection::default(), false);
+    let requests = requests(Protocol::Tcp, &Selection::default(), Wanted::default());
     let request = requests.first().ok_or("no request")?;
     let mut established = 0;
     for datagram in datagrams {
