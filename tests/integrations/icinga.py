@@ -52,6 +52,7 @@ object Host "master" {
   import "quiet"
   vars.network_connections = true
   vars.network_connections_peers["database"] = { address = "127.0.0.1", port = 5432 }
+  vars.network_connections_peers["idle"] = { address = "127.0.0.1", port = 5433, no_match = "ok" }
   vars.network_connections_listeners["here"] = 7001
   vars.network_connections_listeners["gone"] = 7002
   vars.network_connections_containers = true

@@ -390,6 +390,7 @@ def test_hosts_get_the_services_of_their_rules(fleet: Fleet) -> None:
         "master!network-connections-listen-gone",
         "master!network-connections-listen-here",
         "master!network-connections-peer-database",
+        "master!network-connections-peer-idle",
     }
 
 
@@ -525,6 +526,14 @@ def test_containers_are_looked_into(fleet: Fleet) -> None:
     # The label is a process: the agent cannot reach the mounts, which only process 1 sees.
     unseen = r"; up to \d+ network namespaces? not seen.*"
     assert re.fullmatch(rf"\S+: 60 \[WARNING\](, \S+: \d+)*({unseen})?", result.first)
+
+
+@pytest.mark.parametrize(
+    ("peer", "state", "mark"), [("database", 3, " [UNKNOWN]"), ("idle", 0, "")]
+)
+def test_a_peer_without_a_connection(fleet: Fleet, peer: str, state: int, mark: str) -> None:
+    result = fleet.master.check(f"master!network-connections-peer-{peer}")
+    assert (result.state, result.first) == (state, f"No destinations found.{mark}")
 
 
 def test_exhaustion_towards_a_peer(fleet: Fleet) -> None:
