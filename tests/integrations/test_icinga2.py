@@ -508,6 +508,9 @@ def test_a_single_server_checks_itself(hosts: Pair, single: Callable[[str], list
             "single!network-connections-listen-ssh",
             "single!network-connections-peer-database",
         }
+        assert {f"single!network-connections{end}" for end in re.findall("`(-[a-z-]+)`", SINGLE)} == {
+            one["name"] for one in services if "!network-connections-" in one["name"]
+        }
         listeners = node.check("single!network-connections-listen-ssh")
         assert (listeners.state, listeners.output) == (0, "total: 1, tcp LISTEN: 1")
         # The address of the page leads nowhere.
