@@ -102,6 +102,7 @@ class Node:
     name: str
     ns: str
     directory: Path
+    port: int = 5665
 
     def ask(self, method: str, path: str, body: object = None) -> Any:  # noqa: ANN401 - JSON
         """Send a request and return the answer; None where it was refused."""
@@ -109,7 +110,9 @@ class Node:
         context.check_hostname = False
         # The certificate is a second old: it would not be valid yet where the clock is set back.
         context.verify_mode = ssl.CERT_NONE
-        connection = http.client.HTTPSConnection("127.0.0.1", 5665, context=context, timeout=10)
+        connection = http.client.HTTPSConnection(
+            "127.0.0.1", self.port, context=context, timeout=10
+        )
         with contextlib.closing(connection):
             # The socket stays in the namespace where it is made.
             with namespaces.inside(self.ns):
