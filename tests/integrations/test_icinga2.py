@@ -432,7 +432,8 @@ def test_a_leak_by_unit(fleet: Fleet) -> None:
 # A node as Debian installs it, and what the documentation has of one.
 
 SINGLE = page.section("A single server")
-# Reads the results: a single server itself needs no API. Icinga shares a port with the fleet's daemons.
+# Reads the results: a single server itself needs no API. The daemons of the fleet would share its
+# port.
 API = """
 object ApiListener "api" { bind_port = 5675 }
 object ApiUser "test" { password = "test"; permissions = [ "*" ] }
