@@ -32,7 +32,7 @@ export BINDGEN_EXTRA_CLANG_ARGS ?= -I$(shell $(CC) -print-file-name=include)
 
 .PHONY: help
 help: ## Show this list
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+	@sed -n 's/^\([a-z -]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 19
 
 .PHONY: run
 run: $(VENV)/.installed ## Build into .venv and run the check on this host
@@ -187,7 +187,7 @@ packages: $(VENV)/.dev $(STATIC) ## Build deb and rpm for x86_64 and aarch64 int
 	$(BIN)/python tools/packages.py
 
 .PHONY: deb rpm
-deb rpm: $(VENV)/.dev $(STATIC) ## Build the deb, or the rpm, for x86_64 alone into dist/
+deb rpm: $(VENV)/.dev $(STATIC) ## Build the deb, or the rpm, for x86_64 into dist/
 	$(BIN)/python tools/packages.py --only $@ x86_64
 
 .PHONY: archive
@@ -277,6 +277,7 @@ $(VENV)/.release: $(VENV)/.created pyproject.toml
 	@touch $@
 
 $(VENV)/.wheel: $(VENV)/.created $(SOURCES)
+	@echo 'make: the wheel (takes some minutes the first time) ...'
 	rm -rf target/wheel
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir target/wheel .
 	@touch $@

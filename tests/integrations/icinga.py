@@ -52,6 +52,7 @@ object Host "master" {
   import "quiet"
   vars.network_connections = true
   vars.network_connections_peers["database"] = { address = "127.0.0.1", port = 5432 }
+  vars.network_connections_peers["idle"] = { address = "127.0.0.1", port = 5433, no_match = "ok" }
   vars.network_connections_listeners["here"] = 7001
   vars.network_connections_listeners["gone"] = 7002
   vars.network_connections_containers = true
@@ -101,6 +102,7 @@ class Node:
     name: str
     ns: str
     directory: Path
+    port: int = 5665
 
     def ask(self, method: str, path: str, body: object = None) -> Any:  # noqa: ANN401 - JSON
         """Send a request and return the answer; None where it was refused."""
@@ -108,7 +110,9 @@ class Node:
         context.check_hostname = False
         # The certificate is a second old: it would not be valid yet where the clock is set back.
         context.verify_mode = ssl.CERT_NONE
-        connection = http.client.HTTPSConnection("127.0.0.1", 5665, context=context, timeout=10)
+        connection = http.client.HTTPSConnection(
+            "127.0.0.1", self.port, context=context, timeout=10
+        )
         with contextlib.closing(connection):
             # The socket stays in the namespace where it is made.
             with namespaces.inside(self.ns):

@@ -63,7 +63,8 @@ def monitored() -> Iterator[Machine]:
                 made.write(f"/root/integrations/prometheus/{path.name}", path.read_text("utf-8"))
         install(made)
         made.write("/etc/hosts", f"127.0.0.1 localhost {HOST}\n")
-        made.do(f"cd /root\n{block('sh', 'systemctl enable')}")
+        made.do(f"cd /root\n{block('sh', 'systemctl daemon-reload')}")
+        made.do(block("sh", "systemctl enable"))
         # Tests start what they look at.
         made.do("systemctl disable --now network-connections@all.timer 2>&1")
         made.do(f"systemctl stop {SERVICE.format('all')}; rm -f {TEXTFILES}/*")

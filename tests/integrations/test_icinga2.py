@@ -105,7 +105,7 @@ def validate(hosts: Pair, plugins: dict[str, Path]) -> Iterator[Validate]:
 def test_the_configuration_validates(validate: Validate) -> None:
     done = validate("")
     assert done.returncode == 0, done.stdout
-    assert "Instantiated 10 Services." in done.stdout
+    assert "Instantiated 11 Services." in done.stdout
     assert "warning" not in done.stdout.replace("/warning", "")
 
 
@@ -120,7 +120,7 @@ object Host "windows" {
     text = (INTEGRATIONS / "windows" / "icinga2.conf").read_text(encoding="utf-8")
     done = validate(text + host)
     assert done.returncode == 0, done.stdout
-    assert "Instantiated 12 Services." in done.stdout
+    assert "Instantiated 13 Services." in done.stdout
     assert "warning" not in done.stdout.replace("/warning", "")
 
 
@@ -390,6 +390,7 @@ def test_hosts_get_the_services_of_their_rules(fleet: Fleet) -> None:
         "master!network-connections-listen-gone",
         "master!network-connections-listen-here",
         "master!network-connections-peer-database",
+        "master!network-connections-peer-idle",
     }
 
 
@@ -431,9 +432,10 @@ def test_a_leak_by_unit(fleet: Fleet) -> None:
 # A node as Debian installs it, and what the documentation has of one.
 
 SINGLE = page.section("A single server")
-# Reads the results: a single server itself needs no API.
+# Reads the results: a single server itself needs no API. The daemons of the fleet would share its
+# port.
 API = """
-object ApiListener "api" { }
+object ApiListener "api" { bind_port = 5675 }
 object ApiUser "test" { password = "test"; permissions = [ "*" ] }
 """
 # With the places of the package and of Icinga in a mount namespace, as the page says it.
@@ -494,7 +496,7 @@ def test_a_single_server_checks_itself(hosts: Pair, single: Callable[[str], list
     (directory / "etc/features-enabled/api.conf").write_text(API, encoding="utf-8")
     log = directory / "output"
     with sockets.listener(hosts.a, 22), daemons.running(hosts.a, line, log) as daemon:
-        node = Node("single", hosts.a, directory)
+        node = Node("single", hosts.a, directory, 5675)
         daemons.wait_for(
             lambda: node.attributes("zones", "single"), "the API", daemon=daemon, log=log
         )
@@ -507,11 +509,20 @@ def test_a_single_server_checks_itself(hosts: Pair, single: Callable[[str], list
             "single!network-connections-listen-ssh",
             "single!network-connections-peer-database",
         }
+        assert {
+            f"single!network-connections{end}" for end in re.findall("`(-[a-z-]+)`", SINGLE)
+        } == {one["name"] for one in services if "!network-connections-" in one["name"]}
         listeners = node.check("single!network-connections-listen-ssh")
         assert (listeners.state, listeners.output) == (0, "total: 1, tcp LISTEN: 1")
-        for name in ("", "-accept-queue", "-close-wait", "-peer-database"):
+        # The address of the page leads nowhere.
+        for name, state in (
+            ("", 0),
+            ("-accept-queue", 0),
+            ("-close-wait", 0),
+            ("-peer-database", 3),
+        ):
             result = node.check(f"single!network-connections{name}")
-            assert (result.state, result.source) == (0, "single"), result
+            assert (result.state, result.source) == (state, "single"), result
             assert result.command[:2] == [COMMAND, "--strict"]
 
 
@@ -524,6 +535,14 @@ def test_containers_are_looked_into(fleet: Fleet) -> None:
     # The label is a process: the agent cannot reach the mounts, which only process 1 sees.
     unseen = r"; up to \d+ network namespaces? not seen.*"
     assert re.fullmatch(rf"\S+: 60 \[WARNING\](, \S+: \d+)*({unseen})?", result.first)
+
+
+@pytest.mark.parametrize(
+    ("peer", "state", "mark"), [("database", 3, " [UNKNOWN]"), ("idle", 0, "")]
+)
+def test_a_peer_without_a_connection(fleet: Fleet, peer: str, state: int, mark: str) -> None:
+    result = fleet.master.check(f"master!network-connections-peer-{peer}")
+    assert (result.state, result.first) == (state, f"No destinations found.{mark}")
 
 
 def test_exhaustion_towards_a_peer(fleet: Fleet) -> None:
@@ -608,7 +627,7 @@ def test_every_check_of_the_daemons_port_is_the_same(fleet: Fleet) -> None:
         result = check(
             fleet.master, host, local_port=ICINGA, conn_status="listen", group_by="status"
         )
-        assert (result.state, result.output) == (0, "total: 1, tcp LISTEN: 1")
+        assert (result.state, result.output) == (0, "LISTEN: 1")
 
 
 def test_an_ordinary_check_leaves_no_warning_in_the_log(fleet: Fleet) -> None:

@@ -22,6 +22,7 @@ from typing import Any
 
 import harness
 import lib.lftest
+import page
 import pytest
 from lab.owners import private
 from network_connections import _core, plugin
@@ -353,6 +354,21 @@ def entries(place: Path) -> dict[str, tuple[int, str | bytes]]:
         target = str(path.readlink()) if path.is_symlink() else content
         found[str(path.relative_to(place))] = path.lstat().st_mode, target
     return found
+
+
+def test_the_native_command_in_the_plugins_place_and_taken_back(tmp_path: Path) -> None:
+    place, command = tmp_path / "plugins", tmp_path / "command"
+    place.mkdir()
+    (place / "network-connections").write_text("theirs", encoding="utf-8")
+    command.write_text("ours", encoding="utf-8")
+    text = (FOLDER.parent / "MIGRATION.md").read_text(encoding="utf-8")
+    there, back = page.blocks(text, "sh")
+    for block, found in ((there, "ours"), (back, "theirs")):
+        script = block.replace("/usr/lib64/nagios/plugins", str(place))
+        script = script.replace("/usr/bin/network-connections", str(command))
+        subprocess.run(["sh", "-euc", script], check=True)
+        assert (place / "network-connections").read_text(encoding="utf-8") == found
+    assert [path.name for path in place.iterdir()] == ["network-connections"]
 
 
 @pytest.fixture

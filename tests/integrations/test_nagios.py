@@ -6,7 +6,7 @@ import contextlib
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import harness
@@ -87,7 +87,7 @@ define contact {{
 define host {{
     host_name           server
     address             127.0.0.1
-    hostgroups          network-connections
+    hostgroups          {here}
     max_check_attempts  1
     check_period        24x7
     contacts            operator
@@ -96,12 +96,15 @@ define host {{
 define host {{
     host_name           web1
     address             {address}
-    hostgroups          network-connections-by-nrpe
+    hostgroups          {there}
     max_check_attempts  1
     check_period        24x7
     contacts            operator
 }}
 """
+
+HERE = ("network-connections", "network-connections-https", "network-connections-database")
+THERE = tuple(f"{name}-by-nrpe" for name in HERE)
 
 SERVICE = """
 define service {{
@@ -126,17 +129,24 @@ CASES = {
 }
 
 
-def configured(path: Path, hosts: Pair, plugins: Path, services: str) -> Path:
-    """Write a configuration, and return its main file."""
+def configured(
+    path: Path,
+    hosts: Pair,
+    plugins: Path,
+    services: str,
+    groups: tuple[Sequence[str], Sequence[str]] = (HERE, THERE),
+) -> Path:
+    """Write a configuration, and return its main file. The groups are those of each host."""
     owned(path / "var")
     commands = path / "plugins"
     commands.mkdir()
     shutil.copy(nrpe.CLIENT, commands)
     (commands / daemons.CHECK).symlink_to(plugins / daemons.CHECK)
     shutil.copy(CONFIGURATION, path)
+    here, there = (",".join(names) for names in groups)
     for name, text in {
         "main.cfg": MAIN.format(path=path),
-        "site.cfg": SITE.format(address=hosts.b4) + services,
+        "site.cfg": SITE.format(address=hosts.b4, here=here, there=there) + services,
         "resource.cfg": f"$USER1$={commands}\n",
     }.items():
         (path / name).write_text(text, encoding="utf-8")
@@ -148,12 +158,26 @@ def verified(hosts: Pair, main: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(line, capture_output=True, text=True, check=False, cwd="/")
 
 
-def test_the_objects_are_accepted(hosts: Pair, plugins: dict[str, Path]) -> None:
+@pytest.mark.parametrize(
+    ("groups", "services"),
+    [
+        ((HERE, THERE), 10),
+        # A host has only the services that its groups name.
+        ((HERE[:1], THERE[:1]), 6),
+        ((HERE[:1], THERE[1:2]), 4),
+    ],
+)
+def test_the_objects_are_accepted(
+    hosts: Pair,
+    plugins: dict[str, Path],
+    groups: tuple[Sequence[str], Sequence[str]],
+    services: int,
+) -> None:
     daemons.require(DAEMON, *nrpe.PROGRAMS)
     with daemons.directory() as path:
-        done = verified(hosts, configured(path, hosts, plugins["native"], ""))
+        done = verified(hosts, configured(path, hosts, plugins["native"], "", groups))
     assert done.returncode == 0, done.stdout
-    assert "Checked 8 services." in done.stdout
+    assert f"Checked {services} services." in done.stdout
     assert "Total Errors:   0" in done.stdout
     assert "Total Warnings: 0" in done.stdout
 
@@ -278,13 +302,19 @@ def test_the_shipped_services(status: Status) -> None:
         ("server", "network-connections"): 0,
         ("server", "network-connections-accept-queue"): 0,
         ("server", "network-connections-close-wait"): 0,
-        ("server", "network-connections-database"): 0,
+        # The address of the example leads nowhere.
+        ("server", "network-connections-database"): 3,
         # Nothing listens there.
         ("server", "network-connections-https"): 2,
         ("web1", "network-connections"): 0,
         ("web1", "network-connections-accept-queue"): 0,
         ("web1", "network-connections-close-wait"): 0,
+        ("web1", "network-connections-database"): 3,
+        ("web1", "network-connections-https"): 2,
     }
+    for host in ("server", "web1"):
+        database = shipped[host, "network-connections-database"]
+        assert database[1] == "No destinations found. [UNKNOWN]"
     assert shipped["server", "network-connections-https"][1:] == (
         'total: 0 [CRITICAL], No connections of type "all" in status "listen" found.',
         "",
