@@ -167,10 +167,10 @@ fn tables_follow_the_first_line() {
         recorded(check, Format::Plugin),
         "tcp CLOSE WAIT: 2 [CRITICAL], tcp LISTEN: 1, udp6 NONE: 1\n\n\
          tcp CLOSE WAIT, by peer:\n\
-         Connections ! Remote address ! Remote port ! Ephemeral ports in use\n\
-         ------------+----------------+-------------+-----------------------\n\
-         1           ! 192.0.2.7      ! -           ! -\n\
-         1           ! 192.0.2.8      ! -           ! -"
+         Connections ! Local port ! Remote address ! Remote port ! Ephemeral ports in use ! Stuck for\n\
+         ------------+------------+----------------+-------------+------------------------+----------\n\
+         1           ! -          ! 192.0.2.7      ! -           ! -                      ! -\n\
+         1           ! -          ! 192.0.2.8      ! -           ! -                      ! -"
     );
 }
 
