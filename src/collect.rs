@@ -9,6 +9,6 @@ pub mod ports;
 pub mod queues;
 pub mod waits;
 
-pub use collector::{Collector, NetnsFacts, Wanted};
+pub use collector::{Collector, NetnsFacts};
 
 mod collector;

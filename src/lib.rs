@@ -69,8 +69,6 @@ mod worker;
 
 pub use address::{Address, Endpoint};
 pub use check::{Check, Policy, Presentation, Query, TIMEOUT};
-#[doc(hidden)]
-pub use collect::Wanted;
 pub use collect::connections::Connection;
 pub use details::{Detail, OwnerRow, PeerRow};
 pub use error::Error;
@@ -93,6 +91,8 @@ pub use range::{Range, RangeError};
 pub use report::{List, Report};
 pub use selection::{Choice, Network, Ports, Selection, StuckFor};
 pub use socket::Socket;
+#[doc(hidden)]
+pub use socket::Wanted;
 pub use stuck::{StuckKind, Timer, Wait};
 pub use vocabulary::{ConnectionStatus, ConnectionType, NetnsIndex, Protocol, SourceName};
 

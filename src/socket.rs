@@ -93,6 +93,23 @@ pub trait Socket {
     }
 }
 
+/// The facts about sockets that the kernel reports only on request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// The dropped packets.
+    pub drops: bool,
+    /// The facts that tell for how long a connection has been stuck.
+    pub transfer: bool,
+}
+
+impl Wanted {
+    /// The facts that one of two wants.
+    #[must_use]
+    pub const fn or(self, other: Self) -> Self {
+        Self { drops: self.drops || other.drops, transfer: self.transfer || other.transfer }
+    }
+}
+
 /// A socket for tests.
 #[cfg(test)]
 pub(crate) mod made {

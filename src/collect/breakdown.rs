@@ -4,13 +4,13 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::address::{Address, Endpoint, InterfaceIndex};
-use crate::collect::collector::{Collector, NetnsFacts, Wanted};
+use crate::collect::collector::{Collector, NetnsFacts};
 use crate::collect::queues::Queue;
 use crate::error::{Error, Optional};
 use crate::group::{Group, GroupBy};
 use crate::listeners::Listeners;
 use crate::selection::{StuckFor, found, longest};
-use crate::socket::Socket;
+use crate::socket::{Socket, Wanted};
 use crate::stuck::{Meaning, StuckKind, Wait};
 use crate::vocabulary::{ConnectionStatus, NetnsIndex, Protocol};
 

@@ -3,10 +3,10 @@
 use std::collections::HashSet;
 
 use crate::address::InterfaceIndex;
-use crate::collect::collector::{Collector, NetnsFacts, Wanted};
+use crate::collect::collector::{Collector, NetnsFacts};
 use crate::error::Error;
 use crate::selection::{Certainty, Selection};
-use crate::socket::Socket;
+use crate::socket::{Socket, Wanted};
 use crate::vocabulary::NetnsIndex;
 
 /// Passes the connections that are certainly selected to one collector, and those that may be to

@@ -7,7 +7,7 @@ use crate::address::InterfaceIndex;
 use crate::ephemeral::EphemeralPorts;
 use crate::error::Error;
 use crate::listeners::Listeners;
-use crate::socket::Socket;
+use crate::socket::{Socket, Wanted};
 use crate::vocabulary::NetnsIndex;
 
 /// Facts about a network namespace that are read before its sockets, as far as they were requested.
@@ -18,23 +18,6 @@ pub struct NetnsFacts {
     /// The ports for outgoing connections; `None` where they were not requested, or where the
     /// namespace does not show them.
     pub ephemeral: Option<EphemeralPorts>,
-}
-
-/// The facts about sockets that the kernel reports only on request.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Wanted {
-    /// The dropped packets.
-    pub drops: bool,
-    /// The facts that tell for how long a connection has been stuck.
-    pub transfer: bool,
-}
-
-impl Wanted {
-    /// The facts that one of two wants.
-    #[must_use]
-    pub const fn or(self, other: Self) -> Self {
-        Self { drops: self.drops || other.drops, transfer: self.transfer || other.transfer }
-    }
 }
 
 /// Receives the sockets of dumps.

@@ -8,12 +8,12 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use crate::address::{Address, InterfaceIndex};
-use crate::collect::collector::{Collector, Wanted};
+use crate::collect::collector::Collector;
 use crate::error::{Error, Optional};
 use crate::group::Group;
 use crate::owner::{KEYS_ARE_INODES, Names, Processes};
 use crate::selection::{StuckFor, found, longest};
-use crate::socket::Socket;
+use crate::socket::{Socket, Wanted};
 use crate::stuck::{StuckKind, Timer, Wait};
 use crate::vocabulary::{ConnectionStatus, ConnectionType, NetnsIndex};
 

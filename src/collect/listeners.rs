@@ -8,10 +8,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::address::InterfaceIndex;
-use crate::collect::collector::{Collector, NetnsFacts, Wanted};
+use crate::collect::collector::{Collector, NetnsFacts};
 use crate::error::{Error, Optional};
 use crate::listeners::{End, Listeners, Owner};
-use crate::socket::Socket;
+use crate::socket::{Socket, Wanted};
 use crate::stuck::Transfer;
 use crate::vocabulary::{ConnectionStatus, ConnectionType, NetnsIndex, Protocol};
 

@@ -3,11 +3,11 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::address::{Address, Endpoint, InterfaceIndex};
-use crate::collect::collector::{Collector, NetnsFacts, Wanted};
+use crate::collect::collector::{Collector, NetnsFacts};
 use crate::ephemeral::EphemeralPorts;
 use crate::error::Error;
 use crate::group::End;
-use crate::socket::Socket;
+use crate::socket::{Socket, Wanted};
 use crate::vocabulary::NetnsIndex;
 
 /// Passes on outgoing connections only: connections with a peer and an ephemeral local port. Where

@@ -3,11 +3,11 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::address::{Endpoint, InterfaceIndex};
-use crate::collect::collector::{Collector, Wanted};
+use crate::collect::collector::Collector;
 use crate::error::{Error, Optional};
 use crate::group::End;
 use crate::measure::share::{Share, fuller};
-use crate::socket::Socket;
+use crate::socket::{Socket, Wanted};
 use crate::vocabulary::NetnsIndex;
 
 /// The accept queue of one listener.

@@ -3,11 +3,11 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::address::InterfaceIndex;
-use crate::collect::collector::{Collector, Wanted};
+use crate::collect::collector::Collector;
 use crate::error::Error;
 use crate::group::{Group, GroupBy};
 use crate::selection::{Selection, StuckFor, found, longest};
-use crate::socket::Socket;
+use crate::socket::{Socket, Wanted};
 use crate::stuck::Wait;
 use crate::vocabulary::NetnsIndex;
 

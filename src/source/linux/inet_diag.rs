@@ -6,10 +6,9 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
-use crate::collect::Wanted;
 use crate::error::Error;
 use crate::selection::{Network, Ports, Selection};
-use crate::socket::Socket;
+use crate::socket::{Socket, Wanted};
 use crate::stuck::{Timer, Transfer};
 use crate::vocabulary::{ConnectionStatus, ConnectionType, Protocol};
 

@@ -12,9 +12,10 @@ use rustix::net::{
     socket_with,
 };
 
-use crate::collect::{Collector, Wanted};
+use crate::collect::Collector;
 use crate::deadline::Deadline;
 use crate::error::Error;
+use crate::socket::Wanted;
 use crate::source::dump::Dump;
 use crate::source::linux::inet_diag::{self, Event, Request};
 
