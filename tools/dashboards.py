@@ -233,6 +233,21 @@ def host() -> Dashboard:
         )
         .with_panel(
             series(
+                "Stuck connections",
+                "By kind, of checks with --measure=stuck.",
+                (f"network_connections_stuck{{{HOST}}}", "{{kind}}"),
+            )
+        )
+        .with_panel(
+            series(
+                "Longest stuck",
+                "Seconds, by kind.",
+                (f"network_connections_stuck_seconds{{{HOST}}}", "{{kind}}"),
+                unit="s",
+            )
+        )
+        .with_panel(
+            series(
                 "Network namespaces",
                 "Of checks with --netns. A doubtful one may have been seen through a process.",
                 *(
