@@ -53,6 +53,24 @@ impl Selection {
             && self.remote_addresses.is_empty())
     }
 
+    /// ` with local port "443" and remote address "192.0.2.0/24"`: the selected ports and addresses;
+    /// empty where none are selected.
+    #[must_use]
+    pub fn ends(&self) -> String {
+        let addresses = |networks: &[Network]| -> Vec<_> { networks.iter().map(label).collect() };
+        let ports = |ports: &[Ports]| -> Vec<_> { ports.iter().map(Ports::to_string).collect() };
+        let parts = [
+            ("local address", addresses(&self.local_addresses)),
+            ("local port", ports(&self.local_ports)),
+            ("remote address", addresses(&self.remote_addresses)),
+            ("remote port", ports(&self.remote_ports)),
+        ];
+        let given = parts.into_iter().filter(|(_, values)| !values.is_empty());
+        let given: Vec<_> =
+            given.map(|(end, values)| format!("{end} \"{}\"", values.join(","))).collect();
+        if given.is_empty() { String::new() } else { format!(" with {}", given.join(" and ")) }
+    }
+
     /// The selected types, each with the selected states that a connection of that type can have.
     pub fn pairs(&self) -> impl Iterator<Item = (ConnectionType, ConnectionStatus)> {
         possible().filter(|(t, status)| self.types.contains(*t) && self.statuses.contains(*status))
@@ -75,6 +93,12 @@ impl Selection {
             .filter(|status| self.statuses.contains(*status))
             .fold(0, |mask, status| mask | status.linux_mask(protocol))
     }
+}
+
+/// `192.0.2.7` for one address, `192.0.2.0/24` for a network.
+fn label(network: &Network) -> String {
+    let Network { address, .. } = network;
+    if *network == Network::of(*address) { address.to_string() } else { network.to_string() }
 }
 
 /// Whether an endpoint has one of the ports and one of the addresses. It is decoded only where
@@ -106,6 +130,20 @@ mod tests {
 
     fn network(text: &str) -> Network {
         text.parse().unwrap_or_else(|e| panic!("{text}: {e}"))
+    }
+
+    #[test]
+    fn the_selected_ends_have_a_text() {
+        assert_eq!(Selection::default().ends(), "");
+        let ports =
+            selection(|s| s.local_ports = vec![Ports::of(443), Ports { first: 8, last: 9 }]);
+        assert_eq!(ports.ends(), " with local port \"443,8-9\"");
+        let both = selection(|s| {
+            s.remote_addresses = vec![network("192.0.2.0/24"), network("2001:db8::1")];
+            s.remote_ports = vec![Ports::of(5)];
+        });
+        let expected = " with remote address \"192.0.2.0/24,2001:db8::1\" and remote port \"5\"";
+        assert_eq!(both.ends(), expected);
     }
 
     #[test]

@@ -96,9 +96,10 @@ fn count_by_process(
 
 fn nothing(selection: &Selection) -> String {
     format!(
-        "No connections of type \"{}\" in status \"{}\" found.",
+        "No connections of type \"{}\" in status \"{}\"{} found.",
         selection.types.label(),
         selection.statuses.label(),
+        selection.ends(),
     )
 }
 
