@@ -304,6 +304,8 @@ def test_who_has_no_right_is_told_which_it_is(site: Site) -> None:
     done = site.ask(f"--netns={name}", "--format=json", before=without)
     report = json.loads(done.stdout)
     assert (report["total"], report["source"]) == (9, "procfs")
+    line = one_line(site.ask(f"--netns={name}", "--group-by=unit", before=without))
+    assert line.endswith("; CAP_SYS_ADMIN is needed to enter the network namespace")
     line = one_line(site.ask(f"--netns={name}", "--source=netlink", before=without))
     assert line == f"Network namespace {name} {CLOSED}: {says('EPERM')}"
 

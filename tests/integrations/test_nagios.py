@@ -286,7 +286,8 @@ def test_the_shipped_services(status: Status) -> None:
         ("web1", "network-connections-close-wait"): 0,
     }
     assert shipped["server", "network-connections-https"][1:] == (
-        'total: 0 [CRITICAL], No connections of type "all" in status "listen" found.',
+        'total: 0 [CRITICAL], No connections of type "all" in status "listen" '
+        'with local port "443" found.',
         "",
         "'total'=0",
     )
