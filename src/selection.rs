@@ -67,7 +67,7 @@ impl Selection {
         ];
         let given = parts.into_iter().filter(|(_, values)| !values.is_empty());
         let given: Vec<_> =
-            given.map(|(end, values)| format!("{end} \"{}\"", values.join(","))).collect();
+            given.map(|(end, values)| format!("{end} \"{}\"", some_of(values))).collect();
         if given.is_empty() { String::new() } else { format!(" with {}", given.join(" and ")) }
     }
 
@@ -93,6 +93,18 @@ impl Selection {
             .filter(|status| self.statuses.contains(*status))
             .fold(0, |mask, status| mask | status.linux_mask(protocol))
     }
+}
+
+/// The most ports or addresses in a text.
+const MOST_IN_TEXT: usize = 3;
+
+/// The first values, and a mark where there are more.
+fn some_of(mut values: Vec<String>) -> String {
+    if values.len() > MOST_IN_TEXT {
+        values.truncate(MOST_IN_TEXT);
+        values.push("...".to_owned());
+    }
+    values.join(",")
 }
 
 /// `192.0.2.7` for one address, `192.0.2.0/24` for a network.
@@ -144,6 +156,8 @@ mod tests {
         });
         let expected = " with remote address \"192.0.2.0/24,2001:db8::1\" and remote port \"5\"";
         assert_eq!(both.ends(), expected);
+        let many = selection(|s| s.local_ports = [1, 2, 3, 4].map(Ports::of).to_vec());
+        assert_eq!(many.ends(), " with local port \"1,2,3,...\"");
     }
 
     #[test]

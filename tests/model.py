@@ -384,10 +384,10 @@ def _end(value: str) -> str:
         first, _, last = value.partition("-")
         return first if last in ("", first) else value
     network = ipaddress.ip_network(value)
-    if network.prefixlen < network.max_prefixlen:
-        return str(network)
     mapped = getattr(network.network_address, "ipv4_mapped", None)
-    return f"::ffff:{mapped}" if mapped else str(network.network_address)
+    address = f"::ffff:{mapped}" if mapped else str(network.network_address)
+    is_one = network.prefixlen == network.max_prefixlen
+    return address if is_one else f"{address}/{network.prefixlen}"
 
 
 def _ends(question: Question) -> str:
@@ -397,7 +397,8 @@ def _ends(question: Question) -> str:
         value = getattr(question, end)
         values = value if isinstance(value, (list, tuple)) else [value] if value else []
         if values:
-            labels = [_end(str(value)) for value in values]
+            labels = [_end(str(value)) for value in values[:3]]
+            labels += ["..."] if len(values) > 3 else []
             parts.append(f'{end.replace("_", " ")} "{",".join(labels)}"')
     return f" with {' and '.join(parts)}" if parts else ""
 

@@ -574,7 +574,8 @@ def test_what_may_not_be_entered_has_no_answer(someone: Asker, site: Pair, way: 
         assert (done.stderr, done.returncode) == ("", 0)
         assert done.stdout.startswith("No ")
         return
-    assert one_line(done) == f"Network namespace {inhabitant.pid}: {NOT_TOLD}"
+    rights = "CAP_SYS_ADMIN and CAP_SYS_PTRACE are needed to enter the network namespace"
+    assert one_line(done) == f"Network namespace {inhabitant.pid}: {NOT_TOLD}; {rights}"
 
 
 # What goes wrong.
