@@ -117,7 +117,7 @@ fn read_line(arguments: &[OsString]) -> Result<Run, Outcome> {
         }
         if is_told && let Err(error) = plan.clone().strict() {
             let error = error.with_names(|field| name_of(field, long_name));
-            hint.push_str(&format!("Accepted, --strict refuses it: {error}\n"));
+            hint.extend([format!("Accepted, --strict refuses it: {error}\n")]);
         }
         Ok(plan)
     };

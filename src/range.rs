@@ -54,8 +54,8 @@ impl RangeError {
     }
 }
 
-/// The range that a text in another notation probably means: `>50`, `<50`, `10-20`, `10..20` or
-/// `1k`.
+/// The range that a text in another notation probably means: `>50`, `<50`, `10-20`, `10..20`,
+/// `1k` or `KEY>50`.
 #[must_use]
 pub fn meant(text: &str) -> Option<String> {
     let text = text.trim();
@@ -69,6 +69,11 @@ pub fn meant(text: &str) -> Option<String> {
     }
     if let Some(thousands) = text.strip_suffix(['k', 'K']) {
         return number(thousands).map(|thousands| format!("{thousands}000"));
+    }
+    if let Some((key, most)) = text.split_once(['>', ':'])
+        && key.starts_with(|first: char| first.is_ascii_alphabetic())
+    {
+        return number(most).map(|most| format!("{}={most}", key.trim_end()));
     }
     let (start, end) = text.split_once("..").or_else(|| text.split_once('-'))?;
     let range = format!("{}:{}", number(start)?, number(end)?);
@@ -310,6 +315,10 @@ mod tests {
             ("10-20", Some("10:20")),
             ("10..20", Some("10:20")),
             ("1k", Some("1000")),
+            ("LISTEN>5", Some("LISTEN=5")),
+            ("LISTEN:5", Some("LISTEN=5")),
+            ("LISTEN:", None),
+            ("5>6", None),
             ("20-10", None),
             (">=5", None),
             ("10,20", None),

@@ -59,13 +59,13 @@ impl Selection {
     pub fn ends(&self) -> String {
         let addresses = |networks: &[Network]| -> Vec<_> { networks.iter().map(label).collect() };
         let ports = |ports: &[Ports]| -> Vec<_> { ports.iter().map(Ports::to_string).collect() };
-        let parts = [
+        let ends = [
             ("local address", addresses(&self.local_addresses)),
             ("local port", ports(&self.local_ports)),
             ("remote address", addresses(&self.remote_addresses)),
             ("remote port", ports(&self.remote_ports)),
         ];
-        let given = parts.into_iter().filter(|(_, values)| !values.is_empty());
+        let given = ends.into_iter().filter(|(_, values)| !values.is_empty());
         let given: Vec<_> =
             given.map(|(end, values)| format!("{end} \"{}\"", some_of(values))).collect();
         if given.is_empty() { String::new() } else { format!(" with {}", given.join(" and ")) }

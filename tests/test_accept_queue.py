@@ -771,8 +771,8 @@ def test_what_may_not_be_entered_has_no_answer(someone: Asker, site: Pair, way: 
         return
     assert one_line(done) == (
         f"Network namespace {inhabitant.pid}: Cannot count TCP connections: procfs: the limits of "
-        "accept queues are not known here (only netlink has them); CAP_SYS_ADMIN and CAP_SYS_PTRACE "
-        "are needed to enter the network namespace"
+        "accept queues are not known here (only netlink has them); CAP_SYS_ADMIN and "
+        "CAP_SYS_PTRACE are needed to enter the network namespace"
     )
 
 

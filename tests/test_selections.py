@@ -547,7 +547,7 @@ BAD: tuple[tuple[tuple[str, ...], tuple[str, ...], dict[str, Any] | None], ...] 
     ),
     (("-c", "LISTEN=x"), ("--critical", '"LISTEN=x": ', "KEY=10)"), {"critical": "LISTEN=x"}),
     (("-c", "LISTEN=9:5"), ("--critical", "(valid: 5:9)"), {"critical": "LISTEN=9:5"}),
-    (("-c", "LISTEN>5"), ("--critical", '"LISTEN>5"', "KEY=10)"), {"critical": "LISTEN>5"}),
+    (("-c", "LISTEN>5"), ("--critical", 'mean "LISTEN=5"?', "KEY=10)"), {"critical": "LISTEN>5"}),
     (
         ("-c", "LISTEN=5;TIME_WAIT=7"),
         ("--critical", "separate entries by commas"),
