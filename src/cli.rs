@@ -21,8 +21,10 @@ use crate::error::Error;
 use crate::format::Format;
 use crate::judge::state::State;
 use crate::measure::Measure;
+use crate::name::suggestion;
 use crate::panic::catch_panic;
 use crate::plan::Plan;
+use crate::range::meant;
 use crate::report::Report;
 use crate::run;
 use crate::selection::StuckFor;
@@ -114,12 +116,13 @@ fn read_line(arguments: &[OsString]) -> Result<Run, Outcome> {
         format!("{kind} {stray:?}{nearest}")
     });
     let mut hint = String::new();
+    let is_told = io::stderr().is_terminal();
     if command.strict {
         if let Some(unknown) = unknown.into_iter().next() {
             let message = format!("Unknown {unknown} (see --help for all options)");
             return Err(usage_error(&command, &message));
         }
-    } else if io::stderr().is_terminal() {
+    } else if is_told {
         hint.extend(unknown.map(|unknown| format!("Ignored, --strict refuses it: {unknown}\n")));
     }
     let Command { check, format, name, fixture, strict, list } = command;
@@ -141,9 +144,25 @@ fn read_line(arguments: &[OsString]) -> Result<Run, Outcome> {
             Err(error) => Err(failed(error, format, &name)),
         };
     }
-    let strictly = |plan: Plan| if strict { plan.strict() } else { Ok(plan) };
+    let strictly = |plan: Plan| {
+        if strict {
+            return plan.strict();
+        }
+        if is_told && let Err(error) = plan.clone().strict() {
+            let error = error.with_names(|field| name_of(field, long_name));
+            hint.extend([format!("Accepted, --strict refuses it: {error}\n")]);
+        }
+        Ok(plan)
+    };
     match read.and_then(|()| plan(check)).and_then(strictly) {
-        Ok(plan) => Ok(Run { plan, format, name, fixture, list: None, hint }),
+        Ok(plan) => {
+            if is_told {
+                hint.extend(arguments.replaced.iter().map(|(option, value)| {
+                    format!("{option}: the last value counts, {value:?} does not\n")
+                }));
+            }
+            Ok(Run { plan, format, name, fixture, list: None, hint })
+        }
         Err(error) => Err(failed(error, format, &name)),
     }
 }
@@ -185,9 +204,6 @@ fn format_of_broken_line<S: AsRef<str>>(arguments: &[S]) -> Command {
     Command { format: given(FORMAT).format, name: given(NAME).name, ..Command::default() }
 }
 
-/// An example of each form of a range.
-const RANGES: &str = "10, 10:, ~:10, 10:20 or @10:20";
-
 /// An error about the values of an option, with the name of the option. A range that cannot be read
 /// begins with the words of the reference.
 fn explained(error: Error, option: &Opt, values: &[String], naming: Naming) -> Error {
@@ -195,7 +211,8 @@ fn explained(error: Error, option: &Opt, values: &[String], naming: Naming) -> E
     match error {
         Error::Range(range) => {
             let given = values.last().map_or("", |value| value);
-            Error::Argument(format!("{range}: {name} {given:?} (valid: for example {RANGES})"))
+            let hint = suggestion(meant(given));
+            Error::Argument(format!("{range}: {name} {given:?}{hint} (valid: {})", range.valid()))
         }
         Error::Argument(problem) if values.iter().any(|value| is_list(option, value)) => {
             Error::Argument(format!("{problem}{AGAIN}")).of_value(name)

@@ -124,6 +124,25 @@ impl Error {
         Self::system(bounded(path), error)
     }
 
+    /// Adds a remedy to an error about something that a source does not report.
+    #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
+    #[must_use]
+    pub(crate) fn with_remedy(self, remedy: &str) -> Self {
+        match self {
+            Self::Unsupported(problem) => Self::Unsupported(format!("{problem}; {remedy}")),
+            Self::Namespace { name, error } => {
+                Self::Namespace { name, error: Box::new(error.with_remedy(remedy)) }
+            }
+            Self::Sources { protocol, causes } => {
+                let causes = causes.into_iter();
+                let causes =
+                    causes.map(|(source, error)| (source, error.with_remedy(remedy))).collect();
+                Self::Sources { protocol, causes }
+            }
+            other => other,
+        }
+    }
+
     /// Adds the name of an option or keyword to an error about an argument.
     #[must_use]
     pub(crate) fn of_value(self, name: &str) -> Self {
@@ -225,6 +244,22 @@ mod tests {
         ] {
             assert_eq!(error.errno(), expected, "{error}");
         }
+    }
+
+    #[test]
+    fn a_remedy_is_added_where_a_source_does_not_report_something() {
+        let error = Error::Namespace {
+            name: "blue".to_owned(),
+            error: Box::new(Error::Sources {
+                protocol: Protocol::Tcp,
+                causes: vec![
+                    (SourceName::Netlink, Error::system("socket", io::Error::from_raw_os_error(1))),
+                    (SourceName::Procfs, Error::Unsupported("no cgroups".to_owned())),
+                ],
+            }),
+        };
+        let text = error.with_remedy("a right is needed").to_string();
+        assert!(text.ends_with("; procfs: no cgroups; a right is needed"), "{text}");
     }
 
     #[test]

@@ -346,6 +346,7 @@ mod tests {
 
     use super::*;
     use crate::address::Endpoint;
+    use crate::field::Field;
     use crate::group::GroupBy;
     use crate::judge::key::KeyContext;
     use crate::judge::threshold::ThresholdSpec;
@@ -361,8 +362,15 @@ mod tests {
             Result::Ok(id.map(|id| UserId { id, is_told: id < 1000 }))
         };
         let numbers = Numbers { most: 1e19, whole: true };
-        let context =
-            KeyContext { has_total: true, numbers, netns: false, by, selection, live: true };
+        let context = KeyContext {
+            has_total: true,
+            field: Field::Critical,
+            numbers,
+            netns: false,
+            by,
+            selection,
+            live: true,
+        };
         let ranges = |text: &str| {
             if text.is_empty() {
                 return Result::Ok(None);

@@ -38,7 +38,13 @@ impl Unknown {
 #[must_use]
 pub fn did_you_mean(name: &str, valid: &[impl AsRef<str>]) -> String {
     let valid = valid.iter().map(|valid| (valid, valid.as_ref()));
-    nearest(name, valid).map_or_else(String::new, |name| format!(", did you mean {name:?}?"))
+    suggestion(nearest(name, valid))
+}
+
+/// `, did you mean "10:20"?`, or nothing.
+#[must_use]
+pub fn suggestion(meant: Option<impl AsRef<str>>) -> String {
+    meant.map_or_else(String::new, |meant| format!(", did you mean {:?}?", meant.as_ref()))
 }
 
 /// The names of all values.

@@ -36,7 +36,7 @@ use windows as system;
 pub use found::{Units, UserId};
 pub use process::{Process, Processes};
 pub use system::user_id;
-pub use unseen::{Unseen, WAITING};
+pub use unseen::{Unseen, WAITING, is_denied};
 
 /// The message about owners or namespaces that cannot be seen, with the rights that are missing.
 #[must_use]
@@ -44,6 +44,12 @@ pub fn unseen_message(unseen: Unseen, deadline: &Deadline) -> String {
     // Where the rights cannot be read in time, the message goes without them: an alert that is
     // certain stands.
     unseen.message(system::needed(unseen, deadline).unwrap_or_default())
+}
+
+/// The message about owners that are hidden for lack of rights; `None` where no right is missing.
+#[must_use]
+pub fn denial(unseen: Unseen, deadline: &Deadline) -> Option<String> {
+    unseen.denial(system::needed(unseen, deadline).unwrap_or_default())
 }
 
 /// A function that labels the processes of a socket; `None` for no process.

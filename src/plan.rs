@@ -17,7 +17,7 @@ use crate::name::Named;
 use crate::netns::Netns;
 use crate::owner::UserId;
 use crate::selection::{Choice, Selection};
-use crate::vocabulary::{ConnectionStatus, Protocol, SourceName};
+use crate::vocabulary::{ConnectionStatus, Protocol, SourceName, possible};
 
 /// A validated check, ready to run.
 ///
@@ -123,10 +123,9 @@ impl Plan {
     }
 
     fn read_thresholds(&self) -> Result<Thresholds, Error> {
-        let context = self.key_context();
         let resolved =
             |spec: Option<&ThresholdSpec>, field| -> Result<Option<KeyedRanges>, Error> {
-                spec.map(|spec| spec.resolved(&context))
+                spec.map(|spec| spec.resolved(&self.key_context(field)))
                     .transpose()
                     .map_err(|error| error.of_field(field))
             };
@@ -144,8 +143,10 @@ impl Plan {
         Ok(Thresholds { critical, warning })
     }
 
-    fn key_context(&self) -> KeyContext<'_> {
+    /// The context of the keys of a threshold.
+    fn key_context(&self, field: Field) -> KeyContext<'_> {
         KeyContext {
+            field,
             has_total: self.definition().reading.has_total(),
             numbers: self.definition().numbers,
             netns: self.asks_for_namespaces(),
@@ -160,8 +161,8 @@ impl Plan {
         &self,
         user_id: &dyn Fn(&str) -> Result<Option<UserId>, Error>,
     ) -> Result<Thresholds, Error> {
-        let context = self.key_context();
         let look_up = |ranges: &mut Option<KeyedRanges>, field| {
+            let context = self.key_context(field);
             let ranges = ranges.iter_mut();
             let mut looked_up = ranges.map(|ranges| ranges.look_up_users(&context, user_id));
             looked_up.try_for_each(|result| result).map_err(|error: Error| error.of_field(field))
@@ -170,6 +171,31 @@ impl Plan {
         look_up(&mut thresholds.critical, Field::Critical)?;
         look_up(&mut thresholds.warning, Field::Warning)?;
         Ok(thresholds)
+    }
+
+    /// Refuses types that are never in the selected states, as UDP in LISTEN.
+    fn refuse_impossible(&self) -> Result<(), Error> {
+        let Selection { types, statuses, .. } = self.selection();
+        if self.selection().pairs().next().is_some() {
+            return Ok(());
+        }
+        let mut valid: Vec<_> = Vec::new();
+        for (_, status) in possible().filter(|(t, _)| types.contains(*t)) {
+            let name = status.name().to_ascii_lowercase();
+            if (!self.live || status.is_of_this_system()) && !valid.contains(&name) {
+                valid.push(name);
+            }
+        }
+        Err(Error::Conflict {
+            field: Field::Statuses,
+            problem: format!(
+                "{:?} is never the status of type {:?}",
+                statuses.label(),
+                types.label()
+            ),
+            other: Field::Statuses,
+            valid: alternatives(&valid.iter().map(String::as_str).collect::<Vec<_>>()),
+        })
     }
 
     /// Refuses a range without a key that never alerts.
@@ -184,18 +210,24 @@ impl Plan {
     }
 
     /// Refuses thresholds that are valid and have another meaning than they seem to have: a percent
-    /// sign behind a count, which the reference ignores; a range that never alerts; an empty range; and a warning range that the critical
-    /// range hides.
+    /// sign behind a count, which the reference ignores; a range that never alerts; an empty range; and
+    /// a warning range that the critical range hides. Also refuses a selection that no connection is
+    /// ever in.
     pub fn strict(self) -> Result<Self, Error> {
         self.refuse_silent()?;
+        self.refuse_impossible()?;
         if let Policy { warning: Some(warning), critical: Some(critical), .. } = &self.policy
             && critical.hides(warning)
         {
             return Err(Error::Conflict {
                 field: Field::Warning,
-                problem: format!("{:?} is never reached before the critical range", warning.text()),
+                problem: format!(
+                    "{:?} is never reached before the critical range {:?}",
+                    warning.text(),
+                    critical.text()
+                ),
                 other: Field::Critical,
-                valid: "a wider range".to_owned(),
+                valid: format!("RANGE, wider than {}", warning.text()),
             });
         }
         let are = match self.definition().reading {

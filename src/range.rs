@@ -40,6 +40,46 @@ pub enum RangeError {
     Reversed(f64, f64),
 }
 
+impl RangeError {
+    /// A valid range in place of the one that was refused, or examples of every form.
+    #[must_use]
+    pub fn valid(&self) -> String {
+        match self {
+            // Beyond these numbers the digits would fill the line.
+            Self::Reversed(start, end) if *end >= 0.0 && *start < 1e15 => format!("{end}:{start}"),
+            Self::Format | Self::Colons | Self::Reversed(..) => {
+                "for example 10, 10:, ~:10, 10:20, @10:20 or KEY=10".to_owned()
+            }
+        }
+    }
+}
+
+/// The range that a text in another notation probably means: `>50`, `<50`, `10-20`, `10..20`,
+/// `1k` or `KEY>50`.
+#[must_use]
+pub fn meant(text: &str) -> Option<String> {
+    let text = text.trim();
+    let is_number = |text: &&str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let number = |text: &str| Some(text.trim()).filter(is_number).map(str::to_owned);
+    if let Some(most) = text.strip_prefix('>') {
+        return number(most);
+    }
+    if let Some(least) = text.strip_prefix('<') {
+        return number(least).map(|least| format!("{least}:"));
+    }
+    if let Some(thousands) = text.strip_suffix(['k', 'K']) {
+        return number(thousands).map(|thousands| format!("{thousands}000"));
+    }
+    if let Some((key, most)) = text.split_once(['>', ':'])
+        && key.starts_with(|first: char| first.is_ascii_alphabetic())
+    {
+        return number(most).map(|most| format!("{}={most}", key.trim_end()));
+    }
+    let (start, end) = text.split_once("..").or_else(|| text.split_once('-'))?;
+    let range = format!("{}:{}", number(start)?, number(end)?);
+    range.parse::<Range>().is_ok().then_some(range)
+}
+
 /// The verdict on a value of which only bounds are known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -259,6 +299,35 @@ mod tests {
 
     fn range(text: &str) -> Range {
         text.parse().unwrap_or_else(|e| panic!("{text}: {e}"))
+    }
+
+    #[test]
+    fn a_refused_range_has_a_valid_one() {
+        let valid = |text: &str| text.parse::<Range>().map_err(|error| error.valid());
+        assert_eq!(valid("90:10"), Err("10:90".to_owned()));
+        for text in ["-5", "abc", "1:2:3", "1e999:10"] {
+            assert!(valid(text).is_err_and(|valid| valid.starts_with("for example 10,")), "{text}");
+        }
+        for (text, expected) in [
+            (">50", Some("50")),
+            ("> 50", Some("50")),
+            ("<50", Some("50:")),
+            ("10-20", Some("10:20")),
+            ("10..20", Some("10:20")),
+            ("1k", Some("1000")),
+            ("LISTEN>5", Some("LISTEN=5")),
+            ("LISTEN:5", Some("LISTEN=5")),
+            ("LISTEN:", None),
+            ("5>6", None),
+            ("20-10", None),
+            (">=5", None),
+            ("10,20", None),
+            ("abc", None),
+            ("k", None),
+            ("", None),
+        ] {
+            assert_eq!(meant(text).as_deref(), expected, "{text}");
+        }
     }
 
     #[test]

@@ -236,12 +236,15 @@ fn judge(
     let host_is_unseen =
         groups.iter().any(|g| g.name.netns.as_ref().is_some_and(|n| n.may_be_host));
     let unseen = if host_is_unseen { Some(Unseen::HostNetns) } else { Unseen::of(plan.group_by()) };
+    let is_denied = groups.iter().any(|group| group.hidden && owner::is_denied(group.label()));
     let groups = thresholds.judge(groups, some_skipped);
     let unclear = groups.iter().any(|group| group.state == State::Unknown);
     Report {
-        missing_owners: unseen
-            .filter(|_| unclear)
-            .map(|unseen| owner::unseen_message(unseen, deadline)),
+        missing_owners: unseen.and_then(|unseen| match (unclear, is_denied) {
+            (true, _) => Some(owner::unseen_message(unseen, deadline)),
+            (false, true) => owner::denial(unseen, deadline),
+            (false, false) => None,
+        }),
         plan,
         groups,
         total,

@@ -87,6 +87,24 @@ impl Selection {
             && self.remote_addresses.is_empty())
     }
 
+    /// ` with local port "443" and remote address "192.0.2.0/24"`: the selected ports and addresses;
+    /// empty where none are selected.
+    #[must_use]
+    pub fn ends(&self) -> String {
+        let addresses = |networks: &[Network]| -> Vec<_> { networks.iter().map(label).collect() };
+        let ports = |ports: &[Ports]| -> Vec<_> { ports.iter().map(Ports::to_string).collect() };
+        let ends = [
+            ("local address", addresses(&self.local_addresses)),
+            ("local port", ports(&self.local_ports)),
+            ("remote address", addresses(&self.remote_addresses)),
+            ("remote port", ports(&self.remote_ports)),
+        ];
+        let given = ends.into_iter().filter(|(_, values)| !values.is_empty());
+        let given: Vec<_> =
+            given.map(|(end, values)| format!("{end} \"{}\"", some_of(values))).collect();
+        if given.is_empty() { String::new() } else { format!(" with {}", given.join(" and ")) }
+    }
+
     /// The selected types, each with the selected states that a connection of that type can have.
     pub fn pairs(&self) -> impl Iterator<Item = (ConnectionType, ConnectionStatus)> {
         possible().filter(|(t, status)| self.types.contains(*t) && self.has_status(*status))
@@ -109,6 +127,24 @@ impl Selection {
             .filter(|status| self.has_status(*status))
             .fold(0, |mask, status| mask | status.linux_mask(protocol))
     }
+}
+
+/// The most ports or addresses in a text.
+const MOST_IN_TEXT: usize = 3;
+
+/// The first values, and a mark where there are more.
+fn some_of(mut values: Vec<String>) -> String {
+    if values.len() > MOST_IN_TEXT {
+        values.truncate(MOST_IN_TEXT);
+        values.push("...".to_owned());
+    }
+    values.join(",")
+}
+
+/// `192.0.2.7` for one address, `192.0.2.0/24` for a network.
+fn label(network: &Network) -> String {
+    let Network { address, .. } = network;
+    if *network == Network::of(*address) { address.to_string() } else { network.to_string() }
 }
 
 /// Whether an endpoint has one of the ports and one of the addresses. It is decoded only where
@@ -140,6 +176,22 @@ mod tests {
 
     fn network(text: &str) -> Network {
         text.parse().unwrap_or_else(|e| panic!("{text}: {e}"))
+    }
+
+    #[test]
+    fn the_selected_ends_have_a_text() {
+        assert_eq!(Selection::default().ends(), "");
+        let ports =
+            selection(|s| s.local_ports = vec![Ports::of(443), Ports { first: 8, last: 9 }]);
+        assert_eq!(ports.ends(), " with local port \"443,8-9\"");
+        let both = selection(|s| {
+            s.remote_addresses = vec![network("192.0.2.0/24"), network("2001:db8::1")];
+            s.remote_ports = vec![Ports::of(5)];
+        });
+        let expected = " with remote address \"192.0.2.0/24,2001:db8::1\" and remote port \"5\"";
+        assert_eq!(both.ends(), expected);
+        let many = selection(|s| s.local_ports = [1, 2, 3, 4].map(Ports::of).to_vec());
+        assert_eq!(many.ends(), " with local port \"1,2,3,...\"");
     }
 
     #[test]

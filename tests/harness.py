@@ -230,12 +230,14 @@ def on_a_terminal(command: Command, *args: str) -> tuple[str, int]:
     return " ".join(text.split()), done.returncode
 
 
-RANGES = "(valid: for example 10, 10:, ~:10, 10:20 or @10:20)"
+RANGES = "(valid: for example 10, 10:, ~:10, 10:20, @10:20 or KEY=10)"
+# What follows the words of the reference in a message about a range.
+REST = r': --(warning|critical) ".*"(, did you mean ".*"\?)? \(valid: [^()]*\)$'
 
 
 def as_the_reference(stdout: str) -> str:
-    """Return a message about a range without what follows the words of the reference."""
-    return re.sub(rf': --(warning|critical) ".*" {re.escape(RANGES)}$', "", stdout, flags=re.M)
+    """Return a message about a range with the words of the reference alone."""
+    return re.sub(REST, "", stdout, flags=re.M)
 
 
 def golden() -> list[dict[str, Any]]:

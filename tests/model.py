@@ -373,8 +373,34 @@ def _message(
     if not groups or not (total or question.no_match_severity == "ok"):
         chosen = [",".join(words) or "all" for words in (question.types, question.statuses)]
         mark = _mark(SEVERITIES.index(question.no_match_severity))
-        parts.append(f'No connections of type "{chosen[0]}" in status "{chosen[1]}" found.{mark}')
+        kinds = f'of type "{chosen[0]}" in status "{chosen[1]}"'
+        parts.append(f"No connections {kinds}{_ends(question)} found.{mark}")
     return ", ".join(parts) + (" (always ok)" if question.always_ok else "")
+
+
+def _end(value: str) -> str:
+    """Return a port, ports, an address or a network in its shortest form."""
+    if "." not in value and ":" not in value:
+        first, _, last = value.partition("-")
+        return first if last in ("", first) else value
+    network = ipaddress.ip_network(value)
+    mapped = getattr(network.network_address, "ipv4_mapped", None)
+    address = f"::ffff:{mapped}" if mapped else str(network.network_address)
+    is_one = network.prefixlen == network.max_prefixlen
+    return address if is_one else f"{address}/{network.prefixlen}"
+
+
+def _ends(question: Question) -> str:
+    """Return the selected ports and addresses as a message has them."""
+    parts = []
+    for end in ("local_address", "local_port", "remote_address", "remote_port"):
+        value = getattr(question, end)
+        values = value if isinstance(value, (list, tuple)) else [value] if value else []
+        if values:
+            labels = [_end(str(value)) for value in values[:3]]
+            labels += ["..."] if len(values) > 3 else []
+            parts.append(f'{end.replace("_", " ")} "{",".join(labels)}"')
+    return f" with {' and '.join(parts)}" if parts else ""
 
 
 def _perfdata(

@@ -237,6 +237,11 @@ def test_strays_are_ignored(command: Command) -> None:
         (["-x5"], "-x5"),
         (["--lengthier=3"], "--lengthier=3"),
         (["--conn-types=tcp"], "--conn-types=tcp"),
+        (["--port=443"], '"--port=443", did you mean "--local-port" or "--remote-port"?'),
+        (["-p", "443"], '"-p", did you mean "--local-port" or "--remote-port"?'),
+        (["-H", "localhost"], '"-H", the check counts the connections of the host that it runs on'),
+        (["-local-port=443"], '"-local-port=443", did you mean "--local-port"?'),
+        (["--quiet"], '"--quiet" (see --help'),
         (["-w", "1", "2"], '"2"'),
         (["--", "-w", "1"], '"-w"'),
     ],
@@ -255,13 +260,16 @@ def test_strict_names_what_is_stray(args: list[str], named: str, command: Comman
         (["--conn-type=TPC"], ["--conn-type", '"TPC"', "all, tcp, tcp6, udp, udp6"]),
         (["--conn-type="], ["--conn-type", '""', "all, tcp, tcp6, udp, udp6"]),
         (["--conn-status", "bound"], ["--conn-status", '"bound"', *LOWER, "all"]),
-        (["-w"], ["--warning"]),
+        (["-w"], ["--warning needs a value (valid: for example --warning=10)"]),
         (["--crit"], ["--critical"]),
-        (["-w", "--no"], ["--warning"]),
-        (["-w", "-1:5"], ["--warning"]),
+        (["-w", "--no"], ["--warning needs a value (valid: for example --warning=10)"]),
+        (["-w", "-1:5"], ["--warning", '"-1:5" begins like an option', "--warning=VALUE"]),
         (["-c", "--", "5"], ["--critical"]),
-        (["--conn-t"], ["--conn-type"]),
-        (["--timeout"], ["--timeout"]),
+        (["--conn-t"], ["--conn-type needs a value (choose from all, tcp, tcp6, udp, udp6)"]),
+        (["--timeout"], ["--timeout needs a value (valid: for example --timeout=8)"]),
+        (["--local-port"], ["--local-port=443"]),
+        (["--netns"], ["--netns=all"]),
+        (["--group-by=process,user"], ["--group-by", '"process,user", give one value (choose']),
         (["--c=5"], ["--c", "--critical", "--conn-status", "--conn-type"]),
         (["--conn", "tcp"], ["--conn", "--conn-status", "--conn-type"]),
         (["--s"], ["--s", "--source", "--strict"]),
@@ -373,6 +381,37 @@ def test_what_is_ignored_is_said_on_a_terminal_alone(command: Command) -> None:
     shown = shown.replace(" ", "")
     assert 'option"--local-prot=443",didyoumean"--local-port"?' in shown
     assert 'Ignored,--strictrefusesit:word"stray"' in shown
+
+
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [
+        (
+            ["-w", "10%"],
+            'Accepted, --strict refuses it: --warning: "10%" is in percent, but connections are '
+            'counted (valid: "10")',
+        ),
+        (
+            ["-w", "100", "-c", "50"],
+            'Accepted, --strict refuses it: --warning: "100" is never reached before the critical '
+            'range "50" (valid: --critical=RANGE, wider than 100)',
+        ),
+        (["-w", ""], "Accepted, --strict refuses it: --warning: an empty range never alerts"),
+        (["-w", "9999", "-w", "8888"], '--warning: the last value counts, "9999" does not'),
+        (
+            ["--conn-type=udp", "--conn-status=listen"],
+            'Accepted, --strict refuses it: --conn-status: "listen" is never the status of type '
+            '"udp" (valid: --conn-status=none)',
+        ),
+    ],
+)
+def test_what_strict_would_refuse_is_said_on_a_terminal(
+    command: Command, args: list[str], told: str
+) -> None:
+    assert command.run(*args).stderr == ""
+    shown, code = harness.on_a_terminal(command, *args)
+    assert code == 0
+    assert told.replace(" ", "") in shown.replace(" ", "")
 
 
 @pytest.mark.parametrize("args", [["--version"], ["-V"], ["--v"], ["-Vh"], ["-V", "--conn-type"]])

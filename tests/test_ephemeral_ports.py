@@ -489,7 +489,8 @@ def test_top_and_nothing(site: Pair, native: Command) -> None:
     assert done.stdout == f"{Pair.b4}:5432: 60% (60 of 100), and 2 more\n"
     done = ask(native, site.a, "--remote-port=9", "--no-match-severity=warn")
     assert (done.stdout, done.returncode) == (
-        "No destinations found. [WARNING]|'fullest'=0%;;;0;100 'destinations'=0\n",
+        'No destinations with remote port "9" found. [WARNING]'
+        "|'fullest'=0%;;;0;100 'destinations'=0\n",
         1,
     )
 
@@ -573,7 +574,8 @@ def test_what_may_not_be_entered_has_no_answer(someone: Asker, site: Pair, way: 
         assert (done.stderr, done.returncode) == ("", 0)
         assert done.stdout.startswith("No ")
         return
-    assert one_line(done) == f"Network namespace {inhabitant.pid}: {NOT_TOLD}"
+    rights = "CAP_SYS_ADMIN and CAP_SYS_PTRACE are needed to enter the network namespace"
+    assert one_line(done) == f"Network namespace {inhabitant.pid}: {NOT_TOLD}; {rights}"
 
 
 # What goes wrong.

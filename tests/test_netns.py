@@ -35,6 +35,10 @@ pytestmark = pytest.mark.skipif(bool(namespaces.missing()), reason=namespaces.mi
 ID = f"{os.getpid():012x}"
 CONTAINER = f"docker:{ID}"
 PORT = 7000 + os.getpid() % 20_000
+NO_PROCESS = (
+    "no process of this id can be seen (valid: the id of a running process, all, a name below "
+    "/run/netns, a path)"
+)
 CLOSED = "cannot be entered (CAP_SYS_ADMIN is needed)"
 NEEDS = f"{CLOSED}, and no process is known that shows it"
 
@@ -304,6 +308,8 @@ def test_who_has_no_right_is_told_which_it_is(site: Site) -> None:
     done = site.ask(f"--netns={name}", "--format=json", before=without)
     report = json.loads(done.stdout)
     assert (report["total"], report["source"]) == (9, "procfs")
+    line = one_line(site.ask(f"--netns={name}", "--group-by=unit", before=without))
+    assert line.endswith("; CAP_SYS_ADMIN is needed to enter the network namespace")
     line = one_line(site.ask(f"--netns={name}", "--source=netlink", before=without))
     assert line == f"Network namespace {name} {CLOSED}: {says('EPERM')}"
 
@@ -739,8 +745,8 @@ def test_no_file_but_a_namespace_is_opened(
 def test_what_there_is_not(site: Site, paths: dict[str, Path]) -> None:
     for name, message in (
         (str(paths["gone"]), f"Network namespace {paths['gone']}: {says('ENOENT')}"),
-        ("4194999", "Network namespace 4194999: no process of this id can be seen"),
-        ("0", "Network namespace 0: no process of this id can be seen"),
+        ("4194999", f"Network namespace 4194999: {NO_PROCESS}"),
+        ("0", f"Network namespace 0: {NO_PROCESS}"),
     ):
         assert one_line(site.ask(f"--netns={name}")) == message
     line = one_line(site.ask("--netns=nowhere"))

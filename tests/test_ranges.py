@@ -97,14 +97,15 @@ def test_a_bad_range_is_refused_before_anything_is_counted(
 ) -> None:
     # A fixture that was read would be a mistake of its own.
     broken = command.fixture("broken")
-    line = f'{message}: {option} "{text}" {harness.RANGES}\n'
+    valid = {"20:10": "(valid: 10:20)", "1234567:1": "(valid: 1:1234567)"}
+    line = f'{message}: {option} "{text}" {valid.get(text, harness.RANGES)}\n'
     assert command.run(broken, f"{option}={text}") == Done(line, "", 3)
 
 
 def test_where_both_are_bad_the_critical_one_is_named(command: Command) -> None:
     done = command.run("--warning=abc", "--critical=20:10")
     message = 'Start 20 must not be greater than end 10: --critical "20:10"'
-    assert done == Done(f"{message} {harness.RANGES}\n", "", 3)
+    assert done == Done(f"{message} (valid: 10:20)\n", "", 3)
 
 
 # Ranges by what they mean, each in several spellings.
@@ -221,7 +222,8 @@ def test_a_threshold_is_a_text_a_number_or_a_range(
 )
 def test_a_threshold_that_is_none_is_a_value_error(threshold: str | float, message: str) -> None:
     for option in ("warning", "critical"):
-        line = f'{message}: {option} "{threshold}" {harness.RANGES}'
+        valid = "(valid: 10:20)" if threshold == "20:10" else harness.RANGES
+        line = f'{message}: {option} "{threshold}" {valid}'
         with pytest.raises(ValueError, match=f"^{re.escape(line)}$"):
             network_connections.check(**{option: threshold})  # type: ignore[arg-type]
 

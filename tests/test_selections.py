@@ -457,7 +457,8 @@ def test_none_left_is_judged(root: Asker, way: str) -> None:
     recipe = ["--conn-status=listen", "--local-port=443", "-c", "total=1:"]
     gone = root.run(way, *recipe)
     assert gone.stdout == (
-        'total: 0 [CRITICAL], No connections of type "all" in status "listen" found.|\'total\'=0\n'
+        'total: 0 [CRITICAL], No connections of type "all" in status "listen" '
+        "with local port \"443\" found.|'total'=0\n"
     )
     assert gone.returncode == 2
     there = root.run(way, *(word.replace("443", "9010") for word in recipe))
@@ -469,7 +470,9 @@ def test_none_left_is_judged(root: Asker, way: str) -> None:
         nothing = root.run(way, "--local-port=443", f"--no-match-severity={severity}")
         assert nothing.returncode == code
         mark = f" [{model.STATES[code]}]" if code else ""
-        assert nothing.stdout == f'No connections of type "all" in status "all" found.{mark}\n'
+        ends = 'with local port "443"'
+        line = f'No connections of type "all" in status "all" {ends} found.{mark}\n'
+        assert nothing.stdout == line
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -480,7 +483,8 @@ def test_zero_reports_and_judges_what_is_not_there(root: Asker, way: str) -> Non
     assert done.returncode == 2
     # Zeros are no match.
     done = root.run(way, *zero, "--no-match-severity=crit")
-    nothing = 'No connections of type "tcp" in status "listen" found. [CRITICAL]'
+    ends = 'with local port "443"'
+    nothing = f'No connections of type "tcp" in status "listen" {ends} found. [CRITICAL]'
     assert done.stdout == f"tcp LISTEN: 0, {nothing}|'tcp_LISTEN'=0\n"
     assert done.returncode == 2
 
@@ -537,8 +541,36 @@ BAD: tuple[tuple[tuple[str, ...], tuple[str, ...], dict[str, Any] | None], ...] 
         {"group_by": "local-port", "local_port": 80, "critical": "443=5"},
     ),
     (
+        ("--local-address=192.0.2.1:443",),
+        ("--local-address", "has a port, and ports have options of their own (valid: 192.0.2.1)"),
+        {"local_address": "192.0.2.1:443"},
+    ),
+    (("-c", "LISTEN=x"), ("--critical", '"LISTEN=x": ', "KEY=10)"), {"critical": "LISTEN=x"}),
+    (("-c", "LISTEN=9:5"), ("--critical", "(valid: 5:9)"), {"critical": "LISTEN=9:5"}),
+    (("-c", "LISTEN>5"), ("--critical", 'mean "LISTEN=5"?', "KEY=10)"), {"critical": "LISTEN>5"}),
+    (
+        ("-c", "LISTEN=5;TIME_WAIT=7"),
+        ("--critical", "separate entries by commas"),
+        {"critical": "LISTEN=5;TIME_WAIT=7"},
+    ),
+    (
+        ("-c", "443=5"),
+        ("--critical", '"443"', "by type-status", "=local-port or remote-port)"),
+        {"critical": "443=5"},
+    ),
+    (
+        ("-c", "192.0.2.1=5"),
+        ("--critical", '"192.0.2.1"', "=local-address or remote-address)"),
+        {"critical": "192.0.2.1=5"},
+    ),
+    (
+        ("-c", "nginx.service=5"),
+        ("--critical", '"nginx.service"', "=unit)"),
+        {"critical": "nginx.service=5"},
+    ),
+    (
         ("--group-by=remote-address", "-c", "LISTEN=5"),
-        ("--critical", "LISTEN"),
+        ("--critical", "LISTEN", "=type-status or status)"),
         {"group_by": "remote-address", "critical": "LISTEN=5"},
     ),
     (
@@ -573,6 +605,26 @@ def test_bad_input_is_named(
         assert answer["error"] == "ValueError"
         # It knows its own keyword, or speaks of the option.
         assert all(word in answer["text"] for word in named[1:]), answer
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "valid"),
+    [
+        ("udp", "listen", "none"),
+        ("udp6", "time_wait", "none"),
+        ("tcp", "none", "established, syn_sent, syn_recv"),
+    ],
+)
+def test_strict_refuses_a_status_that_the_type_never_has(
+    native: Command, kind: str, status: str, valid: str
+) -> None:
+    args = (f"--conn-type={kind}", f"--conn-status={status}")
+    line = f'No connections of type "{kind}" in status "{status}" found.'
+    assert harness.Done(f"{line}\n", "", 0) == native.run(*args)
+    line = harness.one_line(native.run("--strict", *args))
+    problem = f'--conn-status: "{status}" is never the status of type "{kind}"'
+    assert line.startswith(f"{problem} (valid: --conn-status={valid}")
+    assert native.run("--strict", *args, "--conn-type=all", "--conn-status=all").returncode == 0
 
 
 @pytest.mark.parametrize(

@@ -199,6 +199,11 @@ def test_processes_that_cannot_be_seen_are_not_fine(
         assert "hidden: 0 to 42 [UNKNOWN]" in done.stdout
         assert unseen in done.stdout
         assert done.returncode == 3
+        # Without a threshold, too, the rights are named.
+        done = ask()
+        assert "(other users' processes): 42" in done.stdout
+        assert f"; some processes cannot be seen ({rights})|" in done.stdout
+        assert done.returncode == 0
         # Whatever is hidden, that is fine: it cannot be more.
         assert ask("-c", "hidden=42").returncode == 0
         assert ask("-c", "hidden=1:").returncode == 3

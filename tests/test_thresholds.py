@@ -157,6 +157,20 @@ def test_the_range_of_a_key_has_a_finite_bound(native: Command, text: str) -> No
         assert native.run("--test=[]", f"--critical={text}").returncode == 0
 
 
+@pytest.mark.parametrize(
+    ("text", "meant"), [(">50", "50"), ("<50", "50:"), ("10-20", "10:20"), ("1k", "1000")]
+)
+def test_a_range_in_another_notation_is_answered_with_the_one_that_is_meant(
+    native: Command, text: str, meant: str
+) -> None:
+    line = one_line(native.run(f"--critical={text}"))
+    given = f'Range format incorrect: --critical "{text}"'
+    assert line.startswith(f'{given}, did you mean "{meant}"? (valid: ')
+    line = one_line(native.run(f"--critical=LISTEN={text}"))
+    given = f'--critical: "LISTEN={text}": Range format incorrect'
+    assert line.startswith(f'{given}, did you mean "{meant}"? (valid: ')
+
+
 @pytest.mark.parametrize("text", ["0:", "~:", ":", "-3:", "@-5:-1", "@1.5:1.8", "0:1e300"])
 def test_a_key_whose_range_has_every_number_is_refused(native: Command, text: str) -> None:
     for key in ("LISTEN", "total"):
@@ -223,5 +237,8 @@ def test_a_warning_that_never_comes_is_refused_by_strict(
     assert native.run(*args).returncode != 3
     done = native.run("--strict", *args)
     assert (done.returncode == 3) == hidden
-    message = f'--warning: "{warning}" is never reached before the critical range'
+    message = (
+        f'--warning: "{warning}" is never reached before the critical range "{critical}" '
+        f"(valid: --critical=RANGE, wider than {warning})"
+    )
     assert done.stdout.startswith(message) == hidden

@@ -4,8 +4,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::cli::options::{OPTIONS, Opt, Takes};
-use crate::name::did_you_mean;
+use crate::cli::options::{OPTIONS, Opt, Takes, Value};
+use crate::name::{did_you_mean, suggestion};
+use crate::nearest::nearest;
 
 /// The reason why arguments cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -18,6 +19,8 @@ pub struct Arguments {
     values: BTreeMap<&'static str, Vec<String>>,
     /// Unknown options and stray words, in order.
     pub strays: Vec<String>,
+    /// Options that are given again with another value, each with the value that no longer counts.
+    pub replaced: Vec<(&'static str, String)>,
     /// The help or the version, where one is asked for. The arguments after it are not read.
     pub terminal: Option<Terminal>,
 }
@@ -93,7 +96,7 @@ pub fn read<S: AsRef<str>>(arguments: &[S]) -> Result<Arguments, UsageError> {
             (Takes::Single(..) | Takes::Several(..), None) => rest
                 .next_if(|(_, class)| matches!(class, Class::Word))
                 .map(|(word, _)| word.to_owned())
-                .ok_or_else(|| UsageError(format!("{} needs a value", option.long)))?,
+                .ok_or_else(|| needs_a_value(option, rest.peek()))?,
             (Takes::Switch(_), None) => String::new(),
             (Takes::Help, attached) if is_flag(option, argument, attached.as_deref()) => {
                 read.terminal = Some(Terminal::Help);
@@ -113,8 +116,11 @@ pub fn read<S: AsRef<str>>(arguments: &[S]) -> Result<Arguments, UsageError> {
         };
         choose(option, &value)?;
         let values = read.values.entry(option.long).or_default();
-        if !matches!(option.takes, Takes::Several(..)) {
-            values.clear();
+        if !matches!(option.takes, Takes::Several(..))
+            && let Some(before) = values.pop()
+            && before != value
+        {
+            read.replaced.push((option.long, before));
         }
         values.push(value);
     }
@@ -142,6 +148,38 @@ fn is_flag(option: &Opt, argument: &str, attached: Option<&str>) -> bool {
     !attached.is_empty()
 }
 
+/// The error for an option without a value. A value that begins with a dash looks like an option.
+fn needs_a_value(option: &Opt, next: Option<&(&str, Class)>) -> UsageError {
+    let long = option.long;
+    let Some(value) = option.value() else {
+        return UsageError(format!("{long} needs a value"));
+    };
+    let example = match value {
+        Value::Choice(choices) => {
+            return UsageError(format!(
+                "{long} needs a value (choose from {})",
+                choices().join(", ")
+            ));
+        }
+        Value::Range => "10",
+        Value::Port => "443",
+        Value::Address => "192.0.2.0/24",
+        Value::Netns => "all",
+        Value::Stuck => "300",
+        Value::Text => "web",
+        Value::Whole => "20",
+        Value::Seconds => "8",
+        Value::Fixture => "PATH",
+    };
+    UsageError(match next {
+        Some((next, Class::Unknown)) => format!(
+            "{long} needs a value, and {next:?} begins like an option (valid: {long}=VALUE, for \
+             example {long}={example})"
+        ),
+        _ => format!("{long} needs a value (valid: for example {long}={example})"),
+    })
+}
+
 fn choose(option: &Opt, value: &str) -> Result<(), UsageError> {
     let Some(choices) = option.choices() else {
         return Ok(());
@@ -149,8 +187,15 @@ fn choose(option: &Opt, value: &str) -> Result<(), UsageError> {
     if choices.iter().any(|choice| choice.eq_ignore_ascii_case(value)) {
         return Ok(());
     }
-    let hint =
-        if is_list(option, value) { AGAIN.to_owned() } else { did_you_mean(value, &choices) };
+    let is_choice =
+        |part: &str| choices.iter().any(|choice| choice.eq_ignore_ascii_case(part.trim()));
+    let hint = if is_list(option, value) {
+        AGAIN.to_owned()
+    } else if value.contains(',') && value.split(',').all(is_choice) {
+        ", give one value".to_owned()
+    } else {
+        did_you_mean(value, &choices)
+    };
     Err(UsageError(format!(
         "{}: invalid value {value:?}{hint} (choose from {})",
         option.long,
@@ -198,12 +243,36 @@ fn classify(argument: &str) -> Result<Class, UsageError> {
     Ok(Class::Unknown)
 }
 
+/// Options of other checks, `ss` and `netstat`, each with the options here that may be meant.
+const OF_OTHERS: &[(&[&str], &str)] = &[
+    (&["-p", "--port", "--ports"], "\"--local-port\" or \"--remote-port\""),
+    (&["-a", "--address", "--ip"], "\"--local-address\" or \"--remote-address\""),
+    (&["-s", "--state", "--status"], "\"--conn-status\""),
+    (&["-t"], "\"--timeout\" or \"--conn-type\""),
+    (&["-u", "--type", "--protocol"], "\"--conn-type\""),
+    (&["-v", "--verbose"], "\"--lengthy\""),
+];
+
+/// Options of other checks that name a host.
+const OF_HOSTS: &[&str] = &["-H", "--host", "--hostname"];
+
 /// The part of an error about an unknown option that suggests the nearest one.
 #[must_use]
 pub fn nearest_option(stray: &str) -> String {
     let name = stray.split_once('=').map_or(stray, |(name, _)| name);
-    let names: Vec<_> = OPTIONS.iter().filter(|o| !o.hidden).map(|o| o.long).collect();
-    did_you_mean(name, &names)
+    // The value of a short option may be attached.
+    let short = if name.starts_with("--") { None } else { name.get(..2) };
+    let is_one_of = |names: &[&str]| names.iter().any(|n| *n == name || Some(*n) == short);
+    if is_one_of(OF_HOSTS) {
+        return ", the check counts the connections of the host that it runs on".to_owned();
+    }
+    if let Some((_, meant)) = OF_OTHERS.iter().find(|(names, _)| is_one_of(names)) {
+        return format!(", did you mean {meant}?");
+    }
+    // The dashes would make any two names alike.
+    let bare = |name: &'static str| name.trim_start_matches('-');
+    let names = OPTIONS.iter().filter(|o| !o.hidden).map(|o| (bare(o.long), o.long));
+    suggestion(nearest(name.trim_start_matches('-'), names))
 }
 
 /// The option that this name abbreviates. An abbreviation of an option of the reference means that
@@ -289,10 +358,9 @@ mod tests {
             assert_eq!(values(&["-w", value]), Ok(one("--warning", value)), "{value:?}");
         }
         for other in ["-x", "-5.", "-.", "-5x", "-x.5", "-5.x", "-x5", "--bogus", "--zero", "--"] {
-            let expected = Err("--warning needs a value".to_owned());
-            assert_eq!(values(&["-w", other]), expected, "{other:?}");
+            let refused = values(&["-w", other]);
+            assert!(refused.is_err_and(|e| e.starts_with("--warning needs a value")), "{other:?}");
         }
-        assert_eq!(values(&["-w"]), Err("--warning needs a value".to_owned()));
     }
 
     #[test]
@@ -307,6 +375,18 @@ mod tests {
     fn usage_errors_name_the_reason() {
         for (arguments, message) in [
             (&["--conn"][..], "--conn is ambiguous: it could be --conn-status, --conn-type"),
+            (&["-w"], "--warning needs a value (valid: for example --warning=10)"),
+            (
+                &["-w", "-1:5"],
+                "--warning needs a value, and \"-1:5\" begins like an option (valid: \
+                 --warning=VALUE, for example --warning=10)",
+            ),
+            (&["--conn-type"], "--conn-type needs a value (choose from all, tcp, tcp6, udp, udp6)"),
+            (
+                &["--measure=connections,accept-queue"],
+                "--measure: invalid value \"connections,accept-queue\", give one value (choose from \
+                 connections, accept-queue, ephemeral-ports)",
+            ),
             (&["--zero=1"], "--zero takes no value, but \"1\" is given"),
             (&["--help=V"], "--help takes no value, but \"V\" is given"),
             (&["-h="], "--help takes no value, but \"\" is given"),
@@ -318,6 +398,31 @@ mod tests {
         }
         let wrong = parsed(&["--conn-type=sctp"]);
         assert!(wrong.is_err_and(|e| e.starts_with("--conn-type: invalid value \"sctp\" (choose")));
+    }
+
+    #[test]
+    fn a_value_that_no_longer_counts_is_known() {
+        let read = read(&["-w5", "-w5", "-w", "7", "--zero", "--zero", "-w8"]);
+        let read = read.unwrap_or_else(|e| panic!("{e}"));
+        let expected = ["5", "7"].map(|value| ("--warning", value.to_owned()));
+        assert_eq!(read.replaced, expected);
+    }
+
+    #[test]
+    fn options_of_other_checks_have_their_counterparts() {
+        for (stray, hint) in [
+            ("--local-prot=443", ", did you mean \"--local-port\"?"),
+            ("--port=443", ", did you mean \"--local-port\" or \"--remote-port\"?"),
+            ("-p443", ", did you mean \"--local-port\" or \"--remote-port\"?"),
+            ("--state", ", did you mean \"--conn-status\"?"),
+            ("-H", ", the check counts the connections of the host that it runs on"),
+            ("-é", ""),
+            ("-local-port", ", did you mean \"--local-port\"?"),
+            ("--quiet", ""),
+            ("--nonsense", ""),
+        ] {
+            assert_eq!(nearest_option(stray), hint, "{stray}");
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::address::{Address, Endpoint, InterfaceIndex};
 use crate::error::Error;
+use crate::field::Field;
 use crate::group::{Group, GroupBy, KERNEL, Part};
 use crate::group_name::{GroupName, NETNS_SEPARATOR};
 use crate::name::{Named, did_you_mean};
@@ -27,6 +28,8 @@ pub const TOTAL: &str = "total";
 pub struct KeyContext<'a> {
     /// Whether the numbers of groups can be added up, so that `total` is a key.
     pub has_total: bool,
+    /// The threshold that has the keys.
+    pub field: Field,
     /// The numbers that a group can have.
     pub numbers: Numbers,
     /// Whether network namespaces are requested, so that a key can name a namespace.
@@ -45,17 +48,61 @@ impl KeyContext<'_> {
         self.selection.pairs().filter(|(_, status)| !self.live || status.is_of_this_system())
     }
 
-    /// The error for a key that no selected group can have.
+    /// The error for a key that no selected group can have. A key that names a group of another kind
+    /// is answered with that kind.
     fn refuse(&self, key: &str, valid: &str) -> Error {
+        if let [first, others @ ..] = &*self.kinds_with(key) {
+            let names: Vec<_> =
+                [first].into_iter().chain(others.first()).map(|by| by.name()).collect();
+            return Error::Conflict {
+                field: self.field,
+                problem: format!("{key:?} is the key of no group by {}", self.by.name()),
+                other: Field::GroupBy,
+                valid: names.join(" or "),
+            };
+        }
         let total = if self.has_total { "total, " } else { "" };
         let groups = self.by.expected(self.selection).into_iter().map(|group| group.to_string());
         let names = valid.split(", ").map(str::to_owned);
         let listed = if self.by.is_fixed() { names.chain(groups).collect() } else { Vec::new() };
-        let hint = did_you_mean(key, &listed);
+        // The rest of a list that is separated by other characters.
+        let hint = if key.contains('=') && key.contains([';', ' ']) {
+            ", separate entries by commas".to_owned()
+        } else {
+            did_you_mean(key, &listed)
+        };
         Error::Argument(format!(
             "{key:?} is the key of no group that can be selected here{hint} (valid: \
              {total}{valid})"
         ))
+    }
+
+    /// The other kinds of groups that have groups with this key; empty where this kind has some, too,
+    /// or where the measure has one kind of groups only.
+    fn kinds_with(&self, key: &str) -> Vec<GroupBy> {
+        let selection = &Selection::default();
+        let has = |by: GroupBy| match by {
+            GroupBy::Unit => without_type(&key.to_ascii_lowercase()).is_some(),
+            // Every text can be the name of such a group.
+            GroupBy::User | GroupBy::Process | GroupBy::Program | GroupBy::Netns => false,
+            // Such groups are not counted.
+            GroupBy::Kind => false,
+            GroupBy::TypeStatus
+            | GroupBy::Type
+            | GroupBy::Status
+            | GroupBy::LocalPort
+            | GroupBy::RemotePort
+            | GroupBy::LocalAddress
+            | GroupBy::RemoteAddress
+            | GroupBy::LocalEndpoint
+            | GroupBy::RemoteEndpoint => {
+                Key::read(key, &KeyContext { by, selection, ..*self }).is_some()
+            }
+        };
+        if !self.has_total || has(self.by) {
+            return Vec::new();
+        }
+        GroupBy::VALUES.iter().copied().filter(|by| has(*by)).collect()
     }
 }
 
@@ -271,72 +318,82 @@ impl Key {
     /// Reads a key. A key that no selected group can ever have is refused: a mistyped key must not
     /// silently switch off its threshold.
     pub fn parse(text: &str, context: &KeyContext) -> Result<Self, Error> {
+        Self::read(text, context).ok_or_else(|| {
+            let pairs = || context.pairs();
+            let valid = match context.by {
+                GroupBy::TypeStatus => {
+                    let status = names(pairs().map(|(_, status)| status));
+                    let types = names(pairs().map(|(t, _)| t));
+                    format!("{types}, {status}, or both as in tcp_TIME_WAIT")
+                }
+                GroupBy::Type => names(pairs().map(|(t, _)| t)),
+                GroupBy::Status => names(pairs().map(|(_, status)| status)),
+                GroupBy::Kind => names(context.selection.stuck_kinds().into_iter()),
+                GroupBy::LocalPort => "a selected local port".to_owned(),
+                GroupBy::RemotePort => "a selected remote port".to_owned(),
+                GroupBy::LocalAddress => "a selected local address".to_owned(),
+                GroupBy::RemoteAddress => "a selected remote address".to_owned(),
+                GroupBy::LocalEndpoint => "a selected local port, or address and port".to_owned(),
+                GroupBy::RemoteEndpoint => "a selected remote port, or address and port".to_owned(),
+                GroupBy::User
+                | GroupBy::Unit
+                | GroupBy::Process
+                | GroupBy::Program
+                | GroupBy::Netns => "a name".to_owned(),
+            };
+            context.refuse(text, &valid)
+        })
+    }
+
+    /// The key that a text is; `None` where no selected group can have it.
+    fn read(text: &str, context: &KeyContext) -> Option<Self> {
         let selection = context.selection;
         if context.has_total && text.eq_ignore_ascii_case(TOTAL) {
-            return Ok(Self::Total);
+            return Some(Self::Total);
         }
-        let refused = |valid: &str| context.refuse(text, valid);
         match context.by {
-            GroupBy::TypeStatus => context
-                .pairs()
-                .find_map(|(t, status)| {
-                    let group = Group::TypeStatus(t, status);
-                    if group.to_string().eq_ignore_ascii_case(text) {
-                        Some(Self::Group(group))
-                    } else if t.name().eq_ignore_ascii_case(text) {
-                        Some(Self::Type(t))
-                    } else if status.name().eq_ignore_ascii_case(text) {
-                        Some(Self::Status(status))
-                    } else {
-                        None
-                    }
-                })
-                .ok_or_else(|| {
-                    let status = names(context.pairs().map(|(_, status)| status));
-                    let types = names(context.pairs().map(|(t, _)| t));
-                    refused(&format!("{types}, {status}, or both as in tcp_TIME_WAIT"))
-                }),
+            GroupBy::TypeStatus => context.pairs().find_map(|(t, status)| {
+                let group = Group::TypeStatus(t, status);
+                if group.to_string().eq_ignore_ascii_case(text) {
+                    Some(Self::Group(group))
+                } else if t.name().eq_ignore_ascii_case(text) {
+                    Some(Self::Type(t))
+                } else if status.name().eq_ignore_ascii_case(text) {
+                    Some(Self::Status(status))
+                } else {
+                    None
+                }
+            }),
             GroupBy::Type => context
                 .pairs()
                 .find(|(t, _)| t.name().eq_ignore_ascii_case(text))
-                .map(|(t, _)| Self::Group(Group::Type(t)))
-                .ok_or_else(|| refused(&names(context.pairs().map(|(t, _)| t)))),
+                .map(|(t, _)| Self::Group(Group::Type(t))),
             GroupBy::Status => context
                 .pairs()
                 .find(|(_, status)| status.name().eq_ignore_ascii_case(text))
-                .map(|(_, status)| Self::Group(Group::Status(status)))
-                .ok_or_else(|| refused(&names(context.pairs().map(|(_, status)| status)))),
+                .map(|(_, status)| Self::Group(Group::Status(status))),
             GroupBy::Kind => {
                 let kinds = selection.stuck_kinds();
                 let kind = kinds.iter().find(|kind| kind.name().eq_ignore_ascii_case(text));
                 kind.map(|kind| Self::Group(Group::Kind(*kind)))
-                    .ok_or_else(|| refused(&names(kinds.into_iter())))
             }
-            GroupBy::LocalPort => {
-                port(text, &selection.local_ports).ok_or_else(|| refused("a selected local port"))
-            }
-            GroupBy::RemotePort => {
-                port(text, &selection.remote_ports).ok_or_else(|| refused("a selected remote port"))
-            }
-            GroupBy::LocalAddress => address(text, &selection.local_addresses, selection)
-                .ok_or_else(|| refused("a selected local address")),
-            GroupBy::RemoteAddress => address(text, &selection.remote_addresses, selection)
-                .ok_or_else(|| refused("a selected remote address")),
+            GroupBy::LocalPort => port(text, &selection.local_ports),
+            GroupBy::RemotePort => port(text, &selection.remote_ports),
+            GroupBy::LocalAddress => address(text, &selection.local_addresses, selection),
+            GroupBy::RemoteAddress => address(text, &selection.remote_addresses, selection),
             GroupBy::LocalEndpoint => {
                 endpoint(text, &selection.local_ports, &selection.local_addresses, context)
-                    .ok_or_else(|| refused("a selected local port, or address and port"))
             }
             GroupBy::RemoteEndpoint => {
                 endpoint(text, &selection.remote_ports, &selection.remote_addresses, context)
-                    .ok_or_else(|| refused("a selected remote port, or address and port"))
             }
             GroupBy::User if text.eq_ignore_ascii_case(KERNEL) => {
-                Ok(Self::Group(Group::User(None)))
+                Some(Self::Group(Group::User(None)))
             }
-            GroupBy::User => Ok(Self::User(UserKey { user: None, text: text.to_owned() })),
+            GroupBy::User => Some(Self::User(UserKey { user: None, text: text.to_owned() })),
             // Units, processes and namespaces come and go, so that every name is valid.
             GroupBy::Unit | GroupBy::Process | GroupBy::Program | GroupBy::Netns => {
-                Ok(Self::Owner(text.to_owned()))
+                Some(Self::Owner(text.to_owned()))
             }
         }
     }
@@ -637,6 +694,7 @@ mod tests {
             text,
             &KeyContext {
                 has_total: true,
+                field: Field::Critical,
                 numbers: NUMBERS,
                 netns: true,
                 by,
@@ -792,6 +850,7 @@ mod tests {
         };
         let by = GroupBy::RemoteEndpoint;
         let context = KeyContext {
+            field: Field::Critical,
             has_total: false,
             numbers: NUMBERS,
             netns: false,
@@ -819,6 +878,7 @@ mod tests {
         let by = GroupBy::User;
         let context = KeyContext {
             has_total: true,
+            field: Field::Critical,
             numbers: NUMBERS,
             netns: false,
             by,

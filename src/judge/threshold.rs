@@ -1,12 +1,11 @@
 //! Thresholds as they are given, and the range of each group.
 
-use std::str::FromStr;
-
 use crate::error::Error;
 use crate::judge::key::{Key, KeyContext};
+use crate::name::suggestion;
 use crate::named_group::NamedGroup;
 use crate::owner::UserId;
-use crate::range::{Numbers, Range};
+use crate::range::{Numbers, Range, RangeError, meant};
 
 /// The ranges of one severity as they were given: a range for all groups, and ranges with keys for
 /// some of them.
@@ -26,16 +25,18 @@ impl ThresholdSpec {
             return Ok(thresholds);
         }
         for entry in text.split(',') {
-            let range = |text: &str| {
-                Range::from_str(text).map_err(|e| Error::Argument(format!("{entry:?}: {e}")))
+            let refused = |range: &str, error: RangeError| {
+                let hint = suggestion(meant(range));
+                Error::Argument(format!("{entry:?}: {error}{hint} (valid: {})", error.valid()))
             };
+            let plain = |text: &str| text.parse().map_err(|error| refused(text, error));
             match entry.rsplit_once('=') {
                 None if entry.trim().is_empty() => {
                     return Err(Error::Argument(format!(
                         "an entry of {text:?} is empty (valid: RANGE or KEY=RANGE)"
                     )));
                 }
-                None => match thresholds.plain.replace(range(entry)?) {
+                None => match thresholds.plain.replace(plain(entry)?) {
                     None => {}
                     Some(first) => {
                         return Err(Error::Argument(format!(
@@ -56,8 +57,7 @@ impl ThresholdSpec {
                     )));
                 }
                 Some((key, text)) => {
-                    let range = Range::with_bounds(text)
-                        .map_err(|e| Error::Argument(format!("{entry:?}: {e}")))?;
+                    let range = Range::with_bounds(text).map_err(|error| refused(text, error))?;
                     thresholds.keyed.push((key.trim().to_owned(), range));
                 }
             }
@@ -179,6 +179,7 @@ impl KeyedRanges {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::field::Field;
     use crate::group::{Group, GroupBy};
     use crate::selection::{Ports, Selection};
     use crate::vocabulary::{ConnectionStatus, ConnectionType};
@@ -186,7 +187,15 @@ mod tests {
     const NUMBERS: Numbers = Numbers { most: 1e19, whole: true };
 
     fn context(by: GroupBy, selection: &Selection) -> KeyContext<'_> {
-        KeyContext { has_total: true, numbers: NUMBERS, netns: true, by, selection, live: true }
+        KeyContext {
+            has_total: true,
+            field: Field::Critical,
+            numbers: NUMBERS,
+            netns: true,
+            by,
+            selection,
+            live: true,
+        }
     }
 
     fn parse(text: &str, by: GroupBy) -> Result<KeyedRanges, String> {
@@ -246,9 +255,19 @@ mod tests {
             assert!(error.is_err_and(|e| e.contains("is the key of no group")), "{text}");
         }
         assert!(parse("192.0.2.7=5,2001:DB8::1=6", RemoteAddress).is_ok());
-        // The error lists each valid key once.
-        let error = parse("LISTEN=5", Type).map(|_| ()).err().unwrap_or_default();
-        assert!(error.ends_with("(valid: total, tcp, tcp6, udp, udp6)"), "{error}");
+        // The error lists each valid key once, or the kinds of groups that have the key.
+        for (text, by, end) in [
+            ("sctp=5", Type, "(valid: total, tcp, tcp6, udp, udp6)"),
+            ("LISTEN=5", Type, "by type (valid: group_by=type-status or status)"),
+            ("443=5", TypeStatus, "by type-status (valid: group_by=local-port or remote-port)"),
+            ("nginx.service=5", TypeStatus, "by type-status (valid: group_by=unit)"),
+            ("80-81=5", LocalPort, "(valid: total, a selected local port)"),
+        ] {
+            let error = parse(text, by).map(|_| ()).err().unwrap_or_default();
+            assert!(error.ends_with(end), "{text}: {error}");
+        }
+        let error = parse("LISTEN=5;CLOSE=6", Status).map(|_| ()).err().unwrap_or_default();
+        assert!(error.contains(", separate entries by commas (valid: total, "), "{error}");
     }
 
     #[test]

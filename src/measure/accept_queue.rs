@@ -38,7 +38,7 @@ pub const DEFINITION: Definition = Definition {
     numbers: Numbers { most: f64::MAX, whole: false },
     of_reference: false,
     collect,
-    nothing: |_| "No listeners found.".to_owned(),
+    nothing: |selection| format!("No listeners{} found.", selection.ends()),
     aspect: Aspect::Queue,
     thresholds: [None, None],
     series,

@@ -98,9 +98,10 @@ fn nothing(selection: &Selection) -> String {
         format!(" stuck for {}", stuck.join(" or "))
     };
     format!(
-        "No connections of type \"{}\" in status \"{}\"{stuck} found.",
+        "No connections of type \"{}\" in status \"{}\"{}{stuck} found.",
         selection.types.label(),
         selection.statuses.label(),
+        selection.ends(),
     )
 }
 

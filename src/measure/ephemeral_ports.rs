@@ -24,7 +24,7 @@ pub const DEFINITION: Definition = Definition {
     numbers: Numbers { most: 100.0, whole: false },
     of_reference: false,
     collect,
-    nothing: |_| "No destinations found.".to_owned(),
+    nothing: |selection| format!("No destinations{} found.", selection.ends()),
     aspect: Aspect::Status,
     thresholds: [None, None],
     series,

@@ -3,7 +3,6 @@
 use crate::group::GroupBy;
 
 /// Processes that only their user, or root, may see.
-#[cfg(target_os = "linux")]
 pub const OTHERS: &str = "(other users' processes)";
 /// Processes of which some threads were not read, because there are very many.
 #[cfg(target_os = "linux")]
@@ -19,6 +18,12 @@ pub const GONE: &str = "(gone)";
 /// A cgroup outside the part of the hierarchy that this process may see, or behind a limit of the
 /// search.
 pub const OUTSIDE: &str = "(outside)";
+
+/// Whether a label stands for owners that more rights may show.
+#[must_use]
+pub fn is_denied(label: &str) -> bool {
+    label == OTHERS || label == OUTSIDE
+}
 
 /// Groups that may have more connections than were found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,24 +60,36 @@ impl Unseen {
         }
     }
 
+    /// The message about rights alone; `None` where no right is missing.
+    #[must_use]
+    pub fn denial(self, needed: Option<String>) -> Option<String> {
+        needed.map(|needed| format!("{} ({needed})", self.fact()))
+    }
+
+    const fn fact(self) -> &'static str {
+        match self {
+            Self::Processes => "some processes cannot be seen",
+            Self::Units => "some units cannot be seen",
+            Self::Users => "some users are not known",
+            Self::HostNetns => "the host's own network namespace is not known",
+        }
+    }
+
     /// The message: the rights that are `needed`, if some are missing, and the other reasons.
     #[must_use]
     pub fn message(self, needed: Option<String>) -> String {
-        let (fact, other) = match self {
-            Self::Processes => (
-                "some processes cannot be seen",
+        let fact = self.fact();
+        let other = match self {
+            Self::Processes => {
                 "of very many threads some are not read; connections may wait at any of several \
-                 listeners",
-            ),
-            Self::Units => {
-                ("some units cannot be seen", "of very many or deep cgroups some are not read")
+                 listeners"
             }
-            Self::Users => (
-                "some users are not known",
+            Self::Units => "of very many or deep cgroups some are not read",
+            Self::Users => {
                 "their names do not come in time, or are those of another namespace of users; a key \
-                 may be an id",
-            ),
-            Self::HostNetns => ("the host's own network namespace is not known", ""),
+                 may be an id"
+            }
+            Self::HostNetns => "",
         };
         let reasons = needed.into_iter().chain((!other.is_empty()).then(|| other.to_owned()));
         match reasons.collect::<Vec<_>>().join("; ") {
@@ -102,6 +119,11 @@ mod tests {
             "some units cannot be seen (CAP_SYS_PTRACE is needed; of very many or deep cgroups some \
              are not read)"
         );
+        assert_eq!(
+            Unseen::Units.denial(needed()).as_deref(),
+            Some("some units cannot be seen (CAP_SYS_PTRACE is needed)")
+        );
+        assert_eq!(Unseen::Units.denial(None), None);
         assert_eq!(
             Unseen::Units.message(None),
             "some units cannot be seen (of very many or deep cgroups some are not read)"

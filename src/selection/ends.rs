@@ -1,7 +1,7 @@
 //! Ports and addresses.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
 use crate::error::Error;
@@ -107,6 +107,12 @@ impl FromStr for Network {
             Some((address, prefix)) => (address, Some(prefix)),
             None => (text, None),
         };
+        if let Ok(end) = text.parse::<SocketAddr>() {
+            return Err(Error::Argument(format!(
+                "{text:?} has a port, and ports have options of their own (valid: {})",
+                end.ip()
+            )));
+        }
         let address: IpAddr = address.parse().map_err(|_| {
             Error::Argument(format!(
                 "{text:?} is no IP address or network like 192.0.2.7, 192.0.2.0/24 or 2001:db8::/32"
@@ -143,6 +149,13 @@ impl fmt::Display for Network {
     }
 }
 
+impl fmt::Display for Ports {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { first, last } = self;
+        if first == last { write!(f, "{first}") } else { write!(f, "{first}-{last}") }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -157,6 +170,12 @@ mod tests {
         }
         assert_eq!(ports("9-5"), Err("\"9-5\" ends before it begins (valid: 5-9)".to_owned()));
         let network = |text: &str| text.parse::<Network>().map_err(|e| e.to_string());
+        assert_eq!(
+            network("[2001:db8::1]:443"),
+            Err("\"[2001:db8::1]:443\" has a port, and ports have options of their own (valid: \
+                 2001:db8::1)"
+                .to_owned())
+        );
         for bad in ["", "192.0.2", "192.0.2.0/33", "2001:db8::/129", "::/x", "::/", "fe80::1%lo"] {
             assert!(network(bad).is_err(), "{bad}");
         }

@@ -176,7 +176,8 @@ def test_every_option_is_there(fleet: Fleet) -> None:
         (
             {"local_port": 7009, "no_match_severity": "unknown"},
             3,
-            'No connections of type "all" in status "listen" found. [UNKNOWN]',
+            'No connections of type "all" in status "listen" with local port "7009" found. '
+            "[UNKNOWN]",
             [],
         ),
     ],
@@ -409,7 +410,8 @@ def test_a_vanished_listener(fleet: Fleet) -> None:
     assert (result.state, result.output) == (0, "total: 2, tcp LISTEN: 1, tcp6 LISTEN: 1")
     assert result.perfdata == ["total=2", "tcp_LISTEN=1", "tcp6_LISTEN=1"]
     result = fleet.master.check("master!network-connections-listen-gone")
-    nobody = 'total: 0 [CRITICAL], No connections of type "all" in status "listen" found.'
+    nobody = 'total: 0 [CRITICAL], No connections of type "all" in status "listen" with '
+    nobody += 'local port "7002" found.'
     expected = (2, nobody, ["total=0"])
     assert (result.state, result.output, result.perfdata) == expected
 

@@ -316,7 +316,8 @@ def test_the_shipped_services(status: Status) -> None:
         database = shipped[host, "network-connections-database"]
         assert database[1] == "No destinations found. [UNKNOWN]"
     assert shipped["server", "network-connections-https"][1:] == (
-        'total: 0 [CRITICAL], No connections of type "all" in status "listen" found.',
+        'total: 0 [CRITICAL], No connections of type "all" in status "listen" '
+        'with local port "443" found.',
         "",
         "'total'=0",
     )

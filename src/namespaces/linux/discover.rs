@@ -35,7 +35,8 @@ pub fn of_process(pid: u32, deadline: &Deadline) -> Result<Namespace, Error> {
         Seen::There(namespace) => namespace,
         Seen::Gone(_) => {
             return Err(Error::Argument(format!(
-                "Network namespace {pid}: no process of this id can be seen"
+                "Network namespace {pid}: no process of this id can be seen (valid: the id of a \
+                 running process, all, a name below {NAMED}, a path)"
             )));
         }
         Seen::Hidden(error) => {

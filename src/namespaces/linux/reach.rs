@@ -199,8 +199,9 @@ impl Ways<'_> {
                 return access.read_inside().map(Some);
             }
             match (access.table(task, self.identity)?, entered) {
-                (Some(table), _) if self.processes => {
-                    if let Some(reached) = access.read_through(task, table, self.identity)? {
+                (Some(table), entered) if self.processes => {
+                    let read = access.read_through(task, table, self.identity);
+                    if let Some(reached) = read.map_err(|error| outside(error, &entered))? {
                         return Ok(Some(reached));
                     }
                 }
@@ -240,6 +241,18 @@ impl Ways<'_> {
         if self.denied.as_ref().is_none_or(fewer) {
             self.denied = Some(denial);
         }
+    }
+}
+
+/// An error of a namespace that is read from outside, with the rights that entering it takes.
+fn outside(error: Error, entered: &Entered) -> Error {
+    let needed = match entered {
+        Entered::Denied(denial) => needed(&denial.missing),
+        Entered::Inside | Entered::Gone => None,
+    };
+    match needed {
+        Some(needed) => error.with_remedy(&format!("{needed} to enter the network namespace")),
+        None => error,
     }
 }
 
