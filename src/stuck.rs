@@ -59,6 +59,8 @@ pub const MOST_SECONDS: u32 = 40 * 24 * 60 * 60;
 /// `TCP_RTO_MAX` in `net/tcp.h`).
 const SHORTEST_TRY: u32 = 200;
 const LONGEST_TRY: u32 = 120_000;
+/// The longest usual time before the probe that can go before the first try, in milliseconds.
+const EARLIEST_PROBE: u32 = 500;
 
 /// The number of retransmissions, probes or requests without an answer that make a peer silent.
 const SILENT: u8 = 3;
@@ -214,20 +216,25 @@ impl Transfer {
     fn silent(&self) -> Option<Wait> {
         let heard = self.last_acknowledged.min(self.last_received);
         let tried = || self.since_the_first_try();
-        let silent_for = match (self.status, self.timer) {
+        match (self.status, self.timer) {
             // The kernel has no times yet.
             (ConnectionStatus::SynSent, _) => (self.retransmits >= SILENT).then(tried),
-            (_, Timer::Keepalive) => (self.tries >= SILENT).then_some(heard),
+            (_, Timer::Keepalive) => (self.tries >= SILENT).then_some(Wait::exactly(heard)),
             // The peer of an idle connection had nothing to say before.
-            _ => (self.unacked > 0 && self.retransmits >= SILENT).then(|| tried().min(heard)),
-        };
-        silent_for.map(Wait::exactly)
+            _ => (self.unacked > 0 && self.retransmits >= SILENT).then(|| {
+                let Wait { least, most } = tried();
+                Wait { least: least.min(heard), most: most.min(heard) }
+            }),
+        }
     }
 
     /// The time since something was first sent that is not acknowledged. The time between two tries
     /// doubles, up to two minutes (`TCP_RTO_MAX` in `net/tcp.h`). In the state `SYN_SENT`, the first
     /// tries are a second apart since Linux 6.5 (`tcp_syn_linear_timeouts`).
-    fn since_the_first_try(&self) -> u32 {
+    ///
+    /// The kernel's timers end up to an eighth late, and a probe can go before the first try
+    /// (`kernel/time/timer.c`; RFC 8985, section 7).
+    fn since_the_first_try(&self) -> Wait {
         let first = self.retransmit_after.checked_shr(self.backoff.into()).unwrap_or(0);
         let first =
             if self.retransmit_after < LONGEST_TRY { first } else { first.max(SHORTEST_TRY) };
@@ -237,7 +244,8 @@ impl Transfer {
         });
         let (doubled, _) = doubled;
         let last = self.retransmit_after.saturating_sub(self.expires);
-        even.saturating_add(doubled).saturating_add(last)
+        let least = even.saturating_add(doubled).saturating_add(last);
+        Wait { least, most: least.saturating_add(least / 8).saturating_add(EARLIEST_PROBE) }
     }
 
     /// The bytes that wait to be read or to be sent.
@@ -400,11 +408,11 @@ mod tests {
             (t.timer, t.unacked, t.last_acknowledged) = (Timer::Retransmit, 1, 982_000);
             (t.retransmits, t.backoff, t.retransmit_after, t.expires) = (6, 2, 4_000, 3_000);
         });
-        assert_eq!(kinds(&requested), [(SilentPeer, (8, 8))]);
+        assert_eq!(kinds(&requested), [(SilentPeer, (8, 9))]);
         // Before Linux 6.5 each wait is twice as long.
         let requested =
             Transfer { retransmits: 3, backoff: 3, retransmit_after: 8_000, ..requested };
-        assert_eq!(kinds(&requested), [(SilentPeer, (12, 12))]);
+        assert_eq!(kinds(&requested), [(SilentPeer, (12, 14))]);
     }
 
     #[test]

@@ -204,8 +204,11 @@ def test_each_kind_is_told_with_its_seconds(lab: Lab, native: Command) -> None:
         assert one["stuck"] <= one["stuck_most"]
         if case.since:
             # As the clock on the wall says, within half a second.
-            assert before - case.since - 0.5 <= one["stuck"] <= after - case.since + 0.5, one
-            assert one["stuck"] == one["stuck_most"]
+            assert one["stuck"] <= after - case.since + 0.5, one
+            assert before - case.since - 0.5 <= one["stuck_most"], one
+            # The kernel's timers tell since when a peer is silent, and they are late.
+            late = 2 if case.kind == SILENT else 0
+            assert one["stuck_most"] - one["stuck"] <= late
         else:
             assert OLD - 1 <= one["stuck_most"] <= after - lab.begun
 
