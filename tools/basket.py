@@ -89,7 +89,7 @@ def table() -> dict[str, Any]:
 def options() -> Iterator[dict[str, Any]]:
     """Yield the options that a site sets."""
     for option in table()["options"]:
-        if option["action"] not in ("help", "version") and not option["hidden"]:
+        if not option["for_people"] and not option["hidden"]:
             yield option
 
 

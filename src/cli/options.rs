@@ -163,6 +163,15 @@ impl Opt {
         }
     }
 
+    /// Whether its answer is for a person, and is no state of a check: no monitoring system gets it.
+    #[must_use]
+    pub fn is_for_people(&self) -> bool {
+        match self.takes {
+            Takes::Help | Takes::Version => true,
+            Takes::Switch(_) | Takes::Single(..) | Takes::Several(..) => self.long == LIST,
+        }
+    }
+
     /// The values that it takes, where they can be listed.
     #[must_use]
     pub fn choices(&self) -> Option<Vec<String>> {
@@ -175,6 +184,7 @@ impl Opt {
 
 pub(super) const FORMAT: &str = "--format";
 pub(super) const NAME: &str = "--name";
+const LIST: &str = "--list";
 
 /// The defaults of an entry in the table.
 const OPT: Opt = Opt {
@@ -315,7 +325,7 @@ pub static OPTIONS: &[Opt] = &[
         ..OPT
     },
     Opt {
-        long: "--list",
+        long: LIST,
         section: Section::Show,
         metavar: "LIST",
         takes: Takes::Switch(|c| c.list = true),

@@ -13,6 +13,7 @@ _EXAMPLES = {
     "port": "443",
     "range": "@10:20",
     "seconds": "5",
+    "stuck": "300",
     "text": "example",
     "whole": "3",
 }
@@ -22,7 +23,7 @@ def complete(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return these values by the names of options, and an example for each other option."""
     made = {}
     for option in _core.options():
-        if option["action"] in ("help", "version") or option["hidden"]:
+        if option["for_people"] or option["hidden"]:
             continue
         name = option["names"][-1][2:].replace("-", "_")
         if name in values:

@@ -119,7 +119,7 @@ def test_services_keep_their_fields(site: Director) -> None:
     fields = site.fields(COMMAND)
     expected = {}
     for option in _core.options():
-        if option["action"] in ("help", "version") or option["hidden"]:
+        if option["for_people"] or option["hidden"]:
             continue
         kind = {"store_true": "Boolean", "append": "Array", "store": "String"}[option["action"]]
         name = f"network_connections_{option['names'][-1][2:].replace('-', '_')}"

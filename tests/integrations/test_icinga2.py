@@ -105,7 +105,7 @@ def validate(hosts: Pair, plugins: dict[str, Path]) -> Iterator[Validate]:
 def test_the_configuration_validates(validate: Validate) -> None:
     done = validate("")
     assert done.returncode == 0, done.stdout
-    assert "Instantiated 11 Services." in done.stdout
+    assert "Instantiated 13 Services." in done.stdout
     assert "warning" not in done.stdout.replace("/warning", "")
 
 
@@ -120,7 +120,7 @@ object Host "windows" {
     text = (INTEGRATIONS / "windows" / "icinga2.conf").read_text(encoding="utf-8")
     done = validate(text + host)
     assert done.returncode == 0, done.stdout
-    assert "Instantiated 13 Services." in done.stdout
+    assert "Instantiated 15 Services." in done.stdout
     assert "warning" not in done.stdout.replace("/warning", "")
 
 
@@ -137,8 +137,11 @@ def test_every_option_is_there(fleet: Fleet) -> None:
     assert attributes
     assert attributes["command"] == [COMMAND]
     arguments = attributes["arguments"]
-    table = {option["names"][-1]: option for option in _core.options() if not option["hidden"]}
-    assert arguments.keys() == table.keys() - {"--help", "--version"}
+    options = [option for option in _core.options() if not option["hidden"]]
+    table = {option["names"][-1]: option for option in options if not option["for_people"]}
+    assert arguments.keys() == table.keys()
+    # Whoever sets it would get the state 0 for ever.
+    assert "--list" not in arguments
     for long, argument in arguments.items():
         assert argument["description"].startswith(table[long]["help"])
     strict = arguments["--strict"]
@@ -384,6 +387,7 @@ def test_hosts_get_the_services_of_their_rules(fleet: Fleet) -> None:
         "agent!network-connections",
         "agent!network-connections-accept-queue",
         "agent!network-connections-close-wait",
+        "agent!network-connections-stuck",
         "master!network-connections",
         "master!network-connections-accept-queue",
         "master!network-connections-close-wait",
@@ -392,6 +396,7 @@ def test_hosts_get_the_services_of_their_rules(fleet: Fleet) -> None:
         "master!network-connections-listen-here",
         "master!network-connections-peer-database",
         "master!network-connections-peer-idle",
+        "master!network-connections-stuck",
     }
 
 
@@ -510,6 +515,7 @@ def test_a_single_server_checks_itself(hosts: Pair, single: Callable[[str], list
             "single!network-connections-containers",
             "single!network-connections-listen-ssh",
             "single!network-connections-peer-database",
+            "single!network-connections-stuck",
         }
         assert {
             f"single!network-connections{end}" for end in re.findall("`(-[a-z-]+)`", SINGLE)
@@ -540,11 +546,15 @@ def test_containers_are_looked_into(fleet: Fleet) -> None:
 
 
 @pytest.mark.parametrize(
-    ("peer", "state", "mark"), [("database", 3, " [UNKNOWN]"), ("idle", 0, "")]
+    ("peer", "port", "state", "mark"),
+    [("database", 5432, 3, " [UNKNOWN]"), ("idle", 5433, 0, "")],
 )
-def test_a_peer_without_a_connection(fleet: Fleet, peer: str, state: int, mark: str) -> None:
+def test_a_peer_without_a_connection(
+    fleet: Fleet, peer: str, port: int, state: int, mark: str
+) -> None:
+    where = f'remote address "127.0.0.1" and remote port "{port}"'
     result = fleet.master.check(f"master!network-connections-peer-{peer}")
-    assert (result.state, result.first) == (state, f"No destinations found.{mark}")
+    assert (result.state, result.first) == (state, f"No destinations with {where} found.{mark}")
 
 
 def test_exhaustion_towards_a_peer(fleet: Fleet) -> None:

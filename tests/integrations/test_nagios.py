@@ -161,10 +161,10 @@ def verified(hosts: Pair, main: Path) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize(
     ("groups", "services"),
     [
-        ((HERE, THERE), 10),
+        ((HERE, THERE), 12),
         # A host has only the services that its groups name.
-        ((HERE[:1], THERE[:1]), 6),
-        ((HERE[:1], THERE[1:2]), 4),
+        ((HERE[:1], THERE[:1]), 8),
+        ((HERE[:1], THERE[1:2]), 5),
     ],
 )
 def test_the_objects_are_accepted(
@@ -262,7 +262,7 @@ PERFDATA = "'tcp_LISTEN'=2 'tcp6_LISTEN'=1"
         (
             "nothing",
             1,
-            'No connections of type "all" in status "all" found. [WARNING]',
+            'No connections of type "all" in status "all" with local port "9" found. [WARNING]',
             "",
         ),
         (
@@ -306,6 +306,8 @@ def test_the_shipped_services(status: Status) -> None:
         ("server", "network-connections-database"): 3,
         # Nothing listens there.
         ("server", "network-connections-https"): 2,
+        ("server", "network-connections-stuck"): 0,
+        ("web1", "network-connections-stuck"): 0,
         ("web1", "network-connections"): 0,
         ("web1", "network-connections-accept-queue"): 0,
         ("web1", "network-connections-close-wait"): 0,
@@ -314,7 +316,8 @@ def test_the_shipped_services(status: Status) -> None:
     }
     for host in ("server", "web1"):
         database = shipped[host, "network-connections-database"]
-        assert database[1] == "No destinations found. [UNKNOWN]"
+        where = 'remote address "192.0.2.20" and remote port "5432"'
+        assert database[1] == f"No destinations with {where} found. [UNKNOWN]"
     assert shipped["server", "network-connections-https"][1:] == (
         'total: 0 [CRITICAL], No connections of type "all" in status "listen" '
         'with local port "443" found.',

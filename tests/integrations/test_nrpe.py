@@ -185,7 +185,7 @@ def commented() -> dict[str, str]:
 
 
 def test_what_is_active_takes_no_arguments() -> None:
-    assert len(shipped()) == 6
+    assert len(shipped()) == 7
     assert not [line for line in shipped().values() if "$" in line]
     assert {name for name, line in commented().items() if "$ARG1$" in line} == {
         "check_network_connections_limits",

@@ -20,6 +20,7 @@ fn row(option: &Opt) -> Json {
         "choices": option.choices(),
         "default": default(option),
         "hidden": option.hidden,
+        "for_people": option.is_for_people(),
         "reference": option.reference,
         "keyword": option.keyword.map(|keyword| keyword.name),
         "function": option.keyword.map(|keyword| keyword.of.name()),
