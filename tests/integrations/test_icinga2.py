@@ -198,7 +198,7 @@ def test_states(
 def test_options_arrive_as_set(fleet: Fleet) -> None:
     values: dict[str, object] = {
         "always_ok": True,
-        "conn_status": ["listen", "time_wait"],
+        "conn_status": ["listen", "close_wait"],
         "conn_type": "tcp",
         "critical": "~:9999999",
         "format": "plugin",
@@ -213,7 +213,7 @@ def test_options_arrive_as_set(fleet: Fleet) -> None:
         "no_perfdata": 1,
         "remote_address": "0.0.0.0/8",
         "remote_port": 0,
-        "source": "procfs",
+        "source": "netlink",
         "timeout": 2.5,
         "top": 3,
         "warning": "@10:20",

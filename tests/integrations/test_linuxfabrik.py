@@ -673,7 +673,10 @@ def plugin_actions() -> list[argparse.Action]:
     return [
         action
         for action in actions
-        if not isinstance(action, left_out) and action.help != argparse.SUPPRESS
+        if not isinstance(action, left_out)
+        and action.help != argparse.SUPPRESS
+        # For people, and in no basket.
+        and "--list" not in action.option_strings
     ]
 
 
