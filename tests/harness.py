@@ -191,11 +191,35 @@ def promtool(metrics: str) -> Done:
     return Done(done.stdout, done.stderr, done.returncode)
 
 
-def rows(done: Done, group: str) -> list[list[str]]:
-    """Return the rows of a group's table by owner, the header first."""
-    _, _, rest = done.stdout.partition("|")[0].partition(f"\n\n{group}, by owner:\n")
-    table = [line.split(" ! ") for line in rest.split("\n\n")[0].splitlines() if " ! " in line]
-    return [[cell.strip() for cell in row] for row in table]
+# How long the connections of a row have been stuck: not at all, or for less than a second.
+NOT_STUCK = "-"
+
+
+def stuck(kind: str) -> str:
+    """Return a pattern of a cell that says so of a kind: its time grows as a test goes on.
+
+    It may be known to lie between two bounds only.
+    """
+    return rf"\d+(?: to \d+)? s, {kind}"
+
+
+def table(done: Done, group: str, by: str = "owner") -> list[list[str]]:
+    """Return a table of a group, the header first."""
+    _, _, rest = done.stdout.partition("|")[0].partition(f"\n\n{group}, by {by}:\n")
+    lines = [line.split(" ! ") for line in rest.split("\n\n")[0].splitlines() if " ! " in line]
+    return [[cell.strip() for cell in line] for line in lines]
+
+
+def rows(done: Done, group: str, by: str = "owner") -> list[dict[str, str]]:
+    """Return the rows of such a table, each by the names of the columns."""
+    header, *found = table(done, group, by)
+    assert {len(row) for row in found} == {len(header)}, done
+    return [dict(zip(header, row)) for row in found]
+
+
+def columns(found: Sequence[Mapping[str, str]], *names: str) -> list[list[str]]:
+    """Return these columns of rows."""
+    return [[row[name] for name in names] for row in found]
 
 
 def peers(number: int) -> str:

@@ -562,13 +562,13 @@ def test_lengthy_says_whose_listeners_they_are(nobodys: Mapping[str, Command]) -
             done = Done(*host.ask("--lengthy", "-w50", user=user))
             assert (done.stderr, done.returncode) == ("", 1)
             of_web = [f"{pair.a4}:8005", holders[0], "web.service", "daemon", "6", "5", drops]
-            assert harness.rows(done, f"{pair.a4}:8005") == [HEADER, of_web]
+            assert harness.table(done, f"{pair.a4}:8005") == [HEADER, of_web]
             of_api = ["[::]:8006", holders[1], "api.service", "root", "1", "0", "0"]
-            assert harness.rows(done, "[::]:8006") == [HEADER, of_api]
+            assert harness.table(done, "[::]:8006") == [HEADER, of_api]
             # Where all is fine it is the fullest.
             done = Done(*host.ask("--lengthy", user=user))
             assert done.stdout.count("by owner:") == 1
-            assert harness.rows(done, "[::]:8006") == [HEADER, of_api]
+            assert harness.table(done, "[::]:8006") == [HEADER, of_api]
 
 
 def test_lengthy_tells_the_queues_of_one_port_apart(native: Command, pair: Pair) -> None:
@@ -595,7 +595,8 @@ sys.stdin.read()
         label = f"{pair.a4}:{PORT + 1}"
         made.crowd(pair.b, pair.a, (pair.a4, PORT + 1), 12)
         done = ask(native, pair.a, "--lengthy", "--timeout=60", f"--local-port={PORT + 1}")
-        found = [[int(cell) for cell in row[-3:]] for row in harness.rows(done, label)[1:]]
+        cells = harness.columns(harness.rows(done, label), "Queue", "Limit", "Drops")
+        found = [[int(cell) for cell in row] for row in cells]
         assert sorted(found) == sorted(map(list, servers.queues(pair.a)[label]))
 
 
@@ -639,10 +640,11 @@ def test_listeners_are_told_apart_by_their_namespace(native: Command) -> None:
             (f"443 in {made.b}=1:", 2),
         ):
             assert run(f"--critical={option}").returncode == state, option
-        table = harness.rows(run("--lengthy", "-w50"), theirs)
-        assert table[0] == [*HEADER, "Network namespace"]
-        assert table[1][0] == theirs
-        assert table[1][-4:] == ["1", "0", "2", made.b]
+        (row,) = harness.rows(run("--lengthy", "-w50"), theirs)
+        assert [*row] == [*HEADER, "Network namespace"]
+        assert row["Listener"] == theirs
+        assert [row[name] for name in ("Queue", "Limit", "Drops")] == ["1", "0", "2"]
+        assert row["Network namespace"] == made.b
         # Of one alone, too, so that keys go on to hold when others come and go.
         done = ask(native, made.a, f"--netns={made.b}")
         expected = f"0.0.0.0:8080 in {made.b}: 200% (1 of 0, 2 dropped)|"

@@ -197,7 +197,7 @@ def test_a_destination_that_does_not_answer_takes_ports_too(
     assert not _connects(held, pair.a, to)
     done = ask(native, pair.a, "--lengthy", "--timeout=60")
     assert done.stdout.startswith(f"{label}: 100% (100 of 100)\n")
-    counts = {row[-1]: row[0] for row in harness.rows(done, label)[1:]}
+    counts = {row["State"]: row["Connections"] for row in harness.rows(done, label)}
     assert counts == {"SYN SENT": "99", "ESTABLISHED": "1"}
 
 
@@ -312,9 +312,10 @@ def test_what_waits_out_late_segments_is_in_use(pair: Pair, native: Command) -> 
         assert len(exhaust(held, pair.a, FOUR)) == 40
         done = ask(native, pair.a, "--lengthy", "--timeout=60")
         assert done.stdout.startswith(f"{LABELS[FOUR]}: 100% (100 of 100)\n")
-        states_of = {row[-1]: row[:-1] for row in harness.rows(done, LABELS[FOUR])[1:]}
-        assert states_of["TIME WAIT"] == ["40", "(kernel)", "(kernel)", "(kernel)"]
-        assert states_of["ESTABLISHED"][0] == "60"
+        states_of = {row.pop("State"): row for row in harness.rows(done, LABELS[FOUR])}
+        nobodys = dict.fromkeys(("Process", "Unit", "User"), "(kernel)")
+        assert states_of["TIME WAIT"] == {"Connections": "40", **nobodys}
+        assert states_of["ESTABLISHED"]["Connections"] == "60"
         # Allowed to take them again, the kernel does, after a second of theirs.
         namespaces.sysctl(pair.a, "net/ipv4/tcp_tw_reuse", 1)
         wait_for(lambda: _connects(held, pair.a, FOUR))
@@ -521,7 +522,7 @@ def test_lengthy_says_who_has_them_in_which_state(nobodys: Mapping[str, Command]
             done = Done(*host.ask("--lengthy", "-w20", user=user))
             assert (done.stderr, done.returncode) == ("", 1)
             assert done.stdout.startswith(f"{LABELS[FOUR]}: 25% (25 of 100) [WARNING]\n\n")
-            assert harness.rows(done, LABELS[FOUR]) == [
+            assert harness.table(done, LABELS[FOUR]) == [
                 ["Connections", "Process", "Unit", "User", "State"],
                 ["12", holders[0], "app.service", "daemon", "ESTABLISHED"],
                 ["8", holders[0], "app.service", "daemon", "CLOSE WAIT"],
@@ -550,9 +551,9 @@ def test_each_namespace_has_ports_of_its_own(native: Command, pair: Pair, held: 
         ("0,5432=99.9", 2),
     ):
         assert ask(native, pair.a, *both, f"-c={option}").returncode == state, option
-    table = harness.rows(ask(native, pair.a, *both, "--lengthy", "--timeout=60"), theirs)
-    assert table[0][-2:] == ["State", "Network namespace"]
-    assert table[1][-2:] == ["ESTABLISHED", pair.b]
+    rows = harness.rows(ask(native, pair.a, *both, "--lengthy", "--timeout=60"), theirs)
+    assert harness.columns(rows, "State", "Network namespace")[0] == ["ESTABLISHED", pair.b]
+    assert [*rows[0]][-2:] == ["State", "Network namespace"]
     assert measured(native, pair.a, f"--netns={pair.b}") == {theirs: (20, 20)}
     # Where one of them has none to give, there is no answer.
     servers.ports(pair.b, 50000, 50019, "50000-50019")

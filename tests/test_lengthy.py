@@ -10,7 +10,7 @@ import re
 import time
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import harness
@@ -30,8 +30,14 @@ PATIENT = "--timeout=60"
 # Nagios and NRPE cut longer outputs.
 LIMIT = 8000
 OTHERS = "(other users' processes)"
-HOLDERS = ["Connections", "Process", "Unit", "User"]
-PEERS = ["Connections", "Remote address", "Remote port", "Ephemeral ports in use"]
+PORTS = "Ephemeral ports in use"
+# The columns of each table.
+COLUMNS = {
+    "owner": ["Connections", "Process", "Unit", "User", "Local port", "Stuck for"],
+    "peer": ["Connections", "Local port", "Remote address", "Remote port", PORTS, "Stuck for"],
+}
+# One row, at any time.
+LEFT = "N s, half-closed"
 
 
 @dataclass(frozen=True)
@@ -39,15 +45,22 @@ class Table:
     """A table below a message."""
 
     group: str
-    header: list[str]
-    rows: list[list[str]]
+    by: str
+    # By the names of the columns; a time has "N" in place of its seconds, which grow.
+    rows: list[dict[str, str]]
     left_out: int
-    text: str
+    # As printed.
+    cells: list[dict[str, str]] = field(compare=False)
+    text: str = field(compare=False)
 
     @property
     def sum(self) -> int:
         """The connections of all rows."""
-        return sum(int(row[0]) for row in self.rows)
+        return sum(int(row["Connections"]) for row in self.rows)
+
+    def columns(self, *names: str) -> list[list[str]]:
+        """Return these columns of all rows."""
+        return harness.columns(self.rows, *names)
 
 
 @dataclass(frozen=True)
@@ -60,11 +73,9 @@ class Output:
     rest: str
     perfdata: dict[str, int]
 
-    def table(self, group: str, header: Sequence[str]) -> Table:
-        """Return the only table of a group with this header."""
-        found = [
-            table for table in self.tables if (table.group, table.header) == (group, [*header])
-        ]
+    def table(self, group: str, by: str) -> Table:
+        """Return the only table of a group by owner or by peer."""
+        found = [table for table in self.tables if (table.group, table.by) == (group, by)]
         assert len(found) == 1, found
         return found[0]
 
@@ -104,12 +115,25 @@ def _table(text: str) -> Table:
     cells = [_cells(line, widths) for line in (header, *lines)]
     for column, width in enumerate(widths):
         assert max(display_width(row[column]) for row in cells) == width
-    header_cells, *rows = cells
-    assert header_cells == (HOLDERS if match[2] == "owner" else PEERS)
-    counts = [int(row[0]) for row in rows]
+    names, *body = cells
+    group, by = match[1], match[2]
+    assert names == COLUMNS[by]
+    printed = [dict(zip(names, row)) for row in body]
+    rows = [{**row, "Stuck for": _at_any_time(row["Stuck for"])} for row in printed]
+    counts = [int(row["Connections"]) for row in rows]
     assert counts == sorted(counts, reverse=True)
     assert rows
-    return Table(match[1], header_cells, rows, left_out, text)
+    return Table(group, by, rows, left_out, printed, text)
+
+
+def _at_any_time(stuck: str) -> str:
+    if stuck == harness.NOT_STUCK:
+        return stuck
+    seconds, kind = stuck.split(" s, ")
+    least, _, most = seconds.partition(" to ")
+    assert int(most or least) > 0
+    assert not most or int(least) < int(most)
+    return f"N s, {kind}"
 
 
 def _cells(line: str, widths: Sequence[int]) -> list[str]:
@@ -191,6 +215,8 @@ def leaky(nobodys: Mapping[str, Command]) -> Iterator[Host]:
         while counts(host)["CLOSE_WAIT"] != 49:
             assert time.monotonic() < deadline
             time.sleep(0.01)
+        # Of less than a second nothing is said.
+        time.sleep(1.1)
         yield host
 
 
@@ -210,25 +236,73 @@ def used(host: Host, remote: str, port: int) -> int:
 def test_who_has_them_and_where_they_lead(leaky: Host) -> None:
     output = asked(leaky, "--group-by=status", "-c", "CLOSE_WAIT=10", state=2)
     assert {table.group for table in output.tables} == {"CLOSE WAIT"}
-    processes = {row[2]: row[1] for row in output.table("CLOSE WAIT", HOLDERS).rows}
+    holders, peers = (output.table("CLOSE WAIT", by) for by in COLUMNS)
+    processes = {row["Unit"]: row["Process"] for row in holders.rows}
     assert re.fullmatch(r"app \(\d+\)", processes["app.service"])
     assert re.fullmatch(r"web \(\d+\)", processes["web.service"])
-    assert output.table("CLOSE WAIT", HOLDERS).rows == [
-        ["43", processes["app.service"], "app.service", str(NAMELESS)],
-        ["6", processes["web.service"], "web.service", pwd.getpwuid(1).pw_name],
+    assert holders.columns("Connections", "Process", "Unit", "User", "Local port") == [
+        ["43", processes["app.service"], "app.service", str(NAMELESS), "-"],
+        ["6", processes["web.service"], "web.service", pwd.getpwuid(1).pw_name, "8080"],
     ]
-    assert output.table("CLOSE WAIT", PEERS).rows == [
-        ["25", THERE, "9000", "34 of 100 (34.0%)"],
-        ["8", THERE6, "9002", "8 of 100 (8.0%)"],
-        ["7", THERE, "9001", "7 of 100 (7.0%)"],
-        ["4", THERE, "-", "-"],
-        ["3", THERE_TOO, "9001", "3 of 100 (3.0%)"],
-        ["2", THERE_TOO, "-", "-"],
+    ends = ("Local port", "Remote address", "Remote port")
+    assert peers.columns("Connections", *ends, PORTS) == [
+        ["25", "-", THERE, "9000", "34 of 100 (34.0%)"],
+        ["8", "-", THERE6, "9002", "8 of 100 (8.0%)"],
+        ["7", "-", THERE, "9001", "7 of 100 (7.0%)"],
+        ["4", "8080", THERE, "-", "-"],
+        ["3", "-", THERE_TOO, "9001", "3 of 100 (3.0%)"],
+        ["2", "8080", THERE_TOO, "-", "-"],
     ]
-    for _, address, port, share in output.table("CLOSE WAIT", PEERS).rows:
+    for table in (holders, peers):
+        assert {row["Stuck for"] for row in table.rows} == {LEFT}
+    for address, port, share in peers.columns("Remote address", "Remote port", PORTS):
         if port != "-":
             number = used(leaky, address, int(port))
             assert share == f"{number} of 100 ({number:.1f}%)"
+
+
+def test_each_local_port_has_rows_of_its_own_with_the_longest_time(
+    nobodys: Mapping[str, Command],
+) -> None:
+    with owners.host([*nobodys["native"].argv, PATIENT]) as host:
+        server = host.start("server")
+        peer, other = (host.start(name, ns=host.pair.b) for name in ("peer", "other"))
+        for port, theirs, others in ((7001, 4, 1), (7002, 4, 0), (7003, 2, 1)):
+            server.do("listen", HERE, port)
+            peer.do("connect", HERE, port, theirs, THERE)
+            other.do("connect", HERE, port, others, THERE)
+            server.do("accept", port, theirs + others)
+        peer.do("listen", THERE, 7004)
+        server.do("connect", THERE, 7004, 2)
+        peer.do("accept", 7004, 2)
+        peer.do("shut", 7001)
+        other.do("send", 7003, 7)
+        time.sleep(1.1)
+        # For a shorter time, and for longer than a second too.
+        other.do("send", 7001, 7)
+        peer.do("shut", 7003)
+        time.sleep(1.1)
+        options = ["--conn-status=established", "--conn-status=close_wait", "--group-by=process"]
+        output = asked(host, *options, "-c", "server=0", state=2)
+        holders, peers = (output.table(f"server ({server.pid})", by) for by in COLUMNS)
+        assert holders.columns("Connections", "Local port", "Stuck for") == [
+            ["5", "7001", LEFT],
+            ["4", "7002", "-"],
+            ["3", "7003", "N s, unread"],
+            ["2", "-", "-"],
+        ]
+        ends = ("Local port", "Remote address", "Remote port")
+        assert peers.columns("Connections", *ends, "Stuck for") == [
+            ["5", "7001", THERE, "-", LEFT],
+            ["4", "7002", THERE, "-", "-"],
+            ["3", "7003", THERE, "-", "N s, unread"],
+            ["2", "-", THERE, "7004", "-"],
+        ]
+        for table in (holders, peers):
+            for row in table.cells[::2]:
+                seconds = row["Stuck for"].partition(" s, ")[0]
+                # The longer one of two bounds.
+                assert int(seconds.rpartition(" ")[2]) >= 2
 
 
 def test_without_thresholds_the_way_to_further_tables_is_said(leaky: Host) -> None:
@@ -242,37 +316,38 @@ def test_as_nobody_only_the_processes_are_missing(leaky: Host) -> None:
     options = ["--group-by=status", "-c", "CLOSE_WAIT=10"]
     root = asked(leaky, *options, state=2)
     nobody = asked(leaky, *options, state=2, user="nobody")
-    hidden = [[n, OTHERS, *rest] for n, _, *rest in root.table("CLOSE WAIT", HOLDERS).rows]
-    assert nobody.table("CLOSE WAIT", HOLDERS).rows == hidden
-    assert nobody.table("CLOSE WAIT", PEERS) == root.table("CLOSE WAIT", PEERS)
+    hidden = [{**row, "Process": OTHERS} for row in root.table("CLOSE WAIT", "owner").rows]
+    assert nobody.table("CLOSE WAIT", "owner").rows == hidden
+    assert nobody.table("CLOSE WAIT", "peer") == root.table("CLOSE WAIT", "peer")
     assert (nobody.message, nobody.perfdata) == (root.message, root.perfdata)
 
 
-def test_procfs_shows_the_same_without_units(leaky: Host) -> None:
+def test_procfs_shows_the_same_without_units_and_times(leaky: Host) -> None:
     options = ["--group-by=status", "-c", "CLOSE_WAIT=10"]
     netlink = asked(leaky, *options, state=2)
     procfs = asked(leaky, *options, "--source=procfs", state=2)
-    unknown = [[n, name, "-", user] for n, name, _, user in netlink.tables[0].rows]
-    assert procfs.table("CLOSE WAIT", HOLDERS).rows == unknown
-    assert procfs.table("CLOSE WAIT", PEERS) == netlink.table("CLOSE WAIT", PEERS)
+    for by, unknown in (("owner", ["Unit", "Stuck for"]), ("peer", ["Stuck for"])):
+        missing = dict.fromkeys(unknown, "-")
+        expected = [{**row, **missing} for row in netlink.table("CLOSE WAIT", by).rows]
+        assert procfs.table("CLOSE WAIT", by).rows == expected
 
 
 def test_where_nothing_tells_the_range_of_ports_no_share_is_shown(
     leaky: Host, tmp_path: Path
 ) -> None:
     options = ["--lengthy", "--group-by=status", "-c", "CLOSE_WAIT=10"]
-    peers = taken_apart(leaky.ask(*options).stdout).table("CLOSE WAIT", PEERS)
-    expected = [[*row, "-"] for *row, _ in peers.rows]
+    peers = taken_apart(leaky.ask(*options).stdout).table("CLOSE WAIT", "peer")
+    expected = [{**row, PORTS: "-"} for row in peers.rows]
     setting = tmp_path / "range"
     before = owners.private(f"mount --bind {setting} /proc/sys/net/ipv4/ip_local_port_range")
     for text in ("40099 40000", "40000", "some ports"):
         setting.write_text(text, encoding="ascii")
         done = leaky.ask(*options, before=before)
         assert (done.stderr, done.returncode) == ("", 2), text
-        assert taken_apart(done.stdout).table("CLOSE WAIT", PEERS).rows == expected, text
+        assert taken_apart(done.stdout).table("CLOSE WAIT", "peer").rows == expected, text
     done = leaky.ask(*options, before=owners.private("umount --lazy /proc"))
     assert (done.stderr, done.returncode) == ("", 2)
-    assert taken_apart(done.stdout).table("CLOSE WAIT", PEERS).rows == expected
+    assert taken_apart(done.stdout).table("CLOSE WAIT", "peer").rows == expected
 
 
 def test_ports_in_time_wait_are_in_use(leaky: Host) -> None:
@@ -288,7 +363,9 @@ def test_ports_in_time_wait_are_in_use(leaky: Host) -> None:
     while counts(leaky)["TIME_WAIT"] != 4:
         time.sleep(0.01)
     output = asked(leaky, "--remote-port=9004", "--conn-status=established")
-    assert output.table("tcp ESTABLISHED", PEERS).rows == [["3", THERE, "9004", "7 of 100 (7.0%)"]]
+    (row,) = output.table("tcp ESTABLISHED", "peer").rows
+    there = {"Local port": "-", "Remote address": THERE, "Remote port": "9004"}
+    assert row == {"Connections": "3", **there, PORTS: "7 of 100 (7.0%)", "Stuck for": "-"}
     app.do("close", 9004)
 
 
@@ -325,11 +402,9 @@ def test_every_kind_of_groups(leaky: Host, by: str) -> None:
         groups = {label.strip(): int(number) for label, number in shown.items()}
         assert len(groups) > 1
         for label, number in groups.items():
-            holders = output.table(label, HOLDERS)
+            holders = output.table(label, "owner")
             assert holders.sum == number or holders.left_out
-            peers = [
-                table for table in output.tables if (table.group, table.header) == (label, PEERS)
-            ]
+            peers = [table for table in output.tables if (table.group, table.by) == (label, "peer")]
             assert all(table.sum <= number for table in peers)
 
 
@@ -338,8 +413,8 @@ def test_tables_look_like_the_collections(leaky: Host) -> None:
     output = asked(leaky, "-c0", state=2)
     for table in output.tables:
         _, *lines = table.text.split("\n")
-        rows = [dict(zip(table.header, row)) for row in table.rows]
-        theirs = lib.base.get_table(rows, table.header, header=table.header)
+        names = COLUMNS[table.by]
+        theirs = lib.base.get_table(table.cells, names, header=names)
         ours = lines[: len(table.rows) + 2]
         assert ours == [line.rstrip() for line in theirs.splitlines()]
 
@@ -377,9 +452,9 @@ def test_the_api_says_what_the_command_prints(leaky: Host) -> None:
     done = leaky.ask("--lengthy", "--group-by=unit", "-c=10")
     with namespaces.inside(leaky.ns):
         result = check(lengthy=True, group_by="unit", critical=10, timeout=60)
-    assert f"{result}\n" == done.stdout
+    assert taken_apart(f"{result}\n") == taken_apart(done.stdout)
     assert result.state == done.returncode == 2
-    assert done.stdout == f"{result.message}|{result.perfdata}\n"
+    assert str(result) == f"{result.message}|{result.perfdata}"
 
 
 def test_a_fixture_has_no_owners(native: Command) -> None:
@@ -387,8 +462,10 @@ def test_a_fixture_has_no_owners(native: Command) -> None:
     done = native.run(test, "--lengthy")
     assert (done.stderr, done.returncode) == ("", 0)
     output = taken_apart(done.stdout)
-    assert [table.header for table in output.tables] == [PEERS]
-    assert output.table("tcp ESTABLISHED", PEERS).rows == [["3", "192.0.2.2", "-", "-"]]
+    assert [table.by for table in output.tables] == ["peer"]
+    (row,) = output.table("tcp ESTABLISHED", "peer").rows
+    known = {"Connections": "3", "Remote address": "192.0.2.2"}
+    assert row == {**dict.fromkeys(COLUMNS["peer"], "-"), **known}
 
 
 # However many there are, and whatever they are called.
@@ -435,8 +512,10 @@ def test_thousands_of_peers_and_holders(crowded: Host, by: str) -> None:
 def test_what_is_left_out_is_counted(crowded: Host) -> None:
     output = asked(crowded, "--group-by=type")
     assert {table.group for table in output.tables} == {"udp"}
-    for header in (HOLDERS, PEERS):
-        table = output.table("udp", header)
+    for by in COLUMNS:
+        table = output.table("udp", by)
+        # UDP has neither listeners nor times.
+        assert {(row["Local port"], row["Stuck for"]) for row in table.rows} == {("-", "-")}
         assert len(table.rows) + table.left_out == UNITS * EACH
         assert table.sum == len(table.rows) <= 10
     assert output.perfdata == {"udp": UNITS * EACH}
@@ -476,6 +555,6 @@ def test_widths_are_those_of_a_screen(nobodys: Mapping[str, Command]) -> None:
             unit = host.cgroup(f"{name}.service")
             host.start(name, unit).do("udp", "127.0.0.1", number)
         # Taking it apart does it by widths.
-        table = asked(host).table("udp NONE", HOLDERS)
-        assert [row[1].rpartition(" (")[0] for row in table.rows] == [*reversed(names)]
-        assert [row[2] for row in table.rows] == [f"{name}.service" for name in reversed(names)]
+        rows = asked(host).table("udp NONE", "owner").rows
+        assert [row["Process"].rpartition(" (")[0] for row in rows] == [*reversed(names)]
+        assert [row["Unit"] for row in rows] == [f"{name}.service" for name in reversed(names)]

@@ -273,15 +273,23 @@ def test_what_is_no_key(key: str, host: Host) -> None:
 
 def test_the_tables_tell_the_link(host: Host) -> None:
     done = host.ask("--group-by=type", TCP, "--conn-status=established", "--lengthy")
-    peers = done.stdout.partition("by peer:\n")[2].partition("|")[0].splitlines()[2:]
-    rows = [[cell.strip() for cell in row.split(" ! ")] for row in peers]
-    assert [row[:3] for row in rows] == [
-        ["3", "fe80::1%lab", str(PORT)],
-        ["2", "fe80::1%lab2", str(PORT)],
-        ["1", "2001:db8::2", str(PORT)],
+    rows = harness.rows(done, "tcp6", "peer")
+    assert harness.columns(rows, "Connections", "Local port", "Remote address", "Remote port") == [
+        ["3", "-", "fe80::1%lab", str(PORT)],
+        ["2", "-", "fe80::1%lab2", str(PORT)],
+        ["1", "-", "2001:db8::2", str(PORT)],
     ]
     # Ports are in use towards a peer on one link.
-    assert [row[3].partition(" of ")[0] for row in rows] == ["3", "2", "1"]
+    used = [row["Ephemeral ports in use"].partition(" of ")[0] for row in rows]
+    assert used == ["3", "2", "1"]
+    other = Host(host.ns.removesuffix("a") + "b")
+    done = other.ask("--group-by=type", TCP, "--conn-status=established", "--lengthy")
+    rows = harness.rows(done, "tcp6", "peer")
+    assert harness.columns(rows, "Connections", "Local port", "Remote address", "Remote port") == [
+        ["3", str(PORT), "fe80::2%lab", "-"],
+        ["2", str(PORT), "fe80::2%lab2", "-"],
+        ["1", str(PORT), "2001:db8::1", "-"],
+    ]
 
 
 def test_connections_have_it_in_their_addresses(host: Host) -> None:

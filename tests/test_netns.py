@@ -258,13 +258,25 @@ def test_lengthy_tells_them_apart(site: Site) -> None:
         ports = Path("/proc/sys/net/ipv4/ip_local_port_range")
         ports.write_text("30000 60999", encoding="ascii")
     done = site.ask("--lengthy", "--no-perfdata", "--conn-status=established", *site.both)
-    rows = [line.split(" ! ") for line in done.stdout.splitlines() if " ! " in line]
-    rows = [[cell.strip() for cell in row] for row in rows]
-    web = ["5", "127.0.0.1", str(PORT), "5 of 28232 (0.0%)", CONTAINER]
-    db = ["3", "127.0.0.1", str(PORT), "3 of 31000 (0.0%)", site.host.pair.b]
-    assert web in rows
-    assert db in rows
-    assert ["10", f"web ({site.web})", CONTAINER, "root", CONTAINER] in rows
+    peers = harness.rows(done, "tcp ESTABLISHED", "peer")
+    there = ("Local port", "Remote address", "Remote port", "Ephemeral ports in use")
+    here, other = CONTAINER, site.host.pair.b
+    found = harness.columns(peers, "Connections", *there, "Network namespace")
+    # Both ends of each connection.
+    assert sorted(found) == [
+        ["3", "-", "127.0.0.1", str(PORT), "3 of 31000 (0.0%)", other],
+        ["3", str(PORT), "127.0.0.1", "-", "-", other],
+        ["5", "-", "127.0.0.1", str(PORT), "5 of 28232 (0.0%)", here],
+        ["5", str(PORT), "127.0.0.1", "-", "-", here],
+    ]
+    holders = harness.rows(done, "tcp ESTABLISHED")
+    names = ("Connections", "Process", "Unit", "User", "Local port", "Network namespace")
+    found = harness.columns(holders, *names)
+    for port in ("-", str(PORT)):
+        assert ["5", f"web ({site.web})", CONTAINER, "root", port, here] in found
+    for row in (*peers, *holders):
+        assert row["Stuck for"] == harness.NOT_STUCK
+        assert [*row][-2:] == ["Stuck for", "Network namespace"]
     # Of one alone nobody needs to be told which it is.
     alone = site.ask("--lengthy", f"--netns={site.web}")
     assert "Network namespace" not in alone.stdout

@@ -1141,7 +1141,8 @@ def test_a_user_database_that_does_not_answer(
     assert done.returncode == 2
     assert done.stdout.startswith(f"{NAMELESS}: 3 [CRITICAL]\n")
     assert done.stdout.endswith(f"|{perfdata}\n")
-    assert re.search(rf"^3 +! .* ! {NAMELESS}\|", done.stdout, re.MULTILINE)
+    (row,) = harness.rows(done, str(NAMELESS))
+    assert (row["Connections"], row["User"]) == ("3", str(NAMELESS))
     assert time.monotonic() - start < 30
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pwd
+import re
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
@@ -169,9 +170,13 @@ def test_connections_of_a_hung_server_are_its_own(host: Host, address: str, sour
         assert asked(host, "unit", *options) == {"webapp.service": 30}
         done = host.ask("--conn-status=close_wait", "--lengthy", "-w20")
         kind = "tcp6" if ":" in address else "tcp"
-        (row,) = harness.rows(harness.Done(*done), f"{kind} CLOSE WAIT")[1:]
+        (row,) = harness.rows(harness.Done(*done), f"{kind} CLOSE WAIT")
+        assert row["Connections"] == "30"
         owner = [f"webapp ({web.pid}), not accepted", "webapp.service", user]
-        assert row == ["30", *owner]
+        assert [row[name] for name in ("Process", "Unit", "User")] == owner
+        # The port of the listener, which nobody takes them from.
+        assert row["Local port"] == "8080"
+        assert re.fullmatch(f"{harness.NOT_STUCK}|{harness.stuck('half-closed')}", row["Stuck for"])
 
 
 def test_a_dual_stack_listener_has_the_connections_of_both_families(host: Host) -> None:
