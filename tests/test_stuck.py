@@ -367,6 +367,7 @@ def test_python_has_the_same_fields(lab: Lab) -> None:
         for one in found.values():
             assert one.stuck_kind == UNREAD
             assert one.stuck is not None
+            assert one.stuck_most is not None
             assert one.last_received == one.stuck == one.stuck_most >= 3
             assert one.retransmits == 0
             assert one.drops is not None

@@ -182,8 +182,7 @@ impl Breakdowns {
         let protocol = socket.connection_type().protocol();
         let outgoing = local.is_some_and(|local| self.is_outgoing(protocol, local));
         let port = outgoing.then_some(remote.port());
-        let incoming = local.is_some_and(|local| self.is_incoming(protocol, local));
-        let local_port = local.filter(|_| incoming);
+        let local_port = self.port_with_listener(socket)?;
         Ok(Some(Destination { address: Address::within(remote, netns), port, local_port, netns }))
     }
 
@@ -201,13 +200,14 @@ impl Breakdowns {
         }
     }
 
-    /// Whether a peer opened a connection: the local port has a listener.
-    fn is_incoming(&self, protocol: Protocol, local: u16) -> bool {
-        let listened = |listeners: &Arc<Listeners>| listeners.ports.contains(&local);
-        match protocol {
-            Protocol::Tcp => self.listeners.as_ref().is_some_and(listened),
-            Protocol::Udp => false,
-        }
+    /// The local port of a listener, and of a connection that a peer opened: a port with a listener.
+    fn port_with_listener(&self, socket: &impl Socket) -> Result<Option<u16>, Error> {
+        let listeners = match socket.connection_type().protocol() {
+            Protocol::Tcp => self.listeners.as_ref(),
+            Protocol::Udp => None,
+        };
+        let local = socket.local().optional()?.map(|local| local.port());
+        Ok(local.filter(|local| listeners.is_some_and(|found| found.ports.contains(local))))
     }
 }
 
@@ -247,7 +247,10 @@ impl Collector for Breakdowns {
             cgroup: socket.cgroup().optional()?,
             uid: socket.uid().optional()?,
             accepted: socket.is_accepted(),
-            port: destination.and_then(|destination| destination.local_port),
+            port: match self.aspect {
+                Aspect::Peer | Aspect::Stuck => self.port_with_listener(socket)?,
+                Aspect::Status | Aspect::Queue => None,
+            },
             extra: match self.aspect {
                 Aspect::Peer | Aspect::Stuck => Extra::None,
                 Aspect::Status => Extra::Status(socket.status()),

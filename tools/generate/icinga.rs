@@ -5,7 +5,8 @@ use network_connections::cli::pages::text::{explanation, visible};
 
 /// An argument for each option that a site can set.
 pub fn arguments() -> String {
-    let arguments: Vec<_> = visible().filter(|option| !option.is_for_people()).filter_map(argument).collect();
+    let arguments: Vec<_> =
+        visible().filter(|option| !option.is_for_people()).filter_map(argument).collect();
     arguments.join("\n")
 }
 
