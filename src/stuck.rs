@@ -243,8 +243,8 @@ impl Transfer {
             (sum.saturating_add(next), next.saturating_mul(2).min(LONGEST_TRY))
         });
         let (doubled, _) = doubled;
-        let last = self.retransmit_after.saturating_sub(self.expires);
-        let least = even.saturating_add(doubled).saturating_add(last);
+        let of_this_try = self.retransmit_after.saturating_sub(self.expires);
+        let least = even.saturating_add(doubled).saturating_add(of_this_try);
         Wait { least, most: least.saturating_add(least / 8).saturating_add(EARLIEST_PROBE) }
     }
 

@@ -83,10 +83,12 @@ impl KeyContext<'_> {
         let selection = &Selection::default();
         let has = |by: GroupBy| match by {
             GroupBy::Unit => without_type(&key.to_ascii_lowercase()).is_some(),
-            // Every text can be the name of such a group.
-            GroupBy::User | GroupBy::Process | GroupBy::Program | GroupBy::Netns => false,
-            // Such groups are not counted.
-            GroupBy::Kind => false,
+            // Every text can be the name of such a group, and kinds are not counted.
+            GroupBy::User
+            | GroupBy::Process
+            | GroupBy::Program
+            | GroupBy::Netns
+            | GroupBy::Kind => false,
             GroupBy::TypeStatus
             | GroupBy::Type
             | GroupBy::Status
