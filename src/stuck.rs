@@ -196,13 +196,13 @@ impl Transfer {
     }
 
     /// The time since the peer closed. Its last segment with data came before, and the segment that
-    /// closed had an acknowledgement. Later acknowledgements answer keepalive probes, or data that
-    /// was sent since.
+    /// closed had an acknowledgement. Later acknowledgements answer probes, or data that was sent
+    /// since.
     fn since_the_peer_closed(&self) -> Wait {
         let most = self.last_received.max(self.last_acknowledged);
         let answers_data = self.last_sent.saturating_sub(self.last_acknowledged)
             <= self.retransmit_after.max(1000);
-        if self.timer == Timer::Keepalive || answers_data {
+        if self.timer != Timer::None || answers_data {
             Wait { least: self.last_acknowledged.min(self.last_received), most }
         } else {
             Wait::exactly(self.last_acknowledged)
@@ -362,6 +362,8 @@ mod tests {
         assert_eq!(kinds(&kept_alive), [(HalfClosed, (5, 8))]);
         let answered = transfer(CloseWait, |t| t.last_sent = 5_900);
         assert_eq!(kinds(&answered), [(HalfClosed, (5, 8))]);
+        let probed = transfer(CloseWait, |t| (t.timer, t.unsent) = (Timer::Probe, 10));
+        assert_eq!(kinds(&probed), [(HalfClosed, (5, 8)), (PeerNotReading, (9, 9))]);
         let not_read = transfer(CloseWait, |t| t.unread = 1);
         assert_eq!(not_read.meaning(HalfClosed), Meaning::EndNotRead);
         assert_eq!(exact.meaning(HalfClosed).to_string(), "end of file read, not closed");
