@@ -244,6 +244,12 @@ impl Thresholds {
             .map(|ranges| ranges.as_ref()?.of(group).map(Range::canonical))
     }
 
+    /// The texts of the ranges without a key: first for WARNING, then for CRITICAL.
+    #[must_use]
+    pub fn without_keys(&self) -> [Option<String>; 2] {
+        [&self.warning, &self.critical].map(|ranges| ranges.as_ref()?.plain().map(Range::canonical))
+    }
+
     /// Judges the total of all groups from its bounds, if a key asks for the total.
     #[must_use]
     pub fn judge_total(&self, total: u64, most: u64, more: bool) -> Option<State> {

@@ -232,7 +232,8 @@ fn judge(
     let total = counted.total.unwrap_or_else(sum);
     let most = total + groups.iter().map(|group| group.doubtful).sum::<u64>();
     let fullest = groups.first().filter(|group| group.share.is_some() || group.wait.is_some());
-    let limits = fullest.map(|fullest| thresholds.of(fullest)).unwrap_or_default();
+    // Where nothing is found, the graph keeps the ranges of all groups.
+    let limits = fullest.map_or_else(|| thresholds.without_keys(), |one| thresholds.of(one));
     let host_is_unseen =
         groups.iter().any(|g| g.name.netns.as_ref().is_some_and(|n| n.may_be_host));
     let unseen = if host_is_unseen { Some(Unseen::HostNetns) } else { Unseen::of(plan.group_by()) };

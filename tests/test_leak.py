@@ -116,7 +116,7 @@ def assert_peers(answer: Answer, label: str) -> None:
     assert harness.columns(rows, "Connections", *ends, "Ephemeral ports in use") == [
         ["412", "8080", CLIENT, "-", "-"],
         # The share of its ports is that of all connections to the backend.
-        ["400", "-", BACKEND, "443", "400 of 28232 (1.4%)"],
+        ["400", "-", BACKEND, "443", "400 of 28232 (1.42%)"],
     ]
     assert_stuck(rows)
 

@@ -264,9 +264,9 @@ def test_lengthy_tells_them_apart(site: Site) -> None:
     found = harness.columns(peers, "Connections", *there, "Network namespace")
     # Both ends of each connection.
     assert sorted(found) == [
-        ["3", "-", "127.0.0.1", str(PORT), "3 of 31000 (0.0%)", other],
+        ["3", "-", "127.0.0.1", str(PORT), "3 of 31000 (0.0097%)", other],
         ["3", str(PORT), "127.0.0.1", "-", "-", other],
-        ["5", "-", "127.0.0.1", str(PORT), "5 of 28232 (0.0%)", here],
+        ["5", "-", "127.0.0.1", str(PORT), "5 of 28232 (0.02%)", here],
         ["5", str(PORT), "127.0.0.1", "-", "-", here],
     ]
     holders = harness.rows(done, "tcp ESTABLISHED")

@@ -1,7 +1,7 @@
 //! The message and performance data of a Nagios plugin.
 
 use crate::error::Error;
-use crate::format::tables::{Namer, tables};
+use crate::format::tables::{Namer, percent, tables};
 use crate::group::Group;
 use crate::judge::GroupState;
 use crate::judge::key::TOTAL;
@@ -76,9 +76,11 @@ fn first_line(report: &Report, (shown, left_out): (Vec<&GroupState>, usize)) -> 
     let part = |judged: &GroupState| {
         let nearest = judged.nearest.as_ref();
         let nearest = nearest.map(|nearest| format!(" (nearest: {})", name(nearest)));
+        // The address `::` would run into the colon.
+        let label = name(&judged.label);
+        let label = if label.ends_with(':') { format!("[{label}]") } else { label };
         format!(
-            "{}: {}{}{}",
-            name(&judged.label),
+            "{label}: {}{}{}",
             number(judged, report.plan.definition().reading),
             mark(judged.state),
             nearest.unwrap_or_default()
@@ -158,15 +160,6 @@ fn number(GroupState { count, most, share, wait, .. }: &GroupState, reading: Rea
         percent(count)
     };
     format!("{percents} ({counted} of {}{dropped})", share.of)
-}
-
-/// A percentage with at most two decimals, or four below a hundredth: `60`, `0.78`, `0.0035`. A
-/// percentage below 100 is never rounded to 100.
-fn percent(percent: f64) -> String {
-    let decimals = if percent > 0.0 && percent < 0.01 { 4 } else { 2 };
-    let percent = if percent < 100.0 { percent.min(99.99) } else { percent };
-    let text = format!("{percent:.decimals$}");
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 fn nothing(report: &Report) -> String {
@@ -278,20 +271,5 @@ mod tests {
     fn a_failure_is_one_line_and_hides_nothing() {
         let error = Error::Argument("a\nb\r\u{1b}[31m|\u{202e}\u{200b}".to_owned());
         assert_eq!(failure(&error), "a b  [31m!??");
-    }
-
-    #[test]
-    fn a_percentage_below_100_is_not_shown_as_100() {
-        for (value, shown) in [
-            (0.0, "0"),
-            (0.003_54, "0.0035"),
-            (66.666, "66.67"),
-            (99.989, "99.99"),
-            (99.9999, "99.99"),
-            (100.0, "100"),
-            (120.004, "120"),
-        ] {
-            assert_eq!(percent(value), shown);
-        }
     }
 }

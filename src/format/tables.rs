@@ -7,6 +7,7 @@ use unicode_width::UnicodeWidthStr;
 use crate::collect::breakdown::{Aspect, Destination, Extra};
 use crate::collect::queues::Queue;
 use crate::details::{Detail, OwnerRow, ROWS};
+use crate::measure::share::Share;
 use crate::name::Named;
 use crate::owner::WAITING;
 use crate::printable::{neutralised, shortened};
@@ -164,10 +165,19 @@ fn header<'a>(columns: &[&'a str], several: bool) -> Vec<&'a str> {
     columns.iter().copied().chain(several.then_some("Network namespace")).collect()
 }
 
-/// `812 of 28232 (2.9%)`
+/// `812 of 28232 (2.88%)`
 fn share(used: u64, all: u64) -> String {
-    let tenths = used.saturating_mul(1000).checked_div(all).unwrap_or(0);
-    format!("{used} of {all} ({}.{}%)", tenths / 10, tenths % 10)
+    let percent = percent(Share { of: all, drops: None }.percent(used));
+    format!("{used} of {all} ({percent}%)")
+}
+
+/// A percentage with at most two decimals, or four below a hundredth: `60`, `0.78`, `0.0035`. A
+/// percentage below 100 is never rounded to 100.
+pub fn percent(percent: f64) -> String {
+    let decimals = if percent > 0.0 && percent < 0.01 { 4 } else { 2 };
+    let percent = if percent < 100.0 { percent.min(99.99) } else { percent };
+    let text = format!("{percent:.decimals$}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 /// A table with `!` between columns, a line of `-` and `+` below the header, and the number of rows
@@ -201,4 +211,24 @@ pub fn table(
         text.push(format!("and {left_out} more"));
     }
     text.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_percentage_below_100_is_not_shown_as_100() {
+        for (value, shown) in [
+            (0.0, "0"),
+            (0.003_54, "0.0035"),
+            (66.666, "66.67"),
+            (99.989, "99.99"),
+            (99.9999, "99.99"),
+            (100.0, "100"),
+            (120.004, "120"),
+        ] {
+            assert_eq!(percent(value), shown);
+        }
+    }
 }

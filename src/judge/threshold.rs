@@ -170,6 +170,12 @@ impl KeyedRanges {
         self.keyed.iter_mut().try_for_each(|(key, _)| key.look_up_user(context, user_id))
     }
 
+    /// The range without a key.
+    #[must_use]
+    pub fn plain(&self) -> Option<&Range> {
+        self.plain.as_ref()
+    }
+
     /// Every key.
     pub fn keys(&self) -> impl Iterator<Item = &Key> {
         self.keyed.iter().map(|(key, _)| key)
