@@ -367,6 +367,8 @@ def _message(
     kept = sorted(range(len(groups)), key=lambda at: (-severity(groups[at].state), at))[:top]
     for group in (groups[at] for at in sorted(kept)):
         label = group.label.replace("_", " ") if small else group.label
+        # An address that ends with a colon would run into the next one.
+        label = f"[{label}]" if label.endswith(":") else label
         parts.append(f"{label}: {group.count}{_mark(group.state)}")
     if len(groups) > len(kept):
         parts.append(f"and {len(groups) - len(kept)} more")

@@ -246,11 +246,11 @@ def test_who_has_them_and_where_they_lead(leaky: Host) -> None:
     ]
     ends = ("Local port", "Remote address", "Remote port")
     assert peers.columns("Connections", *ends, PORTS) == [
-        ["25", "-", THERE, "9000", "34 of 100 (34.0%)"],
-        ["8", "-", THERE6, "9002", "8 of 100 (8.0%)"],
-        ["7", "-", THERE, "9001", "7 of 100 (7.0%)"],
+        ["25", "-", THERE, "9000", "34 of 100 (34%)"],
+        ["8", "-", THERE6, "9002", "8 of 100 (8%)"],
+        ["7", "-", THERE, "9001", "7 of 100 (7%)"],
         ["4", "8080", THERE, "-", "-"],
-        ["3", "-", THERE_TOO, "9001", "3 of 100 (3.0%)"],
+        ["3", "-", THERE_TOO, "9001", "3 of 100 (3%)"],
         ["2", "8080", THERE_TOO, "-", "-"],
     ]
     for table in (holders, peers):
@@ -258,7 +258,7 @@ def test_who_has_them_and_where_they_lead(leaky: Host) -> None:
     for address, port, share in peers.columns("Remote address", "Remote port", PORTS):
         if port != "-":
             number = used(leaky, address, int(port))
-            assert share == f"{number} of 100 ({number:.1f}%)"
+            assert share == f"{number} of 100 ({number}%)"
 
 
 def test_each_local_port_has_rows_of_its_own_with_the_longest_time(
@@ -365,7 +365,7 @@ def test_ports_in_time_wait_are_in_use(leaky: Host) -> None:
     output = asked(leaky, "--remote-port=9004", "--conn-status=established")
     (row,) = output.table("tcp ESTABLISHED", "peer").rows
     there = {"Local port": "-", "Remote address": THERE, "Remote port": "9004"}
-    assert row == {"Connections": "3", **there, PORTS: "7 of 100 (7.0%)", "Stuck for": "-"}
+    assert row == {"Connections": "3", **there, PORTS: "7 of 100 (7%)", "Stuck for": "-"}
     app.do("close", 9004)
 
 
