@@ -9,7 +9,8 @@ use crate::error::Error;
 use crate::field::Field;
 use crate::group::{GroupBy, Needs};
 use crate::judge::Thresholds;
-use crate::judge::key::KeyContext;
+use crate::judge::key::{KeyContext, TOTAL};
+use crate::judge::state::State;
 use crate::judge::threshold::{KeyedRanges, ThresholdSpec};
 use crate::measure::Measure;
 use crate::measure::definition::{Definition, Reading};
@@ -210,8 +211,9 @@ impl Plan {
     }
 
     /// Refuses thresholds that are valid and have another meaning than they seem to have: a percent
-    /// sign behind a count, which the reference ignores; a range that never alerts; an empty range; and
-    /// a warning range that the critical range hides. Also refuses a selection that no connection is
+    /// sign behind a count, which the reference ignores; a range that never alerts; an empty range; a
+    /// range that has no alert where nothing is found, though 0 lies outside of it; and a warning range
+    /// that the critical range hides. Also refuses a selection that no connection is
     /// ever in.
     pub fn strict(self) -> Result<Self, Error> {
         self.refuse_silent()?;
@@ -235,8 +237,23 @@ impl Plan {
             Reading::Count => "counted",
             Reading::Seconds => "measured in seconds",
         };
-        let Policy { warning, critical, .. } = &self.policy;
+        let Policy { warning, critical, no_match, .. } = &self.policy;
         for (field, spec) in [(Field::Critical, critical), (Field::Warning, warning)] {
+            let nothing_is_ok = !self.query.zero && no_match.0 == State::Ok;
+            if let Some(range) = spec.as_ref().and_then(ThresholdSpec::plain_without_0)
+                && nothing_is_ok
+                && self.definition().reading == Reading::Count
+            {
+                return Err(Error::Value {
+                    field,
+                    problem: format!(
+                        "{:?} has no alert where nothing is found, because it judges only groups that \
+                         exist (valid: {:?}, or a state for nothing, or zero)",
+                        range.to_string(),
+                        format!("{TOTAL}={range}")
+                    ),
+                });
+            }
             if let Some(spec) = spec.as_ref().filter(|spec| spec.text().contains('%')) {
                 return Err(Error::Value {
                     field,

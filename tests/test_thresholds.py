@@ -208,6 +208,22 @@ def test_strict_refuses_an_empty_threshold(command: Command, option: str, text: 
         assert one_line(command.run(f"--measure={measure}", option, text)) == line
 
 
+@pytest.mark.parametrize("text", ["1:", "10:20", "@0", "@0:5"])
+def test_strict_refuses_a_range_that_has_no_alert_where_nothing_is_found(
+    native: Command, text: str
+) -> None:
+    nothing = ("--test=[]", "--strict", f"--critical={text}")
+    line = one_line(native.run(*nothing))
+    assert line.startswith(f'--critical: "{text}" has no alert where nothing is found')
+    assert f'(valid: "total={text}", ' in line
+    # Without --strict it is as in the reference: nothing is judged.
+    assert native.run("--test=[]", f"--critical={text}").returncode == 0
+    for option, code in (("--zero", 2), ("--no-match-severity=crit", 2)):
+        assert native.run(*nothing, option).returncode == code
+    assert native.run("--test=[]", "--strict", f"--critical=total={text}").returncode == 2
+    assert native.run("--test=[]", "--strict", f"--critical=LISTEN={text}").returncode == 2
+
+
 def test_strict_refuses_percent_signs_behind_counts(native: Command) -> None:
     for option in ("--warning", "--critical"):
         given = f"{option}=LISTEN=10%"
@@ -235,7 +251,7 @@ def test_a_warning_that_never_comes_is_refused_by_strict(
 ) -> None:
     args = (f"--warning={warning}", f"--critical={critical}")
     assert native.run(*args).returncode != 3
-    done = native.run("--strict", *args)
+    done = native.run("--strict", "--zero", *args)
     assert (done.returncode == 3) == hidden
     message = (
         f'--warning: "{warning}" is never reached before the critical range "{critical}" '

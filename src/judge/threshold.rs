@@ -99,6 +99,12 @@ impl ThresholdSpec {
         }
     }
 
+    /// The range without a key, where 0 lies outside of it.
+    #[must_use]
+    pub fn plain_without_0(&self) -> Option<&Range> {
+        self.plain.as_ref().filter(|range| !range.contains(0.0))
+    }
+
     /// An error for a range without a key that never alerts, unless its text says so. The reference
     /// takes such ranges.
     pub fn refuse_silent(&self, numbers: Numbers) -> Result<(), Error> {
