@@ -347,8 +347,8 @@ def test_what_was_not_seen_is_said(site: Site) -> None:
     nothing = ["--netns=all", "--remote-port=9", "--no-match-severity=crit"]
     assert site.ask(*nothing, user="nobody", before=before).returncode == 3
     assert site.ask(*nothing).returncode == 2
-    # Each is in one series. `b` has been read, and its mount may be that of another one. Between two
-    # looks, namespaces of the machine may come and go.
+    # Each is in one series. `b` has been read, and its mount may be that of another one.
+    # Between two looks, namespaces of the machine may come and go.
     for _ in range(5):
         report = json.loads(
             site.ask("--netns=all", "--format=json", user="nobody", before=before).stdout
