@@ -68,12 +68,16 @@ pub fn missing(rights: &[Right], deadline: &Deadline) -> Result<BTreeSet<Right>,
     Ok(missing)
 }
 
-/// `CAP_SYS_ADMIN and CAP_SYS_PTRACE are needed`; `None` without rights.
+/// `CAP_SYS_ADMIN is needed`, or several as in `CAP_DAC_READ_SEARCH, CAP_SYS_PTRACE and the host's PID
+/// namespace are needed`; `None` without rights.
 #[must_use]
 pub fn needed(rights: &BTreeSet<Right>) -> Option<String> {
     let names: Vec<_> = rights.iter().map(|right| right.name()).collect();
-    let verb = if names.len() == 1 { "is" } else { "are" };
-    (!names.is_empty()).then(|| format!("{} {verb} needed", names.join(" and ")))
+    match names.as_slice() {
+        [] => None,
+        [name] => Some(format!("{name} is needed")),
+        [names @ .., last] => Some(format!("{} and {last} are needed", names.join(", "))),
+    }
 }
 
 #[cfg(test)]

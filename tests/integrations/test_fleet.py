@@ -114,7 +114,7 @@ def test_with_the_least_of_proc_the_counts_are_the_same(
 
 def test_processes_of_others_need_root(host: Machine, command: list[str]) -> None:
     line = [*command, "--group-by=process"]
-    rights = "CAP_DAC_READ_SEARCH and CAP_SYS_PTRACE are needed"
+    rights = "CAP_DAC_READ_SEARCH, CAP_SYS_PTRACE and the host's PID namespace are needed"
     denied = f"(other users' processes): 15; some processes cannot be seen ({rights})|"
     assert run(host, line, "User=nobody").stdout.startswith(denied)
     assert re.match(r"held \(\d+\): 15\|", run(host, line).stdout)
