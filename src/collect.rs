@@ -7,6 +7,7 @@ pub mod counts;
 pub mod listeners;
 pub mod ports;
 pub mod queues;
+pub mod syn_queues;
 pub mod waits;
 
 pub use collector::{Collector, NetnsFacts};

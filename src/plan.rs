@@ -17,7 +17,7 @@ use crate::name::Named;
 use crate::netns::Netns;
 use crate::owner::UserId;
 use crate::selection::{Choice, Selection};
-use crate::vocabulary::{ConnectionStatus, Protocol, SourceName, possible};
+use crate::vocabulary::{ConnectionStatus, ConnectionType, Protocol, SourceName, possible};
 
 /// A validated check, ready to run.
 ///
@@ -88,11 +88,15 @@ impl Plan {
         let default = implied.map(|implied| implied.group_by).unwrap_or_default();
         let group_by = query.group_by.unwrap_or(default);
         if implied.is_some() || !query.selection.stuck.is_empty() {
-            let groups = if implied.is_some() { definition.groups } else { STUCK };
-            query.selection.types = tcp(&query.selection, groups)?;
+            // Without a measure that decides it: stuck connections.
+            let (groups, protocol) = implied
+                .map_or((STUCK, Protocol::Tcp), |implied| (definition.groups, implied.protocol));
+            query.selection.types = types_of(protocol, &query.selection, groups)?;
         }
-        if let Some(status) = implied.and_then(|implied| implied.status) {
-            query.selection.statuses = Choice::of(&[status]);
+        if let Some(statuses) =
+            implied.map(|implied| implied.statuses).filter(|statuses| !statuses.is_empty())
+        {
+            query.selection.statuses = Choice::of(statuses);
         }
         if group_by == GroupBy::Kind && query.measure != Measure::Stuck {
             return Err(Error::Conflict {
@@ -396,18 +400,26 @@ fn refuse_unstuck(query: &Query) -> Result<(), Error> {
     })
 }
 
-/// The TCP types of the selection. An error where the selection has UDP types only.
-fn tcp(selection: &Selection, groups: &str) -> Result<Choice<crate::ConnectionType>, Error> {
-    let tcp: Vec<_> = selection.types_of(Protocol::Tcp).collect();
-    if tcp.is_empty() {
+/// The types of the selection that are of the protocol. An error where the selection has none.
+fn types_of(
+    protocol: Protocol,
+    selection: &Selection,
+    groups: &str,
+) -> Result<Choice<ConnectionType>, Error> {
+    let types: Vec<_> = selection.types_of(protocol).collect();
+    if types.is_empty() {
+        let (name, valid) = match protocol {
+            Protocol::Tcp => ("TCP", "tcp or tcp6"),
+            Protocol::Udp => ("UDP", "udp or udp6"),
+        };
         return Err(Error::Conflict {
             field: Field::Types,
-            problem: format!("only TCP has {groups}"),
+            problem: format!("only {name} has {groups}"),
             other: Field::Types,
-            valid: "tcp or tcp6".to_owned(),
+            valid: valid.to_owned(),
         });
     }
-    Ok(Choice::of(&tcp))
+    Ok(Choice::of(&types))
 }
 
 /// The error for `zero` with a kind whose groups cannot be listed.
@@ -494,7 +506,6 @@ fn unreported(
 mod tests {
     use super::*;
     use crate::selection::StuckFor;
-    use crate::vocabulary::{ConnectionStatus, ConnectionType};
 
     fn check(change: impl FnOnce(&mut Check)) -> Check {
         let mut check = Check::default();

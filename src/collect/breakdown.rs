@@ -23,6 +23,8 @@ pub enum Aspect {
     Status,
     /// By accept queue: the sockets are listeners.
     Queue,
+    /// By backlog: the sockets are listeners.
+    Backlog,
     /// By local port, peer and the kind of being stuck.
     Stuck,
 }
@@ -64,6 +66,8 @@ pub enum Extra {
     Status(ConnectionStatus),
     /// The accept queue of a listener.
     Queue(Box<Queue>),
+    /// The backlog of a listener.
+    Backlog(u32),
     /// The peer of a stuck connection, its kind, and what that means.
     Stuck(Option<Destination>, StuckKind, Meaning),
 }
@@ -74,7 +78,7 @@ impl Extra {
     pub const fn destination(&self) -> Option<Destination> {
         match self {
             Self::Stuck(destination, ..) => *destination,
-            Self::None | Self::Status(_) | Self::Queue(_) => None,
+            Self::None | Self::Status(_) | Self::Queue(_) | Self::Backlog(_) => None,
         }
     }
 }
@@ -215,7 +219,7 @@ impl Collector for Breakdowns {
     fn wanted(&self) -> Wanted {
         let transfer = match self.aspect {
             Aspect::Peer | Aspect::Stuck => true,
-            Aspect::Status | Aspect::Queue => false,
+            Aspect::Status | Aspect::Queue | Aspect::Backlog => false,
         };
         Wanted { transfer, ..Wanted::default() }
     }
@@ -233,14 +237,14 @@ impl Collector for Breakdowns {
     fn add(&mut self, netns: NetnsIndex, socket: &impl Socket) -> Result<(), Error> {
         let transfer = match self.aspect {
             Aspect::Peer | Aspect::Stuck => socket.transfer().optional()?.flatten(),
-            Aspect::Status | Aspect::Queue => None,
+            Aspect::Status | Aspect::Queue | Aspect::Backlog => None,
         };
         let stuck = transfer.as_ref().map(|transfer| found(&self.stuck, transfer));
         let stuck = stuck.unwrap_or_default();
         let longest = longest(&stuck);
         let destination = match self.aspect {
             Aspect::Peer | Aspect::Stuck => self.destination(netns, socket)?,
-            Aspect::Status | Aspect::Queue => None,
+            Aspect::Status | Aspect::Queue | Aspect::Backlog => None,
         };
         let owners = Owners {
             process: socket.process_key().optional()?,
@@ -249,12 +253,13 @@ impl Collector for Breakdowns {
             accepted: socket.is_accepted(),
             port: match self.aspect {
                 Aspect::Peer | Aspect::Stuck => self.port_with_listener(socket)?,
-                Aspect::Status | Aspect::Queue => None,
+                Aspect::Status | Aspect::Queue | Aspect::Backlog => None,
             },
             extra: match self.aspect {
                 Aspect::Peer | Aspect::Stuck => Extra::None,
                 Aspect::Status => Extra::Status(socket.status()),
                 Aspect::Queue => Extra::Queue(Box::new(Queue::of(socket)?)),
+                Aspect::Backlog => Extra::Backlog(socket.backlog()?.1),
             },
             netns,
         };
@@ -279,7 +284,7 @@ impl Collector for Breakdowns {
                 }
             }
             (Aspect::Stuck, None) => {}
-            (Aspect::Peer | Aspect::Status | Aspect::Queue, _) => {
+            (Aspect::Peer | Aspect::Status | Aspect::Queue | Aspect::Backlog, _) => {
                 let group = self.by.group(netns, socket)?;
                 self.count(group, owners, sum(longest));
                 if let Some(destination) = destination {

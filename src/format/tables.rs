@@ -59,6 +59,7 @@ fn tables_of(detail: &Detail, aspect: Aspect, name: Namer, rows: usize) -> Strin
                 }
                 Extra::Status(status) => (count.to_string(), vec![status.name().replace('_', " ")]),
                 Extra::Queue(queue) => (detail.label.clone(), queue_cells(queue)),
+                Extra::Backlog(backlog) => (count.to_string(), vec![backlog.to_string()]),
                 Extra::Stuck(peer, kind, meaning) => {
                     (count.to_string(), stuck_cells(owner, *peer, *kind, *meaning))
                 }
@@ -69,6 +70,7 @@ fn tables_of(detail: &Detail, aspect: Aspect, name: Namer, rows: usize) -> Strin
             Aspect::Peer => ("Connections", &["Local port", "Stuck for"]),
             Aspect::Status => ("Connections", &["State"]),
             Aspect::Queue => ("Listener", &["Queue", "Limit", "Drops"]),
+            Aspect::Backlog => ("Sockets", &["Backlog"]),
             Aspect::Stuck => (
                 "Connections",
                 &[

@@ -10,7 +10,7 @@ use crate::measure::counted::{Counted, Scope};
 use crate::range::Numbers;
 use crate::selection::Selection;
 use crate::survey::Host;
-use crate::vocabulary::{ConnectionStatus, SourceName};
+use crate::vocabulary::{ConnectionStatus, Protocol, SourceName};
 
 /// The definition of a measure: its groups, its numbers and its output.
 #[derive(Debug)]
@@ -47,14 +47,16 @@ pub struct Definition {
     pub series: fn(&mut Page, &Series),
 }
 
-/// The part of a query that a measure decides. Such a measure also limits the types to TCP.
+/// The part of a query that a measure decides.
 #[derive(Debug)]
 pub struct Implied {
     /// The kind of groups. Another one can be asked for where [`Definition::refused`] does not have
     /// the field for it.
     pub group_by: GroupBy,
-    /// The only status, where the measure is about a single status.
-    pub status: Option<ConnectionStatus>,
+    /// The protocol that the types are limited to.
+    pub protocol: Protocol,
+    /// The statuses that the measure is about; empty where it is about all.
+    pub statuses: &'static [ConnectionStatus],
 }
 
 /// The form of a group's number.
