@@ -222,6 +222,18 @@ def host() -> Dashboard:
         )
         .with_panel(
             series(
+                "SYN queues",
+                "Connections whose handshake is not finished, of the listener's backlog.",
+                (
+                    f"network_connections_syn_queue_connections{{{HOST}}}"
+                    f" / network_connections_syn_queue_limit{{{HOST}}}",
+                    "{{listener}}",
+                ),
+                unit="percentunit",
+            )
+        )
+        .with_panel(
+            series(
                 "Dropped connections",
                 "A second, by listener.",
                 (
@@ -283,6 +295,10 @@ def fleet() -> Dashboard:
         f"network_connections_accept_queue_connections{{{FLEET}}}"
         f" / network_connections_accept_queue_limit{{{FLEET}}}"
     )
+    requests = (
+        f"network_connections_syn_queue_connections{{{FLEET}}}"
+        f" / network_connections_syn_queue_limit{{{FLEET}}}"
+    )
     drops = f"rate(network_connections_accept_queue_drops_total{{{FLEET}}}[5m])"
     return (
         page(
@@ -342,6 +358,14 @@ def fleet() -> Dashboard:
                 "Accept queues",
                 "The fullest.",
                 (f"topk(10, {queue})", "{{instance}} {{listener}}"),
+                unit="percentunit",
+            )
+        )
+        .with_panel(
+            series(
+                "SYN queues",
+                "The fullest.",
+                (f"topk(10, {requests})", "{{instance}} {{listener}}"),
                 unit="percentunit",
             )
         )

@@ -388,6 +388,7 @@ def test_hosts_get_the_services_of_their_rules(fleet: Fleet) -> None:
         "agent!network-connections-accept-queue",
         "agent!network-connections-close-wait",
         "agent!network-connections-stuck",
+        "agent!network-connections-syn-queue",
         "master!network-connections",
         "master!network-connections-accept-queue",
         "master!network-connections-close-wait",
@@ -397,6 +398,7 @@ def test_hosts_get_the_services_of_their_rules(fleet: Fleet) -> None:
         "master!network-connections-peer-database",
         "master!network-connections-peer-idle",
         "master!network-connections-stuck",
+        "master!network-connections-syn-queue",
     }
 
 
@@ -516,6 +518,7 @@ def test_a_single_server_checks_itself(hosts: Pair, single: Callable[[str], list
             "single!network-connections-listen-ssh",
             "single!network-connections-peer-database",
             "single!network-connections-stuck",
+            "single!network-connections-syn-queue",
         }
         assert {
             f"single!network-connections{end}" for end in re.findall("`(-[a-z-]+)`", SINGLE)
@@ -526,6 +529,7 @@ def test_a_single_server_checks_itself(hosts: Pair, single: Callable[[str], list
         for name, state in (
             ("", 0),
             ("-accept-queue", 0),
+            ("-syn-queue", 0),
             ("-close-wait", 0),
             ("-peer-database", 3),
         ):

@@ -307,7 +307,9 @@ def test_the_shipped_services(status: Status) -> None:
         # Nothing listens there.
         ("server", "network-connections-https"): 2,
         ("server", "network-connections-stuck"): 0,
+        ("server", "network-connections-syn-queue"): 0,
         ("web1", "network-connections-stuck"): 0,
+        ("web1", "network-connections-syn-queue"): 0,
         ("web1", "network-connections"): 0,
         ("web1", "network-connections-accept-queue"): 0,
         ("web1", "network-connections-close-wait"): 0,

@@ -62,6 +62,7 @@ CHECKS = {
     "networks": "--netns=all --group-by=netns",
     "ports": "--measure=ephemeral-ports",
     "queues": "--measure=accept-queue",
+    "requests": "--measure=syn-queue",
     "stuck": "--measure=stuck",
 }
 
