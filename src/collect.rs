@@ -1,6 +1,7 @@
 //! Collectors: counts, details and other values of the sockets of a dump.
 
 pub mod breakdown;
+pub mod buffers;
 pub mod certain;
 pub mod connections;
 pub mod counts;

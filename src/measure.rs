@@ -48,6 +48,8 @@ measures! {
     AcceptQueue = accept_queue,
     /// The connections in `SYN_RECV` of each listener, in percent of its backlog.
     SynQueue = syn_queue,
+    /// The bytes in the receive buffer of each UDP socket, in percent of its limit.
+    ReceiveBuffer = receive_buffer,
     /// The ephemeral ports in use towards each destination, in percent of all ephemeral ports.
     EphemeralPorts = ephemeral_ports,
     /// The seconds for which the longest connection of each group has been stuck.
@@ -74,6 +76,7 @@ mod tests {
             (Measure::Connections, None),
             (Measure::AcceptQueue, Some((local, Protocol::Tcp, listen))),
             (Measure::SynQueue, Some((local, Protocol::Tcp, queued))),
+            (Measure::ReceiveBuffer, Some((local, Protocol::Udp, &[][..]))),
             (Measure::EphemeralPorts, Some((remote, Protocol::Tcp, &[][..]))),
             (Measure::Stuck, Some((GroupBy::Kind, Protocol::Tcp, &[][..]))),
         ] {

@@ -408,13 +408,15 @@ fn types_of(
 ) -> Result<Choice<ConnectionType>, Error> {
     let types: Vec<_> = selection.types_of(protocol).collect();
     if types.is_empty() {
-        let (name, valid) = match protocol {
-            Protocol::Tcp => ("TCP", "tcp or tcp6"),
-            Protocol::Udp => ("UDP", "udp or udp6"),
+        let (problem, valid) = match protocol {
+            Protocol::Tcp => (format!("only TCP has {groups}"), "tcp or tcp6"),
+            Protocol::Udp => {
+                ("only UDP drops packets where a receive buffer is full".to_owned(), "udp or udp6")
+            }
         };
         return Err(Error::Conflict {
             field: Field::Types,
-            problem: format!("only {name} has {groups}"),
+            problem,
             other: Field::Types,
             valid: valid.to_owned(),
         });

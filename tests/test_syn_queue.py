@@ -276,7 +276,6 @@ def test_without_netlink_the_state_is_unknown(
     assert one_line(done).endswith("(only netlink has them)")
 
 
-
 def test_a_namespace_is_named(site: Pair, native: Command) -> None:
     done = native.run(MEASURE, f"--netns={site.a}")
     assert done.stdout.startswith(f"192.0.2.1:8080 in {site.a}: 75% (12 of 16), ")

@@ -73,8 +73,9 @@ class CheckResult:
     def counts(self) -> dict[str, int]:
         """Sockets per group in display order, as :func:`count_connections` gives them; a copy.
 
-        With the measure ``accept-queue`` the connections that wait in each queue, with
-        ``ephemeral-ports`` the ports in use towards each destination.
+        With the measures ``accept-queue`` and ``syn-queue`` the connections that wait in each queue,
+        with ``receive-buffer`` the bytes in each buffer, with ``ephemeral-ports`` the ports in use
+        towards each destination.
         """
     def to_json(self) -> str:
         """Return the result as one JSON object in one line; docs/output.md has its schema."""

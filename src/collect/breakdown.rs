@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::address::{Address, Endpoint, InterfaceIndex};
+use crate::collect::buffers::Buffer;
 use crate::collect::collector::{Collector, NetnsFacts};
 use crate::collect::queues::Queue;
 use crate::error::{Error, Optional};
@@ -25,6 +26,8 @@ pub enum Aspect {
     Queue,
     /// By backlog: the sockets are listeners.
     Backlog,
+    /// By receive buffer: the sockets are UDP sockets.
+    Buffer,
     /// By local port, peer and the kind of being stuck.
     Stuck,
 }
@@ -68,6 +71,8 @@ pub enum Extra {
     Queue(Box<Queue>),
     /// The backlog of a listener.
     Backlog(u32),
+    /// The receive buffer of a UDP socket.
+    Buffer(Box<Buffer>),
     /// The peer of a stuck connection, its kind, and what that means.
     Stuck(Option<Destination>, StuckKind, Meaning),
 }
@@ -78,7 +83,9 @@ impl Extra {
     pub const fn destination(&self) -> Option<Destination> {
         match self {
             Self::Stuck(destination, ..) => *destination,
-            Self::None | Self::Status(_) | Self::Queue(_) | Self::Backlog(_) => None,
+            Self::None | Self::Status(_) | Self::Queue(_) | Self::Backlog(_) | Self::Buffer(_) => {
+                None
+            }
         }
     }
 }
@@ -219,7 +226,7 @@ impl Collector for Breakdowns {
     fn wanted(&self) -> Wanted {
         let transfer = match self.aspect {
             Aspect::Peer | Aspect::Stuck => true,
-            Aspect::Status | Aspect::Queue | Aspect::Backlog => false,
+            Aspect::Status | Aspect::Queue | Aspect::Backlog | Aspect::Buffer => false,
         };
         Wanted { transfer, ..Wanted::default() }
     }
@@ -237,14 +244,14 @@ impl Collector for Breakdowns {
     fn add(&mut self, netns: NetnsIndex, socket: &impl Socket) -> Result<(), Error> {
         let transfer = match self.aspect {
             Aspect::Peer | Aspect::Stuck => socket.transfer().optional()?.flatten(),
-            Aspect::Status | Aspect::Queue | Aspect::Backlog => None,
+            Aspect::Status | Aspect::Queue | Aspect::Backlog | Aspect::Buffer => None,
         };
         let stuck = transfer.as_ref().map(|transfer| found(&self.stuck, transfer));
         let stuck = stuck.unwrap_or_default();
         let longest = longest(&stuck);
         let destination = match self.aspect {
             Aspect::Peer | Aspect::Stuck => self.destination(netns, socket)?,
-            Aspect::Status | Aspect::Queue | Aspect::Backlog => None,
+            Aspect::Status | Aspect::Queue | Aspect::Backlog | Aspect::Buffer => None,
         };
         let owners = Owners {
             process: socket.process_key().optional()?,
@@ -253,13 +260,14 @@ impl Collector for Breakdowns {
             accepted: socket.is_accepted(),
             port: match self.aspect {
                 Aspect::Peer | Aspect::Stuck => self.port_with_listener(socket)?,
-                Aspect::Status | Aspect::Queue | Aspect::Backlog => None,
+                Aspect::Status | Aspect::Queue | Aspect::Backlog | Aspect::Buffer => None,
             },
             extra: match self.aspect {
                 Aspect::Peer | Aspect::Stuck => Extra::None,
                 Aspect::Status => Extra::Status(socket.status()),
                 Aspect::Queue => Extra::Queue(Box::new(Queue::of(socket)?)),
                 Aspect::Backlog => Extra::Backlog(socket.backlog()?.1),
+                Aspect::Buffer => Extra::Buffer(Box::new(Buffer::of(socket)?)),
             },
             netns,
         };
@@ -284,7 +292,10 @@ impl Collector for Breakdowns {
                 }
             }
             (Aspect::Stuck, None) => {}
-            (Aspect::Peer | Aspect::Status | Aspect::Queue | Aspect::Backlog, _) => {
+            (
+                Aspect::Peer | Aspect::Status | Aspect::Queue | Aspect::Backlog | Aspect::Buffer,
+                _,
+            ) => {
                 let group = self.by.group(netns, socket)?;
                 self.count(group, owners, sum(longest));
                 if let Some(destination) = destination {

@@ -1,6 +1,9 @@
 //! The parts of a measure's definition.
 
+use std::collections::BTreeMap;
+
 use crate::collect::breakdown::Aspect;
+use crate::ephemeral::EphemeralPorts;
 use crate::error::Error;
 use crate::field::Field;
 use crate::format::exposition::Page;
@@ -10,7 +13,7 @@ use crate::measure::counted::{Counted, Scope};
 use crate::range::Numbers;
 use crate::selection::Selection;
 use crate::survey::Host;
-use crate::vocabulary::{ConnectionStatus, Protocol, SourceName};
+use crate::vocabulary::{ConnectionStatus, NetnsIndex, Protocol, SourceName};
 
 /// The definition of a measure: its groups, its numbers and its output.
 #[derive(Debug)]
@@ -87,6 +90,8 @@ pub struct Series<'a> {
     pub group_by: GroupBy,
     /// The selected connections.
     pub selection: &'a Selection,
+    /// The ephemeral ports of each namespace, where the measure reads them and they are known.
+    pub ephemeral: &'a BTreeMap<NetnsIndex, EphemeralPorts>,
     /// Every group that was found or that only a threshold names, the largest first.
     pub groups: &'a [GroupState],
 }

@@ -63,6 +63,7 @@ CHECKS = {
     "ports": "--measure=ephemeral-ports",
     "queues": "--measure=accept-queue",
     "requests": "--measure=syn-queue",
+    "buffers": "--measure=receive-buffer",
     "stuck": "--measure=stuck",
 }
 
@@ -261,6 +262,7 @@ def test_every_query_has_data(watched: Machine, path: Path) -> None:
     with actor(watched) as web:
         web.do("listen", "127.0.0.1", 8081)
         web.do("connect", "127.0.0.1", 8081, 2)
+        web.do("udp_at", "127.0.0.1", 514)
         try:
             wait_for(all_have, "data", seconds=20)
         except AssertionError:
