@@ -39,6 +39,7 @@ class Buffer(NamedTuple):
 
     @property
     def percent(self) -> float:
+        """How full it is."""
         return 100 * self.used / self.of
 
 

@@ -36,7 +36,7 @@ pub const DEFINITION: Definition = Definition {
     },
     of_fixture: false,
     reading: Reading::Percent,
-    // The kernel takes a packet while there is any room, and the limit may be lowered later.
+    // Some kernels take a packet while there is any room, and the limit may be lowered later.
     numbers: Numbers { most: f64::MAX, whole: false },
     of_reference: false,
     collect,

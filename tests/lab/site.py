@@ -21,8 +21,8 @@ DATABASE = 60
 class Site:
     """The host whose connections are counted lives in the namespace `ns`.
 
-    Another one, `stuck`, has an application that has ceased to accept connections. In `flooded` clients
-    have asked for connections and send nothing more.
+    Another one, `stuck`, has an application that has ceased to accept connections. In `flooded`
+    clients have asked for connections and send nothing more.
     """
 
     ns: str
