@@ -535,6 +535,26 @@ mod tests {
         assert_eq!(plan.group_by(), GroupBy::RemoteEndpoint);
         assert!(plan.selection().pairs().all(|(t, _)| t == ConnectionType::Tcp6));
         assert!(plan.selection().statuses.contains(ConnectionStatus::TimeWait));
+        let plan = planned(|check| check.query.measure = Measure::SynQueue);
+        let pairs = plan.map(|plan| plan.selection().pairs().collect::<Vec<_>>());
+        let tcp = [ConnectionType::Tcp, ConnectionType::Tcp6];
+        let of = |one| [(one, ConnectionStatus::SynRecv), (one, listen)];
+        let mut expected: Vec<_> = tcp.into_iter().flat_map(of).collect();
+        let mut pairs = pairs.unwrap_or_else(|e| panic!("{e}"));
+        let by_name = |(t, status): &(ConnectionType, ConnectionStatus)| (t.name(), status.name());
+        expected.sort_by_key(by_name);
+        pairs.sort_by_key(by_name);
+        assert_eq!(pairs, expected);
+        let plan = planned(|check| check.query.measure = Measure::ReceiveBuffer);
+        let plan = plan.unwrap_or_else(|e| panic!("{e}"));
+        assert!(plan.selection().pairs().all(|(t, _)| t.protocol() == Protocol::Udp));
+        let refused = planned(|check| {
+            check.query.measure = Measure::ReceiveBuffer;
+            check.query.selection.types = Choice::of(&[ConnectionType::Tcp]);
+        });
+        assert!(refused.is_err_and(|message| {
+            message.starts_with("types: only UDP drops packets where a receive buffer is full")
+        }));
     }
 
     #[test]
@@ -544,7 +564,9 @@ mod tests {
             let port = || vec![crate::selection::Ports::of(443)];
             let address = || vec![crate::selection::Network::of([192, 0, 2, 1].into())];
             match field {
-                Field::Types => selection.types = Choice::of(&[ConnectionType::Tcp]),
+                Field::Types => {
+                    selection.types = Choice::of(&[ConnectionType::Tcp, ConnectionType::Udp]);
+                }
                 Field::Statuses => {
                     selection.statuses = Choice::parse(&["all"]).unwrap_or_else(|e| panic!("{e}"));
                 }

@@ -73,8 +73,8 @@ class CheckResult:
     def counts(self) -> dict[str, int]:
         """Sockets per group in display order, as :func:`count_connections` gives them; a copy.
 
-        With the measures ``accept-queue`` and ``syn-queue`` the connections that wait in each queue,
-        with ``receive-buffer`` the bytes in each buffer, with ``ephemeral-ports`` the ports in use
+        With the measures ``accept-queue`` and ``syn-queue`` the connections in each queue, with
+        ``receive-buffer`` the bytes in each buffer, with ``ephemeral-ports`` the ports in use
         towards each destination.
         """
     def to_json(self) -> str:
