@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 import shutil
+import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -606,6 +607,20 @@ def test_a_queue_that_nobody_empties(fleet: Fleet, host: str) -> None:
         assert re.search(rf"^{address}:7085 .* ! 6 +! 5 +! 1$", result.output, re.M)
         assert result.perfdata[0] == "fullest=120%;50;100;0;100"
         assert result.perfdata[2] == "drops=1c"
+
+
+def test_requests_that_fill_a_queue(fleet: Fleet) -> None:
+    hosts = fleet.hosts
+    # A connection stays in SYN_RECV until its client sends data.
+    defer = (socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, 600)
+    with servers.sockets() as held:
+        held.listen(hosts.b, hosts.b4, 7086, 16, options=[defer])
+        for _ in range(12):
+            held.connect(hosts.a, (hosts.b4, 7086))
+        result = fleet.master.check("agent!network-connections-syn-queue")
+    assert result.state == 1
+    assert result.first.startswith(f"{hosts.b4}:7086: 75% (12 of 16) [WARNING], ")
+    assert result.perfdata[0] == "fullest=75%;50;100;0;100"
 
 
 # The agent.
