@@ -1,12 +1,14 @@
 //! Collectors: counts, details and other values of the sockets of a dump.
 
 pub mod breakdown;
+pub mod buffers;
 pub mod certain;
 pub mod connections;
 pub mod counts;
 pub mod listeners;
 pub mod ports;
 pub mod queues;
+pub mod syn_queues;
 pub mod waits;
 
 pub use collector::{Collector, NetnsFacts};

@@ -46,6 +46,10 @@ measures! {
     Connections = connections,
     /// The connections that wait in the accept queue of each listener, in percent of its limit.
     AcceptQueue = accept_queue,
+    /// The connections in `SYN_RECV` of each listener, in percent of its backlog.
+    SynQueue = syn_queue,
+    /// The bytes in the receive buffer of each UDP socket, in percent of its limit.
+    ReceiveBuffer = receive_buffer,
     /// The ephemeral ports in use towards each destination, in percent of all ephemeral ports.
     EphemeralPorts = ephemeral_ports,
     /// The seconds for which the longest connection of each group has been stuck.
@@ -57,19 +61,27 @@ mod tests {
     use super::*;
     use crate::field::Field;
     use crate::group::GroupBy;
-    use crate::vocabulary::ConnectionStatus;
+    use crate::vocabulary::{ConnectionStatus, Protocol};
 
     #[test]
     fn a_measure_that_implies_groups_refuses_fields_that_choose_them() {
         let implied = |measure: Measure| {
             let implied = measure.definition().implied.as_ref();
-            implied.map(|implied| (implied.group_by, implied.status))
+            implied.map(|implied| (implied.group_by, implied.protocol, implied.statuses))
         };
-        let listen = Some(ConnectionStatus::Listen);
-        assert_eq!(implied(Measure::Connections), None);
-        assert_eq!(implied(Measure::AcceptQueue), Some((GroupBy::LocalEndpoint, listen)));
-        assert_eq!(implied(Measure::EphemeralPorts), Some((GroupBy::RemoteEndpoint, None)));
-        assert_eq!(implied(Measure::Stuck), Some((GroupBy::Kind, None)));
+        let listen = &[ConnectionStatus::Listen][..];
+        let queued = &[ConnectionStatus::Listen, ConnectionStatus::SynRecv][..];
+        let (local, remote) = (GroupBy::LocalEndpoint, GroupBy::RemoteEndpoint);
+        for (measure, expected) in [
+            (Measure::Connections, None),
+            (Measure::AcceptQueue, Some((local, Protocol::Tcp, listen))),
+            (Measure::SynQueue, Some((local, Protocol::Tcp, queued))),
+            (Measure::ReceiveBuffer, Some((local, Protocol::Udp, &[][..]))),
+            (Measure::EphemeralPorts, Some((remote, Protocol::Tcp, &[][..]))),
+            (Measure::Stuck, Some((GroupBy::Kind, Protocol::Tcp, &[][..]))),
+        ] {
+            assert_eq!(implied(measure), expected);
+        }
         for measure in Measure::VALUES {
             let definition = measure.definition();
             let refuses = |field| definition.refused.contains(&field);

@@ -18,7 +18,7 @@ use crate::name::Named;
 use crate::netns::Netns;
 use crate::owner::UserId;
 use crate::selection::{Choice, Selection};
-use crate::vocabulary::{ConnectionStatus, Protocol, SourceName, possible};
+use crate::vocabulary::{ConnectionStatus, ConnectionType, Protocol, SourceName, possible};
 
 /// A validated check, ready to run.
 ///
@@ -89,11 +89,15 @@ impl Plan {
         let default = implied.map(|implied| implied.group_by).unwrap_or_default();
         let group_by = query.group_by.unwrap_or(default);
         if implied.is_some() || !query.selection.stuck.is_empty() {
-            let groups = if implied.is_some() { definition.groups } else { STUCK };
-            query.selection.types = tcp(&query.selection, groups)?;
+            // Without a measure that decides it: stuck connections.
+            let (groups, protocol) = implied
+                .map_or((STUCK, Protocol::Tcp), |implied| (definition.groups, implied.protocol));
+            query.selection.types = types_of(protocol, &query.selection, groups)?;
         }
-        if let Some(status) = implied.and_then(|implied| implied.status) {
-            query.selection.statuses = Choice::of(&[status]);
+        if let Some(statuses) =
+            implied.map(|implied| implied.statuses).filter(|statuses| !statuses.is_empty())
+        {
+            query.selection.statuses = Choice::of(statuses);
         }
         if group_by == GroupBy::Kind && query.measure != Measure::Stuck {
             return Err(Error::Conflict {
@@ -413,18 +417,28 @@ fn refuse_unstuck(query: &Query) -> Result<(), Error> {
     })
 }
 
-/// The TCP types of the selection. An error where the selection has UDP types only.
-fn tcp(selection: &Selection, groups: &str) -> Result<Choice<crate::ConnectionType>, Error> {
-    let tcp: Vec<_> = selection.types_of(Protocol::Tcp).collect();
-    if tcp.is_empty() {
+/// The types of the selection that are of the protocol. An error where the selection has none.
+fn types_of(
+    protocol: Protocol,
+    selection: &Selection,
+    groups: &str,
+) -> Result<Choice<ConnectionType>, Error> {
+    let types: Vec<_> = selection.types_of(protocol).collect();
+    if types.is_empty() {
+        let (problem, valid) = match protocol {
+            Protocol::Tcp => (format!("only TCP has {groups}"), "tcp or tcp6"),
+            Protocol::Udp => {
+                ("only UDP drops packets where a receive buffer is full".to_owned(), "udp or udp6")
+            }
+        };
         return Err(Error::Conflict {
             field: Field::Types,
-            problem: format!("only TCP has {groups}"),
+            problem,
             other: Field::Types,
-            valid: "tcp or tcp6".to_owned(),
+            valid: valid.to_owned(),
         });
     }
-    Ok(Choice::of(&tcp))
+    Ok(Choice::of(&types))
 }
 
 /// The error for `zero` with a kind whose groups cannot be listed.
@@ -511,7 +525,6 @@ fn unreported(
 mod tests {
     use super::*;
     use crate::selection::StuckFor;
-    use crate::vocabulary::{ConnectionStatus, ConnectionType};
 
     fn check(change: impl FnOnce(&mut Check)) -> Check {
         let mut check = Check::default();
@@ -539,6 +552,26 @@ mod tests {
         assert_eq!(plan.group_by(), GroupBy::RemoteEndpoint);
         assert!(plan.selection().pairs().all(|(t, _)| t == ConnectionType::Tcp6));
         assert!(plan.selection().statuses.contains(ConnectionStatus::TimeWait));
+        let plan = planned(|check| check.query.measure = Measure::SynQueue);
+        let pairs = plan.map(|plan| plan.selection().pairs().collect::<Vec<_>>());
+        let tcp = [ConnectionType::Tcp, ConnectionType::Tcp6];
+        let of = |one| [(one, ConnectionStatus::SynRecv), (one, listen)];
+        let mut expected: Vec<_> = tcp.into_iter().flat_map(of).collect();
+        let mut pairs = pairs.unwrap_or_else(|e| panic!("{e}"));
+        let by_name = |(t, status): &(ConnectionType, ConnectionStatus)| (t.name(), status.name());
+        expected.sort_by_key(by_name);
+        pairs.sort_by_key(by_name);
+        assert_eq!(pairs, expected);
+        let plan = planned(|check| check.query.measure = Measure::ReceiveBuffer);
+        let plan = plan.unwrap_or_else(|e| panic!("{e}"));
+        assert!(plan.selection().pairs().all(|(t, _)| t.protocol() == Protocol::Udp));
+        let refused = planned(|check| {
+            check.query.measure = Measure::ReceiveBuffer;
+            check.query.selection.types = Choice::of(&[ConnectionType::Tcp]);
+        });
+        assert!(refused.is_err_and(|message| {
+            message.starts_with("types: only UDP drops packets where a receive buffer is full")
+        }));
     }
 
     #[test]
@@ -548,7 +581,9 @@ mod tests {
             let port = || vec![crate::selection::Ports::of(443)];
             let address = || vec![crate::selection::Network::of([192, 0, 2, 1].into())];
             match field {
-                Field::Types => selection.types = Choice::of(&[ConnectionType::Tcp]),
+                Field::Types => {
+                    selection.types = Choice::of(&[ConnectionType::Tcp, ConnectionType::Udp]);
+                }
                 Field::Statuses => {
                     selection.statuses = Choice::parse(&["all"]).unwrap_or_else(|e| panic!("{e}"));
                 }

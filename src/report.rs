@@ -1,14 +1,17 @@
 //! The result of a check.
 
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::collect::connections::Connection;
 use crate::details::Detail;
+use crate::ephemeral::EphemeralPorts;
 use crate::judge::GroupState;
 use crate::judge::state::State;
 use crate::namespaces::NetnsCoverage;
 use crate::plan::Plan;
+use crate::vocabulary::NetnsIndex;
 
 /// The default number of printed groups, for kinds that can have many.
 pub const TOP: usize = 10;
@@ -37,6 +40,9 @@ pub struct Report {
     /// The reason why owners are hidden, and the rights that would show them; only where the state
     /// of a group is UNKNOWN.
     pub missing_owners: Option<String>,
+    /// The ephemeral ports of each network namespace, where the measure reads them and they are
+    /// known.
+    pub(crate) ephemeral: BTreeMap<NetnsIndex, EphemeralPorts>,
     /// The sources that answered, for example `netlink`.
     pub source: String,
     /// The numbers of network namespaces that were read and skipped.
@@ -189,6 +195,7 @@ mod tests {
             details: Vec::new(),
             missing_details: None,
             missing_owners: None,
+            ephemeral: BTreeMap::new(),
             source: "fixture".to_owned(),
             coverage: NetnsCoverage::default(),
             duration: Duration::ZERO,

@@ -254,6 +254,7 @@ fn judge(
         limits,
         details: Vec::new(),
         missing_details: None,
+        ephemeral: counted.findings.ephemeral(),
         source: SourceName::join(sources),
         coverage: coverage.clone(),
         duration: Duration::ZERO,

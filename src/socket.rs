@@ -49,6 +49,14 @@ pub trait Socket {
         Err(Error::Unsupported("the drops of sockets are not known here".to_owned()))
     }
 
+    /// The receive buffer of a UDP socket: the bytes of memory that received packets take, and the
+    /// limit.
+    fn receive_buffer(&self) -> Result<(u32, u32), Error> {
+        Err(Error::Unsupported(
+            "the limits of receive buffers are not known here (only netlink has them)".to_owned(),
+        ))
+    }
+
     /// The facts that tell for how long a connection has been stuck; `None` for a mini-socket and for
     /// UDP.
     fn transfer(&self) -> Result<Option<Transfer>, Error> {
@@ -96,8 +104,8 @@ pub trait Socket {
 /// The facts about sockets that the kernel reports only on request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Wanted {
-    /// The dropped packets.
-    pub drops: bool,
+    /// The dropped packets and the receive buffer, as far as the kernel reports them.
+    pub memory: bool,
     /// The facts that tell for how long a connection has been stuck.
     pub transfer: bool,
 }
@@ -106,7 +114,7 @@ impl Wanted {
     /// The facts that one of two wants.
     #[must_use]
     pub const fn or(self, other: Self) -> Self {
-        Self { drops: self.drops || other.drops, transfer: self.transfer || other.transfer }
+        Self { memory: self.memory || other.memory, transfer: self.transfer || other.transfer }
     }
 }
 

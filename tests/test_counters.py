@@ -150,13 +150,16 @@ def test_special_sockets_are_counted_as_they_are_dumped(
         ),
         ["--lengthy"],
         ["--measure=accept-queue"],
+        ["--measure=syn-queue"],
+        ["--measure=receive-buffer"],
         ["--measure=ephemeral-ports"],
     ],
     ids=" ".join,
 )
 def test_what_the_counters_do_not_tell_is_an_error(native: Command, options: list[str]) -> None:
     # Neither does /proc tell units and limits of queues.
-    alone = {"--group-by=unit", "--measure=accept-queue"} & {*options}
+    queues = {f"--measure={measure}" for measure in ("accept-queue", "syn-queue", "receive-buffer")}
+    alone = {"--group-by=unit", *queues} & {*options}
     valid = "auto, netlink" if alone else "auto, netlink, procfs"
     assert one_line(native.run("--source=counters", *options)) == (
         f"The source counters does not tell ports, addresses and owners of sockets (valid: {valid})"

@@ -86,7 +86,8 @@ def test_a_table_stays_aligned_whatever_the_process_ids() -> None:
 def test_commands_print_what_the_page_shows(page: str, host: Site) -> None:
     def run(block: re.Match[str]) -> str:
         arguments = shlex.split(block["command"])[1:]
-        ns = host.stuck if "--measure=accept-queue" in arguments else host.ns
+        places = {"--measure=accept-queue": host.stuck, "--measure=syn-queue": host.flooded}
+        ns = next((places[word] for word in arguments if word in places), host.ns)
         done = namespaces.run(ns, [str(NATIVE), *arguments], check=False)
         assert done.stderr == "", block["command"]
         return f"{block['head']}{normalised(done.stdout)}```"

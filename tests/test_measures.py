@@ -21,16 +21,19 @@ pytestmark = [
 # The things that a measure counts, their end of a socket, and the other end.
 MEASURES = {
     "accept-queue": ("listeners", "local", "remote"),
+    "syn-queue": ("listeners", "local", "remote"),
     "ephemeral-ports": ("destinations", "remote", "local"),
 }
-# What only one of them refuses.
+OF_LISTENERS = {
+    "--remote-address=::1": "--remote-address: {no_meaning}",
+    "--source=procfs": (
+        "The source procfs does not tell the queue limits of sockets (valid: auto, netlink)"
+    ),
+}
+# What not all of them refuse.
 ALONE = {
-    "accept-queue": {
-        "--remote-address=::1": "--remote-address: {no_meaning}",
-        "--source=procfs": (
-            "The source procfs does not tell the queue limits of sockets (valid: auto, netlink)"
-        ),
-    },
+    "accept-queue": OF_LISTENERS,
+    "syn-queue": OF_LISTENERS,
     "ephemeral-ports": {
         "--source=counters": (
             "The source counters does not tell ports, addresses and owners of sockets "
@@ -102,7 +105,7 @@ def test_an_unknown_measure_and_a_fixture(native: Command, measure: str) -> None
     done = native.run(f"--measure={measure}s")
     assert (done.stdout.split("\n")[0], done.returncode) == (
         f'--measure: invalid value "{measure}s", did you mean "{measure}"? (choose from '
-        "connections, accept-queue, ephemeral-ports, stuck)",
+        "connections, accept-queue, syn-queue, receive-buffer, ephemeral-ports, stuck)",
         3,
     )
     fixture = native.fixture(harness.connections({"tcp_LISTEN": 1}))

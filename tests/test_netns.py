@@ -371,6 +371,8 @@ def test_what_was_not_seen_is_said(site: Site) -> None:
         ["--lengthy", "--group-by=remote-endpoint", "--critical=0"],
         ["--lengthy", "--group-by=process", "--conn-status=listen", "--critical=0"],
         ["--measure=accept-queue", "--lengthy", "--critical=0"],
+        ["--measure=syn-queue", "--lengthy", "--critical=0"],
+        ["--measure=receive-buffer", "--lengthy", "--critical=0"],
         ["--measure=ephemeral-ports", "--lengthy", "--critical=0"],
     ],
     ids=" ".join,

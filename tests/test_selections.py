@@ -406,7 +406,10 @@ def test_every_series_has_the_name(anywhere: Asker, way: str) -> None:
         assert named.splitlines()[-1].startswith("network_connections_check_state{")
 
 
-MEASURES = (["--measure=accept-queue"], ["--measure=ephemeral-ports"])
+MEASURES = [
+    [f"--measure={name}"]
+    for name in ("accept-queue", "syn-queue", "receive-buffer", "ephemeral-ports")
+]
 
 
 @pytest.mark.skipif(bool(lacking("promtool")), reason=lacking("promtool") or "-")

@@ -204,7 +204,7 @@ def test_strict_refuses_an_empty_threshold(command: Command, option: str, text: 
         assert command.run(found, *spelled).returncode == 0
     assert command.run(found, "--strict", option, "none").returncode == 0
     # A measure is no check of the reference.
-    for measure in ("accept-queue", "ephemeral-ports"):
+    for measure in ("accept-queue", "syn-queue", "receive-buffer", "ephemeral-ports"):
         assert one_line(command.run(f"--measure={measure}", option, text)) == line
 
 

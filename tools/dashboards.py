@@ -222,6 +222,41 @@ def host() -> Dashboard:
         )
         .with_panel(
             series(
+                "SYN queues",
+                "Connections whose handshake is not finished, of the listener's backlog.",
+                (
+                    f"network_connections_syn_queue_connections{{{HOST}}}"
+                    f" / network_connections_syn_queue_limit{{{HOST}}}",
+                    "{{listener}}",
+                ),
+                unit="percentunit",
+            )
+        )
+        .with_panel(
+            series(
+                "UDP receive buffers",
+                "Memory of packets that nobody has read, of the limit.",
+                (
+                    f"network_connections_receive_buffer_bytes{{{HOST}}}"
+                    f" / network_connections_receive_buffer_limit_bytes{{{HOST}}}",
+                    "{{socket}}",
+                ),
+                unit="percentunit",
+            )
+        )
+        .with_panel(
+            series(
+                "Dropped UDP packets",
+                "A second, by socket.",
+                (
+                    f"rate(network_connections_receive_buffer_drops_total{{{HOST}}}[5m])",
+                    "{{socket}}",
+                ),
+                unit="cps",
+            )
+        )
+        .with_panel(
+            series(
                 "Dropped connections",
                 "A second, by listener.",
                 (
@@ -283,7 +318,12 @@ def fleet() -> Dashboard:
         f"network_connections_accept_queue_connections{{{FLEET}}}"
         f" / network_connections_accept_queue_limit{{{FLEET}}}"
     )
+    requests = (
+        f"network_connections_syn_queue_connections{{{FLEET}}}"
+        f" / network_connections_syn_queue_limit{{{FLEET}}}"
+    )
     drops = f"rate(network_connections_accept_queue_drops_total{{{FLEET}}}[5m])"
+    lost = f"rate(network_connections_receive_buffer_drops_total{{{FLEET}}}[5m])"
     return (
         page(
             "Network connections: fleet",
@@ -343,6 +383,22 @@ def fleet() -> Dashboard:
                 "The fullest.",
                 (f"topk(10, {queue})", "{{instance}} {{listener}}"),
                 unit="percentunit",
+            )
+        )
+        .with_panel(
+            series(
+                "SYN queues",
+                "The fullest.",
+                (f"topk(10, {requests})", "{{instance}} {{listener}}"),
+                unit="percentunit",
+            )
+        )
+        .with_panel(
+            series(
+                "Dropped UDP packets",
+                "A second: the sockets with most.",
+                (f"topk(10, {lost})", "{{instance}} {{socket}}"),
+                unit="cps",
             )
         )
         .with_panel(

@@ -73,8 +73,9 @@ class CheckResult:
     def counts(self) -> dict[str, int]:
         """Sockets per group in display order, as :func:`count_connections` gives them; a copy.
 
-        With the measure ``accept-queue`` the connections that wait in each queue, with
-        ``ephemeral-ports`` the ports in use towards each destination.
+        With the measures ``accept-queue`` and ``syn-queue`` the connections in each queue, with
+        ``receive-buffer`` the bytes in each buffer, with ``ephemeral-ports`` the ports in use
+        towards each destination.
         """
     def to_json(self) -> str:
         """Return the result as one JSON object in one line; docs/output.md has its schema."""
@@ -173,6 +174,8 @@ _GroupBy = Literal[
 _Measure = Literal[
     "connections",
     "accept-queue",
+    "syn-queue",
+    "receive-buffer",
     "ephemeral-ports",
     "stuck",
 ]
@@ -315,11 +318,12 @@ def check(
         local_port: Count only connections from this local port or range of
             ports, as in 443 or 8000-8099. One value or several. Default: any.
         measure: What is judged: the number of connections of each group; or
-            what runs out, the accept queue of each listener, in percent of its
-            limit, or the ephemeral ports towards each destination, in percent
-            of those there are; or the seconds for which the longest connection
-            of each kind has been stuck. One of: connections, accept-queue,
-            ephemeral-ports, stuck.
+            what runs out, the accept queue or the SYN queue of each listener,
+            or the receive buffer of each UDP socket, in percent of its limit,
+            or the ephemeral ports towards each destination, in percent of
+            those there are; or the seconds for which the longest connection of
+            each kind has been stuck. One of: connections, accept-queue,
+            syn-queue, receive-buffer, ephemeral-ports, stuck.
         netns: Look into this network namespace instead of the own one: a name
             below /run/netns, a path as in /proc/1/ns/net, the id of a process
             in it, or "all" for every one that can be seen. Where it may not be

@@ -372,9 +372,10 @@ pub static OPTIONS: &[Opt] = &[
         field: Some(Field::Measure),
         keyword: Some(keyword("measure", Api::Check)),
         help: "What is judged: the number of connections of each group; or what runs out, the accept \
-               queue of each listener, in percent of its limit, or the ephemeral ports towards each \
-               destination, in percent of those there are; or the seconds for which the longest \
-               connection of each kind has been stuck.",
+               queue or the SYN queue of each listener, or the receive buffer of each UDP socket, in \
+               percent of its limit, or the ephemeral ports towards each destination, in percent of \
+               those there are; or the seconds for which the longest connection of each kind has \
+               been stuck.",
         ..OPT
     },
     Opt {

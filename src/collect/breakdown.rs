@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::address::{Address, Endpoint, InterfaceIndex};
+use crate::collect::buffers::Buffer;
 use crate::collect::collector::{Collector, NetnsFacts};
 use crate::collect::queues::Queue;
 use crate::error::{Error, Optional};
@@ -23,6 +24,10 @@ pub enum Aspect {
     Status,
     /// By accept queue: the sockets are listeners.
     Queue,
+    /// By backlog: the sockets are listeners.
+    Backlog,
+    /// By receive buffer: the sockets are UDP sockets.
+    Buffer,
     /// By local port, peer and the kind of being stuck.
     Stuck,
 }
@@ -64,6 +69,10 @@ pub enum Extra {
     Status(ConnectionStatus),
     /// The accept queue of a listener.
     Queue(Box<Queue>),
+    /// The backlog of a listener.
+    Backlog(u32),
+    /// The receive buffer of a UDP socket.
+    Buffer(Box<Buffer>),
     /// The peer of a stuck connection, its kind, and what that means.
     Stuck(Option<Destination>, StuckKind, Meaning),
 }
@@ -74,7 +83,9 @@ impl Extra {
     pub const fn destination(&self) -> Option<Destination> {
         match self {
             Self::Stuck(destination, ..) => *destination,
-            Self::None | Self::Status(_) | Self::Queue(_) => None,
+            Self::None | Self::Status(_) | Self::Queue(_) | Self::Backlog(_) | Self::Buffer(_) => {
+                None
+            }
         }
     }
 }
@@ -215,7 +226,7 @@ impl Collector for Breakdowns {
     fn wanted(&self) -> Wanted {
         let transfer = match self.aspect {
             Aspect::Peer | Aspect::Stuck => true,
-            Aspect::Status | Aspect::Queue => false,
+            Aspect::Status | Aspect::Queue | Aspect::Backlog | Aspect::Buffer => false,
         };
         Wanted { transfer, ..Wanted::default() }
     }
@@ -233,14 +244,14 @@ impl Collector for Breakdowns {
     fn add(&mut self, netns: NetnsIndex, socket: &impl Socket) -> Result<(), Error> {
         let transfer = match self.aspect {
             Aspect::Peer | Aspect::Stuck => socket.transfer().optional()?.flatten(),
-            Aspect::Status | Aspect::Queue => None,
+            Aspect::Status | Aspect::Queue | Aspect::Backlog | Aspect::Buffer => None,
         };
         let stuck = transfer.as_ref().map(|transfer| found(&self.stuck, transfer));
         let stuck = stuck.unwrap_or_default();
         let longest = longest(&stuck);
         let destination = match self.aspect {
             Aspect::Peer | Aspect::Stuck => self.destination(netns, socket)?,
-            Aspect::Status | Aspect::Queue => None,
+            Aspect::Status | Aspect::Queue | Aspect::Backlog | Aspect::Buffer => None,
         };
         let owners = Owners {
             process: socket.process_key().optional()?,
@@ -249,12 +260,14 @@ impl Collector for Breakdowns {
             accepted: socket.is_accepted(),
             port: match self.aspect {
                 Aspect::Peer | Aspect::Stuck => self.port_with_listener(socket)?,
-                Aspect::Status | Aspect::Queue => None,
+                Aspect::Status | Aspect::Queue | Aspect::Backlog | Aspect::Buffer => None,
             },
             extra: match self.aspect {
                 Aspect::Peer | Aspect::Stuck => Extra::None,
                 Aspect::Status => Extra::Status(socket.status()),
                 Aspect::Queue => Extra::Queue(Box::new(Queue::of(socket)?)),
+                Aspect::Backlog => Extra::Backlog(socket.backlog()?.1),
+                Aspect::Buffer => Extra::Buffer(Box::new(Buffer::of(socket)?)),
             },
             netns,
         };
@@ -279,7 +292,10 @@ impl Collector for Breakdowns {
                 }
             }
             (Aspect::Stuck, None) => {}
-            (Aspect::Peer | Aspect::Status | Aspect::Queue, _) => {
+            (
+                Aspect::Peer | Aspect::Status | Aspect::Queue | Aspect::Backlog | Aspect::Buffer,
+                _,
+            ) => {
                 let group = self.by.group(netns, socket)?;
                 self.count(group, owners, sum(longest));
                 if let Some(destination) = destination {

@@ -102,7 +102,7 @@ impl Connections {
 
 impl Collector for Connections {
     fn wanted(&self) -> Wanted {
-        Wanted { drops: true, transfer: true }
+        Wanted { memory: true, transfer: true }
     }
 
     fn fresh(&self) -> Self {

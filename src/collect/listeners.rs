@@ -143,6 +143,10 @@ impl<S: Socket> Socket for Waiting<'_, S> {
         self.socket.drops()
     }
 
+    fn receive_buffer(&self) -> Result<(u32, u32), Error> {
+        self.socket.receive_buffer()
+    }
+
     fn transfer(&self) -> Result<Option<Transfer>, Error> {
         self.socket.transfer()
     }

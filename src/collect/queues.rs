@@ -48,7 +48,7 @@ impl Queues {
 
 impl Collector for Queues {
     fn wanted(&self) -> Wanted {
-        Wanted { drops: true, ..Wanted::default() }
+        Wanted { memory: true, ..Wanted::default() }
     }
 
     fn fresh(&self) -> Self {

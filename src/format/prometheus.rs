@@ -14,8 +14,12 @@ use crate::report::Report;
 pub fn report(report: &Report, name: &str) -> String {
     let mut page = Page::new(name);
     let plan = &report.plan;
-    let series =
-        Series { group_by: plan.group_by(), selection: plan.selection(), groups: &report.groups };
+    let series = Series {
+        group_by: plan.group_by(),
+        selection: plan.selection(),
+        ephemeral: &report.ephemeral,
+        groups: &report.groups,
+    };
     (plan.definition().series)(&mut page, &series);
     page.gauge("_selected", "Sockets selected.", report.total);
     if plan.asks_for_namespaces() {

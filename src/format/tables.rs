@@ -5,7 +5,6 @@ use std::fmt::Write;
 use unicode_width::UnicodeWidthStr;
 
 use crate::collect::breakdown::{Aspect, Destination, Extra};
-use crate::collect::queues::Queue;
 use crate::details::{Detail, OwnerRow, ROWS};
 use crate::measure::share::Share;
 use crate::name::Named;
@@ -59,7 +58,13 @@ fn tables_of(detail: &Detail, aspect: Aspect, name: Namer, rows: usize) -> Strin
                     (count.to_string(), vec![port_cell(owner.port), longest_cell(owner.longest)])
                 }
                 Extra::Status(status) => (count.to_string(), vec![status.name().replace('_', " ")]),
-                Extra::Queue(queue) => (detail.label.clone(), queue_cells(queue)),
+                Extra::Queue(queue) => {
+                    (detail.label.clone(), share_cells(queue.waiting, queue.share))
+                }
+                Extra::Buffer(buffer) => {
+                    (count.to_string(), share_cells(buffer.bytes, buffer.share))
+                }
+                Extra::Backlog(backlog) => (count.to_string(), vec![backlog.to_string()]),
                 Extra::Stuck(peer, kind, meaning) => {
                     (count.to_string(), stuck_cells(owner, *peer, *kind, *meaning))
                 }
@@ -70,6 +75,8 @@ fn tables_of(detail: &Detail, aspect: Aspect, name: Namer, rows: usize) -> Strin
             Aspect::Peer => ("Connections", &["Local port", "Stuck for"]),
             Aspect::Status => ("Connections", &["State"]),
             Aspect::Queue => ("Listener", &["Queue", "Limit", "Drops"]),
+            Aspect::Backlog => ("Sockets", &["Backlog"]),
+            Aspect::Buffer => ("Sockets", &["Bytes", "Limit", "Drops"]),
             Aspect::Stuck => (
                 "Connections",
                 &[
@@ -155,9 +162,9 @@ fn process_cell(process: &str, accepted: bool) -> String {
     format!("{process}{mark}")
 }
 
-fn queue_cells(Queue { waiting, share }: &Queue) -> Vec<String> {
+fn share_cells(number: u64, share: Share) -> Vec<String> {
     let cell = |number: Option<u64>| number.map_or("-".to_owned(), |number| number.to_string());
-    [Some(*waiting), Some(share.of), share.drops].map(cell).to_vec()
+    [Some(number), Some(share.of), share.drops].map(cell).to_vec()
 }
 
 /// The names of the columns. Where there are `several` network namespaces, they have a column.

@@ -12,14 +12,15 @@ use crate::measure::counted::{Counted, Scope};
 use crate::measure::definition::{Definition, Implied, Reading, Series};
 use crate::range::Numbers;
 use crate::survey::{Facts, Host};
-use crate::vocabulary::{ConnectionStatus, SourceName};
+use crate::vocabulary::{ConnectionStatus, Protocol, SourceName};
 
 pub const DEFINITION: Definition = Definition {
     name: "accept-queue",
     groups: "listeners",
     implied: Some(Implied {
         group_by: GroupBy::LocalEndpoint,
-        status: Some(ConnectionStatus::Listen),
+        protocol: Protocol::Tcp,
+        statuses: &[ConnectionStatus::Listen],
     }),
     refused: &[
         Field::GroupBy,

@@ -1,6 +1,9 @@
 //! The parts of a measure's definition.
 
+use std::collections::BTreeMap;
+
 use crate::collect::breakdown::Aspect;
+use crate::ephemeral::EphemeralPorts;
 use crate::error::Error;
 use crate::field::Field;
 use crate::format::exposition::Page;
@@ -10,7 +13,7 @@ use crate::measure::counted::{Counted, Scope};
 use crate::range::Numbers;
 use crate::selection::Selection;
 use crate::survey::Host;
-use crate::vocabulary::{ConnectionStatus, SourceName};
+use crate::vocabulary::{ConnectionStatus, NetnsIndex, Protocol, SourceName};
 
 /// The definition of a measure: its groups, its numbers and its output.
 #[derive(Debug)]
@@ -47,14 +50,16 @@ pub struct Definition {
     pub series: fn(&mut Page, &Series),
 }
 
-/// The part of a query that a measure decides. Such a measure also limits the types to TCP.
+/// The part of a query that a measure decides.
 #[derive(Debug)]
 pub struct Implied {
     /// The kind of groups. Another one can be asked for where [`Definition::refused`] does not have
     /// the field for it.
     pub group_by: GroupBy,
-    /// The only status, where the measure is about a single status.
-    pub status: Option<ConnectionStatus>,
+    /// The protocol that the types are limited to.
+    pub protocol: Protocol,
+    /// The statuses that the measure is about; empty where it is about all.
+    pub statuses: &'static [ConnectionStatus],
 }
 
 /// The form of a group's number.
@@ -85,6 +90,8 @@ pub struct Series<'a> {
     pub group_by: GroupBy,
     /// The selected connections.
     pub selection: &'a Selection,
+    /// The ephemeral ports of each namespace, where the measure reads them and they are known.
+    pub ephemeral: &'a BTreeMap<NetnsIndex, EphemeralPorts>,
     /// Every group that was found or that only a threshold names, the largest first.
     pub groups: &'a [GroupState],
 }

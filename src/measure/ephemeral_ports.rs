@@ -12,11 +12,16 @@ use crate::measure::definition::{Definition, Implied, Reading, Series};
 use crate::measure::share::Share;
 use crate::range::Numbers;
 use crate::survey::{Facts, Host};
+use crate::vocabulary::Protocol;
 
 pub const DEFINITION: Definition = Definition {
     name: "ephemeral-ports",
     groups: "destinations",
-    implied: Some(Implied { group_by: GroupBy::RemoteEndpoint, status: None }),
+    implied: Some(Implied {
+        group_by: GroupBy::RemoteEndpoint,
+        protocol: Protocol::Tcp,
+        statuses: &[],
+    }),
     refused: &[Field::GroupBy, Field::Zero, Field::Stuck, Field::Statuses, Field::LocalPorts],
     unreported: |_| None,
     of_fixture: false,

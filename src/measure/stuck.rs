@@ -14,12 +14,16 @@ use crate::named_group::Values;
 use crate::range::Numbers;
 use crate::stuck::MOST_SECONDS;
 use crate::survey::Host;
-use crate::vocabulary::SourceName;
+use crate::vocabulary::{Protocol, SourceName};
 
 pub const DEFINITION: Definition = Definition {
     name: "stuck",
     groups: "stuck connections",
-    implied: Some(Implied { group_by: GroupBy::Kind, status: None }),
+    implied: Some(Implied {
+        group_by: GroupBy::Kind,
+        protocol: Protocol::Tcp,
+        statuses: &[],
+    }),
     refused: &[Field::Zero],
     unreported: |source| match source {
         SourceName::Procfs | SourceName::Netstat2 | SourceName::Counters => Some("the times"),

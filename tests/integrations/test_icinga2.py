@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 import shutil
+import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -105,7 +106,7 @@ def validate(hosts: Pair, plugins: dict[str, Path]) -> Iterator[Validate]:
 def test_the_configuration_validates(validate: Validate) -> None:
     done = validate("")
     assert done.returncode == 0, done.stdout
-    assert "Instantiated 13 Services." in done.stdout
+    assert "Instantiated 15 Services." in done.stdout
     assert "warning" not in done.stdout.replace("/warning", "")
 
 
@@ -120,7 +121,7 @@ object Host "windows" {
     text = (INTEGRATIONS / "windows" / "icinga2.conf").read_text(encoding="utf-8")
     done = validate(text + host)
     assert done.returncode == 0, done.stdout
-    assert "Instantiated 15 Services." in done.stdout
+    assert "Instantiated 17 Services." in done.stdout
     assert "warning" not in done.stdout.replace("/warning", "")
 
 
@@ -388,6 +389,7 @@ def test_hosts_get_the_services_of_their_rules(fleet: Fleet) -> None:
         "agent!network-connections-accept-queue",
         "agent!network-connections-close-wait",
         "agent!network-connections-stuck",
+        "agent!network-connections-syn-queue",
         "master!network-connections",
         "master!network-connections-accept-queue",
         "master!network-connections-close-wait",
@@ -397,6 +399,7 @@ def test_hosts_get_the_services_of_their_rules(fleet: Fleet) -> None:
         "master!network-connections-peer-database",
         "master!network-connections-peer-idle",
         "master!network-connections-stuck",
+        "master!network-connections-syn-queue",
     }
 
 
@@ -516,6 +519,7 @@ def test_a_single_server_checks_itself(hosts: Pair, single: Callable[[str], list
             "single!network-connections-listen-ssh",
             "single!network-connections-peer-database",
             "single!network-connections-stuck",
+            "single!network-connections-syn-queue",
         }
         assert {
             f"single!network-connections{end}" for end in re.findall("`(-[a-z-]+)`", SINGLE)
@@ -526,6 +530,7 @@ def test_a_single_server_checks_itself(hosts: Pair, single: Callable[[str], list
         for name, state in (
             ("", 0),
             ("-accept-queue", 0),
+            ("-syn-queue", 0),
             ("-close-wait", 0),
             ("-peer-database", 3),
         ):
@@ -602,6 +607,20 @@ def test_a_queue_that_nobody_empties(fleet: Fleet, host: str) -> None:
         assert re.search(rf"^{address}:7085 .* ! 6 +! 5 +! 1$", result.output, re.M)
         assert result.perfdata[0] == "fullest=120%;50;100;0;100"
         assert result.perfdata[2] == "drops=1c"
+
+
+def test_requests_that_fill_a_queue(fleet: Fleet) -> None:
+    hosts = fleet.hosts
+    # A connection stays in SYN_RECV until its client sends data.
+    defer = (socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, 600)
+    with servers.sockets() as held:
+        held.listen(hosts.b, hosts.b4, 7086, 16, options=[defer])
+        for _ in range(12):
+            held.connect(hosts.a, (hosts.b4, 7086))
+        result = fleet.master.check("agent!network-connections-syn-queue")
+    assert result.state == 1
+    assert result.first.startswith(f"{hosts.b4}:7086: 75% (12 of 16) [WARNING], ")
+    assert result.perfdata[0] == "fullest=75%;50;100;0;100"
 
 
 # The agent.

@@ -161,10 +161,10 @@ def verified(hosts: Pair, main: Path) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize(
     ("groups", "services"),
     [
-        ((HERE, THERE), 12),
+        ((HERE, THERE), 14),
         # A host has only the services that its groups name.
-        ((HERE[:1], THERE[:1]), 8),
-        ((HERE[:1], THERE[1:2]), 5),
+        ((HERE[:1], THERE[:1]), 10),
+        ((HERE[:1], THERE[1:2]), 6),
     ],
 )
 def test_the_objects_are_accepted(
@@ -307,7 +307,9 @@ def test_the_shipped_services(status: Status) -> None:
         # Nothing listens there.
         ("server", "network-connections-https"): 2,
         ("server", "network-connections-stuck"): 0,
+        ("server", "network-connections-syn-queue"): 0,
         ("web1", "network-connections-stuck"): 0,
+        ("web1", "network-connections-syn-queue"): 0,
         ("web1", "network-connections"): 0,
         ("web1", "network-connections-accept-queue"): 0,
         ("web1", "network-connections-close-wait"): 0,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import shlex
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -188,7 +189,7 @@ def commented() -> dict[str, str]:
 
 
 def test_what_is_active_takes_no_arguments() -> None:
-    assert len(shipped()) == 7
+    assert len(shipped()) == 8
     assert not [line for line in shipped().values() if "$" in line]
     assert {name for name, line in commented().items() if "$ARG1$" in line} == {
         "check_network_connections_limits",
@@ -234,6 +235,21 @@ def test_a_queue_that_nobody_empties(server: Nrpe) -> None:
             assert answer.code == code
             assert b"%s:9005: %s" % (hosts.b4.encode(), shown) in answer.output
     assert b"|'fullest'=120%;50;100;0;100 'listeners'=" in answer.output
+
+
+def test_requests_that_fill_a_queue(server: Nrpe) -> None:
+    hosts = server.hosts
+    # A connection stays in SYN_RECV until its client sends data.
+    defer = (socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, 600)
+    with servers.sockets() as held:
+        held.listen(hosts.b, hosts.b4, 9006, 16, options=[defer])
+        for number, code, shown in ((0, 0, b"0% (0 of 16)"), (12, 1, b"75% (12 of 16) [WARNING]")):
+            for _ in range(number):
+                held.connect(hosts.a, (hosts.b4, 9006))
+            answer = server.ask("check_network_connections_syn_queue")
+            assert answer.code == code
+            assert b"%s:9006: %s" % (hosts.b4.encode(), shown) in answer.output
+    assert b"|'fullest'=75%;50;100;0;100 'listeners'=" in answer.output
 
 
 def test_ports_that_run_out(server: Nrpe) -> None:

@@ -62,6 +62,8 @@ CHECKS = {
     "networks": "--netns=all --group-by=netns",
     "ports": "--measure=ephemeral-ports",
     "queues": "--measure=accept-queue",
+    "requests": "--measure=syn-queue",
+    "buffers": "--measure=receive-buffer",
     "stuck": "--measure=stuck",
 }
 
@@ -260,6 +262,7 @@ def test_every_query_has_data(watched: Machine, path: Path) -> None:
     with actor(watched) as web:
         web.do("listen", "127.0.0.1", 8081)
         web.do("connect", "127.0.0.1", 8081, 2)
+        web.do("udp_at", "127.0.0.1", 514)
         try:
             wait_for(all_have, "data", seconds=20)
         except AssertionError:

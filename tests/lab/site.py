@@ -21,11 +21,13 @@ DATABASE = 60
 class Site:
     """The host whose connections are counted lives in the namespace `ns`.
 
-    Another one, `stuck`, has an application that has ceased to accept connections.
+    Another one, `stuck`, has an application that has ceased to accept connections. In `flooded`
+    clients have asked for connections and send nothing more.
     """
 
     ns: str
     stuck: str
+    flooded: str
 
 
 @contextlib.contextmanager
@@ -93,7 +95,7 @@ def site() -> Iterator[Site]:
             if family == socket.AF_INET6:
                 resolver.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             resolver.bind((address, 53))
-        yield Site(pair.a, held.enter_context(_stuck()))
+        yield Site(pair.a, held.enter_context(_stuck()), held.enter_context(_flooded()))
 
 
 @contextlib.contextmanager
@@ -107,4 +109,16 @@ def _stuck() -> Iterator[str]:
         ):
             held.listen(pair.a, host, port, limit)
             held.crowd(pair.b, pair.a, (pair.a4, port), clients)
+        yield pair.a
+
+
+@contextlib.contextmanager
+def _flooded() -> Iterator[str]:
+    """Let connections stay in SYN_RECV: that of a deferred listener does until data comes."""
+    defer = (socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, 600)
+    with namespaces.pair() as pair, servers.sockets() as held:
+        held.listen(pair.a, "0.0.0.0", 22, 128)  # noqa: S104 - in a namespace of its own
+        held.listen(pair.a, pair.a4, 8080, 16, options=[defer])
+        for _ in range(12):
+            held.connect(pair.b, (pair.a4, 8080))
         yield pair.a

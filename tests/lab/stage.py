@@ -152,6 +152,9 @@ class _Stage:
         for _ in range(count):
             self._socket(host, socket.SOCK_DGRAM).bind((host, 0))
 
+    def udp_at(self, host: str, port: int) -> None:
+        self._socket(host, socket.SOCK_DGRAM).bind((host, port))
+
     def udp_of_a_thread(self, host: str, count: int) -> None:
         """Let a thread have sockets that the others do not have."""
         made = threading.Event()

@@ -125,6 +125,8 @@ def test_selections_and_groups(native: Command, counts: dict[str, int], options:
         (["--group-by=user"], "the users of sockets are not known here"),
         (["--netns=all"], "This system has no network namespaces (Linux has them)"),
         (["--measure=accept-queue"], "the limits of accept queues are not known here"),
+        (["--measure=syn-queue"], "the limits of accept queues are not known here"),
+        (["--measure=receive-buffer"], "the limits of receive buffers are not known here"),
         (["--measure=ephemeral-ports"], "The ports for outgoing connections cannot be read here"),
         (["--remote-port=53"], "this system does not tell the remote end of UDP sockets"),
         (["--group-by=remote-address", "--conn-type=udp"], "does not tell the remote end of UDP"),

@@ -144,18 +144,18 @@ fn both_families_of_tcp_are_one_request_and_all_other_requests_are_separate() {
 }
 
 #[test]
-fn drops_are_asked_for_by_the_bit_of_their_attribute() {
+fn memory_is_asked_for_by_the_bit_of_its_attribute() {
     let types = ConnectionType::VALUES.iter().map(|one| (one.protocol(), only(*one)));
     for (protocol, selection) in types.chain([(Protocol::Tcp, Selection::default())]) {
-        let [plain, drops] = [false, true].map(|drops| {
-            let wanted = Wanted { drops, ..Wanted::default() };
+        let [plain, memory] = [false, true].map(|memory| {
+            let wanted = Wanted { memory, ..Wanted::default() };
             requests(protocol, &selection, wanted)
         });
-        let ([plain], [drops]) = (&plain[..], &drops[..]) else { panic!("one request each") };
+        let ([plain], [memory]) = (&plain[..], &memory[..]) else { panic!("one request each") };
         let mut expected = plain.bytes().to_vec();
         // `idiag_ext`: the fourth byte of the older request, the third byte of the newer one.
         expected[if kind(plain) == TCPDIAG_GETSOCK { 19 } else { 18 }] |= 1 << 6;
-        assert_eq!(drops.bytes(), expected, "{selection:?}");
+        assert_eq!(memory.bytes(), expected, "{selection:?}");
     }
 }
 
@@ -171,7 +171,7 @@ proptest! {
     }
 
     #[test]
-    fn the_drops_are_the_ninth_number_of_their_attribute(
+    fn the_receive_buffer_and_the_drops_are_numbers_of_one_attribute(
         (protocol, sockets) in any_sockets(),
         memory in vec(any::<u32>(), 0..12),
     ) {
@@ -186,6 +186,11 @@ proptest! {
             let read = first(request, &message);
             match (read.drops(), memory.get(8)) {
                 (Ok(read), Some(expected)) => prop_assert_eq!(read, *expected),
+                (Err(Error::Unsupported(_)), None) => {}
+                other => panic!("{other:?}"),
+            }
+            match (read.receive_buffer(), memory.get(..2)) {
+                (Ok((bytes, limit)), Some(expected)) => prop_assert_eq!([bytes, limit], expected),
                 (Err(Error::Unsupported(_)), None) => {}
                 other => panic!("{other:?}"),
             }

@@ -39,9 +39,14 @@ mod tcp_info {
     pub const LAST_DATA_RECV: usize = 52;
     pub const LAST_ACK_RECV: usize = 56;
 }
-/// `INET_DIAG_SKMEMINFO`, and the offset of `SK_MEMINFO_DROPS` in it (`linux/sock_diag.h`)
+/// `INET_DIAG_SKMEMINFO` (`linux/sock_diag.h`)
 const SKMEMINFO: u16 = 7;
-const DROPS: usize = 8 * 4;
+/// The offsets of `SK_MEMINFO_RMEM_ALLOC`, `SK_MEMINFO_RCVBUF` and `SK_MEMINFO_DROPS`.
+mod meminfo {
+    pub const RMEM_ALLOC: usize = 0;
+    pub const RCVBUF: usize = 4;
+    pub const DROPS: usize = 8 * 4;
+}
 /// `INET_DIAG_SHUTDOWN`
 const SHUTDOWN: u16 = 8;
 /// `INET_DIAG_CGROUP_ID`
@@ -113,7 +118,7 @@ pub fn requests(protocol: Protocol, selection: &Selection, wanted: Wanted) -> Ve
     }
     let types: Vec<_> = selection.types_of(protocol).collect();
     let extension = |wanted: bool, kind: u16| if wanted { 1 << (kind - 1) } else { 0 };
-    let extensions = extension(wanted.drops, SKMEMINFO)
+    let extensions = extension(wanted.memory, SKMEMINFO)
         | extension(wanted.transfer && protocol == Protocol::Tcp, INFO);
     let one = |t: &ConnectionType| (SOCK_DIAG_BY_FAMILY, one_family(*t, states, extensions));
     let payloads = match (protocol, types.as_slice()) {
@@ -451,6 +456,13 @@ impl<'a> Message<'a> {
         Ok(None)
     }
 
+    /// A number of `INET_DIAG_SKMEMINFO`, by its offset; `None` where the kernel does not report it.
+    fn memory(&self, offset: usize) -> Result<Option<u32>, Error> {
+        let memory = self.attribute(SKMEMINFO)?;
+        let number = memory.and_then(|memory| memory.get(offset..)?.first_chunk());
+        Ok(number.map(|number| u32::from_ne_bytes(*number)))
+    }
+
     #[inline]
     fn bytes<const N: usize>(&self, offset: usize) -> Result<[u8; N], Error> {
         self.fixed.get(offset..).and_then(|rest| rest.first_chunk()).copied().ok_or_else(cut_short)
@@ -488,14 +500,21 @@ impl Socket for Message<'_> {
     }
 
     fn drops(&self) -> Result<u32, Error> {
-        let memory = self.attribute(SKMEMINFO)?;
-        let drops = memory.and_then(|memory| memory.get(DROPS..)?.first_chunk());
-        drops.map(|drops| u32::from_ne_bytes(*drops)).ok_or_else(|| {
+        self.memory(meminfo::DROPS)?.ok_or_else(|| {
             Error::Unsupported(
                 "this kernel does not tell the drops of sockets (Linux 4.7 and newer do)"
                     .to_owned(),
             )
         })
+    }
+
+    fn receive_buffer(&self) -> Result<(u32, u32), Error> {
+        match (self.memory(meminfo::RMEM_ALLOC)?, self.memory(meminfo::RCVBUF)?) {
+            (Some(bytes), Some(limit)) => Ok((bytes, limit)),
+            _ => Err(Error::Unsupported(
+                "the kernel has not told the receive buffer of a socket".to_owned(),
+            )),
+        }
     }
 
     fn transfer(&self) -> Result<Option<Transfer>, Error> {

@@ -1,0 +1,76 @@
+//! `--measure=syn-queue`: the connections whose handshake is not finished, in percent of the backlog
+//! of their listener.
+
+use crate::collect::breakdown::Aspect;
+use crate::collect::syn_queues::SynQueues;
+use crate::error::Error;
+use crate::field::Field;
+use crate::format::exposition::Page;
+use crate::group::{Group, GroupBy};
+use crate::measure::counted::{Counted, Scope};
+use crate::measure::definition::{Definition, Implied, Reading, Series};
+use crate::range::Numbers;
+use crate::selection::Selection;
+use crate::survey::{Facts, Host};
+use crate::vocabulary::{ConnectionStatus, Protocol, SourceName};
+
+pub const DEFINITION: Definition = Definition {
+    name: "syn-queue",
+    groups: "listeners",
+    implied: Some(Implied {
+        group_by: GroupBy::LocalEndpoint,
+        protocol: Protocol::Tcp,
+        statuses: &[ConnectionStatus::Listen, ConnectionStatus::SynRecv],
+    }),
+    refused: &[
+        Field::GroupBy,
+        Field::Zero,
+        Field::Stuck,
+        Field::Statuses,
+        Field::RemoteAddresses,
+        Field::RemotePorts,
+    ],
+    unreported: |source| match source {
+        SourceName::Procfs | SourceName::Netstat2 => Some("the queue limits"),
+        SourceName::Netlink | SourceName::Counters => None,
+    },
+    of_fixture: false,
+    reading: Reading::Percent,
+    // The backlog may be lowered while connections are in the queue.
+    numbers: Numbers { most: f64::MAX, whole: false },
+    of_reference: false,
+    collect,
+    nothing: |selection| format!("No listeners{} found.", selection.ends()),
+    aspect: Aspect::Backlog,
+    thresholds: [None, None],
+    series,
+};
+
+fn collect(host: &Host, scope: &Scope) -> Result<Counted, Error> {
+    // The local address of a connection may be another one than that of its listener, `0.0.0.0` for
+    // example. So connections of every local address are read, and the listeners are selected below.
+    let addresses = &scope.selection.local_addresses;
+    let of_every_address = Selection { local_addresses: Vec::new(), ..scope.selection.clone() };
+    let collector = SynQueues::new(scope.breakdowns());
+    let (collector, findings) = host.survey(&of_every_address, Facts::None, collector)?;
+    let (queues, breakdowns) = collector.into_collected();
+    let selected = |ip| addresses.is_empty() || addresses.iter().any(|net| net.contains(ip));
+    let queues = queues.into_iter().filter(|(listener, _)| selected(listener.address.ip()));
+    let part = |(listener, (waiting, share))| (Group::Endpoint(listener), waiting, share);
+    Ok(Counted::of_shares(queues.map(part), breakdowns, findings))
+}
+
+/// A series for every listener, as of the accept queue.
+fn series(page: &mut Page, series: &Series) {
+    let listeners = || series.found().filter_map(|g| Some((&*g.label, g.count, g.share?)));
+    let metric = "_syn_queue_connections";
+    page.head(metric, "gauge", "Connections whose handshake is not finished.");
+    for (label, count, _) in listeners() {
+        page.sample(metric, &[("listener", label)], count);
+    }
+    let metric = "_syn_queue_limit";
+    page.head(metric, "gauge", "Backlog of the listener.");
+    for (label, _, share) in listeners() {
+        page.sample(metric, &[("listener", label)], share.of);
+    }
+}
