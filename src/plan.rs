@@ -16,8 +16,8 @@ use crate::measure::definition::{Definition, Reading};
 use crate::name::Named;
 use crate::netns::Netns;
 use crate::owner::UserId;
-use crate::selection::{Choice, Selection};
-use crate::vocabulary::{ConnectionStatus, Protocol, SourceName, possible};
+use crate::selection::{Choice, Selection, UnixListeners};
+use crate::vocabulary::{ConnectionStatus, ConnectionType, Protocol, SourceName, possible};
 
 /// A validated check, ready to run.
 ///
@@ -84,12 +84,14 @@ impl Plan {
         let Check { mut query, policy, presentation } = check;
         let definition = query.measure.definition();
         refuse_meaningless(&query)?;
+        let unix = definition.implied.as_ref().is_some_and(|implied| implied.unix);
+        query.selection.unix = unix_listeners(&query.selection, unix)?;
         let implied = definition.implied.as_ref();
         let default = implied.map(|implied| implied.group_by).unwrap_or_default();
         let group_by = query.group_by.unwrap_or(default);
         if implied.is_some() || !query.selection.stuck.is_empty() {
             let groups = if implied.is_some() { definition.groups } else { STUCK };
-            query.selection.types = tcp(&query.selection, groups)?;
+            query.selection.types = with_states(&query.selection, groups)?;
         }
         if let Some(status) = implied.and_then(|implied| implied.status) {
             query.selection.statuses = Choice::of(&[status]);
@@ -116,6 +118,9 @@ impl Plan {
         let mut plan =
             Self { query, policy, presentation, group_by, thresholds: Thresholds::default(), live };
         plan.thresholds = plan.read_thresholds()?;
+        if plan.thresholds.name_unix_listeners() {
+            plan.query.selection.unix = UnixListeners::Required;
+        }
         if !plan.definition().of_reference {
             plan.refuse_silent()?;
         }
@@ -176,7 +181,9 @@ impl Plan {
     /// Refuses types that are never in the selected states, as UDP in LISTEN.
     fn refuse_impossible(&self) -> Result<(), Error> {
         let Selection { types, statuses, .. } = self.selection();
-        if self.selection().pairs().next().is_some() {
+        if self.selection().unix != UnixListeners::Unread
+            || self.selection().pairs().next().is_some()
+        {
             return Ok(());
         }
         let mut valid: Vec<_> = Vec::new();
@@ -349,6 +356,8 @@ fn is_given(query: &Query, field: Field) -> bool {
         local_addresses,
         remote_addresses,
         stuck,
+        // Decided by the plan.
+        unix: _,
     } = &query.selection;
     match field {
         Field::Types => types.is_given(),
@@ -396,10 +405,52 @@ fn refuse_unstuck(query: &Query) -> Result<(), Error> {
     })
 }
 
-/// The TCP types of the selection. An error where the selection has UDP types only.
-fn tcp(selection: &Selection, groups: &str) -> Result<Choice<crate::ConnectionType>, Error> {
-    let tcp: Vec<_> = selection.types_of(Protocol::Tcp).collect();
-    if tcp.is_empty() {
+/// Whether unix listeners are read: only for a measure that has them, where the system lists them.
+/// They have no ports and addresses that could be selected. An error where they are named and can
+/// never be read.
+fn unix_listeners(selection: &Selection, of_measure: bool) -> Result<UnixListeners, Error> {
+    let is_named = selection.types.names(ConnectionType::Unix);
+    let listed = SourceName::AVAILABLE.contains(&SourceName::Netlink);
+    if is_named && !of_measure {
+        return Err(Error::Conflict {
+            field: Field::Types,
+            problem: "of unix sockets only the accept queues are read".to_owned(),
+            other: Field::Measure,
+            valid: Measure::AcceptQueue.name().to_owned(),
+        });
+    }
+    if is_named && !listed {
+        return Err(Error::Unsupported("This system does not list unix sockets".to_owned()));
+    }
+    if is_named && selection.is_of_ends() && selection.types_of(Protocol::Tcp).next().is_none() {
+        let field = if selection.local_ports.is_empty() {
+            Field::LocalAddresses
+        } else {
+            Field::LocalPorts
+        };
+        return Err(Error::Conflict {
+            field,
+            problem: "unix listeners have neither addresses nor ports".to_owned(),
+            other: Field::Types,
+            valid: "tcp or tcp6".to_owned(),
+        });
+    }
+    let is_read = of_measure && listed && !selection.is_of_ends();
+    Ok(match is_read && selection.types.contains(ConnectionType::Unix) {
+        false => UnixListeners::Unread,
+        true if is_named => UnixListeners::Required,
+        true => UnixListeners::WherePossible,
+    })
+}
+
+/// The TCP types of the selection, and the unix type where unix listeners are read. An error where
+/// the selection has neither.
+fn with_states(selection: &Selection, groups: &str) -> Result<Choice<ConnectionType>, Error> {
+    let mut types: Vec<_> = selection.types_of(Protocol::Tcp).collect();
+    if selection.unix != UnixListeners::Unread {
+        types.push(ConnectionType::Unix);
+    }
+    if types.is_empty() {
         return Err(Error::Conflict {
             field: Field::Types,
             problem: format!("only TCP has {groups}"),
@@ -407,7 +458,7 @@ fn tcp(selection: &Selection, groups: &str) -> Result<Choice<crate::ConnectionTy
             valid: "tcp or tcp6".to_owned(),
         });
     }
-    Ok(Choice::of(&tcp))
+    Ok(Choice::of(&types))
 }
 
 /// The error for `zero` with a kind whose groups cannot be listed.
@@ -560,6 +611,61 @@ mod tests {
                 assert_eq!(plan.is_err(), refused || other, "{measure:?} {field}");
             }
         }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn unix_listeners_are_read_for_accept_queues_alone() {
+        let unix = |measure, types: &[&str], change: &dyn Fn(&mut Check)| {
+            let plan = planned(|check| {
+                check.query.measure = measure;
+                if !types.is_empty() {
+                    let types = Choice::parse(types).unwrap_or_else(|e| panic!("{e}"));
+                    check.query.selection.types = types;
+                }
+                change(check);
+            });
+            plan.map(|plan| plan.selection().unix)
+        };
+        let nothing = |_: &mut Check| {};
+        let port = |check: &mut Check| {
+            check.query.selection.local_ports = vec![crate::selection::Ports::of(443)];
+        };
+        let key = |check: &mut Check| {
+            check.policy.critical = ThresholdSpec::parse("80=1,/run/fpm.sock=90").ok();
+        };
+        let (possible, required) = (UnixListeners::WherePossible, UnixListeners::Required);
+        let queue = Measure::AcceptQueue;
+        for (types, change, expected) in [
+            (&[][..], &nothing as &dyn Fn(&mut Check), possible),
+            (&["all"], &nothing, possible),
+            (&["unix"], &nothing, required),
+            (&["tcp", "unix"], &nothing, required),
+            (&["tcp", "udp"], &nothing, UnixListeners::Unread),
+            (&[], &port, UnixListeners::Unread),
+            (&["unix", "tcp"], &port, UnixListeners::Unread),
+            (&[], &key, required),
+        ] {
+            assert_eq!(unix(queue, types, change), Ok(expected), "{types:?}");
+        }
+        for measure in [Measure::Connections, Measure::EphemeralPorts, Measure::Stuck] {
+            assert_eq!(unix(measure, &["all"], &nothing), Ok(UnixListeners::Unread));
+            let expected = "types: of unix sockets only the accept queues are read \
+                            (valid: measure=accept-queue)";
+            assert_eq!(unix(measure, &["tcp", "unix"], &nothing), Err(expected.to_owned()));
+        }
+        let expected =
+            "local_ports: unix listeners have neither addresses nor ports (valid: types=tcp or tcp6)";
+        assert_eq!(unix(queue, &["unix"], &port), Err(expected.to_owned()));
+        let refused = unix(queue, &["tcp"], &key);
+        assert!(refused.is_err_and(|error| error.contains("is the key of no group")));
+        let strict = |types: &[&str]| {
+            let types = Choice::parse(types).unwrap_or_else(|e| panic!("{e}"));
+            let mut check = Check::default();
+            (check.query.measure, check.query.selection.types) = (queue, types);
+            Plan::new(check).and_then(Plan::strict).is_ok()
+        };
+        assert!(strict(&["unix"]) && strict(&["tcp", "unix"]));
     }
 
     #[cfg(target_os = "linux")]

@@ -37,6 +37,8 @@ pub struct Report {
     /// The reason why owners are hidden, and the rights that would show them; only where the state
     /// of a group is UNKNOWN.
     pub missing_owners: Option<String>,
+    /// The reason why unix listeners were not seen.
+    pub unseen_unix: Option<String>,
     /// The sources that answered, for example `netlink`.
     pub source: String,
     /// The numbers of network namespaces that were read and skipped.
@@ -189,6 +191,7 @@ mod tests {
             details: Vec::new(),
             missing_details: None,
             missing_owners: None,
+            unseen_unix: None,
             source: "fixture".to_owned(),
             coverage: NetnsCoverage::default(),
             duration: Duration::ZERO,

@@ -19,10 +19,11 @@ use log::{debug, warn};
 #[cfg(windows)]
 use crate::address::{InterfaceIndex, InterfaceNames};
 use crate::collect::Collector;
+use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::namespaces::View;
 use crate::source::summary::SocketSummary;
-use crate::vocabulary::SourceName;
+use crate::vocabulary::{NetnsIndex, SourceName};
 
 #[cfg(target_os = "linux")]
 use linux::procfs as system;
@@ -62,6 +63,33 @@ pub fn collect<C: Collector>(
         }
     }
     Err(Error::Sources { protocol, causes })
+}
+
+/// Hands the unix listeners of a network namespace to `collector`. Only netlink has their queues.
+pub fn unix_listeners<C: Collector>(
+    netns: NetnsIndex,
+    view: &View,
+    door: &Door,
+    deadline: &Deadline,
+    collector: &mut C,
+) -> Result<(), Error> {
+    let mut complete = collector.fresh();
+    match view {
+        #[cfg(target_os = "linux")]
+        View::Inside => linux::sock_diag::read_unix(netns, door, deadline, &mut complete)?,
+        #[cfg(windows)]
+        View::Inside => {
+            let _ = (netns, door, deadline);
+            return Err(Error::Unsupported("this system does not list unix sockets".to_owned()));
+        }
+        View::Process { .. } => {
+            return Err(Error::Unsupported(
+                "/proc has no queues of unix sockets (only netlink has them)".to_owned(),
+            ));
+        }
+    }
+    collector.merge(complete);
+    Ok(())
 }
 
 /// Whether a source can read a namespace in this view.

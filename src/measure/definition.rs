@@ -47,7 +47,8 @@ pub struct Definition {
     pub series: fn(&mut Page, &Series),
 }
 
-/// The part of a query that a measure decides. Such a measure also limits the types to TCP.
+/// The part of a query that a measure decides. Such a measure also limits the types to TCP, and to
+/// unix listeners where it has them.
 #[derive(Debug)]
 pub struct Implied {
     /// The kind of groups. Another one can be asked for where [`Definition::refused`] does not have
@@ -55,6 +56,8 @@ pub struct Implied {
     pub group_by: GroupBy,
     /// The only status, where the measure is about a single status.
     pub status: Option<ConnectionStatus>,
+    /// Whether the measure is about unix listeners, too.
+    pub unix: bool,
 }
 
 /// The form of a group's number.

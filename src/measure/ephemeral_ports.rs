@@ -16,7 +16,7 @@ use crate::survey::{Facts, Host};
 pub const DEFINITION: Definition = Definition {
     name: "ephemeral-ports",
     groups: "destinations",
-    implied: Some(Implied { group_by: GroupBy::RemoteEndpoint, status: None }),
+    implied: Some(Implied { group_by: GroupBy::RemoteEndpoint, status: None, unix: false }),
     refused: &[Field::GroupBy, Field::Zero, Field::Stuck, Field::Statuses, Field::LocalPorts],
     unreported: |_| None,
     of_fixture: false,

@@ -19,7 +19,7 @@ use crate::vocabulary::SourceName;
 pub const DEFINITION: Definition = Definition {
     name: "stuck",
     groups: "stuck connections",
-    implied: Some(Implied { group_by: GroupBy::Kind, status: None }),
+    implied: Some(Implied { group_by: GroupBy::Kind, status: None, unix: false }),
     refused: &[Field::Zero],
     unreported: |source| match source {
         SourceName::Procfs | SourceName::Netstat2 | SourceName::Counters => Some("the times"),
