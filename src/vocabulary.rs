@@ -50,6 +50,9 @@ named_enum! {
 }
 
 impl ConnectionType {
+    /// Every type whose sockets are counted, in display order.
+    pub const COUNTED: [Self; 4] = [Self::Tcp, Self::Tcp6, Self::Udp, Self::Udp6];
+
     /// The protocol whose dump shows this type.
     #[must_use]
     pub const fn protocol(self) -> Protocol {

@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 
 use network_connections::source::linux::inet_diag::{Event, Request, requests};
 use network_connections::source::linux::proc_table::{Lines, Row};
-use network_connections::{ConnectionType, Named, Protocol, Selection, Socket as _, Wanted};
+use network_connections::{ConnectionType, Protocol, Selection, Socket as _, Wanted};
 
 use self::fields::{Fields, only};
 
@@ -21,7 +21,7 @@ static REQUESTS: LazyLock<Vec<(Protocol, Request)>> = LazyLock::new(|| {
             .map(move |request| (protocol, request))
     };
     let both = Protocol::ALL.into_iter().flat_map(|p| of(p, &Selection::default()));
-    let alone = ConnectionType::VALUES.iter().copied().flat_map(|t| of(t.protocol(), &only(t)));
+    let alone = ConnectionType::COUNTED.iter().copied().flat_map(|t| of(t.protocol(), &only(t)));
     both.chain(alone).collect()
 });
 
@@ -157,7 +157,7 @@ pub fn procfs(data: &[u8]) {
     let Some(([choice, size], table)) = data.split_first_chunk() else {
         return;
     };
-    let connection_type = ConnectionType::VALUES[usize::from(*choice) % 4];
+    let connection_type = ConnectionType::COUNTED[usize::from(*choice) % 4];
     let read = |chunks: &mut dyn Iterator<Item = &[u8]>| {
         let mut rows = Vec::new();
         let mut lines = Lines::default();
