@@ -470,10 +470,10 @@ def test_listeners_are_told_apart_by_their_namespace(native: Command, site: Pair
 
 
 def request(family: int) -> str:
-    """Return a request for listeners as strace writes it over another."""
+    """Return a request for listeners in hexadecimal, as strace writes it over another."""
     payload = struct.pack("=BBHIIIII", family, 0, 0, 1 << 10, 0, 0x11, 0, 0)
     header = struct.pack("=IHHII", 16 + len(payload), 20, 0x301, 1, 0)
-    return "".join(f"\\x{byte:02x}" for byte in header + payload)
+    return (header + payload).hex()
 
 
 # The second request: the first one is for TCP.
