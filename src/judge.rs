@@ -199,9 +199,7 @@ impl Thresholds {
                 | Key::Status(_)
                 | Key::Endpoint(_)
                 | Key::LinkLocal(_)
-                | Key::Unix(_) => {
-                    self.state(bounds, more, |ranges| ranges.of_key(key))
-                }
+                | Key::Unix(_) => self.state(bounds, more, |ranges| ranges.of_key(key)),
                 Key::Total | Key::Group(_) | Key::User(_) | Key::Owner(_) => {
                     self.state(bounds, more, |ranges| ranges.of(&unseen))
                 }

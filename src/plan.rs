@@ -654,8 +654,7 @@ mod tests {
                             (valid: measure=accept-queue)";
             assert_eq!(unix(measure, &["tcp", "unix"], &nothing), Err(expected.to_owned()));
         }
-        let expected =
-            "local_ports: unix listeners have neither addresses nor ports (valid: types=tcp or tcp6)";
+        let expected = "local_ports: unix listeners have neither addresses nor ports (valid: types=tcp or tcp6)";
         assert_eq!(unix(queue, &["unix"], &port), Err(expected.to_owned()));
         let refused = unix(queue, &["tcp"], &key);
         assert!(refused.is_err_and(|error| error.contains("is the key of no group")));

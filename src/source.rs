@@ -66,6 +66,7 @@ pub fn collect<C: Collector>(
 }
 
 /// Hands the unix listeners of a network namespace to `collector`. Only netlink has their queues.
+#[cfg(target_os = "linux")]
 pub fn unix_listeners<C: Collector>(
     netns: NetnsIndex,
     view: &View,
@@ -73,23 +74,29 @@ pub fn unix_listeners<C: Collector>(
     deadline: &Deadline,
     collector: &mut C,
 ) -> Result<(), Error> {
-    let mut complete = collector.fresh();
     match view {
-        #[cfg(target_os = "linux")]
-        View::Inside => linux::sock_diag::read_unix(netns, door, deadline, &mut complete)?,
-        #[cfg(windows)]
         View::Inside => {
-            let _ = (netns, door, deadline);
-            return Err(Error::Unsupported("this system does not list unix sockets".to_owned()));
+            let mut complete = collector.fresh();
+            linux::sock_diag::read_unix(netns, door, deadline, &mut complete)?;
+            collector.merge(complete);
+            Ok(())
         }
-        View::Process { .. } => {
-            return Err(Error::Unsupported(
-                "/proc has no queues of unix sockets (only netlink has them)".to_owned(),
-            ));
-        }
+        View::Process { .. } => Err(Error::Unsupported(
+            "/proc has no queues of unix sockets (only netlink has them)".to_owned(),
+        )),
     }
-    collector.merge(complete);
-    Ok(())
+}
+
+/// An error: Windows does not list unix sockets, and a plan does not ask for them there.
+#[cfg(windows)]
+pub fn unix_listeners<C: Collector>(
+    _: NetnsIndex,
+    _: &View,
+    _: &Door,
+    _: &Deadline,
+    _: &mut C,
+) -> Result<(), Error> {
+    Err(Error::Unsupported("this system does not list unix sockets".to_owned()))
 }
 
 /// Whether a source can read a namespace in this view.

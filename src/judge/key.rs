@@ -268,8 +268,7 @@ impl UnixKey {
     fn specificity(&self, group: &NamedGroup) -> Option<Specificity> {
         let found = unix_name_of(group)?;
         let is_in = |key| group.name.netns.as_ref().is_some_and(|netns| netns.is_called(key));
-        let with_netns =
-            || self.parts().is_some_and(|(name, netns)| name == found && is_in(netns));
+        let with_netns = || self.parts().is_some_and(|(name, netns)| name == found && is_in(netns));
         let netns = if found == self.text { false } else { with_netns().then_some(true)? };
         Some(Specificity::Endpoint { address: true, interface: false, netns })
     }
@@ -385,9 +384,11 @@ impl Key {
                 GroupBy::LocalEndpoint if context.selection.unix == UnixListeners::Unread => {
                     "a selected local port, or address and port".to_owned()
                 }
-                GroupBy::LocalEndpoint => "a selected local port, address and port, or the name of \
+                GroupBy::LocalEndpoint => {
+                    "a selected local port, address and port, or the name of \
                                            a unix listener as it is printed"
-                    .to_owned(),
+                        .to_owned()
+                }
                 GroupBy::RemoteEndpoint => "a selected remote port, or address and port".to_owned(),
                 GroupBy::User
                 | GroupBy::Unit
@@ -897,8 +898,7 @@ mod tests {
 
     #[test]
     fn the_key_of_a_unix_listener_is_its_name_with_or_without_namespace() {
-        let selection =
-            Selection { unix: UnixListeners::WherePossible, ..Selection::default() };
+        let selection = Selection { unix: UnixListeners::WherePossible, ..Selection::default() };
         let context = |netns, selection| KeyContext {
             field: Field::Critical,
             has_total: false,

@@ -289,9 +289,7 @@ impl<'a> Iterator for Messages<'a> {
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         let event = match self.frames.next()? {
-            Ok(Frame::Payload(payload)) => {
-                Message::new(self.protocol, payload).map(Event::Message)
-            }
+            Ok(Frame::Payload(payload)) => Message::new(self.protocol, payload).map(Event::Message),
             Ok(Frame::Done) => Ok(Event::Done),
             Err(error) => Err(error),
         };

@@ -270,7 +270,8 @@ mod tests {
             datagram.extend(framed(SOCK_DIAG_BY_FAMILY, &payload(kind, state, Some(b"/a"))));
         }
         datagram.extend(framed(3, &0_i32.to_ne_bytes()));
-        let found: Vec<_> = read(&datagram).into_iter().map(|event| event.map(|e| e.is_some())).collect();
+        let found: Vec<_> =
+            read(&datagram).into_iter().map(|event| event.map(|e| e.is_some())).collect();
         assert_eq!(found, [Ok(true), Ok(true), Ok(false)]);
     }
 
