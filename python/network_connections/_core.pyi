@@ -98,6 +98,7 @@ _Type = Literal[
     "tcp6",
     "udp",
     "udp6",
+    "unix",
 ]
 _Status = Literal[
     "ESTABLISHED",
@@ -152,6 +153,7 @@ _ConnType = Literal[
     "tcp6",
     "udp",
     "udp6",
+    "unix",
 ]
 _GroupBy = Literal[
     "type-status",
@@ -213,8 +215,9 @@ def count_connections(
     owner are those of ``(kernel)``.
 
     Args:
-        types: Count only connections of this type. One of: all, tcp, tcp6,
-            udp, udp6. One value or several. Default: all.
+        types: Count only connections of this type. "unix" is for
+            --measure=accept-queue: unix sockets are not counted. One of: all,
+            tcp, tcp6, udp, udp6, unix. One value or several. Default: all.
         statuses: Count only connections in this status. UDP sockets have the
             status "none". One of: all, close, close_wait, closing,
             established, fin_wait1, fin_wait2, last_ack, listen, none,
@@ -290,8 +293,9 @@ def check(
     Never exits the process and never returns a guess.
 
     Args:
-        types: Count only connections of this type. One of: all, tcp, tcp6,
-            udp, udp6. One value or several. Default: all.
+        types: Count only connections of this type. "unix" is for
+            --measure=accept-queue: unix sockets are not counted. One of: all,
+            tcp, tcp6, udp, udp6, unix. One value or several. Default: all.
         statuses: Count only connections in this status. UDP sockets have the
             status "none". One of: all, close, close_wait, closing,
             established, fin_wait1, fin_wait2, last_ack, listen, none,
@@ -315,11 +319,11 @@ def check(
         local_port: Count only connections from this local port or range of
             ports, as in 443 or 8000-8099. One value or several. Default: any.
         measure: What is judged: the number of connections of each group; or
-            what runs out, the accept queue of each listener, in percent of its
-            limit, or the ephemeral ports towards each destination, in percent
-            of those there are; or the seconds for which the longest connection
-            of each kind has been stuck. One of: connections, accept-queue,
-            ephemeral-ports, stuck.
+            what runs out, the accept queue of each TCP or unix listener, in
+            percent of its limit, or the ephemeral ports towards each
+            destination, in percent of those there are; or the seconds for
+            which the longest connection of each kind has been stuck. One of:
+            connections, accept-queue, ephemeral-ports, stuck.
         netns: Look into this network namespace instead of the own one: a name
             below /run/netns, a path as in /proc/1/ns/net, the id of a process
             in it, or "all" for every one that can be seen. Where it may not be
@@ -489,8 +493,9 @@ def connections(
     To count them, :func:`count_connections` is faster and needs no memory.
 
     Args:
-        types: Count only connections of this type. One of: all, tcp, tcp6,
-            udp, udp6. One value or several. Default: all.
+        types: Count only connections of this type. "unix" is for
+            --measure=accept-queue: unix sockets are not counted. One of: all,
+            tcp, tcp6, udp, udp6, unix. One value or several. Default: all.
         statuses: Count only connections in this status. UDP sockets have the
             status "none". One of: all, close, close_wait, closing,
             established, fin_wait1, fin_wait2, last_ack, listen, none,
