@@ -215,9 +215,9 @@ def count_connections(
     owner are those of ``(kernel)``.
 
     Args:
-        types: Count only connections of this type. "unix" is for
-            --measure=accept-queue: unix sockets are not counted. One of: all,
-            tcp, tcp6, udp, udp6, unix. One value or several. Default: all.
+        types: Count only connections of this type. "unix" is for accept queues
+            alone: unix sockets are not counted. One of: all, tcp, tcp6, udp,
+            udp6, unix. One value or several. Default: all.
         statuses: Count only connections in this status. UDP sockets have the
             status "none". One of: all, close, close_wait, closing,
             established, fin_wait1, fin_wait2, last_ack, listen, none,
@@ -293,9 +293,9 @@ def check(
     Never exits the process and never returns a guess.
 
     Args:
-        types: Count only connections of this type. "unix" is for
-            --measure=accept-queue: unix sockets are not counted. One of: all,
-            tcp, tcp6, udp, udp6, unix. One value or several. Default: all.
+        types: Count only connections of this type. "unix" is for accept queues
+            alone: unix sockets are not counted. One of: all, tcp, tcp6, udp,
+            udp6, unix. One value or several. Default: all.
         statuses: Count only connections in this status. UDP sockets have the
             status "none". One of: all, close, close_wait, closing,
             established, fin_wait1, fin_wait2, last_ack, listen, none,
@@ -493,9 +493,9 @@ def connections(
     To count them, :func:`count_connections` is faster and needs no memory.
 
     Args:
-        types: Count only connections of this type. "unix" is for
-            --measure=accept-queue: unix sockets are not counted. One of: all,
-            tcp, tcp6, udp, udp6, unix. One value or several. Default: all.
+        types: Count only connections of this type. "unix" is for accept queues
+            alone: unix sockets are not counted. One of: all, tcp, tcp6, udp,
+            udp6, unix. One value or several. Default: all.
         statuses: Count only connections in this status. UDP sockets have the
             status "none". One of: all, close, close_wait, closing,
             established, fin_wait1, fin_wait2, last_ack, listen, none,

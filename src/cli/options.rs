@@ -264,8 +264,8 @@ pub static OPTIONS: &[Opt] = &[
         default: Some(all),
         field: Some(Field::Types),
         keyword: Some(keyword("types", Api::Connections)),
-        help: "Count only connections of this type. \"unix\" is for --measure=accept-queue: unix sockets \
-               are not counted.",
+        help: "Count only connections of this type. \"unix\" is for accept queues alone: unix sockets are \
+               not counted.",
         ..OPT
     },
     Opt {
