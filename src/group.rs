@@ -480,6 +480,9 @@ mod tests {
             users.to_vec(),
             units.to_vec(),
             processes.to_vec(),
+            [1, 2]
+                .map(|cookie| Group::Unix(UnixSocket { cookie, netns: NetnsIndex::OWN }))
+                .to_vec(),
             vec![Group::Netns(NetnsIndex(1)), Group::Netns(NetnsIndex(2))],
             statuses.collect(),
             types.collect(),

@@ -101,7 +101,8 @@ impl Thresholds {
     /// Whether a key is the name of a unix listener.
     #[must_use]
     pub fn name_unix_listeners(&self) -> bool {
-        let mut keys = [&self.warning, &self.critical].into_iter().flatten().flat_map(|r| r.keys());
+        let mut keys =
+            [&self.warning, &self.critical].into_iter().flatten().flat_map(KeyedRanges::keys);
         keys.any(|key| matches!(key, Key::Unix(_)))
     }
 

@@ -150,12 +150,14 @@ fn kernel(call: &str, code: i32) -> Error {
 
 /// The error for an answer that breaks the format of the interface.
 #[cold]
+#[must_use]
 pub fn garbled(what: &str) -> Error {
     Error::Garbled(format!("the kernel's answer is garbled: {what}"))
 }
 
 /// The error for an answer that ends too early.
 #[cold]
+#[must_use]
 pub fn cut_short() -> Error {
     Error::Garbled("the kernel's answer is cut short".to_owned())
 }
