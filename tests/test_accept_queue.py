@@ -761,7 +761,9 @@ def test_what_may_not_be_entered_has_no_answer(someone: Asker, site: Pair, way: 
     try:
         # It is enough to know that nobody listens.
         done = someone.run(way, *asked)
-        unseen = "; unix listeners not seen: /proc has no queues of unix sockets (only netlink has them)"
+        unseen = (
+            "; unix listeners not seen: /proc has no queues of unix sockets (only netlink has them)"
+        )
         message = f"No listeners found.{unseen if someone.user == 'nobody' else ''}"
         assert (done.stdout.split("|")[0], done.returncode) == (message, 0)
         if someone.user == "nobody":

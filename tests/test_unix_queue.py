@@ -66,9 +66,7 @@ class Unix:
         made.listen(backlog)
         return made
 
-    def crowd(
-        self, ns: str, name: str | bytes, count: int, kind: int = socket.SOCK_STREAM
-    ) -> int:
+    def crowd(self, ns: str, name: str | bytes, count: int, kind: int = socket.SOCK_STREAM) -> int:
         """Return how many of so many tries have found room."""
         found = 0
         for _ in range(count):
@@ -136,7 +134,7 @@ def name_in(short: str, form: str) -> tuple[str, str]:
     """Return the name to bind, and the label."""
     if form == "path":
         return f"{short}/fpm.sock", f"{short}/fpm.sock"
-    name = f"lab{os.path.basename(short)}"
+    name = f"lab{Path(short).name}"
     return f"\0{name}", f"@{name}"
 
 
@@ -187,7 +185,7 @@ def test_of_two_sockets_of_one_path_the_fullest_counts(
     with unix() as made:
         made.listen(pair.a, name, 5)
         assert made.crowd(pair.a, name, 6) == 6
-        os.unlink(name)
+        Path(name).unlink()
         made.listen(pair.a, name, 100)
         assert made.crowd(pair.a, name, 7) == 7
         done = ask(native, pair.a)
@@ -246,7 +244,7 @@ def test_a_file_name_does_not_look_like_another_listener(
     pair: Pair, native: Command, short: str
 ) -> None:
     """Everybody may bind such a name, full, beside the listener that it imitates."""
-    home = os.getcwd()
+    home = Path.cwd()
     with unix() as made, servers.sockets() as tcp:
         tcp.listen(pair.a, "127.0.0.1", 8000, 5)
         made.listen(pair.a, "\0fpm", 5)
