@@ -177,6 +177,18 @@ def test_queue_and_limit_are_those_of_ss(
         assert made.crowd(pair.a, name, 2, protocol) == 1
 
 
+def test_the_limit_is_what_the_host_allows(pair: Pair, native: Command) -> None:
+    """As docs/incidents.md says: at most net.core.somaxconn."""
+    before = namespaces.run(pair.a, ["cat", "/proc/sys/net/core/somaxconn"]).stdout
+    namespaces.sysctl(pair.a, "net/core/somaxconn", 3)
+    try:
+        with unix() as made:
+            made.listen(pair.a, "\0fpm", 128)
+            assert found(ask(native, pair.a, "--format=json")) == {"@fpm": Fill(0, 3)}
+    finally:
+        namespaces.sysctl(pair.a, "net/core/somaxconn", int(before))
+
+
 def test_of_two_sockets_of_one_path_the_fullest_counts(
     pair: Pair, native: Command, short: str
 ) -> None:
