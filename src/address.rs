@@ -85,6 +85,15 @@ impl Endpoint {
     }
 }
 
+/// A unix socket in its network namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct UnixSocket {
+    /// The number that the kernel gives to this socket alone.
+    pub cookie: u64,
+    /// The namespace.
+    pub netns: NetnsIndex,
+}
+
 /// A bare IP address has no interface.
 impl From<IpAddr> for Address {
     #[inline]

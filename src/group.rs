@@ -5,7 +5,7 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::net::SocketAddr;
 
-use crate::address::{Address, Endpoint, InterfaceIndex};
+use crate::address::{Address, Endpoint, InterfaceIndex, UnixSocket};
 use crate::error::Error;
 use crate::name::{Named, named_enum};
 use crate::selection::Selection;
@@ -33,7 +33,7 @@ named_enum! {
         /// The remote address. An IPv4-mapped address counts as its IPv4 address, so that a peer is
         /// one group.
         RemoteAddress = "remote-address",
-        /// The local address and port.
+        /// The local address and port; of a unix listener, its path or abstract name.
         LocalEndpoint = "local-endpoint",
         /// The remote address and port.
         RemoteEndpoint = "remote-endpoint",
@@ -140,7 +140,10 @@ impl GroupBy {
             Self::RemotePort => port(End::Remote),
             Self::LocalAddress => address(End::Local),
             Self::RemoteAddress => address(End::Remote),
-            Self::LocalEndpoint => endpoint(End::Local),
+            Self::LocalEndpoint => match socket.unix() {
+                Some(unix) => Ok(Group::Unix(UnixSocket { cookie: unix.cookie, netns })),
+                None => endpoint(End::Local),
+            },
             Self::RemoteEndpoint => endpoint(End::Remote),
             Self::User => Ok(Group::User(socket.uid()?)),
             Self::Unit => Ok(Group::Cgroup(socket.cgroup()?)),
@@ -247,6 +250,8 @@ pub enum Group {
     Address(Address),
     /// An address and a port.
     Endpoint(Endpoint),
+    /// A unix listener.
+    Unix(UnixSocket),
     /// A user id; `None` for sockets without an owner.
     User(Option<u32>),
     /// A cgroup id; `None` for sockets without an owner.
@@ -301,6 +306,7 @@ impl Group {
             | Self::Port(_)
             | Self::Address(_)
             | Self::Endpoint(_)
+            | Self::Unix(_)
             | Self::Netns(_)
             | Self::Kind(_) => None,
         }
@@ -317,6 +323,7 @@ impl Group {
             | Self::Type(_)
             | Self::Status(_)
             | Self::Port(_)
+            | Self::Unix(_)
             | Self::User(_)
             | Self::Cgroup(_)
             | Self::Process(_)
@@ -349,6 +356,7 @@ impl Hash for Group {
             Self::Port(port) => state.write_u16(*port),
             Self::Address(address) => address.hash(state),
             Self::Endpoint(endpoint) => endpoint.hash(state),
+            Self::Unix(socket) => socket.hash(state),
             Self::User(id) => id.hash(state),
             Self::Cgroup(id) => id.hash(state),
             Self::Process(key) | Self::Program(key) => state.write_u64(*key),
@@ -358,8 +366,8 @@ impl Hash for Group {
     }
 }
 
-/// The label in performance data, thresholds and the API, for example `tcp_ESTABLISHED`. Owners and
-/// interfaces have their number as the label.
+/// The label in performance data, thresholds and the API, for example `tcp_ESTABLISHED`. Owners,
+/// interfaces and unix listeners have their number as the label.
 impl fmt::Display for Group {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -369,6 +377,7 @@ impl fmt::Display for Group {
             Self::Port(port) => port.fmt(f),
             Self::Address(address) => address.fmt(f),
             Self::Endpoint(endpoint) => f.write_str(&endpoint.shown(&endpoint.address.to_string())),
+            Self::Unix(socket) => socket.cookie.fmt(f),
             Self::User(Some(id)) => id.fmt(f),
             Self::Cgroup(Some(id)) | Self::Process(id @ 1..) | Self::Program(id @ 1..) => id.fmt(f),
             Self::User(None) | Self::Cgroup(None) | Self::Process(0) | Self::Program(0) => {
@@ -471,6 +480,9 @@ mod tests {
             users.to_vec(),
             units.to_vec(),
             processes.to_vec(),
+            [1, 2]
+                .map(|cookie| Group::Unix(UnixSocket { cookie, netns: NetnsIndex::OWN }))
+                .to_vec(),
             vec![Group::Netns(NetnsIndex(1)), Group::Netns(NetnsIndex(2))],
             statuses.collect(),
             types.collect(),

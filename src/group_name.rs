@@ -51,6 +51,17 @@ pub struct GroupName {
     pub netns: Option<Arc<NetnsName>>,
 }
 
+impl GroupName {
+    /// The name as it is printed, without the network namespace.
+    #[must_use]
+    pub fn without_netns(&self) -> &str {
+        let inner = self.netns.as_ref().and_then(|netns| {
+            self.label.strip_suffix(&*netns.label)?.strip_suffix(NETNS_SEPARATOR)
+        });
+        inner.unwrap_or(&self.label)
+    }
+}
+
 impl From<String> for GroupName {
     fn from(label: String) -> Self {
         Self { label, ..Self::default() }

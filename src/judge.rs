@@ -98,6 +98,14 @@ fn bounds(least: u64, most: u64) -> Bounds {
 }
 
 impl Thresholds {
+    /// Whether a key is the name of a unix listener.
+    #[must_use]
+    pub fn name_unix_listeners(&self) -> bool {
+        let mut keys =
+            [&self.warning, &self.critical].into_iter().flatten().flat_map(KeyedRanges::keys);
+        keys.any(|key| matches!(key, Key::Unix(_)))
+    }
+
     /// Judges every group, and every key that matches no group. With `more`, network namespaces
     /// were skipped: a group may have more connections than were counted.
     #[must_use]
@@ -188,9 +196,11 @@ impl Thresholds {
             // The range without a key applies to a key of one group, but not to a key of several
             // groups.
             let state = |bounds| match key {
-                Key::Type(_) | Key::Status(_) | Key::Endpoint(_) | Key::LinkLocal(_) => {
-                    self.state(bounds, more, |ranges| ranges.of_key(key))
-                }
+                Key::Type(_)
+                | Key::Status(_)
+                | Key::Endpoint(_)
+                | Key::LinkLocal(_)
+                | Key::Unix(_) => self.state(bounds, more, |ranges| ranges.of_key(key)),
                 Key::Total | Key::Group(_) | Key::User(_) | Key::Owner(_) => {
                     self.state(bounds, more, |ranges| ranges.of(&unseen))
                 }
@@ -316,6 +326,7 @@ fn hidden_as(group: &NamedGroup, ranges: &KeyedRanges) -> Option<HiddenAs> {
         | Key::Status(_)
         | Key::LinkLocal(_)
         | Key::Endpoint(_)
+        | Key::Unix(_)
         | Key::Owner(_) => false,
     };
     let mut keys = ranges.keys().filter(of_user).peekable();
@@ -329,7 +340,7 @@ fn hidden_as(group: &NamedGroup, ranges: &KeyedRanges) -> Option<HiddenAs> {
 /// Whether a group lies in one network namespace, so that skipped namespaces add nothing to it.
 fn is_of_one_namespace(group: &NamedGroup) -> bool {
     match group.group {
-        Some(Group::Netns(_) | Group::Endpoint(_)) => true,
+        Some(Group::Netns(_) | Group::Endpoint(_) | Group::Unix(_)) => true,
         Some(
             Group::Kind(_)
             | Group::TypeStatus(..)

@@ -89,7 +89,7 @@ pub use owner::{Process, Processes};
 pub use plan::Plan;
 pub use range::{Range, RangeError};
 pub use report::{List, Report};
-pub use selection::{Choice, Network, Ports, Selection, StuckFor};
+pub use selection::{Choice, Network, Ports, Selection, StuckFor, UnixListeners};
 pub use socket::Socket;
 #[doc(hidden)]
 pub use socket::Wanted;

@@ -186,7 +186,8 @@ pub struct Values {
     pub doubtful: HashMap<Group, u64>,
 }
 
-/// Gives groups their names, the largest first. With `merged`, groups with one name are added up.
+/// Gives groups their names, the largest first. With `merged`, groups with one name are added up, as
+/// are unix listeners: several sockets may have one path.
 #[must_use]
 pub fn named_groups(
     merged: bool,
@@ -200,6 +201,8 @@ pub fn named_groups(
         doubtful: values.doubtful.get(group).copied().unwrap_or(0),
         ..NamedGroup::found(*group, *count, names)
     };
+    let is_unix = |group: &Group| matches!(group, Group::Unix(_));
+    let merged = merged || groups.iter().any(|(group, _)| is_unix(group));
     let groups = groups.iter().map(found);
     let mut found: Vec<NamedGroup> = if merged {
         let mut merged: HashMap<String, NamedGroup> = HashMap::new();
@@ -211,7 +214,11 @@ pub fn named_groups(
             merged.insert(both.label().to_owned(), both);
         }
         let mut merged: Vec<_> = merged.into_values().collect();
-        merged.sort_unstable_by(|a, b| a.label().cmp(b.label()));
+        let of_unix = |named: &NamedGroup| named.group.as_ref().is_some_and(is_unix);
+        // A host has many unix listeners that nobody asks about.
+        merged.sort_unstable_by(|a, b| {
+            of_unix(a).cmp(&of_unix(b)).then_with(|| a.label().cmp(b.label()))
+        });
         merged
     } else {
         groups.collect()

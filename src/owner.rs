@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use log::warn;
 
-use crate::address::{Address, Endpoint, InterfaceNames};
+use crate::address::{Address, Endpoint, InterfaceNames, UnixSocket};
 use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::group::{Group, Owner};
@@ -81,6 +81,8 @@ pub struct Names {
     hidden: Option<&'static str>,
     // The keys that stand for several listeners, with the keys of each listener.
     listeners: Arc<HashMap<u64, Arc<[u64]>>>,
+    // The paths and abstract names of unix listeners.
+    unix: Arc<HashMap<UnixSocket, String>>,
 }
 
 impl Names {
@@ -125,6 +127,12 @@ impl Names {
         Self { listeners: Arc::new(listeners.flat_map(Listeners::several).collect()), ..self }
     }
 
+    /// The names with the paths and abstract names of unix listeners.
+    #[must_use]
+    pub fn with_unix(self, unix: HashMap<UnixSocket, String>) -> Self {
+        Self { unix: Arc::new(unix), ..self }
+    }
+
     /// The names with interfaces that were already looked up.
     #[must_use]
     pub fn with_interfaces(self, interfaces: InterfaceNames) -> Self {
@@ -142,6 +150,7 @@ impl Names {
         let mut names = Self {
             interfaces: Arc::clone(&known.interfaces),
             listeners: Arc::clone(&known.listeners),
+            unix: Arc::clone(&known.unix),
             ..Self::default()
         };
         let (mut users, mut cgroups, mut keys) = (HashSet::new(), HashSet::new(), Vec::new());
@@ -154,6 +163,9 @@ impl Names {
                 Group::Netns(index) => netns.extend([index]),
                 Group::Endpoint(endpoint) => {
                     netns.extend(namespaces.are_asked_for().then_some(endpoint.netns));
+                }
+                Group::Unix(socket) => {
+                    netns.extend(namespaces.are_asked_for().then_some(socket.netns));
                 }
                 Group::Process(0)
                 | Group::Program(0)
@@ -319,6 +331,11 @@ impl Names {
                 return GroupName { label, interface, netns: None };
             }
             Group::Endpoint(endpoint) => return self.endpoint(endpoint),
+            Group::Unix(socket) => {
+                let label = self.unix.get(&socket).cloned();
+                let label = label.unwrap_or_else(|| group.to_string());
+                return self.within(socket.netns, label, None);
+            }
             Group::TypeStatus(..)
             | Group::Type(_)
             | Group::Status(_)
@@ -348,8 +365,17 @@ impl Names {
 
     fn endpoint(&self, endpoint: Endpoint) -> GroupName {
         let (address, interface) = self.address(endpoint.address);
-        let netns = self.namespace(endpoint.netns);
-        let mut label = endpoint.shown(&address);
+        self.within(endpoint.netns, endpoint.shown(&address), interface)
+    }
+
+    /// The name of a group in a network namespace.
+    fn within(
+        &self,
+        netns: NetnsIndex,
+        mut label: String,
+        interface: Option<Arc<str>>,
+    ) -> GroupName {
+        let netns = self.namespace(netns);
         if let Some(netns) = &netns {
             label.push_str(NETNS_SEPARATOR);
             label.push_str(&netns.label);

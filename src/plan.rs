@@ -17,7 +17,7 @@ use crate::measure::definition::{Definition, Reading};
 use crate::name::Named;
 use crate::netns::Netns;
 use crate::owner::UserId;
-use crate::selection::{Choice, Selection};
+use crate::selection::{Choice, Selection, UnixListeners};
 use crate::vocabulary::{ConnectionStatus, ConnectionType, Protocol, SourceName, possible};
 
 /// A validated check, ready to run.
@@ -85,6 +85,8 @@ impl Plan {
         let Check { mut query, policy, presentation } = check;
         let definition = query.measure.definition();
         refuse_meaningless(&query)?;
+        let unix = definition.implied.as_ref().is_some_and(|implied| implied.unix);
+        query.selection.unix = unix_listeners(&query.selection, unix)?;
         let implied = definition.implied.as_ref();
         let default = implied.map(|implied| implied.group_by).unwrap_or_default();
         let group_by = query.group_by.unwrap_or(default);
@@ -121,6 +123,9 @@ impl Plan {
         let mut plan =
             Self { query, policy, presentation, group_by, thresholds: Thresholds::default(), live };
         plan.thresholds = plan.read_thresholds()?;
+        if plan.thresholds.name_unix_listeners() {
+            plan.query.selection.unix = UnixListeners::Required;
+        }
         if !plan.definition().of_reference {
             plan.refuse_silent()?;
         }
@@ -181,7 +186,9 @@ impl Plan {
     /// Refuses types that are never in the selected states, as UDP in LISTEN.
     fn refuse_impossible(&self) -> Result<(), Error> {
         let Selection { types, statuses, .. } = self.selection();
-        if self.selection().pairs().next().is_some() {
+        if self.selection().unix != UnixListeners::Unread
+            || self.selection().pairs().next().is_some()
+        {
             return Ok(());
         }
         let mut valid: Vec<_> = Vec::new();
@@ -370,6 +377,8 @@ fn is_given(query: &Query, field: Field) -> bool {
         local_addresses,
         remote_addresses,
         stuck,
+        // Decided by the plan.
+        unix: _,
     } = &query.selection;
     match field {
         Field::Types => types.is_given(),
@@ -417,16 +426,59 @@ fn refuse_unstuck(query: &Query) -> Result<(), Error> {
     })
 }
 
-/// The types of the selection that are of the protocol. An error where the selection has none.
+/// Whether unix listeners are read: only for a measure that has them, where the system lists them.
+/// They have no ports and addresses that could be selected. An error where they are named and can
+/// never be read.
+fn unix_listeners(selection: &Selection, of_measure: bool) -> Result<UnixListeners, Error> {
+    let is_named = selection.types.names(ConnectionType::Unix);
+    let listed = SourceName::AVAILABLE.contains(&SourceName::Netlink);
+    if is_named && !of_measure {
+        return Err(Error::Conflict {
+            field: Field::Types,
+            problem: "of unix sockets only the accept queues are read".to_owned(),
+            other: Field::Measure,
+            valid: Measure::AcceptQueue.name().to_owned(),
+        });
+    }
+    if is_named && !listed {
+        return Err(Error::Unsupported("This system does not list unix sockets".to_owned()));
+    }
+    if is_named && selection.is_of_ends() && selection.types_of(Protocol::Tcp).next().is_none() {
+        let field = if selection.local_ports.is_empty() {
+            Field::LocalAddresses
+        } else {
+            Field::LocalPorts
+        };
+        return Err(Error::Conflict {
+            field,
+            problem: "unix listeners have neither addresses nor ports".to_owned(),
+            other: Field::Types,
+            valid: "tcp or tcp6".to_owned(),
+        });
+    }
+    let is_read = of_measure && listed && !selection.is_of_ends();
+    Ok(match is_read && selection.types.contains(ConnectionType::Unix) {
+        false => UnixListeners::Unread,
+        true if is_named => UnixListeners::Required,
+        true => UnixListeners::WherePossible,
+    })
+}
+
+/// The types of the selection that are of the protocol, and the unix type where unix listeners are read.
+/// An error where the selection has neither.
 fn types_of(
     protocol: Protocol,
     selection: &Selection,
     groups: &str,
 ) -> Result<Choice<ConnectionType>, Error> {
-    let types: Vec<_> = selection.types_of(protocol).collect();
+    let mut types: Vec<_> = selection.types_of(protocol).collect();
+    if selection.unix != UnixListeners::Unread {
+        types.push(ConnectionType::Unix);
+    }
     if types.is_empty() {
         let (problem, valid) = match protocol {
             Protocol::Tcp => (format!("only TCP has {groups}"), "tcp or tcp6"),
+            Protocol::Unix => (format!("only unix sockets have {groups}"), "unix"),
             Protocol::Udp => {
                 ("only UDP drops packets where a receive buffer is full".to_owned(), "udp or udp6")
             }
@@ -612,6 +664,60 @@ mod tests {
                 assert_eq!(plan.is_err(), refused || other, "{measure:?} {field}");
             }
         }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn unix_listeners_are_read_for_accept_queues_alone() {
+        let unix = |measure, types: &[&str], change: &dyn Fn(&mut Check)| {
+            let plan = planned(|check| {
+                check.query.measure = measure;
+                if !types.is_empty() {
+                    let types = Choice::parse(types).unwrap_or_else(|e| panic!("{e}"));
+                    check.query.selection.types = types;
+                }
+                change(check);
+            });
+            plan.map(|plan| plan.selection().unix)
+        };
+        let nothing = |_: &mut Check| {};
+        let port = |check: &mut Check| {
+            check.query.selection.local_ports = vec![crate::selection::Ports::of(443)];
+        };
+        let key = |check: &mut Check| {
+            check.policy.critical = ThresholdSpec::parse("80=1,/run/fpm.sock=90").ok();
+        };
+        let (possible, required) = (UnixListeners::WherePossible, UnixListeners::Required);
+        let queue = Measure::AcceptQueue;
+        for (types, change, expected) in [
+            (&[][..], &nothing as &dyn Fn(&mut Check), possible),
+            (&["all"], &nothing, possible),
+            (&["unix"], &nothing, required),
+            (&["tcp", "unix"], &nothing, required),
+            (&["tcp", "udp"], &nothing, UnixListeners::Unread),
+            (&[], &port, UnixListeners::Unread),
+            (&["unix", "tcp"], &port, UnixListeners::Unread),
+            (&[], &key, required),
+        ] {
+            assert_eq!(unix(queue, types, change), Ok(expected), "{types:?}");
+        }
+        for measure in [Measure::Connections, Measure::EphemeralPorts, Measure::Stuck] {
+            assert_eq!(unix(measure, &["all"], &nothing), Ok(UnixListeners::Unread));
+            let expected = "types: of unix sockets only the accept queues are read \
+                            (valid: measure=accept-queue)";
+            assert_eq!(unix(measure, &["tcp", "unix"], &nothing), Err(expected.to_owned()));
+        }
+        let expected = "local_ports: unix listeners have neither addresses nor ports (valid: types=tcp or tcp6)";
+        assert_eq!(unix(queue, &["unix"], &port), Err(expected.to_owned()));
+        let refused = unix(queue, &["tcp"], &key);
+        assert!(refused.is_err_and(|error| error.contains("is the key of no group")));
+        let strict = |types: &[&str]| {
+            let types = Choice::parse(types).unwrap_or_else(|e| panic!("{e}"));
+            let mut check = Check::default();
+            (check.query.measure, check.query.selection.types) = (queue, types);
+            Plan::new(check).and_then(Plan::strict).is_ok()
+        };
+        assert!(strict(&["unix"]) && strict(&["tcp", "unix"]));
     }
 
     #[cfg(target_os = "linux")]

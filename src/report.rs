@@ -43,6 +43,8 @@ pub struct Report {
     /// The ephemeral ports of each network namespace, where the measure reads them and they are
     /// known.
     pub(crate) ephemeral: BTreeMap<NetnsIndex, EphemeralPorts>,
+    /// The reason why unix listeners were not seen.
+    pub unseen_unix: Option<String>,
     /// The sources that answered, for example `netlink`.
     pub source: String,
     /// The numbers of network namespaces that were read and skipped.
@@ -196,6 +198,7 @@ mod tests {
             missing_details: None,
             missing_owners: None,
             ephemeral: BTreeMap::new(),
+            unseen_unix: None,
             source: "fixture".to_owned(),
             coverage: NetnsCoverage::default(),
             duration: Duration::ZERO,

@@ -226,7 +226,7 @@ fn judge(
     counted: &Counted,
     deadline: &Deadline,
 ) -> Report {
-    let Findings { sources, coverage, .. } = &counted.findings;
+    let Findings { sources, coverage, unseen_unix, .. } = &counted.findings;
     let some_skipped = coverage.skipped > 0;
     let sum = || groups.iter().map(|group| group.count).sum();
     let total = counted.total.unwrap_or_else(sum);
@@ -241,6 +241,7 @@ fn judge(
     let groups = thresholds.judge(groups, some_skipped);
     let unclear = groups.iter().any(|group| group.state == State::Unknown);
     Report {
+        unseen_unix: unseen_unix.as_ref().map(ToString::to_string),
         missing_owners: unseen.and_then(|unseen| match (unclear, is_denied) {
             (true, _) => Some(owner::unseen_message(unseen, deadline)),
             (false, true) => owner::denial(unseen, deadline),

@@ -34,6 +34,20 @@ pub struct Selection {
     pub remote_addresses: Vec<Network>,
     /// The kinds and times for which connections have been stuck; any connection where empty.
     pub stuck: Vec<StuckFor>,
+    /// Whether unix listeners are read, too. A plan decides this by the measure and the types.
+    pub unix: UnixListeners,
+}
+
+/// Whether unix listeners are read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UnixListeners {
+    /// They are not read.
+    #[default]
+    Unread,
+    /// They are read where the kernel lists them.
+    WherePossible,
+    /// They are read, and a kernel that does not list them is an error.
+    Required,
 }
 
 impl Selection {

@@ -29,6 +29,12 @@ pub trait Socket {
     /// Remote address and port, as above; unspecified and 0 where the socket is not connected.
     fn remote(&self) -> Result<SocketAddr, Error>;
 
+    /// The name of a unix socket, which has neither address nor port; `None` for other sockets.
+    #[inline]
+    fn unix(&self) -> Option<&UnixName> {
+        None
+    }
+
     /// The receive and the send queue (`Recv-Q` and `Send-Q` in `ss(8)`).
     fn queues(&self) -> Result<(u32, u32), Error> {
         Err(Error::Unsupported("the queues of sockets are not known here".to_owned()))
@@ -99,6 +105,15 @@ pub trait Socket {
                 .to_owned(),
         ))
     }
+}
+
+/// The name of a unix socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnixName {
+    /// The number that the kernel gives to this socket alone.
+    pub cookie: u64,
+    /// The path or the abstract name as it is printed. Several sockets may have the same.
+    pub label: String,
 }
 
 /// The facts about sockets that the kernel reports only on request.

@@ -19,10 +19,11 @@ use log::{debug, warn};
 #[cfg(windows)]
 use crate::address::{InterfaceIndex, InterfaceNames};
 use crate::collect::Collector;
+use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::namespaces::View;
 use crate::source::summary::SocketSummary;
-use crate::vocabulary::SourceName;
+use crate::vocabulary::{NetnsIndex, SourceName};
 
 #[cfg(target_os = "linux")]
 use linux::procfs as system;
@@ -62,6 +63,40 @@ pub fn collect<C: Collector>(
         }
     }
     Err(Error::Sources { protocol, causes })
+}
+
+/// Hands the unix listeners of a network namespace to `collector`. Only netlink has their queues.
+#[cfg(target_os = "linux")]
+pub fn unix_listeners<C: Collector>(
+    netns: NetnsIndex,
+    view: &View,
+    door: &Door,
+    deadline: &Deadline,
+    collector: &mut C,
+) -> Result<(), Error> {
+    match view {
+        View::Inside => {
+            let mut complete = collector.fresh();
+            linux::sock_diag::read_unix(netns, door, deadline, &mut complete)?;
+            collector.merge(complete);
+            Ok(())
+        }
+        View::Process { .. } => Err(Error::Unsupported(
+            "/proc has no queues of unix sockets (only netlink has them)".to_owned(),
+        )),
+    }
+}
+
+/// An error: Windows does not list unix sockets, and a plan does not ask for them there.
+#[cfg(windows)]
+pub fn unix_listeners<C: Collector>(
+    _: NetnsIndex,
+    _: &View,
+    _: &Door,
+    _: &Deadline,
+    _: &mut C,
+) -> Result<(), Error> {
+    Err(Error::Unsupported("this system does not list unix sockets".to_owned()))
 }
 
 /// Whether a source can read a namespace in this view.

@@ -16,7 +16,7 @@ use crate::error::Error;
 use crate::listeners::Listeners;
 use crate::namespaces::{Namespaces, NetnsCoverage, View};
 use crate::netns::Netns;
-use crate::selection::{Choice, Network, Ports, Selection};
+use crate::selection::{Choice, Network, Ports, Selection, UnixListeners};
 use crate::source::{self, Door, Dump};
 use crate::vocabulary::{ConnectionStatus, ConnectionType, NetnsIndex, Protocol, SourceName};
 
@@ -57,6 +57,8 @@ pub struct Findings {
     pub coverage: NetnsCoverage,
     /// The facts about each namespace that was read.
     pub facts: BTreeMap<NetnsIndex, NetnsFacts>,
+    /// The reason why the unix listeners of a namespace were not seen.
+    pub unseen_unix: Option<Error>,
     /// The names of the interfaces that the addresses of collected sockets belong to.
     pub interfaces: InterfaceNames,
     // The namespaces that can be read again, each with its netlink socket.
@@ -129,7 +131,14 @@ impl<'a> Host<'a> {
                 let mut visited = collector.fresh();
                 let facts = visit.facts(wanted)?;
                 visited.begin(&facts)?;
-                let sources = visit.read(selection, wanted, &facts, &mut visited)?;
+                let mut sources = visit.read(selection, wanted, &facts, &mut visited)?;
+                match visit.unix_listeners(selection, &mut visited) {
+                    Ok(source) => sources.extend(source),
+                    Err(error) if may_be_unseen(&error, selection) => {
+                        findings.unseen_unix.get_or_insert(error);
+                    }
+                    Err(error) => return Err(error),
+                }
                 findings.interfaces.extend(visit.interface_names(&visited)?);
                 collector.merge(visited);
                 findings.add(visit, wanted, facts, sources);
@@ -197,6 +206,11 @@ impl<'a> Host<'a> {
         }
         Ok(())
     }
+}
+
+/// Whether a run goes on without the unix listeners.
+fn may_be_unseen(error: &Error, selection: &Selection) -> bool {
+    selection.unix == UnixListeners::WherePossible && !error.is_final()
 }
 
 impl Visit<'_> {
@@ -269,6 +283,22 @@ impl Visit<'_> {
             });
         }
         Ok(sources)
+    }
+
+    /// Hands the unix listeners to `collector`, where they are selected; returns the source.
+    fn unix_listeners<C: Collector>(
+        &self,
+        selection: &Selection,
+        collector: &mut C,
+    ) -> Result<Option<SourceName>, Error> {
+        let Self { netns, view, door, deadline, .. } = self;
+        match selection.unix {
+            UnixListeners::Unread => Ok(None),
+            UnixListeners::WherePossible | UnixListeners::Required => {
+                let read = source::unix_listeners(*netns, view, door, deadline, collector);
+                read.map(|()| Some(SourceName::Netlink))
+            }
+        }
     }
 
     /// Looks up the names of the interfaces that collected addresses belong to. The names can be

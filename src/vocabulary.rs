@@ -5,17 +5,19 @@ use std::fmt;
 
 use crate::name::{Named, named_enum};
 
-/// The transport protocols that are counted; a dump of the kernel answers for one of them.
+/// The protocols of sockets; a dump of the kernel answers for one of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Protocol {
     /// TCP over both families.
     Tcp,
     /// UDP over both families.
     Udp,
+    /// Sockets of this host alone (`unix(7)`), of which only listeners are read.
+    Unix,
 }
 
 impl Protocol {
-    /// Every protocol, in display order.
+    /// Every protocol whose sockets are counted, in display order.
     pub const ALL: [Self; 2] = [Self::Tcp, Self::Udp];
 }
 
@@ -24,6 +26,7 @@ impl fmt::Display for Protocol {
         f.write_str(match self {
             Self::Tcp => "TCP",
             Self::Udp => "UDP",
+            Self::Unix => "unix",
         })
     }
 }
@@ -41,16 +44,22 @@ named_enum! {
         Udp = "udp",
         /// UDP over IPv6, IPv4-mapped peers of dual-stack sockets included.
         Udp6 = "udp6",
+        /// A unix socket. Such sockets are not counted: only the accept queues of listeners are read.
+        Unix = "unix",
     }
 }
 
 impl ConnectionType {
+    /// Every type whose sockets are counted, in display order.
+    pub const COUNTED: [Self; 4] = [Self::Tcp, Self::Tcp6, Self::Udp, Self::Udp6];
+
     /// The protocol whose dump shows this type.
     #[must_use]
     pub const fn protocol(self) -> Protocol {
         match self {
             Self::Tcp | Self::Tcp6 => Protocol::Tcp,
             Self::Udp | Self::Udp6 => Protocol::Udp,
+            Self::Unix => Protocol::Unix,
         }
     }
 
@@ -58,7 +67,7 @@ impl ConnectionType {
     #[must_use]
     pub const fn is_ipv6(self) -> bool {
         match self {
-            Self::Tcp | Self::Udp => false,
+            Self::Tcp | Self::Udp | Self::Unix => false,
             Self::Tcp6 | Self::Udp6 => true,
         }
     }
@@ -71,6 +80,7 @@ impl ConnectionType {
             (Protocol::Tcp, true) => Self::Tcp6,
             (Protocol::Udp, false) => Self::Udp,
             (Protocol::Udp, true) => Self::Udp6,
+            (Protocol::Unix, _) => Self::Unix,
         }
     }
 }
@@ -155,7 +165,7 @@ impl ConnectionStatus {
             (Protocol::Tcp, Self::Closing) => 1 << 11,
             (Protocol::Udp, Self::None) => 1 << 1 | 1 << 7,
             (Protocol::Tcp, Self::None | Self::Idle | Self::Bound | Self::DeleteTcb)
-            | (Protocol::Udp, _) => 0,
+            | (Protocol::Udp | Protocol::Unix, _) => 0,
         }
     }
 
@@ -180,13 +190,14 @@ impl ConnectionStatus {
         }
     }
 
-    /// Whether a connection of this type can ever be in this state: UDP has no states, TCP always
-    /// has a state.
+    /// Whether a counted connection of this type can ever be in this state: UDP has no states, TCP
+    /// always has a state, and unix sockets are not counted.
     #[must_use]
     pub const fn is_of(self, connection_type: ConnectionType) -> bool {
         match connection_type.protocol() {
             Protocol::Tcp => !matches!(self, Self::None),
             Protocol::Udp => matches!(self, Self::None),
+            Protocol::Unix => false,
         }
     }
 }

@@ -30,7 +30,7 @@ from network_connections import CheckResult, check, connections, count_connectio
 from network_connections._core import options
 
 LOGGER = "network_connections"
-VALID_TYPES = f"valid: {', '.join(TYPES)}, all"
+VALID_TYPES = f"valid: {', '.join(TYPES)}, unix, all"
 
 
 @pytest.fixture

@@ -265,7 +265,7 @@ def test_strict_names_what_is_stray(args: list[str], named: str, command: Comman
         (["-w", "--no"], ["--warning needs a value (valid: for example --warning=10)"]),
         (["-w", "-1:5"], ["--warning", '"-1:5" begins like an option', "--warning=VALUE"]),
         (["-c", "--", "5"], ["--critical"]),
-        (["--conn-t"], ["--conn-type needs a value (choose from all, tcp, tcp6, udp, udp6)"]),
+        (["--conn-t"], ["--conn-type needs a value (choose from all, tcp, tcp6, udp, udp6, unix)"]),
         (["--timeout"], ["--timeout needs a value (valid: for example --timeout=8)"]),
         (["--local-port"], ["--local-port=443"]),
         (["--netns"], ["--netns=all"]),

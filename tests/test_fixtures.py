@@ -203,6 +203,7 @@ DEEP = 200_000
         (f'[{FINE}, {{"proto": "tcp"}}]', ["entry 2", "`status`"]),
         (f'[{FINE}, {{"status": "LISTEN"}}]', ["entry 2", "`proto`"]),
         (f'[{FINE}, {{"proto": "sctp", "status": "LISTEN"}}]', ["entry 2", '"sctp"', KNOWN]),
+        (f'[{FINE}, {{"proto": "unix", "status": "LISTEN"}}]', ["entry 2", '"unix"', KNOWN]),
         (f'[{FINE}, {{"proto": "TCP", "status": "LISTEN"}}]', ["entry 2", '"TCP"', KNOWN]),
         (f'[{FINE}, {{"proto": "", "status": "LISTEN"}}]', ["entry 2", '""', KNOWN]),
         (f'[{FINE}, {{"proto": "tcp", "status": "UP"}}]', ["entry 2", '"UP"', "ESTABLISHED, "]),

@@ -125,7 +125,7 @@ pub fn fixture(data: &[u8]) {
         let query = Query { selection, ..Query::default() };
         run(Check { query, ..Check::default() }, &mut &data[..]).unwrap().total
     };
-    let types = ConnectionType::VALUES
+    let types = ConnectionType::COUNTED
         .iter()
         .map(|t| of(Selection { types: Choice::of(&[*t]), ..Selection::default() }));
     assert_eq!(types.sum::<u64>(), report.total);

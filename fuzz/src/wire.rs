@@ -9,7 +9,8 @@ use std::sync::LazyLock;
 
 use network_connections::source::linux::inet_diag::{Event, Request, requests};
 use network_connections::source::linux::proc_table::{Lines, Row};
-use network_connections::{ConnectionType, Named, Protocol, Selection, Socket as _, Wanted};
+use network_connections::source::linux::unix_diag;
+use network_connections::{ConnectionType, Protocol, Selection, Socket as _, Wanted};
 
 use self::fields::{Fields, only};
 
@@ -21,7 +22,7 @@ static REQUESTS: LazyLock<Vec<(Protocol, Request)>> = LazyLock::new(|| {
             .map(move |request| (protocol, request))
     };
     let both = Protocol::ALL.into_iter().flat_map(|p| of(p, &Selection::default()));
-    let alone = ConnectionType::VALUES.iter().copied().flat_map(|t| of(t.protocol(), &only(t)));
+    let alone = ConnectionType::COUNTED.iter().copied().flat_map(|t| of(t.protocol(), &only(t)));
     both.chain(alone).collect()
 });
 
@@ -117,11 +118,30 @@ fn events(request: &Request, datagram: &[u8]) -> (Vec<Fields>, Option<String>) {
     (sockets, end)
 }
 
+/// The unix listeners of a datagram: after an error there are no more, and their names are fit for
+/// output.
+fn unix_listeners(datagram: &[u8]) {
+    let mut messages = unix_diag::messages(datagram);
+    while let Some(event) = messages.next() {
+        match event {
+            Ok(unix_diag::Event::Listener(listener)) => {
+                let label = &listener.unix().unwrap().label;
+                assert!(label.starts_with(['/', '@', '.', '(']), "{label:?}");
+                assert!(!label.chars().any(char::is_control), "{label:?}");
+                listener.backlog().unwrap();
+            }
+            Ok(unix_diag::Event::Done) => {}
+            Err(_) => assert!(messages.next().is_none(), "more after an error"),
+        }
+    }
+}
+
 /// Takes a number that chooses a request, and a datagram of its answer.
 pub fn netlink(data: &[u8]) {
     let Some((choice, datagram)) = data.split_first() else {
         return;
     };
+    unix_listeners(datagram);
     let (protocol, request) = &REQUESTS[usize::from(*choice) % REQUESTS.len()];
     let (sockets, end) = events(request, datagram);
 
@@ -157,7 +177,7 @@ pub fn procfs(data: &[u8]) {
     let Some(([choice, size], table)) = data.split_first_chunk() else {
         return;
     };
-    let connection_type = ConnectionType::VALUES[usize::from(*choice) % 4];
+    let connection_type = ConnectionType::COUNTED[usize::from(*choice) % 4];
     let read = |chunks: &mut dyn Iterator<Item = &[u8]>| {
         let mut rows = Vec::new();
         let mut lines = Lines::default();

@@ -99,6 +99,7 @@ _Type = Literal[
     "tcp6",
     "udp",
     "udp6",
+    "unix",
 ]
 _Status = Literal[
     "ESTABLISHED",
@@ -153,6 +154,7 @@ _ConnType = Literal[
     "tcp6",
     "udp",
     "udp6",
+    "unix",
 ]
 _GroupBy = Literal[
     "type-status",
@@ -216,8 +218,9 @@ def count_connections(
     owner are those of ``(kernel)``.
 
     Args:
-        types: Count only connections of this type. One of: all, tcp, tcp6,
-            udp, udp6. One value or several. Default: all.
+        types: Count only connections of this type. "unix" is for accept queues
+            alone: unix sockets are not counted. One of: all, tcp, tcp6, udp,
+            udp6, unix. One value or several. Default: all.
         statuses: Count only connections in this status. UDP sockets have the
             status "none". One of: all, close, close_wait, closing,
             established, fin_wait1, fin_wait2, last_ack, listen, none,
@@ -293,8 +296,9 @@ def check(
     Never exits the process and never returns a guess.
 
     Args:
-        types: Count only connections of this type. One of: all, tcp, tcp6,
-            udp, udp6. One value or several. Default: all.
+        types: Count only connections of this type. "unix" is for accept queues
+            alone: unix sockets are not counted. One of: all, tcp, tcp6, udp,
+            udp6, unix. One value or several. Default: all.
         statuses: Count only connections in this status. UDP sockets have the
             status "none". One of: all, close, close_wait, closing,
             established, fin_wait1, fin_wait2, last_ack, listen, none,
@@ -493,8 +497,9 @@ def connections(
     To count them, :func:`count_connections` is faster and needs no memory.
 
     Args:
-        types: Count only connections of this type. One of: all, tcp, tcp6,
-            udp, udp6. One value or several. Default: all.
+        types: Count only connections of this type. "unix" is for accept queues
+            alone: unix sockets are not counted. One of: all, tcp, tcp6, udp,
+            udp6, unix. One value or several. Default: all.
         statuses: Count only connections in this status. UDP sockets have the
             status "none". One of: all, close, close_wait, closing,
             established, fin_wait1, fin_wait2, last_ack, listen, none,

@@ -264,7 +264,8 @@ pub static OPTIONS: &[Opt] = &[
         default: Some(all),
         field: Some(Field::Types),
         keyword: Some(keyword("types", Api::Connections)),
-        help: "Count only connections of this type.",
+        help: "Count only connections of this type. \"unix\" is for accept queues alone: unix sockets are \
+               not counted.",
         ..OPT
     },
     Opt {
@@ -372,8 +373,8 @@ pub static OPTIONS: &[Opt] = &[
         field: Some(Field::Measure),
         keyword: Some(keyword("measure", Api::Check)),
         help: "What is judged: the number of connections of each group; or what runs out, the accept \
-               queue or the SYN queue of each listener, or the receive buffer of each UDP socket, in \
-               percent of its limit, or the ephemeral ports towards each destination, in percent of \
+               queue of each TCP or unix listener, the SYN queue of each TCP listener, or the receive \
+               buffer of each UDP socket, in percent of its limit, or the ephemeral ports towards each destination, in percent of \
                those there are; or the seconds for which the longest connection of each kind has \
                been stuck.",
         ..OPT

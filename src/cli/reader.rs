@@ -381,7 +381,10 @@ mod tests {
                 "--warning needs a value, and \"-1:5\" begins like an option (valid: \
                  --warning=VALUE, for example --warning=10)",
             ),
-            (&["--conn-type"], "--conn-type needs a value (choose from all, tcp, tcp6, udp, udp6)"),
+            (
+                &["--conn-type"],
+                "--conn-type needs a value (choose from all, tcp, tcp6, udp, udp6, unix)",
+            ),
             (
                 &["--measure=connections,accept-queue"],
                 "--measure: invalid value \"connections,accept-queue\", give one value (choose from \

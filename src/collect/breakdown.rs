@@ -207,7 +207,7 @@ impl Breakdowns {
         let unlistened = |listeners: &Arc<Listeners>| !listeners.ports.contains(&local);
         match protocol {
             Protocol::Tcp => self.listeners.as_ref().is_some_and(unlistened),
-            Protocol::Udp => false,
+            Protocol::Udp | Protocol::Unix => false,
         }
     }
 
@@ -215,7 +215,7 @@ impl Breakdowns {
     fn port_with_listener(&self, socket: &impl Socket) -> Result<Option<u16>, Error> {
         let listeners = match socket.connection_type().protocol() {
             Protocol::Tcp => self.listeners.as_ref(),
-            Protocol::Udp => None,
+            Protocol::Udp | Protocol::Unix => None,
         };
         let local = socket.local().optional()?.map(|local| local.port());
         Ok(local.filter(|local| listeners.is_some_and(|found| found.ports.contains(local))))

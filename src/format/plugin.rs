@@ -101,6 +101,10 @@ fn first_line(report: &Report, (shown, left_out): (Vec<&GroupState>, usize)) -> 
         message.push_str("; ");
         message.push_str(note);
     }
+    if let Some(reason) = &report.unseen_unix {
+        message.push_str("; unix listeners not seen: ");
+        message.push_str(&visible(reason));
+    }
     for note in [skipped(&report.coverage), failed(&report.coverage)].into_iter().flatten() {
         message.push_str("; ");
         message.push_str(&note);

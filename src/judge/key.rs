@@ -13,7 +13,7 @@ use crate::nearest::nearest;
 use crate::owner::{Process, UserId};
 use crate::printable::printable;
 use crate::range::Numbers;
-use crate::selection::{Network, Ports, Selection};
+use crate::selection::{Network, Ports, Selection, UnixListeners};
 use crate::stuck::Wait;
 use crate::vocabulary::{ConnectionStatus, ConnectionType};
 
@@ -123,6 +123,8 @@ pub enum Key {
     LinkLocal(LinkLocalKey),
     /// A port, or an address with a port.
     Endpoint(EndpointKey),
+    /// A unix listener.
+    Unix(UnixKey),
     /// A user by id, or by name.
     User(UserKey),
     /// A unit, processes or a network namespace by name.
@@ -247,6 +249,50 @@ fn endpoint_of(group: &NamedGroup) -> Option<Endpoint> {
     }
 }
 
+/// The name of a unix listener as it is printed. Where network namespaces are requested, the name of
+/// one may follow; without it the key matches the listener in any namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnixKey {
+    text: String,
+    netns: bool,
+}
+
+impl UnixKey {
+    /// The name and the network namespace; `None` where no namespace can follow. A path may have the
+    /// separator in it.
+    fn parts(&self) -> Option<(&str, &str)> {
+        let (name, netns) = self.text.rsplit_once(NETNS_SEPARATOR).filter(|_| self.netns)?;
+        Some((name.trim_end(), netns.trim_start()))
+    }
+
+    fn specificity(&self, group: &NamedGroup) -> Option<Specificity> {
+        let found = unix_name_of(group)?;
+        let is_in = |key| group.name.netns.as_ref().is_some_and(|netns| netns.is_called(key));
+        let with_netns = || self.parts().is_some_and(|(name, netns)| name == found && is_in(netns));
+        let netns = if found == self.text { false } else { with_netns().then_some(true)? };
+        Some(Specificity::Endpoint { address: true, interface: false, netns })
+    }
+
+    /// Whether the key may mean this group: the key names the host's network namespace, but the
+    /// namespace of the group is not known.
+    fn may_mean(&self, group: &NamedGroup) -> bool {
+        let may_be_in =
+            |key| group.name.netns.as_ref().is_some_and(|netns| netns.may_be_called(key));
+        let found = unix_name_of(group);
+        self.parts().is_some_and(|(name, netns)| Some(name) == found && may_be_in(netns))
+    }
+}
+
+fn unix_name_of(group: &NamedGroup) -> Option<&str> {
+    matches!(group.group, Some(Group::Unix(_))).then(|| group.name.without_netns())
+}
+
+/// Whether a key is the name of a unix listener that can be read.
+fn is_unix(text: &str, selection: &Selection) -> bool {
+    selection.unix != UnixListeners::Unread
+        && ["/", "@", "./"].iter().any(|begin| text.starts_with(begin))
+}
+
 /// A user by id or by name, which has no id until it is looked up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UserKey {
@@ -335,7 +381,14 @@ impl Key {
                 GroupBy::RemotePort => "a selected remote port".to_owned(),
                 GroupBy::LocalAddress => "a selected local address".to_owned(),
                 GroupBy::RemoteAddress => "a selected remote address".to_owned(),
-                GroupBy::LocalEndpoint => "a selected local port, or address and port".to_owned(),
+                GroupBy::LocalEndpoint if context.selection.unix == UnixListeners::Unread => {
+                    "a selected local port, or address and port".to_owned()
+                }
+                GroupBy::LocalEndpoint => {
+                    "a selected local port, address and port, or the name of \
+                                           a unix listener as it is printed"
+                        .to_owned()
+                }
                 GroupBy::RemoteEndpoint => "a selected remote port, or address and port".to_owned(),
                 GroupBy::User
                 | GroupBy::Unit
@@ -383,6 +436,9 @@ impl Key {
             GroupBy::RemotePort => port(text, &selection.remote_ports),
             GroupBy::LocalAddress => address(text, &selection.local_addresses, selection),
             GroupBy::RemoteAddress => address(text, &selection.remote_addresses, selection),
+            GroupBy::LocalEndpoint if is_unix(text, selection) => {
+                Some(Self::Unix(UnixKey { text: text.to_owned(), netns: context.netns }))
+            }
             GroupBy::LocalEndpoint => {
                 endpoint(text, &selection.local_ports, &selection.local_addresses, context)
             }
@@ -420,6 +476,7 @@ impl Key {
             | Self::Status(_)
             | Self::LinkLocal(_)
             | Self::Endpoint(_)
+            | Self::Unix(_)
             | Self::Owner(_) => Ok(()),
         }
     }
@@ -441,6 +498,7 @@ impl Key {
             }
             Self::LinkLocal(key) => key.specificity(group),
             Self::Endpoint(key) => key.specificity(group),
+            Self::Unix(key) => key.specificity(group),
             Self::User(key) => {
                 let met = key.id().is_some_and(|id| group.is_of_user(id));
                 (met || group.label() == key.text).then_some(Exact)
@@ -475,6 +533,7 @@ impl Key {
             Self::Owner(name) => {
                 group.name.netns.as_ref().is_some_and(|netns| netns.may_be_called(name))
             }
+            Self::Unix(key) => key.may_mean(group),
             Self::Total | Self::Group(_) | Self::Type(_) | Self::Status(_) | Self::User(_) => false,
         };
         let mut unseen = self.group();
@@ -503,7 +562,8 @@ impl Key {
                 | Self::Type(_)
                 | Self::Status(_)
                 | Self::LinkLocal(_)
-                | Self::Endpoint(_) => group.hidden,
+                | Self::Endpoint(_)
+                | Self::Unix(_) => group.hidden,
             }
     }
 
@@ -519,7 +579,8 @@ impl Key {
             | Self::Type(_)
             | Self::Status(_)
             | Self::LinkLocal(_)
-            | Self::Endpoint(_) => false,
+            | Self::Endpoint(_)
+            | Self::Unix(_) => false,
         }
     }
 
@@ -535,6 +596,7 @@ impl Key {
             | Self::Status(_)
             | Self::LinkLocal(_)
             | Self::Endpoint(_)
+            | Self::Unix(_)
             | Self::Owner(_) => false,
         }
     }
@@ -544,7 +606,7 @@ impl Key {
     #[must_use]
     pub fn may_be_mistyped(&self) -> bool {
         match self {
-            Self::User(_) | Self::Owner(_) => true,
+            Self::User(_) | Self::Owner(_) | Self::Unix(_) => true,
             Self::LinkLocal(key) => key.interface.is_some(),
             Self::Endpoint(key) => key.interface.is_some() || key.netns.is_some(),
             Self::Total | Self::Group(_) | Self::Type(_) | Self::Status(_) => false,
@@ -584,6 +646,7 @@ impl Key {
             Self::Owner(name) => (None, name.clone()),
             Self::LinkLocal(key) => (None, key.label()),
             Self::Endpoint(key) => (None, key.label()),
+            Self::Unix(key) => (None, key.text.clone()),
         };
         NamedGroup::without_sockets(group, printable(label.as_bytes()).into())
     }
@@ -685,6 +748,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::address::UnixSocket;
     use crate::group_name::NetnsName;
     use crate::vocabulary::NetnsIndex;
 
@@ -830,6 +894,72 @@ mod tests {
             "[fe80::1%7]:443 in web",
         ];
         assert!(closeness.map(|text| key(text).specificity(&link)).is_sorted());
+    }
+
+    #[test]
+    fn the_key_of_a_unix_listener_is_its_name_with_or_without_namespace() {
+        let selection = Selection { unix: UnixListeners::WherePossible, ..Selection::default() };
+        let context = |netns, selection| KeyContext {
+            field: Field::Critical,
+            has_total: false,
+            numbers: NUMBERS,
+            netns,
+            by: GroupBy::LocalEndpoint,
+            selection,
+            live: true,
+        };
+        let group = |label: &str, netns: Option<&str>, may_be_host| {
+            let netns = netns.map(|label| {
+                Arc::new(NetnsName { label: label.into(), may_be_host, ..NetnsName::default() })
+            });
+            let socket = UnixSocket { cookie: 1, netns: NetnsIndex::OWN };
+            let name = GroupName { label: label.to_owned(), interface: None, netns };
+            let mut group = NamedGroup::without_sockets(Some(Group::Unix(socket)), name);
+            group.count = 5;
+            group
+        };
+        let means = |text: &str, group: &NamedGroup| {
+            let netns = group.name.netns.is_some();
+            let key = Key::parse(text, &context(netns, &selection));
+            let key = key.unwrap_or_else(|e| panic!("{text}: {e}"));
+            assert_eq!(key.group().label(), text);
+            key.specificity(group)
+        };
+        let named = |netns| Some(Specificity::Endpoint { address: true, interface: false, netns });
+        let alone = group("/run/php/fpm.sock", None, false);
+        for (text, expected) in [
+            ("/run/php/fpm.sock", named(false)),
+            ("/run/php/FPM.sock", None),
+            ("/run/php/fpm", None),
+            ("@/run/php/fpm.sock", None),
+            ("/run/php/fpm.sock in blue", None),
+        ] {
+            assert_eq!(means(text, &alone), expected, "{text}");
+        }
+        let within = group("/a in b in blue", Some("blue"), false);
+        for (text, expected) in [
+            ("/a in b", named(false)),
+            ("/a in b in BLUE", named(true)),
+            ("/a in b in red", None),
+            ("/a in blue", None),
+            ("/a", None),
+        ] {
+            assert_eq!(means(text, &within), expected, "{text}");
+        }
+        assert_eq!(means("/a", &endpoint_group("[::]:443", None, None)), None);
+        // The listener may be the host's.
+        let unknown = group("/a in x", Some("x"), true);
+        let key = |text| {
+            let key = Key::parse(text, &context(true, &selection));
+            key.unwrap_or_else(|e| panic!("{text}: {e}"))
+        };
+        assert_eq!(key("/a in host").unseen_group(std::slice::from_ref(&unknown)).count, 5);
+        assert_eq!(key("/b in host").unseen_group(&[unknown]).count, 0);
+        // Where unix listeners are not read, and for a port, nothing changes.
+        let unread = Selection::default();
+        assert!(Key::parse("/a", &context(false, &unread)).is_err());
+        assert!(Key::parse("run/a", &context(false, &selection)).is_err());
+        assert!(matches!(Key::parse("80", &context(false, &selection)), Ok(Key::Endpoint(_))));
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! `--measure=accept-queue`: the connections that wait to be accepted, in percent of each
-//! listener's limit (`listen(2)`).
+//! listener's limit (`listen(2)`): of TCP listeners and of unix listeners.
 
-use crate::address::Endpoint;
 use crate::collect::breakdown::Aspect;
 use crate::collect::queues::{Queue, Queues};
 use crate::error::Error;
@@ -10,6 +9,7 @@ use crate::format::exposition::Page;
 use crate::group::{Group, GroupBy};
 use crate::measure::counted::{Counted, Scope};
 use crate::measure::definition::{Definition, Implied, Reading, Series};
+use crate::owner::Names;
 use crate::range::Numbers;
 use crate::survey::{Facts, Host};
 use crate::vocabulary::{ConnectionStatus, Protocol, SourceName};
@@ -21,6 +21,7 @@ pub const DEFINITION: Definition = Definition {
         group_by: GroupBy::LocalEndpoint,
         protocol: Protocol::Tcp,
         statuses: &[ConnectionStatus::Listen],
+        unix: true,
     }),
     refused: &[
         Field::GroupBy,
@@ -39,7 +40,10 @@ pub const DEFINITION: Definition = Definition {
     numbers: Numbers { most: f64::MAX, whole: false },
     of_reference: false,
     collect,
-    nothing: |selection| format!("No listeners{} found.", selection.ends()),
+    nothing: |selection| {
+        let unix = if selection.types_of(Protocol::Tcp).next().is_none() { "unix " } else { "" };
+        format!("No {unix}listeners{} found.", selection.ends())
+    },
     aspect: Aspect::Queue,
     thresholds: [None, None],
     series,
@@ -47,12 +51,11 @@ pub const DEFINITION: Definition = Definition {
 
 fn collect(host: &Host, scope: &Scope) -> Result<Counted, Error> {
     let collector = (Queues::default(), scope.breakdowns());
-    let ((Queues(queues), breakdowns), findings) =
+    let ((Queues { queues, unix }, breakdowns), findings) =
         host.survey(scope.selection, Facts::None, collector)?;
-    let part = |(endpoint, queue): (Endpoint, Queue)| {
-        (Group::Endpoint(endpoint), queue.waiting, queue.share)
-    };
-    Ok(Counted::of_shares(queues.into_iter().map(part), breakdowns, findings))
+    let part = |(listener, queue): (Group, Queue)| (listener, queue.waiting, queue.share);
+    let counted = Counted::of_shares(queues.into_iter().map(part), breakdowns, findings);
+    Ok(Counted { names: Names::default().with_unix(unix), ..counted })
 }
 
 /// A series for every listener: listeners are few, and live long.

@@ -134,6 +134,7 @@ fn labels(group: Group) -> Option<Vec<(&'static str, &'static str)>> {
         Group::Port(_)
         | Group::Address(_)
         | Group::Endpoint(_)
+        | Group::Unix(_)
         | Group::User(_)
         | Group::Cgroup(_)
         | Group::Process(_)

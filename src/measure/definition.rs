@@ -60,6 +60,8 @@ pub struct Implied {
     pub protocol: Protocol,
     /// The statuses that the measure is about; empty where it is about all.
     pub statuses: &'static [ConnectionStatus],
+    /// Whether the measure is about unix listeners, too.
+    pub unix: bool,
 }
 
 /// The form of a group's number.

@@ -21,6 +21,7 @@ pub const DEFINITION: Definition = Definition {
         group_by: GroupBy::RemoteEndpoint,
         protocol: Protocol::Tcp,
         statuses: &[],
+        unix: false,
     }),
     refused: &[Field::GroupBy, Field::Zero, Field::Stuck, Field::Statuses, Field::LocalPorts],
     unreported: |_| None,

@@ -20,6 +20,7 @@ pub const DEFINITION: Definition = Definition {
     implied: Some(Implied {
         group_by: GroupBy::LocalEndpoint,
         protocol: Protocol::Udp,
+        unix: false,
         statuses: &[],
     }),
     refused: &[

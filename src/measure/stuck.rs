@@ -23,6 +23,7 @@ pub const DEFINITION: Definition = Definition {
         group_by: GroupBy::Kind,
         protocol: Protocol::Tcp,
         statuses: &[],
+        unix: false,
     }),
     refused: &[Field::Zero],
     unreported: |source| match source {

@@ -83,6 +83,12 @@ impl<T: Member> Choice<T> {
         self.given
     }
 
+    /// Whether the name of `value` is among the words: `all` chooses the value, but does not name it.
+    #[must_use]
+    pub fn names(&self, value: T) -> bool {
+        self.given && self.label.split(',').any(|word| value.name().eq_ignore_ascii_case(word))
+    }
+
     /// The words that chose the values, comma-separated.
     #[must_use]
     pub fn label(&self) -> &str {
@@ -128,11 +134,11 @@ mod tests {
         };
         assert_eq!(
             message(&["tcp", "sctp"]),
-            Err("unknown type \"sctp\" (valid: tcp, tcp6, udp, udp6, all)".to_owned())
+            Err("unknown type \"sctp\" (valid: tcp, tcp6, udp, udp6, unix, all)".to_owned())
         );
         assert_eq!(
             message(&[]),
-            Err("no type is given (valid: tcp, tcp6, udp, udp6, all)".to_owned())
+            Err("no type is given (valid: tcp, tcp6, udp, udp6, unix, all)".to_owned())
         );
     }
 
@@ -142,6 +148,10 @@ mod tests {
         let chosen = ConnectionType::VALUES.iter().copied().filter(|t| choice.contains(*t));
         assert_eq!(chosen.collect::<Vec<_>>(), [ConnectionType::Tcp6, ConnectionType::Udp]);
         assert_eq!(choice.label(), "tcp6,tcp6,udp");
+        assert!(choice.names(ConnectionType::Udp) && !choice.names(ConnectionType::Tcp));
+        let all = Choice::<ConnectionType>::parse(&["ALL", "Unix"]);
+        let all = all.unwrap_or_else(|e| panic!("{e}"));
+        assert!(all.names(ConnectionType::Unix) && !all.names(ConnectionType::Tcp));
         for status in ConnectionStatus::VALUES {
             let choice = Choice::of(&[*status]);
             let chosen = ConnectionStatus::VALUES.iter().copied().filter(|s| choice.contains(*s));

@@ -14,7 +14,7 @@ use serde_core::de::{
 use crate::collect::Collector;
 use crate::deadline::Deadline;
 use crate::error::Error;
-use crate::name::{Named, spelled};
+use crate::name::{Named, Unknown, spelled};
 use crate::selection::Selection;
 use crate::socket::Socket;
 use crate::vocabulary::{ConnectionStatus, ConnectionType, NetnsIndex};
@@ -110,8 +110,11 @@ impl<'de> Visitor<'de> for Entry {
         let (mut connection_type, mut status, mut local, mut remote) = (None, None, None, None);
         while let Some(key) = entry.next_key::<String>()? {
             match key.as_str() {
-                "proto" => connection_type = Some(choice(&entry.next_value::<String>()?)?),
-                "status" => status = Some(choice(&entry.next_value::<String>()?)?),
+                "proto" => connection_type = Some(counted(&entry.next_value::<String>()?)?),
+                "status" => {
+                    status =
+                        Some(spelled(&entry.next_value::<String>()?).map_err(A::Error::custom)?);
+                }
                 "local" => local = Some(endpoint(&entry.next_value::<String>()?)?),
                 "remote" => remote = Some(endpoint(&entry.next_value::<String>()?)?),
                 _ => {
@@ -128,8 +131,12 @@ impl<'de> Visitor<'de> for Entry {
     }
 }
 
-fn choice<T: Named, E: serde_core::de::Error>(name: &str) -> Result<T, E> {
-    spelled(name).map_err(E::custom)
+/// A type whose connections are counted, spelled exactly like this.
+fn counted<E: serde_core::de::Error>(name: &str) -> Result<ConnectionType, E> {
+    let types = ConnectionType::COUNTED;
+    let names = types.map(Named::name);
+    let unknown = || E::custom(Unknown::new(ConnectionType::WHAT, name, &names));
+    types.into_iter().find(|t| t.name() == name).ok_or_else(unknown)
 }
 
 /// `address:port`, an IPv6 address with or without brackets.

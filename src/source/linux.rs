@@ -3,7 +3,9 @@
 pub mod counters;
 pub mod inet_diag;
 pub mod interfaces;
+pub mod netlink;
 mod port_text;
 pub mod proc_table;
 pub mod procfs;
 pub mod sock_diag;
+pub mod unix_diag;

@@ -84,6 +84,9 @@ impl SocketSummary {
     }
 }
 
+/// The error for unix sockets.
+const NO_UNIX: &str = "the counters have no unix sockets";
+
 /// The texts of `sockstat` and `sockstat6`; the latter is empty where the host has no IPv6.
 #[derive(Clone, Debug, Default)]
 pub struct Sockstat {
@@ -101,6 +104,7 @@ impl Sockstat {
             ConnectionType::Tcp6 => "TCP6:",
             ConnectionType::Udp => "UDP:",
             ConnectionType::Udp6 => "UDP6:",
+            ConnectionType::Unix => return Err(Error::Unsupported(NO_UNIX.to_owned())),
         };
         match connection_type.is_ipv6() {
             true if self.ipv6.is_empty() => Ok(0),
@@ -114,6 +118,7 @@ impl Sockstat {
         let waiting = match protocol {
             Protocol::Tcp => value(&self.ipv4, "TCP:", "tw")?,
             Protocol::Udp => 0,
+            Protocol::Unix => return Err(Error::Unsupported(NO_UNIX.to_owned())),
         };
         let in_use = |ipv6| self.in_use(ConnectionType::new(protocol, ipv6));
         Ok((in_use(false)?, in_use(true)?, waiting) == (0, 0, 0))
@@ -146,7 +151,6 @@ fn words<'a>(text: &'a str, row: &str) -> Option<std::str::SplitWhitespace<'a>> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::name::Named;
 
     const SOCKSTAT: &str = "sockets: used 149\nTCP: inuse 12 orphan 1 tw 3 alloc 20 mem 2\n\
                             UDP: inuse 4 mem 0\nUDPLITE: inuse 0\nRAW: inuse 1\nFRAG: inuse 0 memory 0\n";
@@ -185,7 +189,7 @@ mod tests {
         }
         let sockstat = texts((3, 0, 4, 5, 6));
         let in_use = |t: &ConnectionType| sockstat.in_use(*t).unwrap_or_else(|e| panic!("{e}"));
-        assert_eq!(ConnectionType::VALUES.iter().map(in_use).collect::<Vec<_>>(), [3, 5, 4, 6]);
+        assert_eq!(ConnectionType::COUNTED.iter().map(in_use).collect::<Vec<_>>(), [3, 5, 4, 6]);
         let none = |ipv4: &str, ipv6: &str| {
             Sockstat { ipv4: ipv4.to_owned(), ipv6: ipv6.to_owned() }.has_none(Protocol::Tcp)
         };

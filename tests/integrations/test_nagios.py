@@ -268,7 +268,7 @@ PERFDATA = "'tcp_LISTEN'=2 'tcp6_LISTEN'=1"
         (
             "usage",
             3,
-            '--conn-type: invalid value "sctp" (choose from all, tcp, tcp6, udp, udp6)',
+            '--conn-type: invalid value "sctp" (choose from all, tcp, tcp6, udp, udp6, unix)',
             "",
         ),
     ],

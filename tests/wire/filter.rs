@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use network_connections::source::linux::inet_diag::requests;
-use network_connections::{Choice, Network, Ports, Selection, Wanted};
+use network_connections::{Choice, Network, Ports, Selection, UnixListeners, Wanted};
 use network_connections::{ConnectionStatus, ConnectionType, Named, Protocol};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -210,7 +210,7 @@ fn any_network() -> impl Strategy<Value = Network> {
 }
 
 fn any_selection() -> impl Strategy<Value = Selection> {
-    let types: Vec<_> = ConnectionType::VALUES.iter().map(|t| t.name()).collect();
+    let types: Vec<_> = ConnectionType::COUNTED.iter().map(|t| t.name()).collect();
     let statuses: Vec<_> = ConnectionStatus::VALUES.iter().map(|status| status.name()).collect();
     (
         prop_oneof![Just(vec!["all"]), subsequence(types, 1..=4)],
@@ -220,6 +220,7 @@ fn any_selection() -> impl Strategy<Value = Selection> {
     )
         .prop_map(|(types, statuses, ports, addresses)| Selection {
             stuck: Vec::new(),
+            unix: UnixListeners::Unread,
             types: Choice::parse(&types).unwrap(),
             statuses: Choice::parse(&statuses).unwrap(),
             local_ports: ports.0,

@@ -2,7 +2,7 @@
 
 use network_connections::Selection;
 use network_connections::source::linux::inet_diag::{Event, Request, requests};
-use network_connections::{ConnectionType, Error, Named, Protocol, Socket as _, Wanted};
+use network_connections::{ConnectionType, Error, Protocol, Socket as _, Wanted};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -116,7 +116,7 @@ fn expected(sockets: &[Socket]) -> Vec<Fields> {
 fn every_request(protocol: Protocol) -> Vec<Request> {
     let of = |selection: &Selection| requests(protocol, selection, Wanted::default());
     let mut every = of(&Selection::default());
-    every.extend(ConnectionType::VALUES.iter().copied().flat_map(|t| of(&only(t))));
+    every.extend(ConnectionType::COUNTED.iter().copied().flat_map(|t| of(&only(t))));
     every
 }
 
@@ -145,7 +145,7 @@ fn both_families_of_tcp_are_one_request_and_all_other_requests_are_separate() {
 
 #[test]
 fn memory_is_asked_for_by_the_bit_of_its_attribute() {
-    let types = ConnectionType::VALUES.iter().map(|one| (one.protocol(), only(*one)));
+    let types = ConnectionType::COUNTED.iter().map(|one| (one.protocol(), only(*one)));
     for (protocol, selection) in types.chain([(Protocol::Tcp, Selection::default())]) {
         let [plain, memory] = [false, true].map(|memory| {
             let wanted = Wanted { memory, ..Wanted::default() };
@@ -417,6 +417,7 @@ fn every_unknown_family_and_state_is_an_error() {
         let states: &[u8] = match protocol {
             Protocol::Tcp => &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12],
             Protocol::Udp => &[1, 7],
+            Protocol::Unix => &[],
         };
         let sockets = sample(protocol);
         for request in every_request(protocol) {

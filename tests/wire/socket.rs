@@ -176,6 +176,7 @@ pub fn proc_header(connection_type: ConnectionType) -> &'static str {
             "  sl  local_address                         remote_address                        st \
              tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops"
         }
+        ConnectionType::Unix => unreachable!("unix sockets have a parser of their own"),
     }
 }
 
@@ -199,6 +200,7 @@ impl network_connections::Socket for Socket {
             (Protocol::Tcp, true) => ConnectionType::Tcp6,
             (Protocol::Udp, false) => ConnectionType::Udp,
             (Protocol::Udp, true) => ConnectionType::Udp6,
+            (Protocol::Unix, _) => ConnectionType::Unix,
         }
     }
 
@@ -206,6 +208,7 @@ impl network_connections::Socket for Socket {
         let name = match self.protocol {
             Protocol::Tcp => TCP_STATES[usize::from(self.state) - 1],
             Protocol::Udp => "NONE",
+            Protocol::Unix => "LISTEN",
         };
         ConnectionStatus::VALUES.iter().copied().find(|status| status.name() == name).unwrap()
     }
@@ -288,6 +291,7 @@ pub fn any_socket(protocol: Protocol) -> impl Strategy<Value = Socket> {
     let state = match protocol {
         Protocol::Tcp => (1..=12_u8).boxed(),
         Protocol::Udp => prop_oneof![Just(1), Just(7)].boxed(),
+        Protocol::Unix => unreachable!("unix sockets have a parser of their own"),
     };
     let attribute = prop_oneof![
         (any::<u16>(), vec(any::<u8>(), 0..24)),
@@ -302,7 +306,7 @@ pub fn any_socket(protocol: Protocol) -> impl Strategy<Value = Socket> {
             let full = match (protocol, state) {
                 (Protocol::Tcp, TIME_WAIT | NEW_SYN_RECV) => false,
                 (Protocol::Tcp, SYN_RECV | FIN_WAIT2) => full,
-                (Protocol::Tcp | Protocol::Udp, _) => true,
+                (Protocol::Tcp | Protocol::Udp | Protocol::Unix, _) => true,
             };
             attributes.retain(|(kind, _)| *kind != INET_DIAG_SHUTDOWN);
             if full {

@@ -27,6 +27,9 @@ pub fn read<C: Collector>(dump: &Dump, collector: &mut C) -> Result<(), Error> {
     let status = match protocol {
         Protocol::Tcp => ConnectionStatus::Established,
         Protocol::Udp => ConnectionStatus::None,
+        Protocol::Unix => {
+            return Err(Error::Unsupported("the counters have no unix sockets".to_owned()));
+        }
     };
     if !selection.statuses.contains(status) {
         return sock_diag::read(dump, collector);

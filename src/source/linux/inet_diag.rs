@@ -1,26 +1,19 @@
-//! The messages on a `NETLINK_SOCK_DIAG` socket: pure functions over bytes.
+//! The messages about TCP and UDP sockets on a `NETLINK_SOCK_DIAG` socket: pure functions over bytes.
 //!
-//! Layouts and numbers are those of `linux/netlink.h`, `linux/sock_diag.h` and `linux/inet_diag.h`;
-//! integers are in the byte order of the machine, ports and addresses in network byte order.
+//! Layouts and numbers are those of `linux/sock_diag.h` and `linux/inet_diag.h`; integers are in the byte order of the machine, ports and addresses in network byte order.
 
-use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
 use crate::error::Error;
 use crate::selection::{Network, Ports, Selection};
 use crate::socket::{Socket, Wanted};
+use crate::source::linux::netlink::{
+    Frame, Frames, SOCK_DIAG_BY_FAMILY, attribute, cut_short, garbled, message,
+};
 use crate::stuck::{Timer, Transfer};
 use crate::vocabulary::{ConnectionStatus, ConnectionType, Protocol};
 
-const NLMSG_NOOP: u16 = 1;
-const NLMSG_ERROR: u16 = 2;
-const NLMSG_DONE: u16 = 3;
 const TCPDIAG_GETSOCK: u16 = 18;
-const SOCK_DIAG_BY_FAMILY: u16 = 20;
-
-const NLM_F_REQUEST: u16 = 0x01;
-const NLM_F_DUMP_INTR: u16 = 0x10;
-const NLM_F_DUMP: u16 = 0x300;
 
 const AF_INET: u8 = 2;
 const AF_INET6: u8 = 10;
@@ -52,8 +45,6 @@ const SHUTDOWN: u16 = 8;
 /// `INET_DIAG_CGROUP_ID`
 const CGROUP_ID: u16 = 21;
 
-/// `sizeof(struct nlmsghdr)`
-const HEADER: usize = 16;
 /// `sizeof(struct inet_diag_sockid)`
 const SOCKID: usize = 48;
 /// `struct inet_diag_msg`: the offsets of its fields, in the order of the header file.
@@ -94,13 +85,8 @@ impl Request {
     /// The messages of one datagram of the answer.
     #[must_use]
     pub fn messages<'a>(&self, datagram: &'a [u8]) -> Messages<'a> {
-        Messages {
-            rest: datagram,
-            kind: self.kind,
-            sequence: self.sequence,
-            protocol: self.protocol,
-            done: false,
-        }
+        let frames = Frames::new(datagram, self.kind, self.sequence);
+        Messages { frames, protocol: self.protocol }
     }
 }
 
@@ -267,6 +253,8 @@ fn one_family(connection_type: ConnectionType, states: u32, extensions: u8) -> V
     let protocol = match connection_type.protocol() {
         Protocol::Tcp => IPPROTO_TCP,
         Protocol::Udp => IPPROTO_UDP,
+        // No state of `inet_diag` is of a unix socket, so that there is no such request.
+        Protocol::Unix => 0,
     };
     let mut payload = vec![family, protocol, extensions, 0];
     payload.extend(states.to_ne_bytes());
@@ -283,19 +271,6 @@ fn both_families(states: u32, extensions: u8) -> Vec<u8> {
     payload
 }
 
-/// `struct nlmsghdr` and a payload.
-fn message(kind: u16, sequence: u32, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(HEADER + payload.len()).unwrap_or(u32::MAX);
-    let mut bytes = Vec::with_capacity(HEADER + payload.len());
-    bytes.extend(length.to_ne_bytes());
-    bytes.extend(kind.to_ne_bytes());
-    bytes.extend((NLM_F_REQUEST | NLM_F_DUMP).to_ne_bytes());
-    bytes.extend(sequence.to_ne_bytes());
-    bytes.extend(0_u32.to_ne_bytes());
-    bytes.extend(payload);
-    bytes
-}
-
 /// The content of a message of the answer.
 #[derive(Debug)]
 pub enum Event<'a> {
@@ -309,11 +284,8 @@ pub enum Event<'a> {
 /// datagram cannot be trusted.
 #[derive(Debug)]
 pub struct Messages<'a> {
-    rest: &'a [u8],
-    kind: u16,
-    sequence: u32,
+    frames: Frames<'a>,
     protocol: Protocol,
-    done: bool,
 }
 
 impl<'a> Iterator for Messages<'a> {
@@ -321,80 +293,16 @@ impl<'a> Iterator for Messages<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            if self.rest.is_empty() {
-                return None;
-            }
-            match self.event() {
-                Ok(None) => {}
-                Ok(Some(event)) => return Some(Ok(event)),
-                Err(error) => {
-                    self.rest = &[];
-                    return Some(Err(error));
-                }
-            }
+        let event = match self.frames.next()? {
+            Ok(Frame::Payload(payload)) => Message::new(self.protocol, payload).map(Event::Message),
+            Ok(Frame::Done) => Ok(Event::Done),
+            Err(error) => Err(error),
+        };
+        if event.is_err() {
+            self.frames.end();
         }
+        Some(event)
     }
-}
-
-impl<'a> Messages<'a> {
-    #[inline]
-    fn event(&mut self) -> Result<Option<Event<'a>>, Error> {
-        let header: &[u8; HEADER] = self.rest.first_chunk().ok_or_else(cut_short)?;
-        let [l0, l1, l2, l3, k0, k1, f0, f1, s0, s1, s2, s3, ..] = *header;
-        let length = u32::from_ne_bytes([l0, l1, l2, l3]) as usize;
-        let kind = u16::from_ne_bytes([k0, k1]);
-        let flags = u16::from_ne_bytes([f0, f1]);
-        let sequence = u32::from_ne_bytes([s0, s1, s2, s3]);
-        let payload = self.rest.get(HEADER..length).ok_or_else(cut_short)?;
-        self.rest = self.rest.get(length.next_multiple_of(4)..).unwrap_or(&[]);
-        if self.done {
-            return Err(garbled("a message after the end of the dump"));
-        }
-        if sequence != self.sequence {
-            return Err(garbled("an answer to another request"));
-        }
-        if flags & NLM_F_DUMP_INTR != 0 {
-            return Err(garbled("the dump is inconsistent (NLM_F_DUMP_INTR)"));
-        }
-        match kind {
-            kind if kind == self.kind => {
-                Message::new(self.protocol, payload).map(|socket| Some(Event::Message(socket)))
-            }
-            NLMSG_NOOP => Ok(None),
-            NLMSG_DONE => match code(payload)? {
-                code if code < 0 => Err(kernel("NLMSG_DONE", code)),
-                _ => {
-                    self.done = true;
-                    Ok(Some(Event::Done))
-                }
-            },
-            NLMSG_ERROR => match code(payload)? {
-                code if code < 0 => Err(kernel("NLMSG_ERROR", code)),
-                _ => Err(garbled("an acknowledgement instead of a dump")),
-            },
-            kind => Err(garbled(&format!("a message of unknown type {kind}"))),
-        }
-    }
-}
-
-/// The `int` that `NLMSG_ERROR` and `NLMSG_DONE` begin with.
-fn code(payload: &[u8]) -> Result<i32, Error> {
-    payload.first_chunk().map(|bytes| i32::from_ne_bytes(*bytes)).ok_or_else(cut_short)
-}
-
-fn kernel(call: &str, code: i32) -> Error {
-    Error::system(call, io::Error::from_raw_os_error(code.saturating_neg()))
-}
-
-#[cold]
-fn garbled(what: &str) -> Error {
-    Error::Garbled(format!("the kernel's answer is garbled: {what}"))
-}
-
-#[cold]
-fn cut_short() -> Error {
-    Error::Garbled("the kernel's answer is cut short".to_owned())
 }
 
 /// A view over one `struct inet_diag_msg` and its attributes.
@@ -441,19 +349,9 @@ impl<'a> Message<'a> {
         Ok(SocketAddrV6::new(address, port, 0, interface).into())
     }
 
-    /// The payload of an attribute (`struct nlattr`).
     #[inline]
     fn attribute(&self, kind: u16) -> Result<Option<&'a [u8]>, Error> {
-        let mut rest = self.attributes;
-        while let Some([l0, l1, k0, k1]) = rest.first_chunk().copied() {
-            let length = usize::from(u16::from_ne_bytes([l0, l1]));
-            let payload = rest.get(4..length).ok_or_else(cut_short)?;
-            if u16::from_ne_bytes([k0, k1]) == kind {
-                return Ok(Some(payload));
-            }
-            rest = rest.get(length.next_multiple_of(4)..).unwrap_or(&[]);
-        }
-        Ok(None)
+        attribute(self.attributes, kind)
     }
 
     /// A number of `INET_DIAG_SKMEMINFO`, by its offset; `None` where the kernel does not report it.

@@ -16,8 +16,11 @@ use crate::collect::Collector;
 use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::socket::Wanted;
+use crate::source::door::Door;
 use crate::source::dump::Dump;
 use crate::source::linux::inet_diag::{self, Event, Request};
+use crate::source::linux::unix_diag;
+use crate::vocabulary::NetnsIndex;
 
 /// The kernel never puts more bytes than this into a datagram of a dump.
 const DATAGRAM: usize = 32 * 1024;
@@ -55,7 +58,7 @@ fn answer<C: Collector>(
     collector: &mut C,
 ) -> Result<(), Error> {
     let Dump { protocol, selection, netns, deadline, .. } = dump;
-    transmit(socket, request, deadline)?;
+    transmit(socket, request.bytes(), deadline)?;
     let mut datagrams = 0_u32;
     let mut done = false;
     while !done {
@@ -75,6 +78,41 @@ fn answer<C: Collector>(
     Ok(())
 }
 
+/// Hands every unix listener of a network namespace to `collector`.
+pub fn read_unix<C: Collector>(
+    netns: NetnsIndex,
+    door: &Door,
+    deadline: &Deadline,
+    collector: &mut C,
+) -> Result<(), Error> {
+    let socket = match door.take() {
+        Some(socket) => socket,
+        None => open()?,
+    };
+    let mut buffer = Vec::with_capacity(DATAGRAM);
+    transmit(&socket, &unix_diag::request(), deadline)?;
+    let mut done = false;
+    while !done {
+        for event in unix_diag::messages(receive(&socket, &mut buffer, deadline)?) {
+            match event.map_err(absent)? {
+                unix_diag::Event::Listener(listener) => collector.add(netns, &listener)?,
+                unix_diag::Event::Done => done = true,
+            }
+        }
+    }
+    door.put(socket);
+    Ok(())
+}
+
+/// The error of a kernel that does not list unix sockets, in words.
+fn absent(error: Error) -> Error {
+    if error.errno() == Some(Errno::NOENT.raw_os_error()) {
+        let reason = "this kernel does not list unix sockets (the module unix_diag is missing)";
+        return Error::Unsupported(reason.to_owned());
+    }
+    error
+}
+
 /// Opens a socket that is connected to the kernel: datagrams of other senders do not reach it.
 fn open() -> Result<OwnedFd, Error> {
     let socket = socket_with(
@@ -89,11 +127,11 @@ fn open() -> Result<OwnedFd, Error> {
     Ok(socket)
 }
 
-fn transmit(socket: &OwnedFd, request: &Request, deadline: &Deadline) -> Result<(), Error> {
+fn transmit(socket: &OwnedFd, request: &[u8], deadline: &Deadline) -> Result<(), Error> {
     loop {
         deadline.check()?;
-        match send(socket, request.bytes(), SendFlags::empty()) {
-            Ok(sent) if sent == request.bytes().len() => return Ok(()),
+        match send(socket, request, SendFlags::empty()) {
+            Ok(sent) if sent == request.len() => return Ok(()),
             Ok(_) => return Err(Error::Garbled("send: the request was cut short".to_owned())),
             Err(Errno::INTR) => {}
             Err(error) => return Err(Error::system("send", error)),
