@@ -37,7 +37,7 @@ pub const DEFINITION: Definition = Definition {
     },
     of_fixture: false,
     reading: Reading::Percent,
-    // The backlog may be lowered while connections are in the queue.
+    // Newer kernels take one connection more than the backlog, which may be lowered later.
     numbers: Numbers { most: f64::MAX, whole: false },
     of_reference: false,
     collect,

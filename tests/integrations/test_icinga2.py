@@ -620,7 +620,7 @@ def test_requests_that_fill_a_queue(fleet: Fleet) -> None:
         result = fleet.master.check("agent!network-connections-syn-queue")
     assert result.state == 1
     assert result.first.startswith(f"{hosts.b4}:7086: 75% (12 of 16) [WARNING], ")
-    assert result.perfdata[0] == "fullest=75%;50;100;0;100"
+    assert result.perfdata[0] == "fullest=75%;50;90;0;100"
 
 
 # The agent.

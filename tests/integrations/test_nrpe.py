@@ -249,7 +249,7 @@ def test_requests_that_fill_a_queue(server: Nrpe) -> None:
             answer = server.ask("check_network_connections_syn_queue")
             assert answer.code == code
             assert b"%s:9006: %s" % (hosts.b4.encode(), shown) in answer.output
-    assert b"|'fullest'=75%;50;100;0;100 'listeners'=" in answer.output
+    assert b"|'fullest'=75%;50;90;0;100 'listeners'=" in answer.output
 
 
 def test_ports_that_run_out(server: Nrpe) -> None:
