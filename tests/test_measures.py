@@ -70,11 +70,15 @@ def refused() -> Iterator[tuple[str, str]]:
         words["no_meaning"] = (
             f"has no meaning where {things} are measured (valid: --measure=connections)"
         )
-        words["no_key"] = (
-            "is the key of no group that can be selected here "
-            f"(valid: a selected {own} port, or address and port)"
-        )
         for options, line in {**REFUSED, **ALONE[measure]}.items():
+            # Where ports or addresses are selected, unix listeners are not.
+            has_unix = measure == "accept-queue" and "--{own}" not in options
+            unix = "address and port, or the name of a unix listener as it is printed"
+            valid = unix if has_unix else "or address and port"
+            words["no_key"] = (
+                "is the key of no group that can be selected here "
+                f"(valid: a selected {own} port, {valid})"
+            )
             yield f"--measure={measure} {options}".format(**words), line.format(**words)
 
 
