@@ -91,7 +91,7 @@ impl Plan {
         let group_by = query.group_by.unwrap_or(default);
         if implied.is_some() || !query.selection.stuck.is_empty() {
             let groups = if implied.is_some() { definition.groups } else { STUCK };
-            query.selection.types = with_states(&query.selection, groups)?;
+            query.selection.types = with_states(&query.selection, groups, unix)?;
         }
         if let Some(status) = implied.and_then(|implied| implied.status) {
             query.selection.statuses = Choice::of(&[status]);
@@ -445,17 +445,26 @@ fn unix_listeners(selection: &Selection, of_measure: bool) -> Result<UnixListene
 
 /// The TCP types of the selection, and the unix type where unix listeners are read. An error where
 /// the selection has neither.
-fn with_states(selection: &Selection, groups: &str) -> Result<Choice<ConnectionType>, Error> {
+fn with_states(
+    selection: &Selection,
+    groups: &str,
+    of_unix: bool,
+) -> Result<Choice<ConnectionType>, Error> {
     let mut types: Vec<_> = selection.types_of(Protocol::Tcp).collect();
     if selection.unix != UnixListeners::Unread {
         types.push(ConnectionType::Unix);
     }
     if types.is_empty() {
+        let (problem, valid) = if of_unix {
+            (format!("only TCP and unix sockets have {groups}"), "tcp, tcp6 or unix")
+        } else {
+            (format!("only TCP has {groups}"), "tcp or tcp6")
+        };
         return Err(Error::Conflict {
             field: Field::Types,
-            problem: format!("only TCP has {groups}"),
+            problem,
             other: Field::Types,
-            valid: "tcp or tcp6".to_owned(),
+            valid: valid.to_owned(),
         });
     }
     Ok(Choice::of(&types))
