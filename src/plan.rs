@@ -94,7 +94,7 @@ impl Plan {
             // Without a measure that decides it: stuck connections.
             let (groups, protocol) = implied
                 .map_or((STUCK, Protocol::Tcp), |implied| (definition.groups, implied.protocol));
-            query.selection.types = types_of(protocol, &query.selection, groups)?;
+            query.selection.types = types_of(protocol, &query.selection, groups, unix)?;
         }
         if let Some(statuses) =
             implied.map(|implied| implied.statuses).filter(|statuses| !statuses.is_empty())
@@ -470,6 +470,7 @@ fn types_of(
     protocol: Protocol,
     selection: &Selection,
     groups: &str,
+    of_unix: bool,
 ) -> Result<Choice<ConnectionType>, Error> {
     let mut types: Vec<_> = selection.types_of(protocol).collect();
     if selection.unix != UnixListeners::Unread {
@@ -477,6 +478,9 @@ fn types_of(
     }
     if types.is_empty() {
         let (problem, valid) = match protocol {
+            Protocol::Tcp if of_unix => {
+                (format!("only TCP and unix sockets have {groups}"), "tcp, tcp6 or unix")
+            }
             Protocol::Tcp => (format!("only TCP has {groups}"), "tcp or tcp6"),
             Protocol::Unix => (format!("only unix sockets have {groups}"), "unix"),
             Protocol::Udp => {

@@ -32,12 +32,21 @@ OF_LISTENERS = {
 }
 # What not all of them refuse.
 ALONE = {
-    "accept-queue": OF_LISTENERS,
+    "accept-queue": {
+        **OF_LISTENERS,
+        "--conn-type=udp --conn-type=udp6": (
+            "--conn-type: only TCP and unix sockets have {things} "
+            "(valid: --conn-type=tcp, tcp6 or unix)"
+        ),
+    },
     "syn-queue": OF_LISTENERS,
     "ephemeral-ports": {
         "--source=counters": (
             "The source counters does not tell ports, addresses and owners of sockets "
             "(valid: auto, netlink, procfs)"
+        ),
+        "--conn-type=udp --conn-type=udp6": (
+            "--conn-type: only TCP has {things} (valid: --conn-type=tcp or tcp6)"
         ),
     },
 }
@@ -47,9 +56,6 @@ REFUSED = {
     "--zero": "--zero: {no_meaning}",
     "--conn-status=listen": "--conn-status: {no_meaning}",
     "--{other}-port=443": "--{other}-port: {no_meaning}",
-    "--conn-type=udp --conn-type=udp6": (
-        "--conn-type: only TCP has {things} (valid: --conn-type=tcp or tcp6)"
-    ),
     "-c=total=5": '--critical: "total" {no_key}',
     "-c=TOTAL=5": '--critical: "TOTAL" {no_key}',
     "-w=LISTEN=5": '--warning: "LISTEN" {no_key}',
@@ -58,8 +64,8 @@ REFUSED = {
     "-w=::1:80=5": '--warning: "::1:80" {no_key}',
     "-w=80-90=5": '--warning: "80-90" {no_key}',
     "-w=65536=5": '--warning: "65536" {no_key}',
-    "-w=81=5 --{own}-port=80": '--warning: "81" {no_key}',
-    "-w=127.0.0.1:80=5 --{own}-address=::1": '--warning: "127.0.0.1:80" {no_key}',
+    "-w=81=5 --{own}-port=80": '--warning: "81" {no_key_of_ends}',
+    "-w=127.0.0.1:80=5 --{own}-address=::1": '--warning: "127.0.0.1:80" {no_key_of_ends}',
 }
 
 
@@ -70,15 +76,16 @@ def refused() -> Iterator[tuple[str, str]]:
         words["no_meaning"] = (
             f"has no meaning where {things} are measured (valid: --measure=connections)"
         )
+        no_key = "is the key of no group that can be selected here (valid: a selected"
+        words["no_key_of_ends"] = f"{no_key} {own} port, or address and port)"
+        # Unix listeners have no ports that could be selected.
+        words["no_key"] = {
+            "accept-queue": (
+                f"{no_key} {own} port, address and port, or the name of a unix listener as it is "
+                "printed)"
+            ),
+        }.get(measure, words["no_key_of_ends"])
         for options, line in {**REFUSED, **ALONE[measure]}.items():
-            # Where ports or addresses are selected, unix listeners are not.
-            has_unix = measure == "accept-queue" and "--{own}" not in options
-            unix = "address and port, or the name of a unix listener as it is printed"
-            valid = unix if has_unix else "or address and port"
-            words["no_key"] = (
-                "is the key of no group that can be selected here "
-                f"(valid: a selected {own} port, {valid})"
-            )
             yield f"--measure={measure} {options}".format(**words), line.format(**words)
 
 
