@@ -31,6 +31,7 @@ mod tcp_info {
     pub const LAST_DATA_SENT: usize = 44;
     pub const LAST_DATA_RECV: usize = 52;
     pub const LAST_ACK_RECV: usize = 56;
+    pub const SEGS_IN: usize = 140;
 }
 /// `INET_DIAG_SKMEMINFO` (`linux/sock_diag.h`)
 const SKMEMINFO: u16 = 7;
@@ -428,6 +429,12 @@ impl Socket for Message<'_> {
             let bytes = info.get(offset..).and_then(|rest| rest.first_chunk());
             bytes.map(|bytes| u32::from_ne_bytes(*bytes)).ok_or_else(cut_short)
         };
+        // The kernel reads the times after the state. Of a socket that is disconnected in between
+        // (`close` with `SO_LINGER` 0) they count from the start of the system, and the segments that came
+        // in are 0. Every connection has had one.
+        if self.status != ConnectionStatus::SynSent && word(tcp_info::SEGS_IN)? == 0 {
+            return Ok(None);
+        }
         let [timer] = self.bytes(field::IDIAG_TIMER)?;
         let [tries] = self.bytes(field::IDIAG_RETRANS)?;
         let (unread, unsent) = self.queues()?;
