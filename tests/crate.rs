@@ -57,7 +57,7 @@ fn a_combination_without_a_meaning_is_refused_with_its_field() {
         (
             selection(Selection { types: udp, ..Selection::default() }),
             Field::Types,
-            "types: only TCP has listeners (valid: types=tcp or tcp6)",
+            "types: only TCP and unix sockets have listeners (valid: types=tcp, tcp6 or unix)",
         ),
         (
             Query { group_by: by_port, ..queue() },
@@ -122,7 +122,7 @@ fn a_report_is_printed_in_every_format() {
             GroupBy::RemoteAddress,
             "0",
             Format::Plugin,
-            "0.0.0.0: 1 [CRITICAL], 192.0.2.7: 1 [CRITICAL], 192.0.2.8: 1 [CRITICAL], ::: 1 \
+            "0.0.0.0: 1 [CRITICAL], 192.0.2.7: 1 [CRITICAL], 192.0.2.8: 1 [CRITICAL], [::]: 1 \
              [CRITICAL]|'groups'=4 'largest'=1 'total'=4",
         ),
         (
