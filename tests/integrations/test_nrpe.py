@@ -216,6 +216,8 @@ def test_shipped_commands(server: Nrpe, plugins: dict[str, Path], name: str) -> 
         assert b"tcp ESTABLISHED: 11," in answer.output
         assert b"tcp ESTABLISHED: 10," in expected.output
     else:
+        if name.endswith("close_wait"):
+            answer, expected = untimed(answer), untimed(expected)
         assert answer == expected
         # Nobody listens there, and the address of the example leads nowhere.
         assert answer.code == {"https": 2, "database": 3}.get(name.rpartition("_")[2], 0)

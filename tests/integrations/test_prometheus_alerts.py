@@ -191,15 +191,16 @@ def test_a_leak_is_told_and_resolves(watched: Machine, told: Hook) -> None:
 
 
 def test_a_listener_that_goes_and_comes_back(watched: Machine, told: Hook) -> None:
-    listener = "127.0.0.1:8443"
+    # On loopback, listeners are left out.
+    listener = "0.0.0.0:8443"
     seen = f'network_connections_accept_queue_limit{{listener="{listener}"}}'
     with actor(watched) as web:
-        web.do("listen", "127.0.0.1", 8443)
+        web.do("listen", "0.0.0.0", 8443)  # noqa: S104
         wait_for(lambda: ask(watched, seen) or None, "the listener")
     alert = told.wait("NetworkConnectionsListenerGone", "firing", check="queues", listener=listener)
     assert f"Nobody listens on {listener} on {HOST}:9100" in annotated(alert)
     with actor(watched) as web:
-        web.do("listen", "127.0.0.1", 8443)
+        web.do("listen", "0.0.0.0", 8443)  # noqa: S104
         told.wait("NetworkConnectionsListenerGone", "resolved", listener=listener)
 
 
