@@ -411,7 +411,7 @@ mod tests {
     fn a_peer_that_closes_its_window_does_not_read() {
         let closed = transfer(Established, |t| (t.timer, t.unsent) = (Timer::Probe, 10));
         assert_eq!(kinds(&closed), [(PeerNotReading, (9, 9))]);
-        // One that shrinks it, or answers late, lives.
+        // A peer that shrinks its window, or answers late, lives.
         let shrunk = transfer(Established, |t| {
             (t.timer, t.unacked, t.backoff, t.retransmit_after) = (Timer::Retransmit, 4, 5, 6_400);
         });

@@ -44,7 +44,7 @@ named_enum! {
         Udp = "udp",
         /// UDP over IPv6, IPv4-mapped peers of dual-stack sockets included.
         Udp6 = "udp6",
-        /// A unix socket. Such sockets are not counted: only the accept queues of listeners are read.
+        /// A unix socket. The check reads the accept queues of unix listeners and counts no unix sockets.
         Unix = "unix",
     }
 }

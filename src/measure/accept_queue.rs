@@ -4,11 +4,10 @@
 use crate::collect::breakdown::Aspect;
 use crate::collect::queues::{Queue, Queues};
 use crate::error::Error;
-use crate::field::Field;
 use crate::format::exposition::Page;
 use crate::group::{Group, GroupBy};
 use crate::measure::counted::{Counted, Scope};
-use crate::measure::definition::{Definition, Implied, Reading, Series};
+use crate::measure::definition::{Definition, Implied, REFUSED_BY_QUEUES, Reading, Series};
 use crate::owner::Names;
 use crate::range::Numbers;
 use crate::survey::{Facts, Host};
@@ -23,13 +22,7 @@ pub const DEFINITION: Definition = Definition {
         statuses: &[ConnectionStatus::Listen],
         unix: true,
     }),
-    refused: &[
-        Field::GroupBy,
-        Field::Zero, Field::Stuck,
-        Field::Statuses,
-        Field::RemoteAddresses,
-        Field::RemotePorts,
-    ],
+    refused: REFUSED_BY_QUEUES,
     unreported: |source| match source {
         SourceName::Procfs | SourceName::Netstat2 => Some("the queue limits"),
         SourceName::Netlink | SourceName::Counters => None,

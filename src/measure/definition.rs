@@ -50,6 +50,16 @@ pub struct Definition {
     pub series: fn(&mut Page, &Series),
 }
 
+/// The fields without a meaning for the queues of sockets that have no peer.
+pub const REFUSED_BY_QUEUES: &[Field] = &[
+    Field::GroupBy,
+    Field::Zero,
+    Field::Stuck,
+    Field::Statuses,
+    Field::RemoteAddresses,
+    Field::RemotePorts,
+];
+
 /// The part of a query that a measure decides.
 #[derive(Debug)]
 pub struct Implied {

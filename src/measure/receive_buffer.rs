@@ -4,12 +4,11 @@
 use crate::collect::breakdown::Aspect;
 use crate::collect::buffers::Buffers;
 use crate::error::Error;
-use crate::field::Field;
 use crate::format::exposition::Page;
 use crate::group::{Group, GroupBy};
 use crate::judge::GroupState;
 use crate::measure::counted::{Counted, Scope};
-use crate::measure::definition::{Definition, Implied, Reading, Series};
+use crate::measure::definition::{Definition, Implied, REFUSED_BY_QUEUES, Reading, Series};
 use crate::range::Numbers;
 use crate::survey::{Facts, Host};
 use crate::vocabulary::{Protocol, SourceName};
@@ -23,14 +22,7 @@ pub const DEFINITION: Definition = Definition {
         unix: false,
         statuses: &[],
     }),
-    refused: &[
-        Field::GroupBy,
-        Field::Zero,
-        Field::Stuck,
-        Field::Statuses,
-        Field::RemoteAddresses,
-        Field::RemotePorts,
-    ],
+    refused: REFUSED_BY_QUEUES,
     unreported: |source| match source {
         SourceName::Procfs | SourceName::Netstat2 => Some("the limits of the receive buffers"),
         SourceName::Netlink | SourceName::Counters => None,

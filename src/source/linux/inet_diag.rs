@@ -254,7 +254,7 @@ fn one_family(connection_type: ConnectionType, states: u32, extensions: u8) -> V
     let protocol = match connection_type.protocol() {
         Protocol::Tcp => IPPROTO_TCP,
         Protocol::Udp => IPPROTO_UDP,
-        // No state of `inet_diag` is of a unix socket, so that there is no such request.
+        // Unix sockets have none of the states of `inet_diag`: no request is made for them.
         Protocol::Unix => 0,
     };
     let mut payload = vec![family, protocol, extensions, 0];
