@@ -42,6 +42,19 @@ impl<'a> Page<'a> {
         };
     }
 
+    /// Adds a metric with a sample for each value of one label.
+    pub fn labelled<'b>(
+        &mut self,
+        (metric, kind, help): (&str, &str, &str),
+        label: &str,
+        values: impl Iterator<Item = (&'b str, u64)>,
+    ) {
+        self.head(metric, kind, help);
+        for (name, value) in values {
+            self.sample(metric, &[(label, name)], value);
+        }
+    }
+
     /// Adds a comment line.
     pub fn comment(&mut self, text: &str) {
         let _ = writeln!(self.text, "# {text}");

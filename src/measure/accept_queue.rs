@@ -54,23 +54,13 @@ fn collect(host: &Host, scope: &Scope) -> Result<Counted, Error> {
 /// A series for every listener: listeners are few, and live long.
 fn series(page: &mut Page, series: &Series) {
     let listeners = || series.found().filter_map(|g| Some((&*g.label, g.count, g.share?)));
-    let mut print = |name: &str, kind: &str, help: &str, values: Vec<(&str, u64)>| {
-        let metric = format!("_accept_queue_{name}");
-        page.head(&metric, kind, help);
-        for (label, value) in values {
-            page.sample(&metric, &[("listener", label)], value);
-        }
-    };
-    let waiting = listeners().map(|(label, count, _)| (label, count)).collect();
-    print("connections", "gauge", "Connections that wait to be accepted.", waiting);
-    let limits = listeners().map(|(label, _, share)| (label, share.of)).collect();
+    let help = "Connections that wait to be accepted.";
+    let waiting = ("_accept_queue_connections", "gauge", help);
+    page.labelled(waiting, "listener", listeners().map(|(label, count, _)| (label, count)));
     let help = "Limit of the accept queue: one more connection than this may wait.";
-    print("limit", "gauge", help, limits);
-    let drops = listeners().filter_map(|(label, _, share)| Some((label, share.drops?))).collect();
-    print(
-        "drops_total",
-        "counter",
-        "Packets dropped for a listener, most of them requests and connections without room.",
-        drops,
-    );
+    let limit = ("_accept_queue_limit", "gauge", help);
+    page.labelled(limit, "listener", listeners().map(|(label, _, share)| (label, share.of)));
+    let help = "Packets dropped for a listener, most of them requests and connections without room.";
+    let drops = listeners().filter_map(|(label, _, share)| Some((label, share.drops?)));
+    page.labelled(("_accept_queue_drops_total", "counter", help), "listener", drops);
 }

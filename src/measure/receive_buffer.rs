@@ -73,20 +73,15 @@ fn series(page: &mut Page, series: &Series) {
         .filter(|group| is_fixed(group))
         .filter_map(|group| Some((&*group.label, group.count, group.share?)))
         .collect();
-    let mut print = |name: &str, kind: &str, help: &str, values: Vec<(&str, u64)>| {
-        let metric = format!("_receive_buffer_{name}");
-        page.head(&metric, kind, help);
-        for (label, value) in values {
-            page.sample(&metric, &[("socket", label)], value);
-        }
-    };
-    let bytes = sockets.iter().map(|(label, bytes, _)| (*label, *bytes)).collect();
-    print("bytes", "gauge", "Memory of received packets that no process has read.", bytes);
-    let limits = sockets.iter().map(|(label, _, share)| (*label, share.of)).collect();
-    print("limit_bytes", "gauge", "Limit of the receive buffer.", limits);
-    let drops = sockets.iter().filter_map(|(label, _, share)| Some((*label, share.drops?)));
+    let help = "Memory of received packets that no process has read.";
+    let bytes = sockets.iter().map(|(label, bytes, _)| (*label, *bytes));
+    page.labelled(("_receive_buffer_bytes", "gauge", help), "socket", bytes);
+    let limits = sockets.iter().map(|(label, _, share)| (*label, share.of));
+    let help = "Limit of the receive buffer.";
+    page.labelled(("_receive_buffer_limit_bytes", "gauge", help), "socket", limits);
     let help = "Packets dropped for a socket, most of them without room.";
-    print("drops_total", "counter", help, drops.collect());
+    let drops = sockets.iter().filter_map(|(label, _, share)| Some((*label, share.drops?)));
+    page.labelled(("_receive_buffer_drops_total", "counter", help), "socket", drops);
     let fullest = series.found().next();
     let percent = fullest.and_then(|g| Some(g.share?.percent(g.count))).unwrap_or_default();
     let help = "The fullest receive buffer of all sockets, as a part of its limit.";

@@ -56,14 +56,9 @@ fn collect(host: &Host, scope: &Scope) -> Result<Counted, Error> {
 /// A series for every listener, as of the accept queue.
 fn series(page: &mut Page, series: &Series) {
     let listeners = || series.found().filter_map(|g| Some((&*g.label, g.count, g.share?)));
-    let metric = "_syn_queue_connections";
-    page.head(metric, "gauge", "Connections whose handshake is not finished.");
-    for (label, count, _) in listeners() {
-        page.sample(metric, &[("listener", label)], count);
-    }
-    let metric = "_syn_queue_limit";
-    page.head(metric, "gauge", "Backlog of the listener.");
-    for (label, _, share) in listeners() {
-        page.sample(metric, &[("listener", label)], share.of);
-    }
+    let help = "Connections whose handshake is not finished.";
+    let waiting = ("_syn_queue_connections", "gauge", help);
+    page.labelled(waiting, "listener", listeners().map(|(label, count, _)| (label, count)));
+    let limit = ("_syn_queue_limit", "gauge", "Backlog of the listener.");
+    page.labelled(limit, "listener", listeners().map(|(label, _, share)| (label, share.of)));
 }
