@@ -530,4 +530,4 @@ def test_no_error_gives_other_numbers(
         if done.returncode != 3:
             assert done == Done(f"{MESSAGE}|{PERFDATA}\n", "", 0), number
         else:
-            assert says(code) in one_line(done)
+            assert says(code) in reworded(one_line(done))

@@ -357,7 +357,10 @@ mod tests {
         let own = std::process::id();
         let inodes = [of_socket(&socket), gone];
         for likely in [&[][..], &[own]] {
-            assert_eq!(found(&inodes, likely), [vec![own], Vec::new()], "{likely:?}");
+            let found = found(&inodes, likely);
+            // A program that another test starts has these files too until it is executed.
+            let holds = |pids: &Vec<u32>| pids.contains(&own);
+            assert_eq!(found.iter().map(holds).collect::<Vec<_>>(), [true, false], "{likely:?}");
         }
     }
 
@@ -365,7 +368,8 @@ mod tests {
     fn a_likely_process_without_the_socket_does_not_end_the_search() {
         let socket = UdpSocket::bind(("127.0.0.1", 0)).unwrap_or_else(|e| panic!("{e}"));
         let parent = std::os::unix::process::parent_id();
-        assert_eq!(found(&[of_socket(&socket)], &[parent]), [[std::process::id()]]);
+        let found = found(&[of_socket(&socket)], &[parent]);
+        assert!(found.concat().contains(&std::process::id()), "{found:?}");
     }
 
     #[test]
