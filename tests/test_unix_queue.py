@@ -18,7 +18,7 @@ import pytest
 import shares
 from asking import USERS, WAYS, Asker, asker
 from conftest import Tampered
-from harness import Command, Done, one_line, says
+from harness import Command, Done, one_line, reworded, says
 from lab import namespaces, servers
 from lab.namespaces import Pair
 from lab.tools import lacking
