@@ -38,12 +38,17 @@ pub struct PortRange {
     pub reserved: Vec<Ports>,
 }
 
-/// The ports that a network namespace can give to outgoing connections: a bit for each port. Others may
-/// make many namespaces.
-#[derive(Clone, Debug)]
-pub struct Ephemeral {
-    given: Box<[u64]>,
+/// A set of ports: a bit for each. It is small, since others may make many network namespaces.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PortSet {
+    bits: Box<[u64]>,
     count: u64,
+}
+
+impl Default for PortSet {
+    fn default() -> Self {
+        Self { bits: vec![0; 1 << (u16::BITS - 6)].into_boxed_slice(), count: 0 }
+    }
 }
 
 /// The word with the bit of a port, and the bit in it.
@@ -51,29 +56,83 @@ const fn place(port: u16) -> (usize, u64) {
     ((port / 64) as usize, 1 << (port % 64))
 }
 
-impl Ephemeral {
-    /// The ports of a range, without reserved ports and ports with a listener: outgoing connections
-    /// never get either.
+impl PortSet {
+    /// The ports of a range, without reserved ports and `taken` ports.
     #[must_use]
-    pub fn new(range: &PortRange, listening: &HashSet<u16>) -> Self {
-        let mut given = vec![0; 1 << (u16::BITS - 6)].into_boxed_slice();
-        let mut mark = |ports: Ports, value: bool| {
-            for port in ports.first..=ports.last {
-                let (word, bit) = place(port);
-                if let Some(word) = given.get_mut(word) {
-                    *word = if value { *word | bit } else { *word & !bit };
-                }
-            }
-        };
-        mark(range.ports, true);
-        for ports in &range.reserved {
-            mark(*ports, false);
+    pub fn given(range: &PortRange, taken: &HashSet<u16>) -> Self {
+        let mut given = Self::default();
+        for port in range.ports.first..=range.ports.last {
+            given.insert(port);
         }
-        for port in listening {
-            mark(Ports::of(*port), false);
+        for port in range.reserved.iter().flat_map(|ports| ports.first..=ports.last) {
+            given.remove(port);
         }
-        let count = given.iter().map(|word| u64::from(word.count_ones())).sum();
-        Self { given, count }
+        for port in taken {
+            given.remove(*port);
+        }
+        given
+    }
+
+    /// Adds a port; returns whether it is new.
+    pub fn insert(&mut self, port: u16) -> bool {
+        let (word, bit) = place(port);
+        let new = self.bits.get_mut(word).is_some_and(|word| {
+            let new = *word & bit == 0;
+            *word |= bit;
+            new
+        });
+        self.count += u64::from(new);
+        new
+    }
+
+    fn remove(&mut self, port: u16) {
+        let (word, bit) = place(port);
+        if self.contains(port) {
+            self.count -= 1;
+        }
+        if let Some(word) = self.bits.get_mut(word) {
+            *word &= !bit;
+        }
+    }
+
+    /// Whether the set has a port.
+    #[inline]
+    #[must_use]
+    pub fn contains(&self, port: u16) -> bool {
+        let (word, bit) = place(port);
+        self.bits.get(word).is_some_and(|word| word & bit != 0)
+    }
+
+    /// The number of ports.
+    #[must_use]
+    pub const fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// Adds the ports of another set.
+    pub fn add(&mut self, other: &Self) {
+        self.combine(other, |one, other| one | other);
+    }
+
+    /// The ports of this set that are in another one, too.
+    #[must_use]
+    pub fn within(mut self, other: &Self) -> Self {
+        self.combine(other, |one, other| one & other);
+        self
+    }
+
+    /// The ports of this set that are not in another one.
+    #[must_use]
+    pub fn without(mut self, other: &Self) -> Self {
+        self.combine(other, |one, other| one & !other);
+        self
+    }
+
+    fn combine(&mut self, other: &Self, combined: impl Fn(u64, u64) -> u64) {
+        for (word, other) in self.bits.iter_mut().zip(&other.bits) {
+            *word = combined(*word, *other);
+        }
+        self.count = self.bits.iter().map(|word| u64::from(word.count_ones())).sum();
     }
 
     /// The range from the lowest to the highest port; `None` without ports.
@@ -83,35 +142,20 @@ impl Ephemeral {
         let first = ports.next()?;
         Some(Ports { first, last: ports.next_back().unwrap_or(first) })
     }
-
-    /// Whether outgoing connections can get a port.
-    #[must_use]
-    pub fn contains(&self, port: u16) -> bool {
-        let (word, bit) = place(port);
-        self.given.get(word).is_some_and(|word| word & bit != 0)
-    }
-
-    /// The number of ports.
-    #[must_use]
-    pub fn count(&self) -> u64 {
-        self.count
-    }
 }
 
 /// The ephemeral ports of one network namespace.
-pub type EphemeralPorts = ByFamily<Arc<Ephemeral>>;
+pub type EphemeralPorts = ByFamily<Arc<PortSet>>;
 
 impl EphemeralPorts {
-    /// The ports of both ranges, without reserved ports and ports with a listener.
+    /// The ports of both ranges, without reserved ports and `taken` ports: ports with a listener, which
+    /// TCP never gives to outgoing connections.
     #[must_use]
-    pub fn of_ranges(ranges: &ByFamily<PortRange>, listening: &HashSet<u16>) -> Self {
+    pub fn of_ranges(ranges: &ByFamily<PortRange>, taken: &HashSet<u16>) -> Self {
         let ByFamily { ipv4, ipv6 } = ranges;
-        let of_ipv4 = Arc::new(Ephemeral::new(ipv4, listening));
-        let of_ipv6 = if ipv4 == ipv6 {
-            Arc::clone(&of_ipv4)
-        } else {
-            Arc::new(Ephemeral::new(ipv6, listening))
-        };
+        let of_ipv4 = Arc::new(PortSet::given(ipv4, taken));
+        let of_ipv6 =
+            if ipv4 == ipv6 { Arc::clone(&of_ipv4) } else { Arc::new(PortSet::given(ipv6, taken)) };
         Self { ipv4: of_ipv4, ipv6: of_ipv6 }
     }
 
@@ -133,15 +177,15 @@ mod tests {
             ports: Ports { first: 10, last: 20 },
             reserved: vec![Ports::of(12), Ports { first: 19, last: 30 }],
         };
-        let ports = Ephemeral::new(&range, &HashSet::from([15, 80]));
+        let ports = PortSet::given(&range, &HashSet::from([15, 80]));
         let given: Vec<u16> = (0..=u16::MAX).filter(|port| ports.contains(*port)).collect();
         assert_eq!(given, [10, 11, 13, 14, 16, 17, 18]);
         assert_eq!(ports.count(), 7);
         assert_eq!(ports.span(), Some(Ports { first: 10, last: 18 }));
         let single = PortRange { ports: Ports::of(1), reserved: Vec::new() };
-        let none = Ephemeral::new(&single, &HashSet::from([1]));
+        let none = PortSet::given(&single, &HashSet::from([1]));
         assert_eq!((none.count(), none.span()), (0, None));
-        let one = Ephemeral::new(&single, &HashSet::new());
+        let one = PortSet::given(&single, &HashSet::new());
         assert_eq!((one.count(), one.span()), (1, Some(Ports::of(1))));
     }
 

@@ -11,7 +11,7 @@ use crate::name::{Named, named_enum};
 use crate::selection::Selection;
 use crate::socket::Socket;
 use crate::stuck::StuckKind;
-use crate::vocabulary::{ConnectionStatus, ConnectionType, NetnsIndex};
+use crate::vocabulary::{ConnectionStatus, ConnectionType, NetnsIndex, Protocol};
 
 named_enum! {
     /// A kind of groups.
@@ -264,6 +264,8 @@ pub enum Group {
     Netns(NetnsIndex),
     /// A kind of stuck connections.
     Kind(StuckKind),
+    /// The ephemeral ports of a protocol in a network namespace.
+    Ports(Protocol, NetnsIndex),
 }
 
 /// The part of an end of connections that a group stands for.
@@ -308,7 +310,30 @@ impl Group {
             | Self::Endpoint(_)
             | Self::Unix(_)
             | Self::Netns(_)
-            | Self::Kind(_) => None,
+            | Self::Kind(_)
+            | Self::Ports(..) => None,
+        }
+    }
+
+    /// Whether the group is one of those that a measure counts. The ports of a protocol are judged beside
+    /// the destinations, and are no destination.
+    #[must_use]
+    pub const fn is_listed(self) -> bool {
+        match self {
+            Self::Ports(..) => false,
+            Self::TypeStatus(..)
+            | Self::Type(_)
+            | Self::Status(_)
+            | Self::Port(_)
+            | Self::Address(_)
+            | Self::Endpoint(_)
+            | Self::Unix(_)
+            | Self::User(_)
+            | Self::Cgroup(_)
+            | Self::Process(_)
+            | Self::Program(_)
+            | Self::Netns(_)
+            | Self::Kind(_) => true,
         }
     }
 
@@ -329,7 +354,8 @@ impl Group {
             | Self::Process(_)
             | Self::Program(_)
             | Self::Netns(_)
-            | Self::Kind(_) => Part::None,
+            | Self::Kind(_)
+            | Self::Ports(..) => Part::None,
         }
     }
 
@@ -362,6 +388,7 @@ impl Hash for Group {
             Self::Process(key) | Self::Program(key) => state.write_u64(*key),
             Self::Netns(net) => net.hash(state),
             Self::Kind(kind) => kind.hash(state),
+            Self::Ports(protocol, netns) => (*protocol, *netns).hash(state),
         }
     }
 }
@@ -385,6 +412,7 @@ impl fmt::Display for Group {
             }
             Self::Netns(NetnsIndex(number)) => number.fmt(f),
             Self::Kind(kind) => f.write_str(kind.name()),
+            Self::Ports(protocol, _) => f.write_str(protocol.name()),
         }
     }
 }

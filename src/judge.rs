@@ -200,7 +200,8 @@ impl Thresholds {
                 | Key::Status(_)
                 | Key::Endpoint(_)
                 | Key::LinkLocal(_)
-                | Key::Unix(_) => self.state(bounds, more, |ranges| ranges.of_key(key)),
+                | Key::Unix(_)
+                | Key::Ports(_) => self.state(bounds, more, |ranges| ranges.of_key(key)),
                 Key::Total | Key::Group(_) | Key::User(_) | Key::Owner(_) => {
                     self.state(bounds, more, |ranges| ranges.of(&unseen))
                 }
@@ -327,6 +328,7 @@ fn hidden_as(group: &NamedGroup, ranges: &KeyedRanges) -> Option<HiddenAs> {
         | Key::LinkLocal(_)
         | Key::Endpoint(_)
         | Key::Unix(_)
+        | Key::Ports(_)
         | Key::Owner(_) => false,
     };
     let mut keys = ranges.keys().filter(of_user).peekable();
@@ -340,7 +342,7 @@ fn hidden_as(group: &NamedGroup, ranges: &KeyedRanges) -> Option<HiddenAs> {
 /// Whether a group lies in one network namespace, so that skipped namespaces add nothing to it.
 fn is_of_one_namespace(group: &NamedGroup) -> bool {
     match group.group {
-        Some(Group::Netns(_) | Group::Endpoint(_) | Group::Unix(_)) => true,
+        Some(Group::Netns(_) | Group::Endpoint(_) | Group::Unix(_) | Group::Ports(..)) => true,
         Some(
             Group::Kind(_)
             | Group::TypeStatus(..)
@@ -365,7 +367,7 @@ mod tests {
     use crate::address::Endpoint;
     use crate::field::Field;
     use crate::group::GroupBy;
-    use crate::judge::key::KeyContext;
+    use crate::judge::key::{Beside, KeyContext};
     use crate::judge::threshold::ThresholdSpec;
     use crate::owner::UserId;
     use crate::range::Numbers;
@@ -380,7 +382,7 @@ mod tests {
         };
         let numbers = Numbers { most: 1e19, whole: true };
         let context = KeyContext {
-            has_total: true,
+            beside: Beside::Total,
             field: Field::Critical,
             numbers,
             netns: false,

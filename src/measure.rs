@@ -67,18 +67,18 @@ mod tests {
     fn a_measure_that_implies_groups_refuses_fields_that_choose_them() {
         let implied = |measure: Measure| {
             let implied = measure.definition().implied.as_ref();
-            implied.map(|implied| (implied.group_by, implied.protocol, implied.statuses))
+            implied.map(|implied| (implied.group_by, implied.protocols, implied.statuses))
         };
         let listen = &[ConnectionStatus::Listen][..];
         let queued = &[ConnectionStatus::Listen, ConnectionStatus::SynRecv][..];
         let (local, remote) = (GroupBy::LocalEndpoint, GroupBy::RemoteEndpoint);
         for (measure, expected) in [
             (Measure::Connections, None),
-            (Measure::AcceptQueue, Some((local, Protocol::Tcp, listen))),
-            (Measure::SynQueue, Some((local, Protocol::Tcp, queued))),
-            (Measure::ReceiveBuffer, Some((local, Protocol::Udp, &[][..]))),
-            (Measure::EphemeralPorts, Some((remote, Protocol::Tcp, &[][..]))),
-            (Measure::Stuck, Some((GroupBy::Kind, Protocol::Tcp, &[][..]))),
+            (Measure::AcceptQueue, Some((local, &[Protocol::Tcp, Protocol::Unix][..], listen))),
+            (Measure::SynQueue, Some((local, &[Protocol::Tcp], queued))),
+            (Measure::ReceiveBuffer, Some((local, &[Protocol::Udp], &[][..]))),
+            (Measure::EphemeralPorts, Some((remote, &[Protocol::Tcp, Protocol::Udp], &[][..]))),
+            (Measure::Stuck, Some((GroupBy::Kind, &[Protocol::Tcp], &[][..]))),
         ] {
             assert_eq!(implied(measure), expected);
         }

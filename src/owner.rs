@@ -164,8 +164,8 @@ impl Names {
                 Group::Endpoint(endpoint) => {
                     netns.extend(namespaces.are_asked_for().then_some(endpoint.netns));
                 }
-                Group::Unix(socket) => {
-                    netns.extend(namespaces.are_asked_for().then_some(socket.netns));
+                Group::Unix(UnixSocket { netns: of, .. }) | Group::Ports(_, of) => {
+                    netns.extend(namespaces.are_asked_for().then_some(of));
                 }
                 Group::Process(0)
                 | Group::Program(0)
@@ -336,6 +336,7 @@ impl Names {
                 let label = label.unwrap_or_else(|| group.to_string());
                 return self.within(socket.netns, label, None);
             }
+            Group::Ports(_, netns) => return self.within(netns, group.to_string(), None),
             Group::TypeStatus(..)
             | Group::Type(_)
             | Group::Status(_)

@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::field::Field;
 use crate::group::{GroupBy, Needs};
 use crate::judge::Thresholds;
-use crate::judge::key::{KeyContext, TOTAL};
+use crate::judge::key::{Beside, KeyContext, TOTAL};
 use crate::judge::state::State;
 use crate::judge::threshold::{KeyedRanges, ThresholdSpec};
 use crate::measure::Measure;
@@ -85,16 +85,17 @@ impl Plan {
         let Check { mut query, policy, presentation } = check;
         let definition = query.measure.definition();
         refuse_meaningless(&query)?;
-        let unix = definition.implied.as_ref().is_some_and(|implied| implied.unix);
-        query.selection.unix = unix_listeners(&query.selection, unix)?;
         let implied = definition.implied.as_ref();
+        let unix = implied.is_some_and(|implied| implied.protocols.contains(&Protocol::Unix));
+        query.selection.unix = unix_listeners(&query.selection, unix)?;
         let default = implied.map(|implied| implied.group_by).unwrap_or_default();
         let group_by = query.group_by.unwrap_or(default);
         if implied.is_some() || !query.selection.stuck.is_empty() {
             // Without a measure that decides it: stuck connections.
-            let (groups, protocol) = implied
-                .map_or((STUCK, Protocol::Tcp), |implied| (definition.groups, implied.protocol));
-            query.selection.types = types_of(protocol, &query.selection, groups, unix)?;
+            let (groups, protocols) = implied.map_or((STUCK, &[Protocol::Tcp][..]), |implied| {
+                (definition.groups, implied.protocols)
+            });
+            query.selection.types = types_of(protocols, &query.selection, groups)?;
         }
         if let Some(statuses) =
             implied.map(|implied| implied.statuses).filter(|statuses| !statuses.is_empty())
@@ -157,7 +158,11 @@ impl Plan {
     fn key_context(&self, field: Field) -> KeyContext<'_> {
         KeyContext {
             field,
-            has_total: self.definition().reading.has_total(),
+            beside: match (self.query.measure, self.definition().reading.has_total()) {
+                (Measure::EphemeralPorts, _) => Beside::Ports,
+                (_, true) => Beside::Total,
+                (_, false) => Beside::Nothing,
+            },
             numbers: self.definition().numbers,
             netns: self.asks_for_namespaces(),
             by: self.group_by,
@@ -464,28 +469,30 @@ fn unix_listeners(selection: &Selection, of_measure: bool) -> Result<UnixListene
     })
 }
 
-/// The types of the selection that are of the protocol, and the unix type where unix listeners are read.
-/// An error where the selection has neither.
+/// The types of the selection that are of the protocols; the unix type only where unix listeners are
+/// read. An error where the selection has none of them.
 fn types_of(
-    protocol: Protocol,
+    protocols: &[Protocol],
     selection: &Selection,
     groups: &str,
-    of_unix: bool,
 ) -> Result<Choice<ConnectionType>, Error> {
-    let mut types: Vec<_> = selection.types_of(protocol).collect();
+    let read = protocols.iter().filter(|protocol| **protocol != Protocol::Unix);
+    let mut types: Vec<_> = read.flat_map(|protocol| selection.types_of(*protocol)).collect();
     if selection.unix != UnixListeners::Unread {
         types.push(ConnectionType::Unix);
     }
     if types.is_empty() {
-        let (problem, valid) = match protocol {
-            Protocol::Tcp if of_unix => {
+        let (problem, valid) = match protocols {
+            [Protocol::Tcp, Protocol::Unix] => {
                 (format!("only TCP and unix sockets have {groups}"), "tcp, tcp6 or unix")
             }
-            Protocol::Tcp => (format!("only TCP has {groups}"), "tcp or tcp6"),
-            Protocol::Unix => (format!("only unix sockets have {groups}"), "unix"),
-            Protocol::Udp => {
+            [Protocol::Udp] => {
                 ("only UDP drops packets where a receive buffer is full".to_owned(), "udp or udp6")
             }
+            [Protocol::Tcp, Protocol::Udp] => {
+                ("only TCP and UDP have ports".to_owned(), "tcp, tcp6, udp or udp6")
+            }
+            _ => (format!("only TCP has {groups}"), "tcp or tcp6"),
         };
         return Err(Error::Conflict {
             field: Field::Types,
@@ -602,7 +609,7 @@ mod tests {
         assert_eq!(pairs, [(ConnectionType::Tcp, listen), (ConnectionType::Tcp6, listen)]);
         let plan = planned(|check| {
             check.query.measure = Measure::EphemeralPorts;
-            check.query.selection.types = Choice::of(&[ConnectionType::Tcp6, ConnectionType::Udp]);
+            check.query.selection.types = Choice::of(&[ConnectionType::Tcp6]);
         });
         let plan = plan.unwrap_or_else(|e| panic!("{e}"));
         assert_eq!(plan.group_by(), GroupBy::RemoteEndpoint);

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::collect::connections::Connection;
 use crate::details::Detail;
 use crate::ephemeral::EphemeralPorts;
+use crate::group::Group;
 use crate::judge::GroupState;
 use crate::judge::state::State;
 use crate::namespaces::NetnsCoverage;
@@ -37,9 +38,9 @@ pub struct Report {
     pub details: Vec<Detail>,
     /// The error that left details out.
     pub missing_details: Option<String>,
-    /// The reason why owners are hidden, and the rights that would show them; only where the state
-    /// of a group is UNKNOWN.
-    pub missing_owners: Option<String>,
+    /// The reason why the state of a group is UNKNOWN: owners are hidden, with the rights that would show
+    /// them, or a number has only bounds.
+    pub unclear: Option<String>,
     /// The ephemeral ports of each network namespace, where the measure reads them and they are
     /// known.
     pub(crate) ephemeral: BTreeMap<NetnsIndex, EphemeralPorts>,
@@ -109,6 +110,11 @@ impl Report {
     /// The groups that were found: they have connections, or a limit.
     pub fn found(&self) -> impl Iterator<Item = &GroupState> {
         self.groups.iter().filter(|group| group.is_found())
+    }
+
+    /// The groups that were found and that the measure counts.
+    pub fn listed(&self) -> impl Iterator<Item = &GroupState> {
+        self.found().filter(|found| found.group.is_none_or(Group::is_listed))
     }
 
     /// The percentage of the fullest group; 0 where no group has a limit.
@@ -196,7 +202,7 @@ mod tests {
             limits: [None, None],
             details: Vec::new(),
             missing_details: None,
-            missing_owners: None,
+            unclear: None,
             ephemeral: BTreeMap::new(),
             unseen_unix: None,
             source: "fixture".to_owned(),

@@ -11,6 +11,7 @@ use crate::collect::counts::{Recorded, Table};
 use crate::deadline::Deadline;
 use crate::details::{self, Detail};
 use crate::error::Error;
+use crate::group::Group;
 use crate::judge::state::State;
 use crate::judge::{GroupState, Thresholds};
 use crate::measure::counted::{Counted, Scope};
@@ -218,6 +219,10 @@ fn name_groups(
     named_groups(merged, &counted.groups, &counted.values, names)
 }
 
+/// The reason why the number of taken ports is not certain.
+const BOUND_FIRST: &str = "the system does not report the ports that programs have bound before they \
+     connected";
+
 /// Judges the groups and their total. The details are not filled in yet.
 fn judge(
     plan: Plan,
@@ -239,14 +244,18 @@ fn judge(
     let unseen = if host_is_unseen { Some(Unseen::HostNetns) } else { Unseen::of(plan.group_by()) };
     let is_denied = groups.iter().any(|group| group.hidden && owner::is_denied(group.label()));
     let groups = thresholds.judge(groups, some_skipped);
-    let unclear = groups.iter().any(|group| group.state == State::Unknown);
+    let mut unclear = groups.iter().filter(|group| group.state == State::Unknown).peekable();
+    let ports = |group: &GroupState| matches!(group.group, Some(Group::Ports(..)));
     Report {
         unseen_unix: unseen_unix.as_ref().map(ToString::to_string),
-        missing_owners: unseen.and_then(|unseen| match (unclear, is_denied) {
-            (true, _) => Some(owner::unseen_message(unseen, deadline)),
-            (false, true) => owner::denial(unseen, deadline),
-            (false, false) => None,
-        }),
+        unclear: match unseen {
+            Some(unseen) if unclear.peek().is_some() => {
+                Some(owner::unseen_message(unseen, deadline))
+            }
+            Some(unseen) if is_denied => owner::denial(unseen, deadline),
+            Some(_) => None,
+            None => unclear.any(ports).then(|| BOUND_FIRST.to_owned()),
+        },
         plan,
         groups,
         total,

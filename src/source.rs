@@ -22,6 +22,7 @@ use crate::collect::Collector;
 use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::namespaces::View;
+use crate::selection::Ports;
 use crate::source::summary::SocketSummary;
 use crate::vocabulary::{NetnsIndex, SourceName};
 
@@ -85,6 +86,48 @@ pub fn unix_listeners<C: Collector>(
             "/proc has no queues of unix sockets (only netlink has them)".to_owned(),
         )),
     }
+}
+
+/// Hands the TCP sockets that are bound to one of these ports, and have no connection, to `collector`.
+/// Returns whether they can be listed: only netlink lists them, and only inside the namespace. An error
+/// of netlink ends the run only if netlink has answered before.
+#[cfg(target_os = "linux")]
+pub fn bound_sockets<C: Collector>(
+    ports: Ports,
+    dump: &Dump,
+    chain: &[SourceName],
+    has_answered: bool,
+    collector: &mut C,
+) -> Result<bool, Error> {
+    if !chain.contains(&SourceName::Netlink) || !reaches(SourceName::Netlink, dump.view) {
+        return Ok(false);
+    }
+    let mut complete = collector.fresh();
+    match linux::sock_diag::read_bound(ports, dump, &mut complete) {
+        Ok(()) => {
+            collector.merge(complete);
+            Ok(true)
+        }
+        Err(error) if has_answered || error.is_final() => Err(error),
+        // Without netlink the ports are unknown, as on kernels before 6.8.
+        Err(error) => {
+            warn!("bound sockets: {error}");
+            Ok(false)
+        }
+    }
+}
+
+/// Windows lists no sockets that are bound and have no connection.
+#[cfg(windows)]
+#[allow(clippy::unnecessary_wraps)]
+pub fn bound_sockets<C: Collector>(
+    _: Ports,
+    _: &Dump,
+    _: &[SourceName],
+    _: bool,
+    _: &mut C,
+) -> Result<bool, Error> {
+    Ok(false)
 }
 
 /// An error: Windows does not list unix sockets, and a plan does not ask for them there.

@@ -7,11 +7,11 @@ use std::slice;
 use std::sync::Arc;
 
 use crate::address::{Endpoint, InterfaceNames};
-use crate::collect::listeners::Listening;
-use crate::collect::ports::{Outgoing, UsedPorts};
+use crate::collect::listeners::{BoundPorts, Listening};
+use crate::collect::ports::UsedPorts;
 use crate::collect::{Collector, NetnsFacts};
 use crate::deadline::Deadline;
-use crate::ephemeral::EphemeralPorts;
+use crate::ephemeral::{EphemeralPorts, PortSet};
 use crate::error::Error;
 use crate::listeners::Listeners;
 use crate::namespaces::{Namespaces, NetnsCoverage, View};
@@ -42,8 +42,8 @@ pub enum Facts {
     /// The listeners and, where reading them is cheap, the ephemeral ports. The walk keeps
     /// netlink sockets for [`Host::used_ports`].
     Ports,
-    /// The listeners and the ephemeral ports. A namespace that does not show its ephemeral ports, or
-    /// that has none, is an error. The walk selects only local ports from the lowest to the highest
+    /// The listeners, the ephemeral ports and the ports of bound sockets without a connection. A
+    /// namespace that does not show its ephemeral ports, or that has none, is an error. The walk selects only local ports from the lowest to the highest
     /// ephemeral port, so that the kernel can filter the sockets.
     EphemeralOnly,
 }
@@ -173,13 +173,13 @@ impl<'a> Host<'a> {
                 _ if door.is_open() => &[SourceName::Netlink],
                 _ => continue,
             };
-            let mut outgoing = Outgoing::new(UsedPorts::default());
-            outgoing.begin(facts)?;
+            let mut used = UsedPorts::default();
+            used.begin(facts)?;
             let (view, deadline) = (&View::Inside, self.deadline);
             let (netns, selection, protocol) = (*netns, &selection, Protocol::Tcp);
             let dump = Dump { protocol, selection, netns, view, door, deadline };
-            source::collect(&dump, chain, &mut outgoing)?;
-            let used = outgoing.into_collected().by_destination();
+            source::collect(&dump, chain, &mut used)?;
+            let used = used.by_destination();
             known.extend(asked.into_iter().map(|to| {
                 let used = used.get(to).copied().unwrap_or(0);
                 (*to, (used, ports.of(to.address.ip()).count()))
@@ -226,10 +226,12 @@ impl Visit<'_> {
             Facts::Ports => source::PORTS_ARE_AT_HAND,
             Facts::EphemeralOnly => true,
         };
-        let listeners = self.listeners()?;
+        let (listeners, source) = self.listeners()?;
+        let by_netlink = source == Some(SourceName::Netlink);
         let ranges =
             if ephemeral { source::ephemeral_ports(self.view, self.deadline)? } else { None };
-        let ephemeral = ranges.map(|ranges| EphemeralPorts::of_ranges(&ranges, &listeners.ports));
+        let of_tcp = |ranges| EphemeralPorts::of_ranges(ranges, &listeners.ports);
+        let ephemeral = ranges.as_ref().map(of_tcp);
         match (wanted, &ephemeral) {
             (Facts::EphemeralOnly, None) => {
                 return Err(Error::Unsupported(source::PORTS_UNTOLD.to_owned()));
@@ -239,21 +241,57 @@ impl Visit<'_> {
             }
             (Facts::None | Facts::Listeners | Facts::Ports | Facts::EphemeralOnly, _) => {}
         }
-        Ok(NetnsFacts { listeners: Some(Arc::new(listeners)), ephemeral })
+        let (udp_ports, bound) = match wanted {
+            Facts::EphemeralOnly => {
+                let of_udp = |ranges| EphemeralPorts::of_ranges(ranges, &HashSet::new());
+                (ranges.as_ref().map(of_udp), self.bound_ports(ephemeral.as_ref(), by_netlink)?)
+            }
+            Facts::None | Facts::Listeners | Facts::Ports => (None, None),
+        };
+        let listeners = Some(Arc::new(listeners));
+        Ok(NetnsFacts { listeners, ephemeral, udp_ports, bound })
     }
 
-    /// The TCP listeners.
-    fn listeners(&self) -> Result<Listeners, Error> {
+    /// The ports of TCP sockets that are bound and have no connection; `None` where they cannot be
+    /// read.
+    fn bound_ports(
+        &self,
+        ports: Option<&EphemeralPorts>,
+        by_netlink: bool,
+    ) -> Result<Option<Arc<PortSet>>, Error> {
+        let mut bound = BoundPorts::default();
+        let is_read = self.bound_sockets(ports, by_netlink, &mut bound)?;
+        Ok(is_read.then(|| Arc::new(bound.0)))
+    }
+
+    /// Hands the TCP sockets that are bound to an ephemeral port, and have no connection, to
+    /// `collector`. Returns whether they can be read.
+    fn bound_sockets<C: Collector>(
+        &self,
+        ports: Option<&EphemeralPorts>,
+        by_netlink: bool,
+        collector: &mut C,
+    ) -> Result<bool, Error> {
+        let Some(ports) = ports.and_then(EphemeralPorts::span) else { return Ok(false) };
+        let selection = Selection::default();
+        let dump = self.dump(Protocol::Tcp, &selection);
+        source::bound_sockets(ports, &dump, self.chain, by_netlink, collector)
+    }
+
+    /// The TCP listeners, and the source that has answered.
+    fn listeners(&self) -> Result<(Listeners, Option<SourceName>), Error> {
         let mut listening = Listening::default();
+        let mut source = None;
         if !self.idle.contains(&Protocol::Tcp) {
             let selection = Selection {
                 types: Choice::of(&TCP),
                 statuses: Choice::of(&[ConnectionStatus::Listen]),
                 ..Selection::default()
             };
-            source::collect(&self.dump(Protocol::Tcp, &selection), self.chain, &mut listening)?;
+            let dump = self.dump(Protocol::Tcp, &selection);
+            source = Some(source::collect(&dump, self.chain, &mut listening)?);
         }
-        Ok(Listeners::new(self.netns, &listening.0))
+        Ok((Listeners::new(self.netns, &listening.0), source))
     }
 
     /// Hands the selected sockets to `collector`; returns the sources that answered.
@@ -265,11 +303,15 @@ impl Visit<'_> {
         collector: &mut C,
     ) -> Result<Vec<SourceName>, Error> {
         let mut narrowed = selection.clone();
-        match (wanted, &facts.ephemeral) {
+        match (wanted, &facts.udp_ports) {
             (Facts::EphemeralOnly, Some(ports)) => {
                 narrowed.local_ports = ports.span().into_iter().collect();
             }
             (Facts::None | Facts::Listeners | Facts::Ports | Facts::EphemeralOnly, _) => {}
+        }
+        // Their owners, where there are any.
+        if facts.bound.as_ref().is_some_and(|bound| bound.count() > 0) {
+            self.bound_sockets(facts.ephemeral.as_ref(), true, collector)?;
         }
         let mut sources = Vec::new();
         for protocol in Protocol::ALL {
@@ -325,7 +367,10 @@ impl Findings {
         }
         // Others may make many namespaces. One without TCP sockets has no listeners and no
         // destinations.
-        if !visit.idle.contains(&Protocol::Tcp) {
+        let has_bound = facts.bound.as_ref().is_some_and(|bound| bound.count() > 0);
+        let is_idle = |protocol| visit.idle.contains(&protocol);
+        let wants_udp = facts.udp_ports.is_some() && !is_idle(Protocol::Udp);
+        if !is_idle(Protocol::Tcp) || has_bound || wants_udp {
             self.facts.insert(visit.netns, facts);
         }
         // This thread stays in its own namespace, which needs no open door.

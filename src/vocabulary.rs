@@ -19,6 +19,16 @@ pub enum Protocol {
 impl Protocol {
     /// Every protocol whose sockets are counted, in display order.
     pub const ALL: [Self; 2] = [Self::Tcp, Self::Udp];
+
+    /// The name in labels and keys.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+            Self::Unix => "unix",
+        }
+    }
 }
 
 impl fmt::Display for Protocol {

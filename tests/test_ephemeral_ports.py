@@ -270,21 +270,6 @@ def test_an_address_without_a_port_is_bound_as_none(
         assert measured(native, pair.a)[label] == (100, 100)
 
 
-def test_ports_that_were_bound_are_lost_to_all_destinations(
-    pair: Pair, held: Sockets, native: Command
-) -> None:
-    """As docs/incidents.md says of what an explicit bind() means."""
-    held.listen(pair.b, pair.b4, 5433, 4000)
-    for _ in range(30):
-        held.connect(pair.a, (pair.b4, 5433), pair.a4)
-    # Without a connection it is in no state that the kernel shows.
-    held.make(pair.a, "127.0.0.1").bind(("127.0.0.1", 0))
-    left = len(exhaust(held, pair.a, FOUR))
-    # On loopback it may be one of the 30.
-    assert left in (69, 70)
-    assert measured(native, pair.a) == {LABELS[FOUR]: (left, 100), f"{pair.b4}:5433": (30, 100)}
-
-
 def peers(server: socket.socket, count: int) -> list[socket.socket]:
     return [server.accept()[0] for _ in range(count)]
 
@@ -367,11 +352,6 @@ def test_what_comes_in_is_not_counted(pair: Pair, held: Sockets, native: Command
     assert measured(native, pair.a) == {"127.0.0.1:40050": (3, 99)}
     for one in accepted:
         one.close()
-
-
-def test_udp_has_ports_of_its_own(pair: Pair, held: Sockets, native: Command) -> None:
-    held.make(pair.a, pair.b4, kind=socket.SOCK_DGRAM).connect((pair.b4, 53))
-    assert measured(native, pair.a) == {}
 
 
 # A few destinations, asked by everybody in every way.

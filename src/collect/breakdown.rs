@@ -220,28 +220,26 @@ impl Breakdowns {
         let local = socket.local().optional()?.map(|local| local.port());
         Ok(local.filter(|local| listeners.is_some_and(|found| found.ports.contains(local))))
     }
-}
 
-impl Collector for Breakdowns {
-    fn wanted(&self) -> Wanted {
-        let transfer = match self.aspect {
-            Aspect::Peer | Aspect::Stuck => true,
-            Aspect::Status | Aspect::Queue | Aspect::Backlog | Aspect::Buffer => false,
-        };
-        Wanted { transfer, ..Wanted::default() }
+    /// Adds a socket to a group that is not of the kind.
+    pub fn add_to(
+        &mut self,
+        group: Group,
+        netns: NetnsIndex,
+        socket: &impl Socket,
+    ) -> Result<(), Error> {
+        self.explain(Some(group), netns, socket)
     }
 
-    fn fresh(&self) -> Self {
-        let Self { by, aspect, stuck, listeners, .. } = self;
-        Self { listeners: listeners.clone(), ..Self::new(*by, *aspect, stuck.clone()) }
-    }
-
-    fn begin(&mut self, facts: &NetnsFacts) -> Result<(), Error> {
-        self.listeners.clone_from(&facts.listeners);
-        Ok(())
-    }
-
-    fn add(&mut self, netns: NetnsIndex, socket: &impl Socket) -> Result<(), Error> {
+    /// Adds a socket to `group`, or to the group of its kind where there is none.
+    fn explain(
+        &mut self,
+        group: Option<Group>,
+        netns: NetnsIndex,
+        socket: &impl Socket,
+    ) -> Result<(), Error> {
+        let by = self.by;
+        let group_of = || group.map_or_else(|| by.group(netns, socket), Ok);
         let transfer = match self.aspect {
             Aspect::Peer | Aspect::Stuck => socket.transfer().optional()?.flatten(),
             Aspect::Status | Aspect::Queue | Aspect::Backlog | Aspect::Buffer => None,
@@ -287,7 +285,7 @@ impl Collector for Breakdowns {
                         self.count(Group::Kind(kind), row(kind), sum(Some((kind, wait))));
                     }
                 } else if let Some((kind, _)) = longest {
-                    let group = self.by.group(netns, socket)?;
+                    let group = group_of()?;
                     self.count(group, row(kind), sum(longest));
                 }
             }
@@ -296,7 +294,7 @@ impl Collector for Breakdowns {
                 Aspect::Peer | Aspect::Status | Aspect::Queue | Aspect::Backlog | Aspect::Buffer,
                 _,
             ) => {
-                let group = self.by.group(netns, socket)?;
+                let group = group_of()?;
                 self.count(group, owners, sum(longest));
                 if let Some(destination) = destination {
                     self.peers.entry((group, destination)).or_default().add(sum(longest));
@@ -304,6 +302,30 @@ impl Collector for Breakdowns {
             }
         }
         Ok(())
+    }
+}
+
+impl Collector for Breakdowns {
+    fn wanted(&self) -> Wanted {
+        let transfer = match self.aspect {
+            Aspect::Peer | Aspect::Stuck => true,
+            Aspect::Status | Aspect::Queue | Aspect::Backlog | Aspect::Buffer => false,
+        };
+        Wanted { transfer, ..Wanted::default() }
+    }
+
+    fn fresh(&self) -> Self {
+        let Self { by, aspect, stuck, listeners, .. } = self;
+        Self { listeners: listeners.clone(), ..Self::new(*by, *aspect, stuck.clone()) }
+    }
+
+    fn begin(&mut self, facts: &NetnsFacts) -> Result<(), Error> {
+        self.listeners.clone_from(&facts.listeners);
+        Ok(())
+    }
+
+    fn add(&mut self, netns: NetnsIndex, socket: &impl Socket) -> Result<(), Error> {
+        self.explain(None, netns, socket)
     }
 
     fn merge(&mut self, dump: Self) {

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::address::InterfaceIndex;
-use crate::ephemeral::EphemeralPorts;
+use crate::ephemeral::{EphemeralPorts, PortSet};
 use crate::error::Error;
 use crate::listeners::Listeners;
 use crate::socket::{Socket, Wanted};
@@ -18,6 +18,19 @@ pub struct NetnsFacts {
     /// The ports for outgoing connections; `None` where they were not requested, or where the
     /// namespace does not show them.
     pub ephemeral: Option<EphemeralPorts>,
+    /// The ports that UDP sockets can get; `None` where they were not requested.
+    pub udp_ports: Option<EphemeralPorts>,
+    /// The ports of TCP sockets that are bound and have no connection; `None` where they were not
+    /// requested, or where they cannot be read.
+    pub bound: Option<Arc<PortSet>>,
+}
+
+impl NetnsFacts {
+    /// The number of these ports that sockets without a connection have bound.
+    #[must_use]
+    pub fn bound_within(&self, ports: &PortSet) -> u64 {
+        self.bound.as_ref().map_or(0, |bound| PortSet::clone(bound).within(ports).count())
+    }
 }
 
 /// Receives the sockets of dumps.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use crate::address::InterfaceIndex;
 use crate::collect::collector::{Collector, NetnsFacts};
+use crate::ephemeral::PortSet;
 use crate::error::{Error, Optional};
 use crate::listeners::{End, Listeners, Owner};
 use crate::socket::{Socket, Wanted};
@@ -37,6 +38,25 @@ impl Collector for Listening {
         for (end, owners) in dump.0 {
             self.0.entry(end).or_default().extend(owners);
         }
+    }
+}
+
+/// Collects the ports of sockets that are bound and have no connection.
+#[derive(Debug, Default)]
+pub struct BoundPorts(pub PortSet);
+
+impl Collector for BoundPorts {
+    fn fresh(&self) -> Self {
+        Self::default()
+    }
+
+    fn add(&mut self, _: NetnsIndex, socket: &impl Socket) -> Result<(), Error> {
+        self.0.insert(socket.local()?.port());
+        Ok(())
+    }
+
+    fn merge(&mut self, dump: Self) {
+        self.0.add(&dump.0);
     }
 }
 

@@ -1,16 +1,18 @@
 //! Collectors of the local ports that outgoing connections use.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 
 use crate::address::{Address, Endpoint, InterfaceIndex};
+use crate::collect::breakdown::Breakdowns;
 use crate::collect::collector::{Collector, NetnsFacts};
-use crate::ephemeral::EphemeralPorts;
+use crate::ephemeral::{EphemeralPorts, PortSet};
 use crate::error::Error;
-use crate::group::End;
+use crate::group::Group;
 use crate::socket::{Socket, Wanted};
-use crate::vocabulary::NetnsIndex;
+use crate::vocabulary::{NetnsIndex, Protocol};
 
-/// Passes on outgoing connections only: connections with a peer and an ephemeral local port. Where
+/// Passes on outgoing connections of TCP only: connections with a peer and an ephemeral local port. Where
 /// a namespace does not show its ephemeral ports, no connection counts as outgoing.
 #[derive(Debug, Default)]
 pub struct Outgoing<C> {
@@ -47,7 +49,8 @@ impl<C: Collector> Collector for Outgoing<C> {
     #[inline]
     fn add(&mut self, netns: NetnsIndex, socket: &impl Socket) -> Result<(), Error> {
         let remote = socket.remote()?;
-        if remote.port() != 0
+        if socket.connection_type().protocol() == Protocol::Tcp
+            && remote.port() != 0
             && let Some(ports) = &self.ports
             && ports.of(remote.ip()).contains(socket.local()?.port())
         {
@@ -65,48 +68,234 @@ impl<C: Collector> Collector for Outgoing<C> {
     }
 }
 
-/// Counts connections by local address and destination: each of these connections has its own local
-/// port.
+/// Counts the ephemeral ports in use: by destination, and for every destination.
+///
+/// TCP: a program that connects without a port of its own gets a port that other connections of the
+/// same local address may use, too, each towards another destination. Where a program binds a port
+/// first, the kernel gives the port to nobody else, for any destination and on any address
+/// (`__inet_hash_connect` in `net/ipv4/inet_hashtables.c`). UDP: the kernel gives every port to one
+/// socket (`inet_autobind` in `net/ipv4/af_inet.c`).
 #[derive(Debug, Default)]
-pub struct UsedPorts(HashMap<(Address, Endpoint), u64>);
+pub struct UsedPorts {
+    facts: NetnsFacts,
+    destinations: HashMap<(Address, Endpoint), u64>,
+    shared: HashMap<NetnsIndex, Addresses>,
+    udp: HashMap<NetnsIndex, PortSet>,
+    breakdowns: Option<Breakdowns>,
+}
+
+/// The ports of connections by local address.
+#[derive(Debug, Default)]
+struct Addresses {
+    known: Vec<(Address, Sharing)>,
+    // All other addresses.
+    others: Sharing,
+}
+
+impl Addresses {
+    #[inline]
+    fn of(&mut self, address: Address) -> &mut Sharing {
+        let Self { known, others } = self;
+        let place = known.iter().position(|(one, _)| *one == address).unwrap_or(known.len());
+        if place == known.len() && place < MOST_ADDRESSES {
+            known.push((address, Sharing::default()));
+        }
+        known.get_mut(place).map_or(others, |(_, sharing)| sharing)
+    }
+
+    /// The ports that a single connection of an address uses.
+    fn single(&self) -> PortSet {
+        let mut single = PortSet::default();
+        for sharing in self.known.iter().map(|(_, sharing)| sharing).chain([&self.others]) {
+            single.add(&sharing.used.clone().without(&sharing.several));
+        }
+        single
+    }
+
+    fn merge(&mut self, other: Self) {
+        for (address, sharing) in other.known {
+            self.of(address).merge(&sharing);
+        }
+        self.others.merge(&other.others);
+    }
+}
+
+/// The most local addresses of a network namespace whose ports are told apart. Other users can
+/// connect from any number of loopback addresses.
+const MOST_ADDRESSES: usize = 64;
+
+/// The ports of connections.
+#[derive(Debug, Default)]
+struct Sharing {
+    used: PortSet,
+    // The ports that several connections use.
+    several: PortSet,
+}
+
+impl Sharing {
+    #[inline]
+    fn add(&mut self, port: u16) {
+        if !self.used.insert(port) {
+            self.several.insert(port);
+        }
+    }
+
+    fn merge(&mut self, other: &Self) {
+        let both = self.used.clone().within(&other.used);
+        self.used.add(&other.used);
+        self.several.add(&other.several);
+        self.several.add(&both);
+    }
+}
+
+/// The ports of a protocol that no destination can get.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Taken {
+    /// The ports that are taken for certain.
+    pub certain: u64,
+    /// The number of further ports that may be taken: a single connection uses each, and a program may
+    /// have bound the port before it connected, which the kernel does not report.
+    pub doubtful: u64,
+    /// The number of all ports.
+    pub of: u64,
+}
+
+impl Taken {
+    /// The most ports that may be taken.
+    #[must_use]
+    pub const fn most(self) -> u64 {
+        self.certain + self.doubtful
+    }
+}
 
 impl UsedPorts {
-    /// The number of ports in use for each destination, of the local address that uses the most.
+    /// An empty collector. Owners of the sockets are collected in `breakdowns`.
     #[must_use]
-    pub fn by_destination(self) -> HashMap<Endpoint, u64> {
+    pub fn new(breakdowns: Option<Breakdowns>) -> Self {
+        Self { breakdowns, ..Self::default() }
+    }
+
+    /// The owners of the sockets that the ports of protocols belong to.
+    pub fn take_breakdowns(&mut self) -> Option<Breakdowns> {
+        self.breakdowns.take()
+    }
+
+    /// The number of ports in use for each destination, of the local address that uses the most.
+    /// Ports that no destination can get are left out.
+    #[must_use]
+    pub fn by_destination(&self) -> HashMap<Endpoint, u64> {
         let mut most = HashMap::new();
-        for ((_, destination), count) in self.0 {
-            let used = most.entry(destination).or_insert(0);
-            *used = count.max(*used);
+        for ((_, destination), count) in &self.destinations {
+            let used = most.entry(*destination).or_insert(0);
+            *used = (*count).max(*used);
         }
         most
+    }
+
+    /// The ports of TCP in a network namespace that no destination can get. Doubtful ports are left
+    /// out where the fullest destination uses as many ports.
+    #[must_use]
+    pub fn taken_of_tcp(&self, netns: NetnsIndex, facts: &NetnsFacts) -> Option<Taken> {
+        let ports = facts.ephemeral.as_ref()?;
+        let in_netns = self.destinations.iter().filter(|((_, to), _)| to.netns == netns);
+        let fullest = in_netns.map(|(_, count)| *count).max().unwrap_or(0);
+        let single = self.shared.get(&netns).map_or(0, |shared| shared.single().count());
+        let doubtful = Some(single).filter(|single| *single > fullest).unwrap_or(0);
+        let of = ports.both().map(|ports| ports.count()).min()?;
+        let certain = ports.both().map(|ports| facts.bound_within(ports)).max()?;
+        Some(Taken { certain, doubtful, of })
+    }
+
+    /// The ports of UDP in a network namespace that sockets use.
+    #[must_use]
+    pub fn taken_of_udp(&self, netns: NetnsIndex, facts: &NetnsFacts) -> Option<Taken> {
+        let of = facts.udp_ports.as_ref()?.both().map(|ports| ports.count()).min()?;
+        let certain = self.udp.get(&netns).map_or(0, PortSet::count);
+        Some(Taken { certain, doubtful: 0, of })
+    }
+
+    fn add_tcp(&mut self, netns: NetnsIndex, socket: &impl Socket) -> Result<(), Error> {
+        let Some(ports) = &self.facts.ephemeral else { return Ok(()) };
+        let local = socket.local()?;
+        if !ports.of(local.ip()).contains(local.port()) {
+            return Ok(());
+        }
+        let remote = socket.remote()?;
+        if remote.port() == 0 {
+            return self.explain(netns, socket);
+        }
+        if self.facts.bound.as_ref().is_some_and(|bound| bound.contains(local.port())) {
+            return Ok(());
+        }
+        let address = Address::within(local, netns);
+        let ends = (address, Endpoint::within(remote, netns));
+        *self.destinations.entry(ends).or_insert(0) += 1;
+        self.shared.entry(netns).or_default().of(address).add(local.port());
+        Ok(())
+    }
+
+    fn add_udp(&mut self, netns: NetnsIndex, socket: &impl Socket) -> Result<(), Error> {
+        let Some(ports) = &self.facts.udp_ports else { return Ok(()) };
+        let local = socket.local()?;
+        if ports.of(local.ip()).contains(local.port()) {
+            self.udp.entry(netns).or_default().insert(local.port());
+            self.explain(netns, socket)?;
+        }
+        Ok(())
+    }
+
+    /// Adds a socket to the owners of its protocol's ports.
+    fn explain(&mut self, netns: NetnsIndex, socket: &impl Socket) -> Result<(), Error> {
+        let group = Group::Ports(socket.connection_type().protocol(), netns);
+        self.breakdowns.as_mut().map_or(Ok(()), |found| found.add_to(group, netns, socket))
     }
 }
 
 impl Collector for UsedPorts {
     fn fresh(&self) -> Self {
-        Self::default()
+        Self { facts: self.facts.clone(), ..Self::new(self.breakdowns.fresh()) }
+    }
+
+    fn begin(&mut self, facts: &NetnsFacts) -> Result<(), Error> {
+        self.facts = facts.clone();
+        self.breakdowns.begin(facts)
     }
 
     #[inline]
     fn add(&mut self, netns: NetnsIndex, socket: &impl Socket) -> Result<(), Error> {
-        let ends = (End::Local.address(netns, socket)?, End::Remote.endpoint(netns, socket)?);
-        *self.0.entry(ends).or_insert(0) += 1;
-        Ok(())
+        match socket.connection_type().protocol() {
+            Protocol::Tcp => self.add_tcp(netns, socket),
+            Protocol::Udp => self.add_udp(netns, socket),
+            Protocol::Unix => Ok(()),
+        }
     }
 
     fn merge(&mut self, dump: Self) {
-        if self.0.is_empty() {
-            self.0 = dump.0;
-            return;
+        if self.destinations.is_empty() {
+            self.destinations = dump.destinations;
+        } else {
+            for (key, count) in dump.destinations {
+                *self.destinations.entry(key).or_insert(0) += count;
+            }
         }
-        for (key, count) in dump.0 {
-            *self.0.entry(key).or_insert(0) += count;
+        for (netns, addresses) in dump.shared {
+            match self.shared.entry(netns) {
+                Entry::Occupied(mut known) => known.get_mut().merge(addresses),
+                Entry::Vacant(place) => {
+                    place.insert(addresses);
+                }
+            }
         }
+        for (netns, ports) in dump.udp {
+            self.udp.entry(netns).or_default().add(&ports);
+        }
+        self.breakdowns.merge(dump.breakdowns);
     }
 
     fn interfaces(&self, found: &mut HashSet<InterfaceIndex>) {
-        found.extend(self.0.keys().filter_map(|(_, to)| to.address.interface()));
+        let destinations = self.destinations.keys();
+        found.extend(destinations.filter_map(|(_, to)| to.address.interface()));
+        self.breakdowns.interfaces(found);
     }
 }
 
@@ -116,7 +305,9 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::ephemeral::{ByFamily, Ephemeral, PortRange};
+    use crate::collect::counts::{CountMap, Table};
+    use crate::ephemeral::{ByFamily, PortRange};
+    use crate::group::GroupBy;
     use crate::selection::Ports;
     use crate::socket::made::Made;
     use crate::vocabulary::{ConnectionStatus, ConnectionType};
@@ -137,17 +328,24 @@ mod tests {
         collector
     }
 
+    fn families(ipv4: (u16, u16), ipv6: (u16, u16)) -> EphemeralPorts {
+        let ports = |(first, last)| {
+            let range = PortRange { ports: Ports { first, last }, reserved: Vec::new() };
+            Arc::new(PortSet::given(&range, &HashSet::new()))
+        };
+        ByFamily { ipv4: ports(ipv4), ipv6: ports(ipv6) }
+    }
+
+    fn begun<C: Collector>(mut collector: C, facts: &NetnsFacts) -> C {
+        collector.begin(facts).unwrap_or_else(|e| panic!("{e}"));
+        collector
+    }
+
     #[test]
     fn outgoing_connections_have_an_ephemeral_port_and_a_peer() {
-        let ports = |first, last| {
-            let range = PortRange { ports: Ports { first, last }, reserved: Vec::new() };
-            Arc::new(Ephemeral::new(&range, &HashSet::new()))
-        };
-        let families = ByFamily { ipv4: ports(100, 199), ipv6: ports(150, 249) };
+        let families = families((100, 199), (150, 249));
         assert_eq!(families.span(), Some(Ports { first: 100, last: 249 }));
         let facts = NetnsFacts { ephemeral: Some(families), ..NetnsFacts::default() };
-        let mut outgoing = Outgoing::new(UsedPorts::default());
-        outgoing.begin(&facts).unwrap_or_else(|e| panic!("{e}"));
         let (a, b) = ("198.51.100.1:443", "198.51.100.2:443");
         let sockets = [
             tcp("192.0.2.1:100", a),
@@ -163,12 +361,95 @@ mod tests {
             tcp("192.0.2.1:102", "0.0.0.0:0"),
             tcp("192.0.2.1:103", a),
         ];
-        let used = collected(outgoing, &sockets).into_collected();
-        let used: BTreeMap<_, _> = used.by_destination().into_iter().collect();
         let to = |text: &str, count| {
             let end = text.parse().unwrap_or_else(|e| panic!("{text}: {e}"));
             (Endpoint::within(end, NetnsIndex::OWN), count)
         };
+        let used = collected(begun(UsedPorts::default(), &facts), &sockets);
+        let used: BTreeMap<_, _> = used.by_destination().into_iter().collect();
         assert_eq!(used, BTreeMap::from([to(a, 3), to(b, 1), to("[2001:db8::2]:443", 1)]));
+        // 5 of IPv4, of two local addresses, and 1 of IPv6.
+        let outgoing = begun(Outgoing::new(CountMap::new(GroupBy::LocalAddress)), &facts);
+        let counts = collected(outgoing, &sockets).into_collected().groups();
+        assert_eq!(counts.iter().map(|(_, count)| count).sum::<u64>(), 6);
+    }
+
+    #[test]
+    fn bound_ports_are_taken_and_ports_of_one_connection_may_be() {
+        let ports = families((100, 199), (100, 199));
+        let mut bound = PortSet::default();
+        // A port beyond the range counts for nothing.
+        for port in [150, 151, 152, 300] {
+            bound.insert(port);
+        }
+        let facts = NetnsFacts {
+            ephemeral: Some(ports),
+            bound: Some(Arc::new(bound)),
+            ..NetnsFacts::default()
+        };
+        let to = |number: u16| format!("198.51.100.1:{number}");
+        let taken = |sockets: &[Made]| {
+            let used = collected(begun(UsedPorts::default(), &facts), sockets);
+            used.taken_of_tcp(NetnsIndex::OWN, &facts)
+                .map(|taken| (taken.certain, taken.doubtful, taken.of))
+        };
+        assert_eq!(taken(&[]), Some((3, 0, 100)));
+        // Each connection has a port and a destination of its own.
+        let own = |range: std::ops::Range<u16>| {
+            range.map(|n| tcp(&format!("192.0.2.1:{}", 100 + n), &to(n))).collect::<Vec<_>>()
+        };
+        assert_eq!(taken(&own(1..21)), Some((3, 20, 100)));
+        // The port of a bound socket is not counted twice.
+        assert_eq!(taken(&own(41..61)), Some((3, 17, 100)));
+        // Two connections share a port: the kernel has chosen it.
+        let mut shared = own(1..21);
+        shared.extend((1..6).map(|n| tcp(&format!("192.0.2.1:{}", 100 + n), &to(99))));
+        assert_eq!(taken(&shared), Some((3, 15, 100)));
+        // Connections of two local addresses may each have a bound port.
+        let mut others = own(1..21);
+        others.extend((1..26).map(|n| tcp(&format!("192.0.2.2:{}", 100 + n), &to(n))));
+        assert_eq!(taken(&others), Some((3, 25, 100)));
+        // Where one destination uses all these ports, its own number tells.
+        let one: Vec<_> = (0..20).map(|n| tcp(&format!("192.0.2.1:{}", 100 + n), &to(7))).collect();
+        assert_eq!(taken(&one), Some((3, 0, 100)));
+    }
+
+    #[test]
+    fn addresses_beyond_the_limit_share_their_ports() {
+        let facts =
+            NetnsFacts { ephemeral: Some(families((1, 1000), (1, 1000))), ..NetnsFacts::default() };
+        let sockets: Vec<_> = (0..=u8::MAX)
+            .map(|n| {
+                tcp(&format!("127.0.0.{n}:{}", 500 + u16::from(n)), &format!("127.0.1.{n}:80"))
+            })
+            .collect();
+        let used = collected(begun(UsedPorts::default(), &facts), &sockets);
+        let taken = used.taken_of_tcp(NetnsIndex::OWN, &facts);
+        assert_eq!(taken, Some(Taken { certain: 0, doubtful: 256, of: 1000 }));
+        let known = used.shared.values().map(|addresses| addresses.known.len());
+        assert_eq!(known.collect::<Vec<_>>(), [MOST_ADDRESSES]);
+    }
+
+    #[test]
+    fn each_port_of_udp_counts_once() {
+        let facts = NetnsFacts {
+            udp_ports: Some(families((100, 199), (100, 199))),
+            ..NetnsFacts::default()
+        };
+        let udp = |local: &str, remote: &str| {
+            Made::new(ConnectionType::Udp, ConnectionStatus::None, local, remote)
+        };
+        let sockets = [
+            udp("0.0.0.0:100", "0.0.0.0:0"),
+            udp("192.0.2.1:100", "198.51.100.1:53"),
+            udp("192.0.2.1:101", "198.51.100.1:53"),
+            udp("192.0.2.1:53", "0.0.0.0:0"),
+        ];
+        let used = collected(begun(UsedPorts::default(), &facts), &sockets);
+        assert_eq!(
+            used.taken_of_udp(NetnsIndex::OWN, &facts),
+            Some(Taken { certain: 2, doubtful: 0, of: 100 })
+        );
+        assert!(used.by_destination().is_empty());
     }
 }

@@ -97,7 +97,7 @@ fn first_line(report: &Report, (shown, left_out): (Vec<&GroupState>, usize)) -> 
         parts.push(nothing(report));
     }
     let mut message = parts.join(", ");
-    if let Some(note) = &report.missing_owners {
+    if let Some(note) = &report.unclear {
         message.push_str("; ");
         message.push_str(note);
     }
@@ -209,7 +209,7 @@ fn perfdata_of_shares(report: &Report) -> String {
     let [warning, critical] = report.limits.each_ref().map(|range| range.as_deref().unwrap_or(""));
     let mut metrics = vec![
         format!("'fullest'={}%;{warning};{critical};0;100", percent(report.fullest())),
-        format!("'{}'={}", report.plan.definition().groups, report.found().count()),
+        format!("'{}'={}", report.plan.definition().groups, report.listed().count()),
     ];
     let drops = report.found().filter_map(|judged| judged.share?.drops).reduce(u64::saturating_add);
     metrics.extend(drops.map(|drops| format!("'drops'={drops}c")));

@@ -15,7 +15,7 @@ use crate::printable::printable;
 use crate::range::Numbers;
 use crate::selection::{Network, Ports, Selection, UnixListeners};
 use crate::stuck::Wait;
-use crate::vocabulary::{ConnectionStatus, ConnectionType};
+use crate::vocabulary::{ConnectionStatus, ConnectionType, Protocol};
 
 /// The most names that are compared with a key that matches no group.
 const MOST_COMPARED: usize = 1_000;
@@ -26,8 +26,8 @@ pub const TOTAL: &str = "total";
 /// The parts of a plan that decide whether a key is valid.
 #[derive(Clone, Copy, Debug)]
 pub struct KeyContext<'a> {
-    /// Whether the numbers of groups can be added up, so that `total` is a key.
-    pub has_total: bool,
+    /// The numbers that are judged beside those of the groups.
+    pub beside: Beside,
     /// The threshold that has the keys.
     pub field: Field,
     /// The numbers that a group can have.
@@ -42,10 +42,41 @@ pub struct KeyContext<'a> {
     pub live: bool,
 }
 
+/// The numbers that are judged beside those of the groups.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Beside {
+    /// None.
+    Nothing,
+    /// The sum of all groups: `total` is a key.
+    Total,
+    /// The ports of each protocol: `tcp` and `udp` are keys.
+    Ports,
+}
+
 impl KeyContext<'_> {
+    fn has_total(&self) -> bool {
+        self.beside == Beside::Total
+    }
+
+    fn has_ports(&self) -> bool {
+        self.beside == Beside::Ports
+    }
+
     /// The selected pairs of type and state that a connection can have here.
     fn pairs(&self) -> impl Iterator<Item = (ConnectionType, ConnectionStatus)> {
         self.selection.pairs().filter(|(_, status)| !self.live || status.is_of_this_system())
+    }
+
+    /// Whether a key is the name of a selected protocol whose ports are a group.
+    fn names_ports(&self, key: &str) -> bool {
+        let name =
+            key.split_once(NETNS_SEPARATOR).filter(|_| self.netns).map_or(key, |(name, _)| name);
+        let mut selected = Protocol::ALL.into_iter().filter(|protocol| {
+            self.has_ports()
+                && !self.selection.is_of_ends()
+                && self.selection.types_of(*protocol).next().is_some()
+        });
+        selected.any(|protocol| protocol.name().eq_ignore_ascii_case(name.trim_end()))
     }
 
     /// The error for a key that no selected group can have. A key that names a group of another kind
@@ -61,7 +92,7 @@ impl KeyContext<'_> {
                 valid: names.join(" or "),
             };
         }
-        let total = if self.has_total { "total, " } else { "" };
+        let total = if self.has_total() { "total, " } else { "" };
         let groups = self.by.expected(self.selection).into_iter().map(|group| group.to_string());
         let names = valid.split(", ").map(str::to_owned);
         let listed = if self.by.is_fixed() { names.chain(groups).collect() } else { Vec::new() };
@@ -101,7 +132,7 @@ impl KeyContext<'_> {
                 Key::read(key, &KeyContext { by, selection, ..*self }).is_some()
             }
         };
-        if !self.has_total || has(self.by) {
+        if !self.has_total() || has(self.by) {
             return Vec::new();
         }
         GroupBy::VALUES.iter().copied().filter(|by| has(*by)).collect()
@@ -124,7 +155,9 @@ pub enum Key {
     /// A port, or an address with a port.
     Endpoint(EndpointKey),
     /// A unix listener.
-    Unix(UnixKey),
+    Unix(NameKey),
+    /// The ephemeral ports of a protocol.
+    Ports(NameKey),
     /// A user by id, or by name.
     User(UserKey),
     /// A unit, processes or a network namespace by name.
@@ -249,15 +282,15 @@ fn endpoint_of(group: &NamedGroup) -> Option<Endpoint> {
     }
 }
 
-/// The name of a unix listener as it is printed. Where network namespaces are requested, the name of
-/// one may follow; without it the key matches the listener in any namespace.
+/// The name of a unix listener, or of a protocol, as it is printed. Where network namespaces are requested, the name of
+/// one may follow; without it the key matches the group in any namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UnixKey {
+pub struct NameKey {
     text: String,
     netns: bool,
 }
 
-impl UnixKey {
+impl NameKey {
     /// The name and the network namespace; `None` where no namespace can follow. A path may have the
     /// separator in it.
     fn parts(&self) -> Option<(&str, &str)> {
@@ -266,7 +299,7 @@ impl UnixKey {
     }
 
     fn specificity(&self, group: &NamedGroup) -> Option<Specificity> {
-        let found = unix_name_of(group)?;
+        let found = name_of(group)?;
         let is_in = |key| group.name.netns.as_ref().is_some_and(|netns| netns.is_called(key));
         let with_netns = || self.parts().is_some_and(|(name, netns)| name == found && is_in(netns));
         let netns = if found == self.text { false } else { with_netns().then_some(true)? };
@@ -278,13 +311,14 @@ impl UnixKey {
     fn may_mean(&self, group: &NamedGroup) -> bool {
         let may_be_in =
             |key| group.name.netns.as_ref().is_some_and(|netns| netns.may_be_called(key));
-        let found = unix_name_of(group);
+        let found = name_of(group);
         self.parts().is_some_and(|(name, netns)| Some(name) == found && may_be_in(netns))
     }
 }
 
-fn unix_name_of(group: &NamedGroup) -> Option<&str> {
-    matches!(group.group, Some(Group::Unix(_))).then(|| group.name.without_netns())
+fn name_of(group: &NamedGroup) -> Option<&str> {
+    matches!(group.group, Some(Group::Unix(_) | Group::Ports(..)))
+        .then(|| group.name.without_netns())
 }
 
 /// Whether a key is the name of a unix listener that can be read.
@@ -389,6 +423,9 @@ impl Key {
                                            a unix listener as it is printed"
                         .to_owned()
                 }
+                GroupBy::RemoteEndpoint if context.has_ports() => {
+                    "a selected remote port, or address and port, or tcp or udp".to_owned()
+                }
                 GroupBy::RemoteEndpoint => "a selected remote port, or address and port".to_owned(),
                 GroupBy::User
                 | GroupBy::Unit
@@ -403,7 +440,7 @@ impl Key {
     /// The key that a text is; `None` where no selected group can have it.
     fn read(text: &str, context: &KeyContext) -> Option<Self> {
         let selection = context.selection;
-        if context.has_total && text.eq_ignore_ascii_case(TOTAL) {
+        if context.has_total() && text.eq_ignore_ascii_case(TOTAL) {
             return Some(Self::Total);
         }
         match context.by {
@@ -437,10 +474,14 @@ impl Key {
             GroupBy::LocalAddress => address(text, &selection.local_addresses, selection),
             GroupBy::RemoteAddress => address(text, &selection.remote_addresses, selection),
             GroupBy::LocalEndpoint if is_unix(text, selection) => {
-                Some(Self::Unix(UnixKey { text: text.to_owned(), netns: context.netns }))
+                Some(Self::Unix(NameKey { text: text.to_owned(), netns: context.netns }))
             }
             GroupBy::LocalEndpoint => {
                 endpoint(text, &selection.local_ports, &selection.local_addresses, context)
+            }
+            GroupBy::RemoteEndpoint if context.names_ports(text) => {
+                let text = text.to_ascii_lowercase();
+                Some(Self::Ports(NameKey { text, netns: context.netns }))
             }
             GroupBy::RemoteEndpoint => {
                 endpoint(text, &selection.remote_ports, &selection.remote_addresses, context)
@@ -477,6 +518,7 @@ impl Key {
             | Self::LinkLocal(_)
             | Self::Endpoint(_)
             | Self::Unix(_)
+            | Self::Ports(_)
             | Self::Owner(_) => Ok(()),
         }
     }
@@ -498,7 +540,7 @@ impl Key {
             }
             Self::LinkLocal(key) => key.specificity(group),
             Self::Endpoint(key) => key.specificity(group),
-            Self::Unix(key) => key.specificity(group),
+            Self::Unix(key) | Self::Ports(key) => key.specificity(group),
             Self::User(key) => {
                 let met = key.id().is_some_and(|id| group.is_of_user(id));
                 (met || group.label() == key.text).then_some(Exact)
@@ -533,7 +575,7 @@ impl Key {
             Self::Owner(name) => {
                 group.name.netns.as_ref().is_some_and(|netns| netns.may_be_called(name))
             }
-            Self::Unix(key) => key.may_mean(group),
+            Self::Unix(key) | Self::Ports(key) => key.may_mean(group),
             Self::Total | Self::Group(_) | Self::Type(_) | Self::Status(_) | Self::User(_) => false,
         };
         let mut unseen = self.group();
@@ -563,7 +605,8 @@ impl Key {
                 | Self::Status(_)
                 | Self::LinkLocal(_)
                 | Self::Endpoint(_)
-                | Self::Unix(_) => group.hidden,
+                | Self::Unix(_)
+                | Self::Ports(_) => group.hidden,
             }
     }
 
@@ -580,7 +623,8 @@ impl Key {
             | Self::Status(_)
             | Self::LinkLocal(_)
             | Self::Endpoint(_)
-            | Self::Unix(_) => false,
+            | Self::Unix(_)
+            | Self::Ports(_) => false,
         }
     }
 
@@ -597,6 +641,7 @@ impl Key {
             | Self::LinkLocal(_)
             | Self::Endpoint(_)
             | Self::Unix(_)
+            | Self::Ports(_)
             | Self::Owner(_) => false,
         }
     }
@@ -606,7 +651,7 @@ impl Key {
     #[must_use]
     pub fn may_be_mistyped(&self) -> bool {
         match self {
-            Self::User(_) | Self::Owner(_) | Self::Unix(_) => true,
+            Self::User(_) | Self::Owner(_) | Self::Unix(_) | Self::Ports(_) => true,
             Self::LinkLocal(key) => key.interface.is_some(),
             Self::Endpoint(key) => key.interface.is_some() || key.netns.is_some(),
             Self::Total | Self::Group(_) | Self::Type(_) | Self::Status(_) => false,
@@ -646,7 +691,7 @@ impl Key {
             Self::Owner(name) => (None, name.clone()),
             Self::LinkLocal(key) => (None, key.label()),
             Self::Endpoint(key) => (None, key.label()),
-            Self::Unix(key) => (None, key.text.clone()),
+            Self::Unix(key) | Self::Ports(key) => (None, key.text.clone()),
         };
         NamedGroup::without_sockets(group, printable(label.as_bytes()).into())
     }
@@ -759,7 +804,7 @@ mod tests {
         Key::parse(
             text,
             &KeyContext {
-                has_total: true,
+                beside: Beside::Total,
                 field: Field::Critical,
                 numbers: NUMBERS,
                 netns: true,
@@ -901,7 +946,7 @@ mod tests {
         let selection = Selection { unix: UnixListeners::WherePossible, ..Selection::default() };
         let context = |netns, selection| KeyContext {
             field: Field::Critical,
-            has_total: false,
+            beside: Beside::Nothing,
             numbers: NUMBERS,
             netns,
             by: GroupBy::LocalEndpoint,
@@ -983,7 +1028,7 @@ mod tests {
         let by = GroupBy::RemoteEndpoint;
         let context = KeyContext {
             field: Field::Critical,
-            has_total: false,
+            beside: Beside::Nothing,
             numbers: NUMBERS,
             netns: false,
             by,
@@ -1009,7 +1054,7 @@ mod tests {
         let selection = &Selection::default();
         let by = GroupBy::User;
         let context = KeyContext {
-            has_total: true,
+            beside: Beside::Total,
             field: Field::Critical,
             numbers: NUMBERS,
             netns: false,

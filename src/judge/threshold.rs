@@ -193,6 +193,7 @@ mod tests {
     use super::*;
     use crate::field::Field;
     use crate::group::{Group, GroupBy};
+    use crate::judge::key::Beside;
     use crate::selection::{Ports, Selection};
     use crate::vocabulary::{ConnectionStatus, ConnectionType};
 
@@ -200,7 +201,7 @@ mod tests {
 
     fn context(by: GroupBy, selection: &Selection) -> KeyContext<'_> {
         KeyContext {
-            has_total: true,
+            beside: Beside::Total,
             field: Field::Critical,
             numbers: NUMBERS,
             netns: true,

@@ -18,9 +18,8 @@ pub const DEFINITION: Definition = Definition {
     groups: "listeners",
     implied: Some(Implied {
         group_by: GroupBy::LocalEndpoint,
-        protocol: Protocol::Tcp,
+        protocols: &[Protocol::Tcp, Protocol::Unix],
         statuses: &[ConnectionStatus::Listen],
-        unix: true,
     }),
     refused: REFUSED_BY_QUEUES,
     unreported: |source| match source {

@@ -140,6 +140,7 @@ fn labels(group: Group) -> Option<Vec<(&'static str, &'static str)>> {
         | Group::Process(_)
         | Group::Program(_)
         | Group::Netns(_)
-        | Group::Kind(_) => None,
+        | Group::Kind(_)
+        | Group::Ports(..) => None,
     }
 }

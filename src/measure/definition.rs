@@ -66,12 +66,10 @@ pub struct Implied {
     /// The kind of groups. Another one can be asked for where [`Definition::refused`] does not have
     /// the field for it.
     pub group_by: GroupBy,
-    /// The protocol that the types are limited to.
-    pub protocol: Protocol,
+    /// The protocols that the types are limited to.
+    pub protocols: &'static [Protocol],
     /// The statuses that the measure is about; empty where it is about all.
     pub statuses: &'static [ConnectionStatus],
-    /// Whether the measure is about unix listeners, too.
-    pub unix: bool,
 }
 
 /// The form of a group's number.

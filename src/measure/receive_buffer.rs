@@ -18,8 +18,7 @@ pub const DEFINITION: Definition = Definition {
     groups: "sockets",
     implied: Some(Implied {
         group_by: GroupBy::LocalEndpoint,
-        protocol: Protocol::Udp,
-        unix: false,
+        protocols: &[Protocol::Udp],
         statuses: &[],
     }),
     refused: REFUSED_BY_QUEUES,

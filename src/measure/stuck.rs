@@ -21,9 +21,8 @@ pub const DEFINITION: Definition = Definition {
     groups: "stuck connections",
     implied: Some(Implied {
         group_by: GroupBy::Kind,
-        protocol: Protocol::Tcp,
+        protocols: &[Protocol::Tcp],
         statuses: &[],
-        unix: false,
     }),
     refused: &[Field::Zero],
     unreported: |source| match source {

@@ -18,8 +18,7 @@ pub const DEFINITION: Definition = Definition {
     groups: "listeners",
     implied: Some(Implied {
         group_by: GroupBy::LocalEndpoint,
-        protocol: Protocol::Tcp,
-        unix: false,
+        protocols: &[Protocol::Tcp],
         statuses: &[ConnectionStatus::Listen, ConnectionStatus::SynRecv],
     }),
     refused: REFUSED_BY_QUEUES,

@@ -74,6 +74,7 @@ pub struct Request {
     kind: u16,
     sequence: u32,
     protocol: Protocol,
+    asks_for_bound: bool,
 }
 
 impl Request {
@@ -87,7 +88,7 @@ impl Request {
     #[must_use]
     pub fn messages<'a>(&self, datagram: &'a [u8]) -> Messages<'a> {
         let frames = Frames::new(datagram, self.kind, self.sequence);
-        Messages { frames, protocol: self.protocol }
+        Messages { frames, protocol: self.protocol, asks_for_bound: self.asks_for_bound }
     }
 }
 
@@ -117,10 +118,28 @@ pub fn requests(protocol: Protocol, selection: &Selection, wanted: Wanted) -> Ve
         .zip(payloads)
         .map(|(sequence, (kind, mut payload))| {
             payload.extend(&filter);
-            Request { bytes: message(kind, sequence, &payload), kind, sequence, protocol }
+            let bytes = message(kind, sequence, &payload);
+            Request { bytes, kind, sequence, protocol, asks_for_bound: false }
         })
         .collect()
 }
+
+/// The request for TCP sockets that are bound to these ports and have no connection. Linux 6.8 and newer
+/// have a state for them (`TCP_BOUND_INACTIVE` in `net/tcp_states.h`); older kernels answer without
+/// sockets.
+#[must_use]
+pub fn request_of_bound(ports: Ports) -> Request {
+    let (kind, sequence, protocol) = (TCPDIAG_GETSOCK, 1, Protocol::Tcp);
+    let mut payload = both_families(1 << BOUND_INACTIVE, 0);
+    payload.extend(filter(&Selection { local_ports: vec![ports], ..Selection::default() }));
+    let bytes = message(kind, sequence, &payload);
+    Request { bytes, kind, sequence, protocol, asks_for_bound: true }
+}
+
+/// `TCP_CLOSE`: the state of bound sockets in the answer
+const CLOSE: u8 = 7;
+/// `TCP_BOUND_INACTIVE`: the state of bound sockets in the request
+const BOUND_INACTIVE: u8 = 13;
 
 /// A condition of the kernel's filter language (`INET_DIAG_REQ_BYTECODE`).
 #[derive(Clone, Copy, Debug)]
@@ -287,6 +306,7 @@ pub enum Event<'a> {
 pub struct Messages<'a> {
     frames: Frames<'a>,
     protocol: Protocol,
+    asks_for_bound: bool,
 }
 
 impl<'a> Iterator for Messages<'a> {
@@ -295,7 +315,14 @@ impl<'a> Iterator for Messages<'a> {
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         let event = match self.frames.next()? {
-            Ok(Frame::Payload(payload)) => Message::new(self.protocol, payload).map(Event::Message),
+            Ok(Frame::Payload(payload)) => {
+                let status = |state| match (self.asks_for_bound, state) {
+                    (true, CLOSE | BOUND_INACTIVE) => Some(ConnectionStatus::Close),
+                    (true, _) => None,
+                    (false, state) => ConnectionStatus::from_linux(self.protocol, state),
+                };
+                Message::new(self.protocol, status, payload).map(Event::Message)
+            }
             Ok(Frame::Done) => Ok(Event::Done),
             Err(error) => Err(error),
         };
@@ -317,7 +344,11 @@ pub struct Message<'a> {
 
 impl<'a> Message<'a> {
     #[inline]
-    fn new(protocol: Protocol, payload: &'a [u8]) -> Result<Self, Error> {
+    fn new(
+        protocol: Protocol,
+        status: impl Fn(u8) -> Option<ConnectionStatus>,
+        payload: &'a [u8],
+    ) -> Result<Self, Error> {
         let (fixed, attributes): (&[u8; field::END], _) =
             payload.split_first_chunk().ok_or_else(cut_short)?;
         let [family, state, ..] = *fixed;
@@ -326,8 +357,8 @@ impl<'a> Message<'a> {
             AF_INET6 => true,
             _ => return Err(garbled(&format!("a socket of unknown family {family}"))),
         };
-        let status = ConnectionStatus::from_linux(protocol, state)
-            .ok_or_else(|| garbled(&format!("a socket in unknown state {state}")))?;
+        let status =
+            status(state).ok_or_else(|| garbled(&format!("a socket in unknown state {state}")))?;
         Ok(Self { connection_type: ConnectionType::new(protocol, ipv6), status, fixed, attributes })
     }
 

@@ -15,6 +15,7 @@ use rustix::net::{
 use crate::collect::Collector;
 use crate::deadline::Deadline;
 use crate::error::Error;
+use crate::selection::Ports;
 use crate::socket::Wanted;
 use crate::source::door::Door;
 use crate::source::dump::Dump;
@@ -75,6 +76,18 @@ fn answer<C: Collector>(
         }
     }
     debug!("{protocol}: complete after {datagrams} datagrams");
+    Ok(())
+}
+
+/// Hands every TCP socket that is bound to one of these ports, and has no connection, to `collector`.
+pub fn read_bound<C: Collector>(ports: Ports, dump: &Dump, collector: &mut C) -> Result<(), Error> {
+    let socket = match dump.door.take() {
+        Some(socket) => socket,
+        None => open()?,
+    };
+    let request = inet_diag::request_of_bound(ports);
+    answer(&socket, &request, &mut Vec::with_capacity(DATAGRAM), dump, collector)?;
+    dump.door.put(socket);
     Ok(())
 }
 
