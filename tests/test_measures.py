@@ -45,9 +45,6 @@ ALONE = {
             "The source counters does not tell ports, addresses and owners of sockets "
             "(valid: auto, netlink, procfs)"
         ),
-        "--conn-type=udp --conn-type=udp6": (
-            "--conn-type: only TCP has {things} (valid: --conn-type=tcp or tcp6)"
-        ),
     },
 }
 REFUSED = {
@@ -84,6 +81,7 @@ def refused() -> Iterator[tuple[str, str]]:
                 f"{no_key} {own} port, address and port, or the name of a unix listener as it is "
                 "printed)"
             ),
+            "ephemeral-ports": f"{no_key} {own} port, address and port, or tcp or udp)",
         }.get(measure, words["no_key_of_ends"])
         for options, line in {**REFUSED, **ALONE[measure]}.items():
             yield f"--measure={measure} {options}".format(**words), line.format(**words)

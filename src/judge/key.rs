@@ -58,25 +58,26 @@ impl KeyContext<'_> {
         self.beside == Beside::Total
     }
 
-    fn has_ports(&self) -> bool {
-        self.beside == Beside::Ports
-    }
-
     /// The selected pairs of type and state that a connection can have here.
     fn pairs(&self) -> impl Iterator<Item = (ConnectionType, ConnectionStatus)> {
         self.selection.pairs().filter(|(_, status)| !self.live || status.is_of_this_system())
     }
 
-    /// Whether a key is the name of a selected protocol whose ports are a group.
+    /// The names of the selected protocols whose ports are a group.
+    fn protocols(&self) -> impl Iterator<Item = &'static str> {
+        let is_judged = |protocol: &Protocol| {
+            self.beside == Beside::Ports
+                && !self.selection.is_of_ends()
+                && self.selection.types_of(*protocol).next().is_some()
+        };
+        Protocol::ALL.into_iter().filter(is_judged).map(Protocol::name)
+    }
+
+    /// Whether a key is the name of a protocol whose ports are a group.
     fn names_ports(&self, key: &str) -> bool {
         let name =
             key.split_once(NETNS_SEPARATOR).filter(|_| self.netns).map_or(key, |(name, _)| name);
-        let mut selected = Protocol::ALL.into_iter().filter(|protocol| {
-            self.has_ports()
-                && !self.selection.is_of_ends()
-                && self.selection.types_of(*protocol).next().is_some()
-        });
-        selected.any(|protocol| protocol.name().eq_ignore_ascii_case(name.trim_end()))
+        self.protocols().any(|protocol| protocol.eq_ignore_ascii_case(name.trim_end()))
     }
 
     /// The error for a key that no selected group can have. A key that names a group of another kind
@@ -423,8 +424,9 @@ impl Key {
                                            a unix listener as it is printed"
                         .to_owned()
                 }
-                GroupBy::RemoteEndpoint if context.has_ports() => {
-                    "a selected remote port, or address and port, or tcp or udp".to_owned()
+                GroupBy::RemoteEndpoint if context.protocols().next().is_some() => {
+                    let protocols = context.protocols().collect::<Vec<_>>().join(" or ");
+                    format!("a selected remote port, address and port, or {protocols}")
                 }
                 GroupBy::RemoteEndpoint => "a selected remote port, or address and port".to_owned(),
                 GroupBy::User
