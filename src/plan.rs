@@ -436,7 +436,7 @@ fn refuse_unstuck(query: &Query) -> Result<(), Error> {
 /// never be read.
 fn unix_listeners(selection: &Selection, of_measure: bool) -> Result<UnixListeners, Error> {
     let is_named = selection.types.names(ConnectionType::Unix);
-    let listed = SourceName::AVAILABLE.contains(&SourceName::Netlink);
+    let listed = lists_unix();
     if is_named && !of_measure {
         return Err(Error::Conflict {
             field: Field::Types,
@@ -469,6 +469,11 @@ fn unix_listeners(selection: &Selection, of_measure: bool) -> Result<UnixListene
     })
 }
 
+/// Whether this system lists unix sockets.
+fn lists_unix() -> bool {
+    SourceName::AVAILABLE.contains(&SourceName::Netlink)
+}
+
 /// The types of the selection that are of the protocols; the unix type only where unix listeners are
 /// read. An error where the selection has none of them.
 fn types_of(
@@ -483,7 +488,7 @@ fn types_of(
     }
     if types.is_empty() {
         let (problem, valid) = match protocols {
-            [Protocol::Tcp, Protocol::Unix] => {
+            [Protocol::Tcp, Protocol::Unix] if lists_unix() => {
                 (format!("only TCP and unix sockets have {groups}"), "tcp, tcp6 or unix")
             }
             [Protocol::Udp] => {

@@ -57,7 +57,11 @@ fn a_combination_without_a_meaning_is_refused_with_its_field() {
         (
             selection(Selection { types: udp, ..Selection::default() }),
             Field::Types,
-            "types: only TCP and unix sockets have listeners (valid: types=tcp, tcp6 or unix)",
+            if cfg!(windows) {
+                "types: only TCP has listeners (valid: types=tcp or tcp6)"
+            } else {
+                "types: only TCP and unix sockets have listeners (valid: types=tcp, tcp6 or unix)"
+            },
         ),
         (
             Query { group_by: by_port, ..queue() },

@@ -11,6 +11,9 @@ use crate::measure::share::Share;
 use crate::socket::{Socket, Wanted};
 use crate::vocabulary::{ConnectionStatus, NetnsIndex};
 
+/// The error where a source does not report the backlogs of listeners.
+const UNKNOWN_LIMITS: &str = "the limits of SYN queues are not known here (only netlink has them)";
+
 /// Collects listeners and connections in `SYN_RECV`. Passes the listeners on.
 #[derive(Debug)]
 pub struct SynQueues<C> {
@@ -66,7 +69,10 @@ impl<C: Collector> Collector for SynQueues<C> {
     fn add(&mut self, netns: NetnsIndex, socket: &impl Socket) -> Result<(), Error> {
         let endpoint = End::Local.endpoint(netns, socket)?;
         if socket.status() == ConnectionStatus::Listen {
-            let (_, limit) = socket.backlog()?;
+            let (_, limit) = socket.backlog().map_err(|error| match error {
+                Error::Unsupported(_) => Error::Unsupported(UNKNOWN_LIMITS.to_owned()),
+                error => error,
+            })?;
             *self.limits.entry(endpoint).or_default() += u64::from(limit);
             self.listeners.add(netns, socket)
         } else {
