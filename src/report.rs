@@ -12,6 +12,8 @@ use crate::judge::GroupState;
 use crate::judge::state::State;
 use crate::namespaces::NetnsCoverage;
 use crate::plan::Plan;
+use crate::selection::UnixListeners;
+use crate::source::summary::DropCounter;
 use crate::vocabulary::NetnsIndex;
 
 /// The default number of printed groups, for kinds that can have many.
@@ -46,6 +48,8 @@ pub struct Report {
     pub(crate) ephemeral: BTreeMap<NetnsIndex, EphemeralPorts>,
     /// The reason why unix listeners were not seen.
     pub unseen_unix: Option<String>,
+    /// The number of packets that the kernel has dropped in the namespace, of all sockets.
+    pub(crate) host_drops: Option<(DropCounter, u64)>,
     /// The sources that answered, for example `netlink`.
     pub source: String,
     /// The numbers of network namespaces that were read and skipped.
@@ -104,6 +108,17 @@ impl Report {
                 State::Unknown
             }
             state => state,
+        }
+    }
+
+    /// Whether all unix listeners were seen; `None` where the check is not about them.
+    #[must_use]
+    pub fn sees_unix(&self) -> Option<bool> {
+        match self.plan.selection().unix {
+            UnixListeners::Unread => None,
+            UnixListeners::WherePossible | UnixListeners::Required => {
+                Some(self.unseen_unix.is_none())
+            }
         }
     }
 
@@ -205,6 +220,7 @@ mod tests {
             unclear: None,
             ephemeral: BTreeMap::new(),
             unseen_unix: None,
+            host_drops: None,
             source: "fixture".to_owned(),
             coverage: NetnsCoverage::default(),
             duration: Duration::ZERO,

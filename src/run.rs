@@ -265,6 +265,7 @@ fn judge(
         details: Vec::new(),
         missing_details: None,
         ephemeral: counted.findings.ephemeral(),
+        host_drops: counted.host_drops,
         source: SourceName::join(sources),
         coverage: coverage.clone(),
         duration: Duration::ZERO,

@@ -23,7 +23,7 @@ use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::namespaces::View;
 use crate::selection::Ports;
-use crate::source::summary::SocketSummary;
+use crate::source::summary::{DropCounter, SocketSummary};
 use crate::vocabulary::{NetnsIndex, SourceName};
 
 #[cfg(target_os = "linux")]
@@ -200,4 +200,12 @@ pub fn summary() -> Result<SocketSummary, Error> {
     return linux::procfs::summary();
     #[cfg(windows)]
     return Err(Error::Unsupported("this system has no sums of its sockets".to_owned()));
+}
+
+/// A counter of this thread's network namespace.
+pub fn drops(counter: DropCounter) -> Result<u64, Error> {
+    #[cfg(target_os = "linux")]
+    return linux::procfs::drops(counter);
+    #[cfg(windows)]
+    return Err(Error::Unsupported(format!("this system has no counter {}", counter.name())));
 }

@@ -8,7 +8,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,8 +16,10 @@ from typing import Any, TypeVar
 import harness
 import pytest
 import shares
+from asking import Asker, asker
 from harness import Command
 from lab import namespaces, owners, states, tools
+from lab.namespaces import Pair
 from lab.owners import OwnedLab
 from lab.states import StateLab
 from xdist.scheduler import LoadFileScheduling
@@ -265,3 +267,12 @@ def nobodys() -> Iterator[dict[str, Command]]:
             "native": Command("native", (str(directory / harness.NATIVE.name),), directory),
             "python": Command("python", line, package, {"PYTHONPATH": str(directory)}),
         }
+
+
+@pytest.fixture(scope="module")
+def someone(
+    request: pytest.FixtureRequest, site: Pair, nobodys: Mapping[str, Command]
+) -> Iterator[Asker]:
+    """Return a user who asks in the first namespace of the file's own `site`."""
+    with asker(site.a, request.param, nobodys) as made:
+        yield made

@@ -184,6 +184,11 @@ def python(script: str, *args: str, before: Sequence[str] = ()) -> Done:
     return Done(done.stdout, done.stderr, done.returncode)
 
 
+def is_fine(metrics: str) -> bool:
+    """Whether promtool finds no fault in metrics, where it is installed."""
+    return bool(lacking("promtool")) or promtool(metrics) == Done("", "", 0)
+
+
 def promtool(metrics: str) -> Done:
     """Let promtool check metrics: what it says, and nothing where it finds no fault."""
     line = ["promtool", "check", "metrics"]

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
+import socket
+import struct
 from collections.abc import Iterator, Mapping
 
 import harness
 import pytest
 from asking import TWO_OF_FOUR, Asker, asker
-from conftest import Place
+from conftest import Place, Tampered
 from harness import Command, one_line
-from lab import namespaces
+from lab import namespaces, servers
 
 pytestmark = [
     pytest.mark.skipif(bool(namespaces.missing()), reason=namespaces.missing() or "-"),
@@ -22,6 +25,7 @@ pytestmark = [
 MEASURES = {
     "accept-queue": ("listeners", "local", "remote"),
     "syn-queue": ("listeners", "local", "remote"),
+    "receive-buffer": ("sockets", "local", "remote"),
     "ephemeral-ports": ("destinations", "remote", "local"),
 }
 OF_LISTENERS = {
@@ -39,7 +43,21 @@ ALONE = {
             "(valid: --conn-type=tcp, tcp6 or unix)"
         ),
     },
-    "syn-queue": OF_LISTENERS,
+    "syn-queue": {
+        **OF_LISTENERS,
+        "--conn-type=udp": "--conn-type: only TCP has {things} (valid: --conn-type=tcp or tcp6)",
+    },
+    "receive-buffer": {
+        "--remote-address=::1": "--remote-address: {no_meaning}",
+        "--source=procfs": (
+            "The source procfs does not tell the limits of the receive buffers of sockets "
+            "(valid: auto, netlink)"
+        ),
+        "--conn-type=tcp": (
+            "--conn-type: only UDP drops packets where a receive buffer is full "
+            "(valid: --conn-type=udp or udp6)"
+        ),
+    },
     "ephemeral-ports": {
         "--source=counters": (
             "The source counters does not tell ports, addresses and owners of sockets "
@@ -120,3 +138,74 @@ def test_an_unknown_measure_and_a_fixture(native: Command, measure: str) -> None
     fixture = native.fixture(harness.connections({"tcp_LISTEN": 1}))
     line = one_line(native.run(f"--measure={measure}", fixture))
     assert line == "Fixture has connections, which are all it can tell"
+
+
+# The limits that only netlink has.
+LIMITS = {
+    "accept-queue": "accept queues",
+    "syn-queue": "SYN queues",
+    "receive-buffer": "receive buffers",
+}
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[str]:
+    """Return a namespace with a TCP listener and a UDP socket."""
+    with namespaces.pair() as pair, servers.sockets() as made:
+        made.listen(pair.a, pair.a4, 8000, 5)
+        made.bind(pair.a, pair.a4, 8000, 8192)
+        yield pair.a
+
+
+@pytest.mark.parametrize("measure", LIMITS)
+def test_without_netlink_the_limits_are_not_known(
+    native: Command, served: str, tampered: Tampered, measure: str
+) -> None:
+    """/proc has the same sockets, but not their limits."""
+    with namespaces.inside(served):
+        done = native.run(f"--measure={measure}", before=tampered(harness.NO_SOCKETS))
+    assert one_line(done).endswith(
+        f"procfs: the limits of {LIMITS[measure]} are not known here (only netlink has them)"
+    )
+
+
+def dccp(length: int) -> str:
+    """Return the beginning of a request for DCCP, which is a protocol without a module here."""
+    begin = struct.pack("=IHHIIBB", length, 20, 0x301, 1, 0, socket.AF_INET, 33)
+    return f"poke_enter=@arg2={begin.hex()}"
+
+
+# In place of the first request for TCP, and of the first one for UDP behind it. They are as long.
+WITHOUT_TCP = f"sendto:{dccp(76)}:when=1"
+WITHOUT_UDP = f"sendto:{dccp(72)}:when=2"
+
+
+@pytest.mark.parametrize(
+    ("measure", "missing"),
+    [
+        ("accept-queue", WITHOUT_TCP),
+        ("syn-queue", WITHOUT_TCP),
+        ("receive-buffer", WITHOUT_UDP),
+    ],
+    ids=["accept-queue", "syn-queue", "receive-buffer"],
+)
+def test_without_the_module_of_the_protocol_the_limits_are_not_known(
+    native: Command, served: str, tampered: Tampered, measure: str, missing: str
+) -> None:
+    """The kernel answers as it does without tcp_diag or udp_diag: no such file."""
+    with namespaces.inside(served):
+        line = one_line(native.run(f"--measure={measure}", before=tampered(missing)))
+        assert re.search(rf"netlink: NLMSG_\w+: {re.escape(harness.says('ENOENT'))}", line)
+        assert f"the limits of {LIMITS[measure]} are not known here" in line
+        source = native.run(f"--measure={measure}", "--source=netlink", before=tampered(missing))
+        assert harness.says("ENOENT") in one_line(source)
+
+
+def test_udp_sockets_are_measured_without_tcp(
+    native: Command, served: str, tampered: Tampered
+) -> None:
+    """The listeners, which decide about series alone, come from /proc."""
+    with namespaces.inside(served):
+        done = native.run("--measure=receive-buffer", before=tampered(WITHOUT_TCP))
+    assert done.stdout.startswith("192.0.2.1:8000: 0% (0 of 8192)|")
+    assert done.returncode == 0

@@ -204,7 +204,7 @@ fn perfdata_of_counts(report: &Report) -> String {
     metrics.join(" ")
 }
 
-/// The fullest group with its thresholds, and the number of groups.
+/// The fullest group with its thresholds, the number of groups, and the drops.
 fn perfdata_of_shares(report: &Report) -> String {
     let [warning, critical] = report.limits.each_ref().map(|range| range.as_deref().unwrap_or(""));
     let mut metrics = vec![
@@ -212,7 +212,12 @@ fn perfdata_of_shares(report: &Report) -> String {
         format!("'{}'={}", report.plan.definition().groups, report.listed().count()),
     ];
     let drops = report.found().filter_map(|judged| judged.share?.drops).reduce(u64::saturating_add);
-    metrics.extend(drops.map(|drops| format!("'drops'={drops}c")));
+    if let Some(drops) = drops {
+        // A sum over sockets: it falls when one is closed, so it is no counter.
+        metrics.push(format!("'drops'={drops}"));
+        let counter = report.host_drops.iter();
+        metrics.extend(counter.map(|(counter, drops)| format!("'{}'={drops}c", counter.name())));
+    }
     metrics.join(" ")
 }
 

@@ -10,6 +10,7 @@ use crate::measure::counted::{Counted, Scope};
 use crate::measure::definition::{Definition, Implied, REFUSED_BY_QUEUES, Reading, Series};
 use crate::owner::Names;
 use crate::range::Numbers;
+use crate::source::summary::DropCounter;
 use crate::survey::{Facts, Host};
 use crate::vocabulary::{ConnectionStatus, Protocol, SourceName};
 
@@ -47,6 +48,7 @@ fn collect(host: &Host, scope: &Scope) -> Result<Counted, Error> {
         host.survey(scope.selection, Facts::None, collector)?;
     let part = |(listener, queue): (Group, Queue)| (listener, queue.waiting, queue.share);
     let counted = Counted::of_shares(queues.into_iter().map(part), breakdowns, findings);
+    let counted = counted.with_host_drops(host, DropCounter::ListenDrops);
     Ok(Counted { names: Names::default().with_unix(unix), ..counted })
 }
 

@@ -2,6 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 
+use log::debug;
+
 use crate::collect::breakdown::{Aspect, Breakdowns};
 use crate::collect::listeners::WAITING;
 use crate::group::{Group, GroupBy, Needs};
@@ -10,7 +12,8 @@ use crate::named_group::Values;
 use crate::owner::Names;
 use crate::selection::Selection;
 use crate::source;
-use crate::survey::{Facts, Findings};
+use crate::source::summary::DropCounter;
+use crate::survey::{Facts, Findings, Host};
 use crate::vocabulary::Protocol;
 
 /// The input of a measure.
@@ -72,6 +75,8 @@ pub struct Counted {
     pub names: Names,
     /// The other results of the walk through the network namespaces.
     pub findings: Findings,
+    /// The number of packets that the kernel has dropped in the namespace, of all sockets.
+    pub host_drops: Option<(DropCounter, u64)>,
 }
 
 impl Counted {
@@ -87,6 +92,19 @@ impl Counted {
     pub fn with_doubtful(mut self, doubtful: Vec<(Group, u64)>) -> Self {
         self.add_missing(doubtful.iter().map(|(group, _)| *group).collect());
         self.values.doubtful = doubtful.into_iter().collect();
+        self
+    }
+
+    /// The result with a counter of the namespace, where this thread's namespace alone is read: other
+    /// namespaces come and go, and their sum would fall.
+    #[must_use]
+    pub fn with_host_drops(mut self, host: &Host, counter: DropCounter) -> Self {
+        if !host.namespaces.are_asked_for() {
+            match source::drops(counter) {
+                Ok(drops) => self.host_drops = Some((counter, drops)),
+                Err(error) => debug!("no {}: {error}", counter.name()),
+            }
+        }
         self
     }
 

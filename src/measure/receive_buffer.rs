@@ -10,6 +10,7 @@ use crate::judge::GroupState;
 use crate::measure::counted::{Counted, Scope};
 use crate::measure::definition::{Definition, Implied, REFUSED_BY_QUEUES, Reading, Series};
 use crate::range::Numbers;
+use crate::source::summary::DropCounter;
 use crate::survey::{Facts, Host};
 use crate::vocabulary::{Protocol, SourceName};
 
@@ -51,7 +52,7 @@ fn collect(host: &Host, scope: &Scope) -> Result<Counted, Error> {
     });
     let mut counted = Counted::of_shares(parts, breakdowns, findings);
     counted.values.doubtful = doubtful;
-    Ok(counted)
+    Ok(counted.with_host_drops(host, DropCounter::RcvbufErrors))
 }
 
 /// The lowest ephemeral port where the host's own ports are not known: the default of Linux.

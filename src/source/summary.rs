@@ -125,6 +125,49 @@ impl Sockstat {
     }
 }
 
+/// A counter of everything that the kernel has dropped in a network namespace. It counts sockets that
+/// have been closed, too, so it never falls while the namespace exists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DropCounter {
+    /// `TcpExtListenDrops` in `nstat(8)`: connections and requests without room at any listener.
+    ListenDrops,
+    /// `UdpRcvbufErrors` and `Udp6RcvbufErrors`: packets without room at any UDP socket.
+    RcvbufErrors,
+}
+
+impl DropCounter {
+    /// Its name in performance data.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ListenDrops => "ListenDrops",
+            Self::RcvbufErrors => "RcvbufErrors",
+        }
+    }
+
+    /// The file below `/proc/net` that has it; of IPv4 alone, where a second file has that of IPv6.
+    #[must_use]
+    pub const fn file(self) -> &'static str {
+        match self {
+            Self::ListenDrops => "netstat",
+            Self::RcvbufErrors => "snmp",
+        }
+    }
+
+    /// The number of packets, from the text of its file and of `/proc/net/snmp6`, which is empty where
+    /// the host has no IPv6 (`net/ipv4/proc.c` and `net/ipv6/proc.c` in the kernel).
+    pub fn read(self, text: &str, snmp6: &str) -> Result<u64, Error> {
+        match self {
+            Self::ListenDrops => column(text, "TcpExt:", self.name()),
+            Self::RcvbufErrors => {
+                let ipv4 = column(text, "Udp:", self.name())?;
+                let ipv6 = if snmp6.is_empty() { 0 } else { row(snmp6, "Udp6RcvbufErrors")? };
+                Ok(ipv4.saturating_add(ipv6))
+            }
+        }
+    }
+}
+
 /// The number after `field` in the row that begins with `row`, as in `TCP: inuse 5 orphan 0`.
 fn value(text: &str, row: &str, field: &str) -> Result<u64, Error> {
     let missing = || Error::Garbled(format!("sockstat: no {field} of {row}"));
@@ -136,12 +179,18 @@ fn value(text: &str, row: &str, field: &str) -> Result<u64, Error> {
 /// The number below `field`: the first row that begins with `row` has names, the second has
 /// numbers.
 fn column(text: &str, row: &str, field: &str) -> Result<u64, Error> {
-    let missing = || Error::Garbled(format!("snmp: no {field} of {row}"));
+    let missing = || Error::Garbled(format!("/proc/net: no {field} of {row}"));
     let mut rows = text.lines().filter(|line| line.starts_with(row));
     let (names, numbers) = rows.next().zip(rows.next()).ok_or_else(missing)?;
     let mut columns = names.split_whitespace().zip(numbers.split_whitespace());
     let number = columns.find(|(name, _)| *name == field).map(|(_, number)| number);
     number.and_then(|number| number.parse().ok()).ok_or_else(missing)
+}
+
+/// The number in the row that begins with `name`, as in `Udp6RcvbufErrors 5`.
+fn row(text: &str, name: &str) -> Result<u64, Error> {
+    let number = words(text, name).and_then(|mut words| words.next()?.parse().ok());
+    number.ok_or_else(|| Error::Garbled(format!("/proc/net/snmp6: no {name}")))
 }
 
 fn words<'a>(text: &'a str, row: &str) -> Option<std::str::SplitWhitespace<'a>> {
@@ -150,6 +199,7 @@ fn words<'a>(text: &'a str, row: &str) -> Option<std::str::SplitWhitespace<'a>> 
 
 #[cfg(test)]
 mod tests {
+    use super::DropCounter::{ListenDrops, RcvbufErrors};
     use super::*;
 
     const SOCKSTAT: &str = "sockets: used 149\nTCP: inuse 12 orphan 1 tw 3 alloc 20 mem 2\n\
@@ -165,6 +215,28 @@ mod tests {
         assert_eq!((summary.sockets, summary.tcp, summary.tcp_established), (149, 23, 7));
         assert_eq!((summary.tcp_closed, summary.tcp_orphaned, summary.tcp_time_wait), (6, 1, 3));
         assert_eq!((summary.tcp4, summary.tcp6, summary.udp4, summary.udp6), (12, 5, 4, 2));
+    }
+
+    #[test]
+    fn drops_are_those_of_nstat() {
+        let netstat = "TcpExt: SyncookiesSent ListenOverflows ListenDrops\nTcpExt: 1 5 7\n\
+                       IpExt: InNoRoutes\nIpExt: 0\n";
+        let snmp = "Tcp: CurrEstab\nTcp: 1\nUdp: InErrors RcvbufErrors\nUdp: 9 4\n\
+                    UdpLite: InErrors RcvbufErrors\nUdpLite: 90 40\n";
+        let snmp6 = "Udp6InErrors 9\nUdp6RcvbufErrors  \t2\nUdpLite6RcvbufErrors 30\n";
+        assert!(matches!(ListenDrops.read(netstat, ""), Ok(7)));
+        assert!(matches!(RcvbufErrors.read(snmp, snmp6), Ok(6)));
+        assert!(matches!(RcvbufErrors.read(snmp, ""), Ok(4)));
+        for (counter, text, snmp6) in [
+            (ListenDrops, "", ""),
+            (ListenDrops, "TcpExt: ListenDrops\n", ""),
+            (ListenDrops, "TcpExt: ListenDrops\nTcpExt: -1\n", ""),
+            (RcvbufErrors, "", snmp6),
+            (RcvbufErrors, snmp, "Udp6InErrors 9\n"),
+            (RcvbufErrors, snmp, "Udp6RcvbufErrors x\n"),
+        ] {
+            assert!(counter.read(text, snmp6).is_err(), "{text:?} {snmp6:?}");
+        }
     }
 
     #[test]

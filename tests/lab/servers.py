@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 import select
 import socket
@@ -17,6 +18,9 @@ MPTCP = 262
 # linux/in.h; Python has no name for them.
 IP_BIND_ADDRESS_NO_PORT = 24
 IP_LOCAL_PORT_RANGE = 51
+# asm/socket.h: not limited by net.core.rmem_max.
+SO_RCVBUFFORCE = 33
+REUSE = (socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
 
 Option = tuple[int, int, Union[int, bytes]]
 
@@ -83,6 +87,34 @@ class Sockets:
         made.bind((host, port))
         made.listen(backlog)
         return made
+
+    def bind(
+        self,
+        ns: str,
+        host: str,
+        port: int,
+        size: int = 0,
+        *,
+        options: Sequence[Option] = (),
+    ) -> socket.socket:
+        """Return a UDP socket whose receive buffer has this limit: twice the size asked for."""
+        made = self.make(ns, host, kind=socket.SOCK_DGRAM)
+        if ":" in host:
+            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        for option in options:
+            made.setsockopt(*option)
+        if size:
+            made.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, size // 2)
+            assert made.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) == size
+        made.bind((host, port))
+        return made
+
+    def request(self, ns: str, to: tuple[str, int]) -> None:
+        """Ask for a connection, and wait for nothing."""
+        client = self.make(ns, to[0])
+        client.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            client.connect(to)
 
     def connect(
         self,
@@ -156,6 +188,31 @@ def ports(ns: str, first: int, last: int, reserved: str = "") -> None:
         settings = Path("/proc/sys/net/ipv4")
         (settings / "ip_local_port_range").write_text(f"{first} {last}", encoding="ascii")
         (settings / "ip_local_reserved_ports").write_text(f"{reserved}\n", encoding="ascii")
+
+
+# Requests whose answers are lost, as an input chain of the client's host.
+_LOSING = """
+table inet losing {
+  chain losing { type filter hook input priority 0; tcp sport %d drop; }
+}
+"""
+
+
+@contextlib.contextmanager
+def losing(ns: str, port: int) -> Iterator[None]:
+    """Lose every packet that comes from this port into a namespace; needs nft."""
+    run(ns, ["nft", "-f", "-"], stdin=_LOSING % port)
+    try:
+        yield
+    finally:
+        run(ns, ["nft", "delete", "table", "inet", "losing"])
+
+
+def nstat(ns: str, *names: str) -> dict[str, int]:
+    """Read counters of the kernel with `nstat`; a counter that the kernel lacks is 0."""
+    text = run(ns, ["nstat", "-jasz", *names]).stdout
+    counters: dict[str, int] = json.loads(text)["kernel"]
+    return {name: counters.get(name, 0) for name in names}
 
 
 class Drops(NamedTuple):

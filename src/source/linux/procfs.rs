@@ -22,7 +22,7 @@ use crate::socket::Socket;
 use crate::source::dump::Dump;
 use crate::source::linux::port_text::{range, reserved};
 use crate::source::linux::proc_table::{Lines, Row};
-use crate::source::summary::{SocketSummary, Sockstat};
+use crate::source::summary::{DropCounter, SocketSummary, Sockstat};
 use crate::vocabulary::{ConnectionType, Protocol};
 
 const CHUNK: usize = 64 * 1024;
@@ -281,6 +281,13 @@ pub fn summary() -> Result<SocketSummary, Error> {
     let text = |name| directory.read(name)?.ok_or_else(|| directory.missing(name));
     let sockstat6 = directory.read("sockstat6")?.unwrap_or_default();
     SocketSummary::parse(&text("sockstat")?, &sockstat6, &text("snmp")?)
+}
+
+/// A counter of this thread's network namespace.
+pub fn drops(counter: DropCounter) -> Result<u64, Error> {
+    let directory = NetDirectory::open(&View::Inside)?;
+    let text = directory.read(counter.file())?.ok_or_else(|| directory.missing(counter.file()))?;
+    counter.read(&text, &directory.read("snmp6")?.unwrap_or_default())
 }
 
 #[cfg(test)]
