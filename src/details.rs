@@ -150,8 +150,10 @@ fn owner_cells(owners: &Owners, names: &Names) -> Option<[String; 3]> {
     let [process, unit, user] = owners.groups();
     process.or(unit).or(user)?;
     let unit = unit.filter(|unit| names.knows_units() || *unit == Group::Cgroup(None));
+    let of_process = owners.process().and_then(|key| names.process_unit(key));
     let cell = |group: Option<Group>| group.map_or_else(|| "-".to_owned(), |g| names.name(g).label);
-    Some([process, unit, user].map(cell))
+    let unit = of_process.map_or_else(|| cell(unit), |unit| unit.to_string());
+    Some([cell(process), unit, cell(user)])
 }
 
 fn peer_rows(counts: HashMap<Destination, Sum>, names: &Names) -> Vec<PeerRow> {

@@ -12,6 +12,7 @@ mod unseen;
 #[cfg(windows)]
 mod windows;
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -83,6 +84,8 @@ pub struct Names {
     listeners: Arc<HashMap<u64, Arc<[u64]>>>,
     // The paths and abstract names of unix listeners.
     unix: Arc<HashMap<UnixSocket, String>>,
+    // The units of the processes that have the sockets with these keys.
+    process_units: HashMap<u64, Arc<str>>,
 }
 
 impl Names {
@@ -131,6 +134,33 @@ impl Names {
     #[must_use]
     pub fn with_unix(self, unix: HashMap<UnixSocket, String>) -> Self {
         Self { unix: Arc::new(unix), ..self }
+    }
+
+    /// The names with the units of the processes that have the sockets with these keys: for sockets
+    /// whose cgroup no kernel reports.
+    pub fn with_process_units(
+        mut self,
+        keys: impl Iterator<Item = u64>,
+        deadline: &Deadline,
+    ) -> Result<Self, Error> {
+        let mut known: HashMap<u32, Option<String>> = HashMap::new();
+        for key in keys {
+            let processes = self.processes(key);
+            for process in process::users(&processes) {
+                if let Entry::Vacant(unknown) = known.entry(process.pid) {
+                    unknown.insert(system::unit_of_process(process.pid, deadline)?);
+                }
+            }
+            let units = process::users(&processes).filter_map(|one| known.get(&one.pid)?.as_deref());
+            self.process_units.extend(process::first_of(units).map(|unit| (key, unit.into())));
+        }
+        Ok(self)
+    }
+
+    /// The unit of the processes that have the socket with this key, where it was looked up.
+    #[must_use]
+    pub fn process_unit(&self, key: u64) -> Option<Arc<str>> {
+        self.process_units.get(&key).cloned()
     }
 
     /// The names with interfaces that were already looked up.

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::io::Read;
 use std::time::{Duration, Instant};
 
-use crate::collect::breakdown::Breakdowns;
+use crate::collect::breakdown::{Breakdowns, Owners};
 use crate::collect::connections::{Connection, Connections};
 use crate::collect::counts::{Recorded, Table};
 use crate::deadline::Deadline;
@@ -289,6 +289,10 @@ fn explain(
     let groups = details::groups(&sums, namespaces.are_several());
     let need = Need { units: false, every_holder: false };
     let names = Names::look_up(groups, need, names, namespaces, deadline)?;
+    let is_unix = |group: &GroupState| matches!(group.group, Some(Group::Unix(_)));
+    let unix = explained.iter().zip(&sums).filter(|(group, _)| is_unix(group));
+    let keys = unix.flat_map(|(_, sum)| sum.owners.keys().filter_map(Owners::process));
+    let names = names.with_process_units(keys, deadline)?;
     let detail = |(group, sum): (&GroupState, _)| Detail::new(group.label.clone(), sum, &names);
     Ok(explained.into_iter().zip(sums).map(detail).collect())
 }

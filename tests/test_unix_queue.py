@@ -19,9 +19,8 @@ import shares
 from asking import USERS, WAYS, Asker, asker
 from conftest import Tampered
 from harness import Command, Done, one_line, reworded, says
-from lab import namespaces, servers
+from lab import namespaces, owners, servers
 from lab.namespaces import Pair
-from lab.tools import lacking
 
 pytestmark = [
     pytest.mark.skipif(bool(namespaces.missing()), reason=namespaces.missing() or "-"),
@@ -245,9 +244,7 @@ def test_names_are_bytes_of_whoever_bound_them(
         if "," not in label and label == label.strip():
             assert ask(native, pair.a, f"-c={label}=59").returncode == 2
             assert ask(native, pair.a, f"-c=59,{label}=60").returncode == 0
-        if not lacking("promtool"):
-            done = ask(native, pair.a, "--format=prometheus")
-            assert harness.promtool(done.stdout) == Done("", "", 0)
+        assert harness.is_fine(ask(native, pair.a, "--format=prometheus").stdout)
         ask_table = ask(native, pair.a, "--lengthy", "--timeout=60", "--no-perfdata")
         assert ask_table.stdout.count("|") == 0
 
@@ -411,6 +408,9 @@ PERFDATA = "'fullest'=60%;;;0;100 'listeners'=1"
 def test_everybody_sees_them(someone: Asker, way: str) -> None:
     for options in ((), (ONLY,)):
         assert someone.run(way, MEASURE, *options) == Done(f"{MESSAGE}|{PERFDATA}\n", "", 0)
+    seen = someone.run(way, MEASURE, "--format=prometheus").stdout
+    assert "\nnetwork_connections_unix_listeners_seen 1\n" in seen
+    assert json.loads(someone.run(way, MEASURE, "--format=json").stdout)["unix_listeners_seen"]
     done = someone.run(way, MEASURE, "--format=prometheus")
     prefix = "network_connections_accept_queue"
     samples = re.findall(rf'^{prefix}_(\w+)\{{listener="@fpm"\}} (\d+)$', done.stdout, re.M)
@@ -451,6 +451,42 @@ def test_lengthy_says_whose_listeners_they_are(someone: Asker, way: str) -> None
         assert f"({os.getpid()})" in row["Process"]
     else:
         assert row["Process"] == "(other users' processes)"
+
+
+@pytest.mark.skipif(bool(owners.missing()), reason=owners.missing() or "-")
+def test_lengthy_has_the_units_of_the_processes_and_the_user_of_the_socket(
+    nobodys: Mapping[str, Command],
+) -> None:
+    """The kernel tells the user to everybody; no kernel tells the cgroup of a unix socket."""
+    check = [*nobodys["native"].argv, "--timeout=60", MEASURE, ONLY, "-c@web=1:,@api=1:,@old=1:"]
+    with owners.host(check) as host:
+        unit, other = host.cgroup("web.service"), host.cgroup("new.service")
+        web = host.start("web", unit, 1)
+        web.do("listen_unix", "\0web", 5)
+        web.do("fork", 2)
+        api = host.start("api", host.cgroup("plain"))
+        api.do("listen_unix", "\0api", 7)
+        # A worker that another unit has taken over.
+        old = host.start("old", host.cgroup("old.service"))
+        old.do("listen_unix", "\0old", 9)
+        (worker,) = old.do("fork", 1)
+        (other / "cgroup.procs").write_text(str(worker), encoding="ascii")
+        plain = f"/{host.base.name}/plain"
+        expected = {
+            "@web": [f"web ({web.pid}) +2", "web.service", "daemon", "0", "5", "-"],
+            "@api": [f"api ({api.pid})", plain, "root", "0", "7", "-"],
+            "@old": [f"old ({old.pid}) +1", "old.service +1", "root", "0", "9", "-"],
+        }
+        for user in ("root", "nobody"):
+            done = Done(*host.ask("--lengthy", user=user))
+            assert (done.stderr, done.returncode) == ("", 2)
+            for name, row in expected.items():
+                if user == "nobody":
+                    row[:2] = ["(other users' processes)", "-"]
+                assert harness.table(done, name) == [HEADER, [name, *row]]
+
+
+HEADER = ["Listener", "Process", "Unit", "User", "Queue", "Limit", "Drops"]
 
 
 def test_listeners_are_told_apart_by_their_namespace(native: Command, site: Pair) -> None:
@@ -510,8 +546,19 @@ def test_without_unix_diag_the_others_are_judged(
         message, perfdata = done.stdout[:-1].split("|")
         assert message.startswith(f"{site.a4}:8000: 0% (0 of 5); unix listeners not seen: ")
         assert reason in message
-        assert perfdata == "'fullest'=0%;;;0;100 'listeners'=1 'drops'=0c"
-        assert ask(native, site.a, "--conn-type=tcp", before=before).returncode == 0
+        assert perfdata == "'fullest'=0%;;;0;100 'listeners'=1 'drops'=0 'ListenDrops'=0c"
+        # As other programs read it.
+        report = json.loads(ask(native, site.a, "--format=json", before=before).stdout)
+        assert report["unix_listeners_seen"] is False
+        page = ask(native, site.a, "--format=prometheus", before=before).stdout
+        assert "\nnetwork_connections_unix_listeners_seen 0\n" in page
+        assert harness.is_fine(page)
+        # Where they are not asked for, nothing is said of them.
+        done = ask(native, site.a, "--conn-type=tcp", "--format=json", before=before)
+        assert done.returncode == 0
+        assert "unix_listeners_seen" not in json.loads(done.stdout)
+        done = ask(native, site.a, "--conn-type=tcp", "--format=prometheus", before=before)
+        assert "unix_listeners" not in done.stdout
         # Where they are asked for there is no answer.
         for options in (("--conn-type=unix", "--conn-type=tcp"), ("-c=@fpm=50",), ("-w=@fpm=50",)):
             assert reason in one_line(ask(native, site.a, *options, before=before))

@@ -52,6 +52,12 @@ pub struct Owners {
 }
 
 impl Owners {
+    /// The key of the processes, where the source reports it.
+    #[must_use]
+    pub const fn process(&self) -> Option<u64> {
+        self.process
+    }
+
     /// The process, the unit and the user.
     #[must_use]
     pub fn groups(&self) -> [Option<Group>; 3] {

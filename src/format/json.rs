@@ -41,6 +41,8 @@ pub fn report(report: &Report) -> String {
         object.extend(netns(report).map(|netns| ("netns".to_owned(), netns)));
         let most = (report.most > report.total).then(|| report.most.into());
         object.extend(most.map(|most| ("most".to_owned(), most)));
+        let unix = report.sees_unix();
+        object.extend(unix.map(|seen| ("unix_listeners_seen".to_owned(), seen.into())));
         let measure = report.plan.measure();
         let measure = (measure != Measure::default()).then(|| measure.name().into());
         object.extend(measure.map(|measure| ("measure".to_owned(), measure)));

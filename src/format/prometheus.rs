@@ -30,6 +30,10 @@ pub fn report(report: &Report, name: &str) -> String {
         let help = "Network namespaces that may have been read through a process, or not at all.";
         page.gauge("_netns_doubtful", help, maybe_read);
     }
+    if let Some(seen) = report.sees_unix() {
+        let help = "1 if the unix listeners were read, else 0.";
+        page.gauge("_unix_listeners_seen", help, u8::from(seen));
+    }
     page.head("_check_source_info", "gauge", "Who answered.");
     page.sample("_check_source_info", &[("source", &report.source)], 1);
     let seconds = report.duration.as_secs_f64();

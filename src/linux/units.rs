@@ -13,6 +13,25 @@ pub fn name_of(path: &str) -> Option<String> {
     (!names.is_empty()).then(|| joined(&names))
 }
 
+/// The paths of a process in the hierarchy of cgroup v2 and in the one that systemd names in v1, from
+/// the text of `/proc/PID/cgroup` (`cgroups(7)`).
+pub fn paths(cgroups: &[u8]) -> impl Iterator<Item = String> {
+    let lines = cgroups.split(|byte| *byte == b'\n').map(printable);
+    lines.filter_map(|line| {
+        let mut fields = line.splitn(3, ':');
+        let (_, hierarchy) = (fields.next()?, fields.next()?);
+        fields.next().filter(|_| ["", "name=systemd"].contains(&hierarchy)).map(str::to_owned)
+    })
+}
+
+/// The short name of the cgroup of a process, from the text of `/proc/PID/cgroup`; `None` where the
+/// text has none, or where the cgroup is outside the part of the hierarchy that this process may see.
+pub fn of_process(cgroups: &[u8]) -> Option<String> {
+    let path = paths(cgroups).find(|path| name_of(path).is_some());
+    let path = path.or_else(|| paths(cgroups).last())?;
+    (!path.starts_with("/..")).then(|| short(&path))
+}
+
 /// The innermost pod, container or guest of a cgroup's path, after the names of everything around it.
 pub fn container_of(path: &str) -> Option<String> {
     let names = names(&parts(path));
@@ -252,6 +271,22 @@ mod tests {
             ("/podium.service".to_owned(), "podium.service"),
         ] {
             assert_eq!(short(&path), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn the_unit_of_a_process_is_that_of_its_cgroup() {
+        for (text, expected) in [
+            ("0::/system.slice/php-fpm.service\n", Some("php-fpm.service")),
+            ("4:pids:/a\n1:name=systemd:/system.slice/a.service\n0::/\n", Some("a.service")),
+            ("1:name=systemd:/\n0::/leaky/inner\n", Some("/leaky/inner")),
+            ("0::/\n", Some("/")),
+            ("0::/../other\n", None),
+            ("4:pids:/a.service\n", None),
+            ("", None),
+            ("x\n", None),
+        ] {
+            assert_eq!(of_process(text.as_bytes()).as_deref(), expected, "{text}");
         }
     }
 

@@ -5,7 +5,7 @@ mod processes;
 mod rights;
 mod users;
 
-pub use cgroups::{members, names as units};
+pub use cgroups::{members, names as units, unit_of_process};
 pub use processes::holders as processes;
 pub use rights::needed;
 pub use users::{id as user_id, names as users};

@@ -102,14 +102,25 @@ pub fn label(processes: &[Process]) -> Option<String> {
 /// only where it is alone: it makes sockets for other processes.
 #[must_use]
 pub fn program_label(processes: &[Process]) -> Option<String> {
-    let (init, others): (Vec<_>, _) = processes.iter().partition(|process| process.pid == 1);
-    let mut programs: Vec<&str> = Vec::new();
-    for process in if others.is_empty() { init } else { others } {
-        if !programs.contains(&&*process.program) {
-            programs.push(&process.program);
+    first_of(users(processes).map(|process| &*process.program))
+}
+
+/// The processes that use a socket: process 1 is among them only where it is alone.
+pub fn users(processes: &[Process]) -> impl Iterator<Item = &Process> {
+    let is_alone = processes.iter().all(|process| process.pid == 1);
+    processes.iter().filter(move |process| is_alone || process.pid != 1)
+}
+
+/// `nginx`, or `nginx +2` where there are two more names; `None` for no name.
+#[must_use]
+pub fn first_of<'a>(names: impl Iterator<Item = &'a str>) -> Option<String> {
+    let mut different: Vec<&str> = Vec::new();
+    for name in names {
+        if !different.contains(&name) {
+            different.push(name);
         }
     }
-    let (first, others) = programs.split_first()?;
+    let (first, others) = different.split_first()?;
     Some((*first).to_owned() + &more(others.len()))
 }
 

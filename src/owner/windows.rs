@@ -69,6 +69,12 @@ pub fn units(_: HashSet<u64>, _: &Deadline) -> Result<Units, Error> {
     Ok(Units::default())
 }
 
+/// Windows has no units.
+#[allow(clippy::unnecessary_wraps)]
+pub fn unit_of_process(_: u32, _: &Deadline) -> Result<Option<String>, Error> {
+    Ok(None)
+}
+
 /// The members of cgroups: Windows has no cgroups.
 #[allow(clippy::unnecessary_wraps)]
 pub fn members(_: HashSet<u64>, _: &Deadline) -> Result<Vec<u32>, Error> {

@@ -123,6 +123,13 @@ class _Stage:
         made.listen(backlog)
         self.listeners[port] = made
 
+    def listen_unix(self, name: str, backlog: int) -> None:
+        """Listen at a unix socket, whose abstract name begins with a NUL."""
+        made = socket.socket(socket.AF_UNIX)
+        self.held.append(made)
+        made.bind(name)
+        made.listen(backlog)
+
     def share(self, host: str, port: int) -> None:
         """Listen at an address where other processes listen too."""
         made = self._socket(host)

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::linux::units::{container_of, name_of};
+use crate::linux::units::{container_of, name_of, paths};
 use crate::printable::printable;
 
 /// The inode number of the network namespace that is mounted with this root: `net:[4026531833]`.
@@ -39,14 +39,7 @@ pub fn container(cgroups: &[u8]) -> Option<String> {
 /// The unit that the cgroups of a process belong to: in the hierarchy of cgroup v2, or in the one
 /// that systemd names in v1.
 pub fn unit(cgroups: &[u8]) -> Option<String> {
-    let lines = cgroups.split(|byte| *byte == b'\n').map(printable);
-    let mut units = lines.filter_map(|line| {
-        let mut fields = line.splitn(3, ':');
-        let (_, hierarchy) = (fields.next()?, fields.next()?);
-        let path = fields.next().filter(|_| ["", "name=systemd"].contains(&hierarchy))?;
-        name_of(path)
-    });
-    units.next()
+    paths(cgroups).find_map(|path| name_of(&path))
 }
 
 /// The directory and the id of the process that a directory in `/proc` belongs to, also for the

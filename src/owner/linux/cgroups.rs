@@ -21,11 +21,11 @@ use rustix::io::Errno;
 use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::linux::file_system::is_of_type;
-use crate::linux::look::{Seen, look, open_directory, open_directory_in};
+use crate::linux::look::{Seen, beginning, look, open_directory, open_directory_in};
 use crate::linux::mounts::{Mount, mounts};
 use crate::linux::proc_text::numbers;
 use crate::linux::processes::ENTRIES;
-use crate::linux::units::{has_name, outer_names, short};
+use crate::linux::units::{has_name, of_process, outer_names, short};
 use crate::owner::found::Units;
 use crate::owner::unseen::{GONE, OUTSIDE};
 use crate::printable::printable;
@@ -66,6 +66,17 @@ pub fn members(wanted: HashSet<u64>, deadline: &Deadline) -> Result<Vec<u32>, Er
     members.sort_unstable();
     members.dedup();
     Ok(members)
+}
+
+/// Longer than `/proc/PID/cgroup` of any process.
+const LONGEST_CGROUPS: usize = 16 * 1024;
+
+/// The unit of a process; `None` where it cannot be read, or is outside the part of the hierarchy that
+/// this process may see.
+pub fn unit_of_process(pid: u32, deadline: &Deadline) -> Result<Option<String>, Error> {
+    let mut room = vec![0; LONGEST_CGROUPS];
+    let text = beginning(&format!("/proc/{pid}/cgroup"), &mut room, deadline)?;
+    Ok(text.found().and_then(of_process))
 }
 
 /// A cgroup that was found.

@@ -19,12 +19,14 @@ const CONNECTED: [u8; 2] = [1, 5];
 /// `TCP_LISTEN`, the state of unix listeners, too
 const LISTEN: u8 = 10;
 
-/// `UDIAG_SHOW_NAME | UDIAG_SHOW_RQLEN`
-const SHOW: u32 = 0x01 | 0x10;
+/// `UDIAG_SHOW_NAME | UDIAG_SHOW_RQLEN | UDIAG_SHOW_UID`. Linux before 5.3 passes over the last one.
+const SHOW: u32 = 0x01 | 0x10 | 0x40;
 /// `UNIX_DIAG_NAME`
 const NAME: u16 = 0;
 /// `UNIX_DIAG_RQLEN`: `struct unix_diag_rqlen`
 const RQLEN: u16 = 4;
+/// `UNIX_DIAG_UID`: the user that made the socket, as a `uid_t`
+const UID: u16 = 7;
 /// `sizeof(struct unix_diag_msg)`
 const FIXED: usize = 16;
 
@@ -97,6 +99,8 @@ pub struct Listener {
     name: UnixName,
     waiting: u32,
     limit: u32,
+    // `None` before Linux 5.3.
+    uid: Option<u32>,
 }
 
 impl Listener {
@@ -121,8 +125,13 @@ impl Listener {
             name: UnixName { cookie: u64::from_ne_bytes(cookie), label },
             waiting: u32::from_ne_bytes([w0, w1, w2, w3]),
             limit: u32::from_ne_bytes([l0, l1, l2, l3]),
+            uid: attribute(attributes, UID)?.map(uid).transpose()?,
         }))
     }
+}
+
+fn uid(attribute: &[u8]) -> Result<u32, Error> {
+    attribute.first_chunk().map(|uid| u32::from_ne_bytes(*uid)).ok_or_else(cut_short)
 }
 
 /// The name of a socket as it is printed: its path, or `@` and its abstract name. A path that is not
@@ -171,6 +180,16 @@ impl Socket for Listener {
     fn inode(&self) -> Result<u64, Error> {
         Ok(self.inode.into())
     }
+
+    fn uid(&self) -> Result<Option<u32>, Error> {
+        let unknown = || {
+            Error::Unsupported(
+                "the users of unix sockets are not known here (Linux 5.3 and newer has them)"
+                    .to_owned(),
+            )
+        };
+        self.uid.map(Some).ok_or_else(unknown)
+    }
 }
 
 #[cfg(test)]
@@ -193,6 +212,9 @@ mod tests {
             add(NAME, name);
         }
         add(RQLEN, &[3_u32.to_ne_bytes(), 5_u32.to_ne_bytes()].concat());
+        if kind == 1 {
+            add(UID, &33_u32.to_ne_bytes());
+        }
         payload
     }
 
@@ -222,7 +244,7 @@ mod tests {
         assert_eq!(request.len(), 40);
         assert_eq!(request.get(16..20), Some(&[1, 0, 0, 0][..]));
         assert_eq!(request.get(20..24), Some(&(1_u32 << 10).to_ne_bytes()[..]));
-        assert_eq!(request.get(28..32), Some(&0x11_u32.to_ne_bytes()[..]));
+        assert_eq!(request.get(28..32), Some(&0x51_u32.to_ne_bytes()[..]));
     }
 
     #[test]
@@ -232,6 +254,8 @@ mod tests {
             let listener = listener.ok().flatten().unwrap_or_else(|| panic!("no listener"));
             assert_eq!(listener.backlog().ok(), Some((3, 5)));
             assert_eq!(listener.process_key().ok(), Some(4711));
+            // An older kernel does not tell the user.
+            assert_eq!(listener.uid().ok(), (kind == 1).then_some(Some(33)));
             let name = UnixName { cookie: 99, label: "/run/php/fpm.sock".to_owned() };
             assert_eq!(listener.unix(), Some(&name));
             assert!(matches!(listener.local(), Err(Error::Unsupported(_))));
@@ -277,7 +301,11 @@ mod tests {
 
     #[test]
     fn a_broken_answer_is_an_error_and_ends_the_datagram() {
-        let whole = payload(1, LISTEN, Some(b"/run/fpm.sock\0"));
+        let user = payload(1, LISTEN, Some(b"/a\0"));
+        let cut = user.get(..user.len() - 1).unwrap_or(&[]);
+        let found = read(&framed(SOCK_DIAG_BY_FAMILY, cut));
+        assert!(matches!(&*found, [Err(_)]), "{found:?}");
+        let whole = payload(5, LISTEN, Some(b"/run/fpm.sock\0"));
         for length in 0..whole.len() {
             let part = whole.get(..length).unwrap_or(&[]);
             let datagram = [framed(SOCK_DIAG_BY_FAMILY, part), framed(SOCK_DIAG_BY_FAMILY, &whole)];
