@@ -388,6 +388,7 @@ def test_hosts_get_the_services_of_their_rules(fleet: Fleet) -> None:
         "agent!network-connections",
         "agent!network-connections-accept-queue",
         "agent!network-connections-close-wait",
+        "agent!network-connections-receive-buffer",
         "agent!network-connections-stuck",
         "agent!network-connections-syn-queue",
         "master!network-connections",
@@ -398,6 +399,7 @@ def test_hosts_get_the_services_of_their_rules(fleet: Fleet) -> None:
         "master!network-connections-listen-here",
         "master!network-connections-peer-database",
         "master!network-connections-peer-idle",
+        "master!network-connections-receive-buffer",
         "master!network-connections-stuck",
         "master!network-connections-syn-queue",
     }
@@ -518,6 +520,7 @@ def test_a_single_server_checks_itself(hosts: Pair, single: Callable[[str], list
             "single!network-connections-containers",
             "single!network-connections-listen-ssh",
             "single!network-connections-peer-database",
+            "single!network-connections-receive-buffer",
             "single!network-connections-stuck",
             "single!network-connections-syn-queue",
         }
@@ -531,6 +534,7 @@ def test_a_single_server_checks_itself(hosts: Pair, single: Callable[[str], list
             ("", 0),
             ("-accept-queue", 0),
             ("-syn-queue", 0),
+            ("-receive-buffer", 0),
             ("-close-wait", 0),
             ("-peer-database", 3),
         ):
@@ -627,6 +631,23 @@ def test_requests_that_fill_a_queue(fleet: Fleet) -> None:
     assert result.state == 1
     assert result.first.startswith(f"{hosts.b4}:7086: 75% (12 of 16) [WARNING], ")
     assert result.perfdata[0] == "fullest=75%;50;90;0;100"
+
+
+def test_packets_that_nobody_reads(fleet: Fleet) -> None:
+    hosts = fleet.hosts
+    service = "agent!network-connections-receive-buffer"
+    with servers.sockets() as held:
+        held.bind(hosts.b, hosts.b4, 7087, 8192)
+        assert fleet.master.check(service).state == 0
+        client = held.make(hosts.a, hosts.b4, kind=socket.SOCK_DGRAM)
+        for _ in range(20):
+            client.sendto(bytes(1000), (hosts.b4, 7087))
+        dropped = servers.nstat(hosts.b, "UdpRcvbufErrors")["UdpRcvbufErrors"]
+        assert dropped > 0
+        result = fleet.master.check(service)
+        assert (result.state, result.source) == (2, "agent")
+        assert re.search(rf"^{hosts.b4}:7087: .* dropped\) \[CRITICAL\]", result.first)
+        assert result.perfdata[-1] == f"RcvbufErrors={dropped}c"
 
 
 # The agent.

@@ -306,8 +306,10 @@ def test_the_shipped_services(status: Status) -> None:
         ("server", "network-connections-database"): 3,
         # Nothing listens there.
         ("server", "network-connections-https"): 2,
+        ("server", "network-connections-receive-buffer"): 0,
         ("server", "network-connections-stuck"): 0,
         ("server", "network-connections-syn-queue"): 0,
+        ("web1", "network-connections-receive-buffer"): 0,
         ("web1", "network-connections-stuck"): 0,
         ("web1", "network-connections-syn-queue"): 0,
         ("web1", "network-connections"): 0,

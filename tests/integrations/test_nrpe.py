@@ -254,6 +254,20 @@ def test_requests_that_fill_a_queue(server: Nrpe) -> None:
     assert b"|'fullest'=75%;50;90;0;100 'listeners'=" in answer.output
 
 
+def test_packets_that_nobody_reads(server: Nrpe) -> None:
+    hosts = server.hosts
+    with servers.sockets() as held:
+        held.bind(hosts.b, hosts.b4, 9007, 8192)
+        client = held.make(hosts.a, hosts.b4, kind=socket.SOCK_DGRAM)
+        for number, code, shown in ((0, 0, b": 0% (0 of 8192)"), (20, 2, b" dropped) [CRITICAL]")):
+            for _ in range(number):
+                client.sendto(bytes(1000), (hosts.b4, 9007))
+            answer = server.ask("check_network_connections_receive_buffer")
+            assert answer.code == code
+            assert answer.output.startswith(b"%s:9007: " % hosts.b4.encode())
+            assert shown in answer.output
+
+
 def test_ports_that_run_out(server: Nrpe) -> None:
     hosts = server.hosts
     database = ["addr", "add", "192.0.2.20/24", "dev", "lab"]

@@ -26,7 +26,7 @@ PLACE = INTEGRATIONS / "zabbix"
 CONFIGURED = "/etc/zabbix/zabbix_agentd.conf.d/network-connections.conf"
 PARAMETERS = (PLACE / "network-connections.conf").read_text(encoding="utf-8")
 TEMPLATE = json.loads((PLACE / "network-connections.json").read_text(encoding="utf-8"))
-(KEY,) = re.findall(r"^UserParameter=(\w+),", PARAMETERS, re.MULTILINE)
+KEY, *MEASURED = re.findall(r"^UserParameter=([\w.]+),", PARAMETERS, re.MULTILINE)
 
 
 @pytest.fixture(scope="module")
@@ -76,25 +76,41 @@ def test_the_server_gives_no_arguments(agent: Machine) -> None:
     assert get(agent, f"{KEY}[--version]").startswith("ZBX_NOTSUPPORTED")
 
 
-def paths() -> dict[str, str]:
-    """Return how the template's items are read out of the answer, by their keys."""
+@pytest.mark.parametrize("key", MEASURED)
+def test_what_runs_out_has_an_item_of_its_own(agent: Machine, key: str) -> None:
+    configure(agent)
+    with actor(agent) as web:
+        web.do("listen", "127.0.0.1", 80, 5)
+        web.do("connect", "127.0.0.1", 80, 3)
+        answer = get(agent, key)
+    values = {name: read(answer, path) for name, path in paths(key).items()}
+    full = key.endswith("accept_queue")
+    assert values["state"] == (1 if full else 0), answer
+    assert values["message"]
+    if full:
+        assert values["percent"] == 60
+    assert set(values) == {"state", "message", "selected" if key.endswith("stuck") else "percent"}
+
+
+def paths(key: str = KEY) -> dict[str, str]:
+    """Return how the template's items are read out of the answer to `key`, by their own keys."""
     (template,) = TEMPLATE["zabbix_export"]["templates"]
-    main, *items = template["items"]
-    assert main["key"] == KEY
     found = {}
-    for item in items:
-        assert item["master_item"]["key"] == KEY
-        (step,) = item["preprocessing"]
-        assert step["type"] == "JSONPATH"
-        (found[item["key"].removeprefix(f"{KEY}.")],) = step["parameters"]
+    for item in template["items"]:
+        if item.get("master_item", {}).get("key") == key:
+            (step,) = item["preprocessing"]
+            assert step["type"] == "JSONPATH"
+            (found[item["key"].removeprefix(f"{key}.")],) = step["parameters"]
     return found
 
 
 def read(answer: str, path: str) -> Any:  # noqa: ANN401 - as JSON has it
-    """Read what a path of the two kinds that are in the template leads to."""
+    """Read what a path of the kinds that are in the template leads to."""
     report = json.loads(answer)
     if group := re.fullmatch(r"\$\.groups\[\?\(@\.label=='(\w+)'\)\]\.count\.first\(\)", path):
         return next(found["count"] for found in report["groups"] if found["label"] == group[1])
+    if path == "$.groups[*].percent.max()":
+        return max((group["percent"] for group in report["groups"]), default=None)
     return report[path.removeprefix("$.")]
 
 
@@ -106,5 +122,8 @@ def test_the_template_is_of_one_piece() -> None:
     assert len(uuids) == len(set(uuids)) == text.count('"uuid"')
     (template,) = export["templates"]
     keys = {item["key"] for item in template["items"]}
+    masters = [item["key"] for item in template["items"] if "master_item" not in item]
+    assert masters == [KEY, *MEASURED]
+    assert all(paths(key) for key in masters)
     for asked in re.findall(rf"/{template['template']}/([\w.]+)", text):
         assert asked in keys
