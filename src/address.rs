@@ -76,13 +76,20 @@ impl Endpoint {
     /// `192.0.2.7:443` or `[2001:db8::7]:443`, with `address` as the text of the address.
     #[must_use]
     pub fn shown(self, address: &str) -> String {
-        let Self { port, .. } = self;
-        if self.address.ip.is_ipv4() {
-            format!("{address}:{port}")
-        } else {
-            format!("[{address}]:{port}")
-        }
+        with_port(self.address.ip, address, self.port)
     }
+}
+
+/// An address as it is printed, with the name of its interface: `192.0.2.7` or `fe80::1%eth0`.
+#[must_use]
+pub fn with_interface(ip: IpAddr, interface: Option<&str>) -> String {
+    interface.map_or_else(|| ip.to_string(), |name| format!("{ip}%{name}"))
+}
+
+/// `192.0.2.7:443` or `[2001:db8::7]:443`, with `address` as the text of `ip`.
+#[must_use]
+pub fn with_port(ip: IpAddr, address: &str, port: u16) -> String {
+    if ip.is_ipv4() { format!("{address}:{port}") } else { format!("[{address}]:{port}") }
 }
 
 /// A unix socket in its network namespace.

@@ -11,7 +11,6 @@ use std::ffi::OsString;
 use std::io::{self, BufReader, IsTerminal};
 use std::path::Path;
 
-use crate::check::Query;
 use crate::cli::fixture::{Fixture, fixture};
 use crate::cli::options::{Command, FORMAT, NAME, Naming, OPTIONS, Opt, Takes, long_name, name_of};
 use crate::cli::outcome::{Outcome, guard};
@@ -20,14 +19,12 @@ use crate::cli::reader::{AGAIN, Arguments, Terminal, is_list, nearest_option, re
 use crate::error::Error;
 use crate::format::Format;
 use crate::judge::state::State;
-use crate::measure::Measure;
 use crate::name::suggestion;
 use crate::panic::catch_panic;
 use crate::plan::Plan;
 use crate::range::meant;
 use crate::report::Report;
 use crate::run;
-use crate::selection::StuckFor;
 
 /// A command line that was read and can be run.
 pub struct Run {
@@ -127,20 +124,17 @@ fn read_line(arguments: &[OsString]) -> Result<Run, Outcome> {
     }
     let Command { check, format, name, fixture, strict, list } = command;
     let plan = if fixture.is_none() { Plan::new } else { Plan::of_fixture };
-    let refused = [
-        (fixture.is_some(), "--list: a fixture has no connections of this host"),
-        (
-            format == Format::Prometheus,
-            "--list: Prometheus takes no lists (valid: --format=plugin or json)",
-        ),
-    ];
-    if let Some((_, problem)) = refused.into_iter().find(|(is_so, _)| list && *is_so) {
-        return Err(failed(Error::Argument(problem.to_owned()), format, &name));
-    }
     if list {
-        let most = check.presentation.top.unwrap_or(LISTED);
-        return match read.and_then(|()| Plan::of_list(listed(check.query))) {
-            Ok(plan) => Ok(Run { plan, format, name, fixture, list: Some(most), hint }),
+        let problem = if fixture.is_some() {
+            Some("--list: a fixture has no connections of this host")
+        } else if format.has_lists() {
+            None
+        } else {
+            Some("--list: Prometheus takes no lists (valid: --format=plugin or json)")
+        };
+        let refused = problem.map_or(Ok(()), |problem| Err(Error::Argument(problem.to_owned())));
+        return match refused.and(read).and_then(|()| Plan::of_listed_check(check)) {
+            Ok((plan, most)) => Ok(Run { plan, format, name, fixture, list: Some(most), hint }),
             Err(error) => Err(failed(error, format, &name)),
         };
     }
@@ -165,19 +159,6 @@ fn read_line(arguments: &[OsString]) -> Result<Run, Outcome> {
         }
         Err(error) => Err(failed(error, format, &name)),
     }
-}
-
-/// The most connections that are listed, if the caller does not say how many.
-const LISTED: usize = 20;
-
-/// The query for a list, from that of a check whose command line has `--list` behind it. A check of
-/// stuck connections lists only these.
-fn listed(query: Query) -> Query {
-    let mut query = Query { zero: false, ..query };
-    if query.measure == Measure::Stuck && query.selection.stuck.is_empty() {
-        query.selection.stuck = vec![StuckFor { kind: None, seconds: 1 }];
-    }
-    query
 }
 
 fn failed(error: Error, format: Format, name: &str) -> Outcome {

@@ -36,6 +36,15 @@ impl Format {
         }
     }
 
+    /// Whether the format has lists of connections.
+    #[must_use]
+    pub const fn has_lists(self) -> bool {
+        match self {
+            Self::Plugin | Self::Json => true,
+            Self::Prometheus => false,
+        }
+    }
+
     /// A list of connections in this format, without its last line end; `None` for a format that has
     /// no lists.
     #[must_use]

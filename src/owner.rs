@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use log::warn;
 
-use crate::address::{Address, Endpoint, InterfaceNames, UnixSocket};
+use crate::address::{Address, Endpoint, InterfaceNames, UnixSocket, with_interface};
 use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::group::{Group, Owner};
@@ -151,7 +151,8 @@ impl Names {
                     unknown.insert(system::unit_of_process(process.pid, deadline)?);
                 }
             }
-            let units = process::users(&processes).filter_map(|one| known.get(&one.pid)?.as_deref());
+            let units =
+                process::users(&processes).filter_map(|one| known.get(&one.pid)?.as_deref());
             self.process_units.extend(process::first_of(units).map(|unit| (key, unit.into())));
         }
         Ok(self)
@@ -388,7 +389,7 @@ impl Names {
     fn address(&self, address: Address) -> (String, Option<Arc<str>>) {
         let interface = self.interface(address);
         let label = match &interface {
-            Some(name) => format!("{}%{name}", address.ip()),
+            Some(name) => with_interface(address.ip(), Some(name)),
             None => address.to_string(),
         };
         (label, interface)

@@ -17,7 +17,7 @@ use crate::measure::definition::{Definition, Reading};
 use crate::name::Named;
 use crate::netns::Netns;
 use crate::owner::UserId;
-use crate::selection::{Choice, Selection, UnixListeners};
+use crate::selection::{Choice, Selection, StuckFor, UnixListeners};
 use crate::vocabulary::{ConnectionStatus, ConnectionType, Protocol, SourceName, possible};
 
 /// A validated check, ready to run.
@@ -60,6 +60,16 @@ impl Plan {
         // The owners need the same rights as the tables of a check.
         let presentation = Presentation { lengthy: true, ..Presentation::default() };
         Self::validated(Check { query, presentation, ..Check::default() }, true, true)
+    }
+
+    /// Validates a check whose connections are listed and not judged. Also returns the most connections
+    /// that are listed. A check of stuck connections lists only these.
+    pub(crate) fn of_listed_check(check: Check) -> Result<(Self, usize), Error> {
+        let mut query = Query { zero: false, ..check.query };
+        if query.measure == Measure::Stuck && query.selection.stuck.is_empty() {
+            query.selection.stuck = vec![StuckFor { kind: None, seconds: 1 }];
+        }
+        Ok((Self::of_list(query)?, check.presentation.top.unwrap_or(LISTED)))
     }
 
     /// Validates a check of a recorded list of connections.
@@ -196,22 +206,14 @@ impl Plan {
         {
             return Ok(());
         }
-        let mut valid: Vec<_> = Vec::new();
-        for (_, status) in possible().filter(|(t, _)| types.contains(*t)) {
-            let name = status.name().to_ascii_lowercase();
-            if (!self.live || status.is_of_this_system()) && !valid.contains(&name) {
-                valid.push(name);
-            }
-        }
+        let valid = possible().filter(|(t, _)| types.contains(*t)).map(|(_, status)| status);
+        let valid = valid.filter(|status| !self.live || status.is_of_this_system());
+        let (statuses, types) = (statuses.label(), types.label());
         Err(Error::Conflict {
             field: Field::Statuses,
-            problem: format!(
-                "{:?} is never the status of type {:?}",
-                statuses.label(),
-                types.label()
-            ),
+            problem: format!("{statuses:?} is never the status of type {types:?}"),
             other: Field::Statuses,
-            valid: alternatives(&valid.iter().map(String::as_str).collect::<Vec<_>>()),
+            valid: alternatives(valid.map(|status| status.name().to_ascii_lowercase())),
         })
     }
 
@@ -401,6 +403,9 @@ fn is_given(query: &Query, field: Field) -> bool {
     }
 }
 
+/// The most connections that are listed, if the caller does not say how many.
+const LISTED: usize = 20;
+
 /// The plural noun for stuck connections.
 const STUCK: &str = "stuck connections";
 
@@ -417,17 +422,11 @@ fn refuse_unstuck(query: &Query) -> Result<(), Error> {
     if !needs_times(query) || statuses().any(can_be) {
         return Ok(());
     }
-    let mut valid: Vec<&str> = Vec::new();
-    for status in statuses() {
-        if !valid.contains(&status.name()) {
-            valid.push(status.name());
-        }
-    }
     Err(Error::Conflict {
         field: Field::Statuses,
         problem: "no connection in such a status can be stuck".to_owned(),
         other: Field::Statuses,
-        valid: alternatives(&valid),
+        valid: alternatives(statuses().map(|status| status.name())),
     })
 }
 
@@ -513,21 +512,26 @@ fn types_of(
 fn unlistable(group_by: GroupBy) -> Error {
     // Kinds are not counted.
     let is_listed = |by: &&GroupBy| by.is_fixed() && **by != GroupBy::Kind;
-    let fixed: Vec<_> = GroupBy::VALUES.iter().filter(is_listed).collect();
-    let names: Vec<_> = fixed.iter().map(|by| by.name()).collect();
+    let names = GroupBy::VALUES.iter().filter(is_listed).map(|by| by.name());
     Error::Conflict {
         field: Field::Zero,
         problem: format!("the groups by {} cannot be listed", group_by.name()),
         other: Field::GroupBy,
-        valid: alternatives(&names),
+        valid: alternatives(names),
     }
 }
 
-/// `a, b or c`
-fn alternatives(names: &[&str]) -> String {
-    match names {
+/// `a, b or c`, each name once.
+fn alternatives<S: Into<String>>(names: impl Iterator<Item = S>) -> String {
+    let mut different: Vec<String> = Vec::new();
+    for name in names.map(Into::into) {
+        if !different.contains(&name) {
+            different.push(name);
+        }
+    }
+    match &*different {
         [] => String::new(),
-        [name] => (*name).to_owned(),
+        [name] => name.clone(),
         [names @ .., last] => format!("{} or {last}", names.join(", ")),
     }
 }

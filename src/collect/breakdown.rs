@@ -32,6 +32,37 @@ pub enum Aspect {
     Stuck,
 }
 
+impl Aspect {
+    /// Whether the sockets are connections: with peers, ports and times.
+    const fn has_peers(self) -> bool {
+        match self {
+            Self::Peer | Self::Stuck => true,
+            Self::Status | Self::Queue | Self::Backlog | Self::Buffer => false,
+        }
+    }
+}
+
+/// The side that opened a connection, as the listeners tell it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Side {
+    /// The peer, or the socket is a listener: its local port, which has a listener.
+    Peer(u16),
+    /// This host: the local port has no listener.
+    Host,
+    /// Unknown: the listeners or the port were not read, or the protocol has no listeners.
+    Unknown,
+}
+
+impl Side {
+    /// The local port of an incoming connection.
+    const fn port(self) -> Option<u16> {
+        match self {
+            Self::Peer(port) => Some(port),
+            Self::Host | Self::Unknown => None,
+        }
+    }
+}
+
 /// The owners of a connection, as far as the source reports them. Kept small: there may be one
 /// value per connection.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -186,45 +217,23 @@ impl Breakdowns {
         sums
     }
 
-    /// The peer of a connection; `None` where it has none, or where the source reports none.
-    fn destination(
-        &self,
-        netns: NetnsIndex,
-        socket: &impl Socket,
-    ) -> Result<Option<Destination>, Error> {
-        let Some(remote) = socket.remote().optional()?.filter(|remote| remote.port() != 0) else {
-            return Ok(None);
-        };
-        let local = socket.local().optional()?.map(|local| local.port());
-        let protocol = socket.connection_type().protocol();
-        let outgoing = local.is_some_and(|local| self.is_outgoing(protocol, local));
-        let port = outgoing.then_some(remote.port());
-        let local_port = self.port_with_listener(socket)?;
-        Ok(Some(Destination { address: Address::within(remote, netns), port, local_port, netns }))
-    }
-
-    /// Adds a connection to a group.
-    fn count(&mut self, group: Group, owners: Owners, sum: Sum) {
-        self.owners.entry((group, owners)).or_default().add(sum);
-    }
-
-    /// Whether this host opened a connection: the local port has no listener.
-    fn is_outgoing(&self, protocol: Protocol, local: u16) -> bool {
-        let unlistened = |listeners: &Arc<Listeners>| !listeners.ports.contains(&local);
-        match protocol {
-            Protocol::Tcp => self.listeners.as_ref().is_some_and(unlistened),
-            Protocol::Udp | Protocol::Unix => false,
-        }
-    }
-
-    /// The local port of a listener, and of a connection that a peer opened: a port with a listener.
-    fn port_with_listener(&self, socket: &impl Socket) -> Result<Option<u16>, Error> {
+    /// The side that opened a connection.
+    fn side(&self, socket: &impl Socket) -> Result<Side, Error> {
         let listeners = match socket.connection_type().protocol() {
             Protocol::Tcp => self.listeners.as_ref(),
             Protocol::Udp | Protocol::Unix => None,
         };
         let local = socket.local().optional()?.map(|local| local.port());
-        Ok(local.filter(|local| listeners.is_some_and(|found| found.ports.contains(local))))
+        Ok(match listeners.zip(local) {
+            Some((listeners, local)) if listeners.ports.contains(&local) => Side::Peer(local),
+            Some(_) => Side::Host,
+            None => Side::Unknown,
+        })
+    }
+
+    /// Adds a connection to a group.
+    fn count(&mut self, group: Group, owners: Owners, sum: Sum) {
+        self.owners.entry((group, owners)).or_default().add(sum);
     }
 
     /// Adds a socket to a group that is not of the kind.
@@ -246,26 +255,22 @@ impl Breakdowns {
     ) -> Result<(), Error> {
         let by = self.by;
         let group_of = || group.map_or_else(|| by.group(netns, socket), Ok);
-        let transfer = match self.aspect {
-            Aspect::Peer | Aspect::Stuck => socket.transfer().optional()?.flatten(),
-            Aspect::Status | Aspect::Queue | Aspect::Backlog | Aspect::Buffer => None,
+        let (transfer, side, destination) = if self.aspect.has_peers() {
+            let side = self.side(socket)?;
+            let transfer = socket.transfer().optional()?.flatten();
+            (transfer, side, destination(netns, socket, side)?)
+        } else {
+            (None, Side::Unknown, None)
         };
         let stuck = transfer.as_ref().map(|transfer| found(&self.stuck, transfer));
         let stuck = stuck.unwrap_or_default();
         let longest = longest(&stuck);
-        let destination = match self.aspect {
-            Aspect::Peer | Aspect::Stuck => self.destination(netns, socket)?,
-            Aspect::Status | Aspect::Queue | Aspect::Backlog | Aspect::Buffer => None,
-        };
         let owners = Owners {
             process: socket.process_key().optional()?,
             cgroup: socket.cgroup().optional()?,
             uid: socket.uid().optional()?,
             accepted: socket.is_accepted(),
-            port: match self.aspect {
-                Aspect::Peer | Aspect::Stuck => self.port_with_listener(socket)?,
-                Aspect::Status | Aspect::Queue | Aspect::Backlog | Aspect::Buffer => None,
-            },
+            port: side.port(),
             extra: match self.aspect {
                 Aspect::Peer | Aspect::Stuck => Extra::None,
                 Aspect::Status => Extra::Status(socket.status()),
@@ -280,44 +285,52 @@ impl Breakdowns {
             longest: longest.map(|(kind, wait)| (wait, kind)),
             bytes: transfer.map_or(0, |transfer| transfer.bytes()),
         };
-        match (self.aspect, transfer) {
-            (Aspect::Stuck, Some(transfer)) => {
-                let row = |kind| {
-                    let extra = Extra::Stuck(destination, kind, transfer.meaning(kind));
-                    Owners { extra, ..owners.clone() }
-                };
-                if self.by == GroupBy::Kind {
-                    for (kind, wait) in stuck {
-                        self.count(Group::Kind(kind), row(kind), sum(Some((kind, wait))));
-                    }
-                } else if let Some((kind, _)) = longest {
-                    let group = group_of()?;
-                    self.count(group, row(kind), sum(longest));
-                }
+        if self.aspect != Aspect::Stuck {
+            let group = group_of()?;
+            self.count(group, owners, sum(longest));
+            if let Some(destination) = destination {
+                self.peers.entry((group, destination)).or_default().add(sum(longest));
             }
-            (Aspect::Stuck, None) => {}
-            (
-                Aspect::Peer | Aspect::Status | Aspect::Queue | Aspect::Backlog | Aspect::Buffer,
-                _,
-            ) => {
-                let group = group_of()?;
-                self.count(group, owners, sum(longest));
-                if let Some(destination) = destination {
-                    self.peers.entry((group, destination)).or_default().add(sum(longest));
-                }
+            return Ok(());
+        }
+        let Some(transfer) = transfer else {
+            return Ok(());
+        };
+        let row = |kind| {
+            let extra = Extra::Stuck(destination, kind, transfer.meaning(kind));
+            Owners { extra, ..owners.clone() }
+        };
+        if self.by == GroupBy::Kind {
+            for (kind, wait) in stuck {
+                self.count(Group::Kind(kind), row(kind), sum(Some((kind, wait))));
             }
+        } else if let Some((kind, _)) = longest {
+            let group = group_of()?;
+            self.count(group, row(kind), sum(longest));
         }
         Ok(())
     }
 }
 
+/// The peer of a connection that this side has opened; `None` where it has none, or where the source
+/// reports none.
+fn destination(
+    netns: NetnsIndex,
+    socket: &impl Socket,
+    side: Side,
+) -> Result<Option<Destination>, Error> {
+    let remote = socket.remote().optional()?.filter(|remote| remote.port() != 0);
+    Ok(remote.map(|remote| Destination {
+        address: Address::within(remote, netns),
+        port: (side == Side::Host).then_some(remote.port()),
+        local_port: side.port(),
+        netns,
+    }))
+}
+
 impl Collector for Breakdowns {
     fn wanted(&self) -> Wanted {
-        let transfer = match self.aspect {
-            Aspect::Peer | Aspect::Stuck => true,
-            Aspect::Status | Aspect::Queue | Aspect::Backlog | Aspect::Buffer => false,
-        };
-        Wanted { transfer, ..Wanted::default() }
+        Wanted { transfer: self.aspect.has_peers(), ..Wanted::default() }
     }
 
     fn fresh(&self) -> Self {

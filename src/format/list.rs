@@ -4,9 +4,10 @@ use std::net::SocketAddr;
 
 use serde_json::{Value, json};
 
+use crate::address::{with_interface, with_port};
 use crate::collect::connections::Connection;
 use crate::format::plugin::{failed, skipped};
-use crate::format::tables::{dash, table};
+use crate::format::tables::{and_more, dash, header, table};
 use crate::name::Named;
 use crate::printable::neutralised;
 use crate::report::List;
@@ -23,7 +24,7 @@ pub fn text(list: &List) -> String {
         return head;
     }
     let several = list.connections.iter().any(|connection| connection.netns.is_some());
-    let mut header = vec![
+    let columns = [
         "Type",
         "State",
         "Local",
@@ -36,7 +37,6 @@ pub fn text(list: &List) -> String {
         "Stuck for",
         "Kind",
     ];
-    header.extend(several.then_some("Network namespace"));
     let number = |number: Option<u32>| number.map_or_else(dash, |number| number.to_string());
     let rows = list.connections.iter().map(|one| {
         let text =
@@ -61,17 +61,14 @@ pub fn text(list: &List) -> String {
     let rows: Vec<_> = rows.collect();
     let left_out = list.total.saturating_sub(rows.len() as u64);
     let shown = rows.len();
-    let table = table(&header, rows.into_iter(), shown);
-    let rest = if left_out > 0 { format!("\nand {left_out} more") } else { String::new() };
+    let table = table(&header(&columns, several), rows.into_iter(), shown);
+    let rest = if left_out > 0 { format!("\n{}", and_more(left_out)) } else { String::new() };
     format!("{head}\n\n{table}{rest}")
 }
 
 /// `192.0.2.1:443`, or `[fe80::1%eth0]:443`
 fn end(end: SocketAddr, interface: Option<&str>) -> String {
-    match interface {
-        Some(name) => format!("[{}%{name}]:{}", end.ip(), end.port()),
-        None => end.to_string(),
-    }
+    with_port(end.ip(), &with_interface(end.ip(), interface), end.port())
 }
 
 /// `nginx (812), nginx (813)`
@@ -89,9 +86,8 @@ pub fn json(list: &List) -> String {
 }
 
 fn object(one: &Connection) -> Value {
-    let address = |end: SocketAddr, interface: &Option<std::sync::Arc<str>>| match interface {
-        Some(name) => format!("{}%{name}", end.ip()),
-        None => end.ip().to_string(),
+    let address = |end: SocketAddr, interface: &Option<std::sync::Arc<str>>| {
+        with_interface(end.ip(), interface.as_deref())
     };
     let seconds = |milliseconds: u32| f64::from(milliseconds) / 1000.0;
     let process = |one: &crate::owner::Process| json!({"pid": one.pid, "name": &*one.name});

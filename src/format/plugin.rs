@@ -1,7 +1,7 @@
 //! The message and performance data of a Nagios plugin.
 
 use crate::error::Error;
-use crate::format::tables::{Namer, percent, tables};
+use crate::format::tables::{Namer, and_more, percent, tables};
 use crate::group::Group;
 use crate::judge::GroupState;
 use crate::judge::key::TOTAL;
@@ -89,7 +89,7 @@ fn first_line(report: &Report, (shown, left_out): (Vec<&GroupState>, usize)) -> 
     let nothing_is_shown = shown.is_empty();
     parts.extend(shown.into_iter().map(part));
     if left_out > 0 {
-        parts.push(format!("and {left_out} more"));
+        parts.push(and_more(left_out as u64));
     }
     parts.extend(report.aside().map(part));
     let nothing_is_ok = report.plan.policy().no_match.0 == State::Ok;

@@ -34,7 +34,7 @@ pub fn tables(details: &[Detail], aspect: Aspect, name: Namer, left: usize) -> S
     let mut text = String::new();
     for (number, detail) in details.iter().enumerate() {
         let table = tables_of(detail, aspect, name, 1);
-        let rest = format!("\n\nand {} more groups", details.len() - number);
+        let rest = format!("\n\n{} groups", and_more((details.len() - number) as u64));
         if text.len() + table.len() + rest.len() > left {
             if text.len() + rest.len() <= left {
                 text.push_str(&rest);
@@ -168,8 +168,13 @@ fn share_cells(number: u64, share: Share) -> Vec<String> {
 }
 
 /// The names of the columns. Where there are `several` network namespaces, they have a column.
-fn header<'a>(columns: &[&'a str], several: bool) -> Vec<&'a str> {
+pub fn header<'a>(columns: &[&'a str], several: bool) -> Vec<&'a str> {
     columns.iter().copied().chain(several.then_some("Network namespace")).collect()
+}
+
+/// `and 3 more`
+pub fn and_more(left_out: u64) -> String {
+    format!("and {left_out} more")
 }
 
 /// `812 of 28232 (2.88%)`
@@ -215,7 +220,7 @@ pub fn table(
     let rule: Vec<String> = widths.iter().map(|width| "-".repeat(*width)).collect();
     text.insert(1, rule.join("-+-"));
     if left_out > 0 {
-        text.push(format!("and {left_out} more"));
+        text.push(and_more(left_out as u64));
     }
     text.join("\n")
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use pyo3::prelude::*;
 use pyo3::types::{PyAny, PyDict, PyTuple};
 
+use crate::address::with_interface;
 use crate::cli::options::Api;
 use crate::collect::connections as collected;
 use crate::error::Error;
@@ -115,7 +116,7 @@ impl Connection {
 
     #[getter]
     fn local_address(&self) -> String {
-        shown(self.0.local, self.0.local_interface.as_deref())
+        with_interface(self.0.local.ip(), self.0.local_interface.as_deref())
     }
 
     #[getter]
@@ -126,7 +127,7 @@ impl Connection {
     #[getter]
     fn remote_address(&self) -> Option<String> {
         let interface = self.0.remote_interface.as_deref();
-        self.0.remote.map(|remote| shown(remote, interface))
+        self.0.remote.map(|remote| with_interface(remote.ip(), interface))
     }
 
     #[getter]
@@ -243,11 +244,6 @@ fn end(address: &str, port: u16) -> Result<(SocketAddr, Option<Arc<str>>), Error
         }
         (Ok(_) | Err(_), _) => Err(Error::Argument(format!("{address:?} is no IP address"))),
     }
-}
-
-/// The address in the form that the standard library's `ipaddress` reads.
-fn shown(end: SocketAddr, interface: Option<&str>) -> String {
-    interface.map_or_else(|| end.ip().to_string(), |name| format!("{}%{name}", end.ip()))
 }
 
 /// Milliseconds as seconds.
