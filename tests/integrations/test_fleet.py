@@ -28,7 +28,7 @@ WHERE = [
 ]
 
 SIZING = harness.ROOT / "docs" / "evidence" / "sizing.md"
-NAGIOS = harness.ROOT / "docs" / "nagios.md"
+LONG = harness.ROOT / "docs" / "evidence" / "exact-rules.md"
 FOLDER = daemons.INTEGRATIONS / "linuxfabrik" / "network-connections"
 USERS = ["root", "nobody"]
 
@@ -151,7 +151,7 @@ def test_the_number_of_series_is_as_documented(host: Machine, command: list[str]
 def test_the_longest_ordinary_line() -> None:
     program = FOLDER / "network-connections"
     output, _, _ = _core.run(program, ["--zero", "--test=stdout/web-server,,0"])
-    assert f"has {len(output) - 1} bytes" in " ".join(NAGIOS.read_text("utf-8").split())
+    assert f"has {len(output) - 1} bytes" in " ".join(LONG.read_text("utf-8").split())
 
 
 def test_perfdata_volume_is_as_documented() -> None:

@@ -156,7 +156,7 @@ def test_one_line_fits_into_the_packets_of_old(server: Nrpe, name: str) -> None:
 
 
 def test_the_limits_are_as_documented() -> None:
-    page = (harness.ROOT / "docs" / "nagios.md").read_text(encoding="utf-8")
+    page = (harness.ROOT / "docs" / "evidence" / "exact-rules.md").read_text(encoding="utf-8")
     assert re.findall(r"^\| version .* \| ([\d,]+) \|$", page, re.MULTILINE) == [
         f"{LIMIT:,}",
         f"{OLD_LIMIT:,}",
