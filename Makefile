@@ -82,10 +82,11 @@ $(TOOLS)/%:
 # The files that decide; MUTANTS=src/range.rs is one of them.
 MUTANTS ?= src/address.rs src/ephemeral.rs src/range.rs src/judge.rs src/judge/*.rs src/plan.rs \
 	src/report.rs src/run.rs src/cli/reader.rs src/group.rs src/measure.rs src/measure/share.rs \
-	src/named_group.rs src/collect/breakdown.rs src/collect/counts.rs src/collect/ports.rs \
+	src/named_group.rs src/collect/breakdown.rs src/collect/counts.rs src/collect/limits.rs src/collect/ports.rs \
 	src/namespaces/linux/identity.rs src/namespaces/linux/reach.rs src/namespaces/linux/text.rs \
 	src/selection.rs src/selection/*.rs src/source/summary.rs src/source/linux/inet_diag.rs \
-	src/source/linux/proc_table.rs src/source/linux/port_text.rs src/source/windows/port_text.rs \
+	src/source/linux/proc_table.rs src/source/linux/limit_text.rs src/source/linux/port_text.rs \
+	src/source/windows/port_text.rs \
 	src/owner/process.rs src/linux/mount_text.rs src/linux/proc_text.rs src/linux/units.rs
 
 .PHONY: mutants

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 
 use crate::address::{Address, Endpoint, InterfaceIndex, UnixSocket};
 use crate::error::Error;
+use crate::host_limit::HostLimit;
 use crate::name::{Named, named_enum};
 use crate::selection::Selection;
 use crate::socket::Socket;
@@ -50,6 +51,8 @@ named_enum! {
         Netns = "netns",
         /// The kind of stuck connections; a connection of several kinds belongs to each.
         Kind = "kind",
+        /// The limit of the host or of a network namespace.
+        Limit = "limit",
     }
 }
 
@@ -67,6 +70,8 @@ pub enum Kind {
     /// From the kinds of stuck connections, which are few and always the same. No table of counts has
     /// them: a connection may be of several kinds.
     Stuck,
+    /// From no socket: limits of the host are few and always the same.
+    Limits,
     /// From another value: there may be any number of groups, which are counted in a map.
     Unbounded,
 }
@@ -123,6 +128,7 @@ impl GroupBy {
             Self::Process => Kind::Processes(Group::Process),
             Self::Program => Kind::Processes(Group::Program),
             Self::Kind => Kind::Stuck,
+            Self::Limit => Kind::Limits,
         }
     }
 
@@ -151,6 +157,7 @@ impl GroupBy {
             Self::Program => Ok(Group::Program(socket.process_key()?)),
             Self::Netns => Ok(Group::Netns(netns)),
             Self::Kind => Err(Error::Internal("a connection may be of several kinds".to_owned())),
+            Self::Limit => Err(Error::Internal("limits have no sockets".to_owned())),
         }
     }
 
@@ -158,7 +165,7 @@ impl GroupBy {
     #[must_use]
     pub fn is_fixed(self) -> bool {
         match self.kind() {
-            Kind::Fixed(_) | Kind::Stuck => true,
+            Kind::Fixed(_) | Kind::Stuck | Kind::Limits => true,
             Kind::Port(_) | Kind::Processes(_) | Kind::Unbounded => false,
         }
     }
@@ -167,7 +174,9 @@ impl GroupBy {
     #[must_use]
     pub const fn needs(self) -> Needs {
         match self {
-            Self::TypeStatus | Self::Type | Self::Status | Self::Kind => Needs::Nothing,
+            Self::TypeStatus | Self::Type | Self::Status | Self::Kind | Self::Limit => {
+                Needs::Nothing
+            }
             Self::Netns => Needs::Namespace,
             Self::LocalPort
             | Self::RemotePort
@@ -196,7 +205,8 @@ impl GroupBy {
             | Self::Status
             | Self::LocalPort
             | Self::RemotePort
-            | Self::Kind => false,
+            | Self::Kind
+            | Self::Limit => false,
         }
     }
 
@@ -207,6 +217,7 @@ impl GroupBy {
         let group = match self.kind() {
             Kind::Fixed(group) => group,
             Kind::Stuck => return selection.stuck_kinds().into_iter().map(Group::Kind).collect(),
+            Kind::Limits => return HostLimit::VALUES.iter().copied().map(Group::Limit).collect(),
             Kind::Port(_) | Kind::Processes(_) | Kind::Unbounded => return Vec::new(),
         };
         let pairs = selection.pairs().filter(|(t, status)| status.linux_mask(t.protocol()) != 0);
@@ -266,6 +277,8 @@ pub enum Group {
     Kind(StuckKind),
     /// The ephemeral ports of a protocol in a network namespace.
     Ports(Protocol, NetnsIndex),
+    /// A limit of the host or of a network namespace.
+    Limit(HostLimit),
 }
 
 /// The part of an end of connections that a group stands for.
@@ -311,6 +324,7 @@ impl Group {
             | Self::Unix(_)
             | Self::Netns(_)
             | Self::Kind(_)
+            | Self::Limit(_)
             | Self::Ports(..) => None,
         }
     }
@@ -333,7 +347,8 @@ impl Group {
             | Self::Process(_)
             | Self::Program(_)
             | Self::Netns(_)
-            | Self::Kind(_) => true,
+            | Self::Kind(_)
+            | Self::Limit(_) => true,
         }
     }
 
@@ -355,6 +370,7 @@ impl Group {
             | Self::Program(_)
             | Self::Netns(_)
             | Self::Kind(_)
+            | Self::Limit(_)
             | Self::Ports(..) => Part::None,
         }
     }
@@ -389,6 +405,7 @@ impl Hash for Group {
             Self::Netns(net) => net.hash(state),
             Self::Kind(kind) => kind.hash(state),
             Self::Ports(protocol, netns) => (*protocol, *netns).hash(state),
+            Self::Limit(limit) => limit.hash(state),
         }
     }
 }
@@ -413,6 +430,7 @@ impl fmt::Display for Group {
             Self::Netns(NetnsIndex(number)) => number.fmt(f),
             Self::Kind(kind) => f.write_str(kind.name()),
             Self::Ports(protocol, _) => f.write_str(protocol.name()),
+            Self::Limit(limit) => f.write_str(limit.name()),
         }
     }
 }
@@ -442,6 +460,9 @@ mod tests {
         (GroupBy::Netns, "0", false, true),
     ];
 
+    /// The kinds that are measured, and not counted.
+    const MEASURED: [GroupBy; 2] = [GroupBy::Kind, GroupBy::Limit];
+
     #[test]
     fn each_kind_finds_the_group_of_a_socket() {
         let socket = Made::new(
@@ -450,9 +471,11 @@ mod tests {
             "[::ffff:192.0.2.1]:443",
             "[fe80::1%3]:40000",
         );
-        let (kind, others) = GroupBy::VALUES.split_last().unwrap_or_else(|| panic!("no kinds"));
-        assert_eq!((KINDS.map(|(by, ..)| by).as_slice(), kind), (others, &GroupBy::Kind));
-        assert!(kind.group(NetnsIndex::OWN, &socket).is_err() && kind.is_fixed());
+        let (others, measured) = GroupBy::VALUES.split_at(KINDS.len());
+        assert_eq!((KINDS.map(|(by, ..)| by).as_slice(), measured), (others, &MEASURED[..]));
+        for by in MEASURED {
+            assert!(by.group(NetnsIndex::OWN, &socket).is_err() && by.is_fixed(), "{by:?}");
+        }
         for (by, label, fixed, merged) in KINDS {
             let group = by.group(NetnsIndex::OWN, &socket).unwrap_or_else(|e| panic!("{e}"));
             assert_eq!(group.to_string(), label);

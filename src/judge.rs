@@ -269,6 +269,33 @@ impl Thresholds {
         asked.then(|| self.state(total, more, |ranges| ranges.of_key(&Key::Total)))
     }
 
+    /// Makes the groups that a key names, and whose number cannot be seen, UNKNOWN. An alert of such a
+    /// group stands: a part of its number was seen.
+    pub fn doubt(&self, judged: &mut Vec<GroupState>, unseen: impl Iterator<Item = Group>) {
+        for group in unseen.filter(|group| self.keys().any(|key| *key == Key::Group(*group))) {
+            let is_seen =
+                |judged: &&mut GroupState| judged.group == Some(group) && !judged.unmatched;
+            if let Some(seen) = judged.iter_mut().find(is_seen) {
+                if seen.state == State::Ok {
+                    seen.state = State::Unknown;
+                }
+                continue;
+            }
+            judged.retain(|judged| judged.group != Some(group));
+            judged.push(GroupState {
+                group: Some(group),
+                label: group.to_string(),
+                count: 0,
+                most: 0,
+                share: None,
+                wait: None,
+                state: State::Unknown,
+                unmatched: true,
+                nearest: None,
+            });
+        }
+    }
+
     fn keys(&self) -> impl Iterator<Item = &Key> {
         [&self.critical, &self.warning].into_iter().flatten().flat_map(KeyedRanges::keys)
     }
@@ -343,6 +370,7 @@ fn hidden_as(group: &NamedGroup, ranges: &KeyedRanges) -> Option<HiddenAs> {
 fn is_of_one_namespace(group: &NamedGroup) -> bool {
     match group.group {
         Some(Group::Netns(_) | Group::Endpoint(_) | Group::Unix(_) | Group::Ports(..)) => true,
+        Some(Group::Limit(limit)) => !limit.is_of_namespace(),
         Some(
             Group::Kind(_)
             | Group::TypeStatus(..)

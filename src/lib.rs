@@ -34,6 +34,7 @@ mod field;
 mod format;
 mod group;
 mod group_name;
+mod host_limit;
 mod judge;
 #[cfg(target_os = "linux")]
 mod linux;
@@ -76,6 +77,7 @@ pub use field::Field;
 pub use format::Format;
 pub use group::{Group, GroupBy};
 pub use group_name::GroupName;
+pub use host_limit::HostLimit;
 pub use judge::GroupState;
 pub use judge::state::{NoMatch, State};
 pub use judge::threshold::ThresholdSpec;
@@ -88,7 +90,7 @@ pub use netns::Netns;
 pub use owner::{Process, Processes};
 pub use plan::Plan;
 pub use range::{Range, RangeError};
-pub use report::{List, Report};
+pub use report::{LimitRow, List, Report};
 pub use selection::{Choice, Network, Ports, Selection, StuckFor, UnixListeners};
 pub use socket::Socket;
 #[doc(hidden)]

@@ -54,6 +54,8 @@ measures! {
     EphemeralPorts = ephemeral_ports,
     /// The seconds for which the longest connection of each group has been stuck.
     Stuck = stuck,
+    /// The numbers that the kernel limits for all programs, in percent of these limits.
+    HostLimits = host_limits,
 }
 
 #[cfg(test)]
@@ -79,14 +81,17 @@ mod tests {
             (Measure::ReceiveBuffer, Some((local, &[Protocol::Udp], &[][..]))),
             (Measure::EphemeralPorts, Some((remote, &[Protocol::Tcp, Protocol::Udp], &[][..]))),
             (Measure::Stuck, Some((GroupBy::Kind, &[Protocol::Tcp], &[][..]))),
+            (Measure::HostLimits, Some((GroupBy::Limit, &[], &[][..]))),
         ] {
             assert_eq!(implied(measure), expected);
         }
         for measure in Measure::VALUES {
             let definition = measure.definition();
             let refuses = |field| definition.refused.contains(&field);
-            // The kinds are the groups of stuck connections where no others are asked for.
-            let decides = definition.implied.is_some() && *measure != Measure::Stuck;
+            // The kinds are the groups of stuck connections where no others are asked for, and limits
+            // may be asked for by the name of their kind.
+            let names_kind = [Measure::Stuck, Measure::HostLimits].contains(measure);
+            let decides = definition.implied.is_some() && !names_kind;
             assert_eq!(refuses(Field::GroupBy), decides, "{measure:?}");
             assert_eq!(refuses(Field::Zero), definition.implied.is_some(), "{measure:?}");
         }

@@ -292,11 +292,14 @@ mod tests {
         assert!(sum.with(held("a", 0, false, &[])).hidden);
         // Shares are not added up: the fullest group counts, with all drops.
         let part = |count, of| {
-            let share = Some(Share { of, drops: Some(1) });
+            let share = Some(Share { of, drops: Some(1), ..Share::default() });
             NamedGroup { share, ..held("a", count, false, &[]) }
         };
         let fullest = part(2, 8).with(part(3, 4)).with(part(5, 10));
-        assert_eq!((fullest.count, fullest.share), (3, Some(Share { of: 4, drops: Some(3) })));
+        assert_eq!(
+            (fullest.count, fullest.share),
+            (3, Some(Share { of: 4, drops: Some(3), ..Share::default() }))
+        );
     }
 
     #[test]
@@ -346,7 +349,7 @@ mod tests {
         let groups = vec![(Group::Port(7), 1), (Group::Port(7), 2)];
         assert_eq!(named_groups(false, &groups, &Values::default(), &names).len(), 2);
         // The group with the larger percentage comes first.
-        let share = |port, of| (Group::Port(port), Share { of, drops: None });
+        let share = |port, of| (Group::Port(port), Share { of, ..Share::default() });
         let values = Values { shares: [share(7, 2), share(8, 9)].into(), ..Values::default() };
         let found =
             named_groups(false, &[(Group::Port(8), 3), (Group::Port(7), 1)], &values, &names);

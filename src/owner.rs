@@ -205,7 +205,8 @@ impl Names {
                 | Group::Status(_)
                 | Group::Port(_)
                 | Group::Address(_)
-                | Group::Kind(_) => {}
+                | Group::Kind(_)
+                | Group::Limit(_) => {}
             }
         }
         if !users.is_empty() {
@@ -374,7 +375,8 @@ impl Names {
             | Group::Port(_)
             | Group::Process(0)
             | Group::Program(0)
-            | Group::Kind(_) => None,
+            | Group::Kind(_)
+            | Group::Limit(_) => None,
         };
         known.map_or_else(|| group.to_string(), |name| name.to_string()).into()
     }

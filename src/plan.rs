@@ -121,6 +121,23 @@ impl Plan {
                 valid: Measure::Stuck.name().to_owned(),
             });
         }
+        if group_by == GroupBy::Limit && query.measure != Measure::HostLimits {
+            return Err(Error::Conflict {
+                field: Field::GroupBy,
+                problem: "limits have no sockets, so that sockets are not counted by limit"
+                    .to_owned(),
+                other: Field::Measure,
+                valid: Measure::HostLimits.name().to_owned(),
+            });
+        }
+        if group_by != GroupBy::Limit && query.measure == Measure::HostLimits {
+            return Err(Error::Conflict {
+                field: Field::GroupBy,
+                problem: format!("limits have no groups by {}", group_by.name()),
+                other: Field::GroupBy,
+                valid: GroupBy::Limit.name().to_owned(),
+            });
+        }
         refuse_unstuck(&query)?;
         if live && needs_times(&query) && SourceName::AVAILABLE.contains(&SourceName::Netlink) {
             query.source.get_or_insert(SourceName::Netlink);
@@ -201,7 +218,8 @@ impl Plan {
     /// Refuses types that are never in the selected states, as UDP in LISTEN.
     fn refuse_impossible(&self) -> Result<(), Error> {
         let Selection { types, statuses, .. } = self.selection();
-        if self.selection().unix != UnixListeners::Unread
+        if self.group_by == GroupBy::Limit
+            || self.selection().unix != UnixListeners::Unread
             || self.selection().pairs().next().is_some()
         {
             return Ok(());
@@ -474,7 +492,7 @@ fn lists_unix() -> bool {
 }
 
 /// The types of the selection that are of the protocols; the unix type only where unix listeners are
-/// read. An error where the selection has none of them.
+/// read. An error where the selection has none of them. None for a measure without sockets.
 fn types_of(
     protocols: &[Protocol],
     selection: &Selection,
@@ -485,7 +503,7 @@ fn types_of(
     if selection.unix != UnixListeners::Unread {
         types.push(ConnectionType::Unix);
     }
-    if types.is_empty() {
+    if types.is_empty() && !protocols.is_empty() {
         let (problem, valid) = match protocols {
             [Protocol::Tcp, Protocol::Unix] if lists_unix() => {
                 (format!("only TCP and unix sockets have {groups}"), "tcp, tcp6 or unix")
@@ -510,8 +528,8 @@ fn types_of(
 
 /// The error for `zero` with a kind whose groups cannot be listed.
 fn unlistable(group_by: GroupBy) -> Error {
-    // Kinds are not counted.
-    let is_listed = |by: &&GroupBy| by.is_fixed() && **by != GroupBy::Kind;
+    // Kinds and limits are not counted.
+    let is_listed = |by: &&GroupBy| by.is_fixed() && ![GroupBy::Kind, GroupBy::Limit].contains(*by);
     let names = GroupBy::VALUES.iter().filter(is_listed).map(|by| by.name());
     Error::Conflict {
         field: Field::Zero,
@@ -561,7 +579,8 @@ fn check_source(
     } else {
         format!(" (valid: auto, {})", SourceName::join(&valid))
     };
-    Err(Error::Unsupported(format!("The source {source} does not tell {what} of sockets{valid}")))
+    let of = if query.measure == Measure::HostLimits { "" } else { " of sockets" };
+    Err(Error::Unsupported(format!("The source {source} does not tell {what}{of}{valid}")))
 }
 
 /// The part of the answer that a source cannot report; `None` where the source reports everything.
@@ -680,7 +699,11 @@ mod tests {
                     give(check, field);
                 });
                 let refused = measure.definition().refused.contains(&field);
-                let other = field == Field::Zero && measure.definition().implied.is_some();
+                let other = match field {
+                    Field::Zero => measure.definition().implied.is_some(),
+                    Field::GroupBy => *measure == Measure::HostLimits,
+                    _ => false,
+                };
                 assert_eq!(plan.is_err(), refused || other, "{measure:?} {field}");
             }
         }

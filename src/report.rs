@@ -8,8 +8,10 @@ use crate::collect::connections::Connection;
 use crate::details::Detail;
 use crate::ephemeral::EphemeralPorts;
 use crate::group::Group;
+use crate::host_limit::HostLimit;
 use crate::judge::GroupState;
 use crate::judge::state::State;
+use crate::measure::share::Share;
 use crate::namespaces::NetnsCoverage;
 use crate::plan::Plan;
 use crate::selection::UnixListeners;
@@ -46,6 +48,10 @@ pub struct Report {
     /// The ephemeral ports of each network namespace, where the measure reads them and they are
     /// known.
     pub(crate) ephemeral: BTreeMap<NetnsIndex, EphemeralPorts>,
+    /// The limits that were found, the fullest first; only where limits are measured.
+    pub limit_rows: Vec<LimitRow>,
+    /// The limits that the kernel does not show here.
+    pub unseen_limits: Vec<HostLimit>,
     /// The reason why unix listeners were not seen.
     pub unseen_unix: Option<String>,
     /// The number of packets that the kernel has dropped in the namespace, of all sockets.
@@ -56,6 +62,22 @@ pub struct Report {
     pub coverage: NetnsCoverage,
     /// The time that the run took.
     pub duration: Duration,
+}
+
+/// A limit of the host or of a network namespace.
+#[derive(Clone, Debug)]
+pub struct LimitRow {
+    /// The limit.
+    pub limit: HostLimit,
+    /// The number in use.
+    pub used: u64,
+    /// The limit's value.
+    pub share: Share,
+    /// The name of the network namespace in which it is fullest, where there are several and each has
+    /// such a limit.
+    pub netns: Option<String>,
+    /// Its ranges: for WARNING and for CRITICAL.
+    pub ranges: [Option<String>; 2],
 }
 
 /// A list of connections.
@@ -191,7 +213,6 @@ mod tests {
     use crate::check::Check;
     use crate::group::{Group, GroupBy};
     use crate::judge::state::NoMatch;
-    use crate::measure::share::Share;
 
     fn report(groups: &[(u16, u64, State)]) -> Report {
         let groups = groups.iter().map(|(port, count, state)| GroupState {
@@ -219,6 +240,8 @@ mod tests {
             missing_details: None,
             unclear: None,
             ephemeral: BTreeMap::new(),
+            limit_rows: Vec::new(),
+            unseen_limits: Vec::new(),
             unseen_unix: None,
             host_drops: None,
             source: "fixture".to_owned(),
@@ -269,7 +292,7 @@ mod tests {
             let groups: Vec<_> = (1..).zip(parts).map(|(port, part)| (port, part.0, Ok)).collect();
             let mut report = report(&groups);
             for (judged, (_, of)) in report.groups.iter_mut().zip(parts) {
-                judged.share = Some(Share { of: *of, drops: None });
+                judged.share = Some(Share { of: *of, ..Share::default() });
             }
             report.fullest()
         };

@@ -8,6 +8,7 @@ use rustix::thread::{
 };
 
 use crate::group::{GroupBy, Kind, Needs};
+use crate::measure::Measure;
 use crate::plan::Plan;
 
 /// Gives up the capabilities of the file that this plan does not need; without a plan all of them.
@@ -39,7 +40,8 @@ fn keep(mut kept: CapabilitySet) -> Result<()> {
 fn needed(plan: &Plan) -> CapabilitySet {
     let mut needed = CapabilitySet::empty();
     // Listing /proc/PID/fd of other users, and reading its links.
-    if plan.presentation().lengthy || reads_processes(plan.group_by()) {
+    let lengthy = plan.presentation().lengthy && plan.measure() != Measure::HostLimits;
+    if lengthy || reads_processes(plan.group_by()) {
         needed |= CapabilitySet::SYS_PTRACE | CapabilitySet::DAC_READ_SEARCH;
     }
     // Entering a namespace, reading the link /proc/PID/ns/net, and going to a mount point.
@@ -60,7 +62,7 @@ fn needed(plan: &Plan) -> CapabilitySet {
 fn reads_processes(group_by: GroupBy) -> bool {
     match group_by.kind() {
         Kind::Processes(_) => true,
-        Kind::Fixed(_) | Kind::Port(_) | Kind::Stuck | Kind::Unbounded => false,
+        Kind::Fixed(_) | Kind::Port(_) | Kind::Stuck | Kind::Limits | Kind::Unbounded => false,
     }
 }
 
@@ -79,7 +81,9 @@ mod tests {
         let process = Query { group_by: Some(GroupBy::Process), ..Query::default() };
         let netns = Query { group_by: Some(GroupBy::Netns), ..Query::default() };
         let unit = Query { group_by: Some(GroupBy::Unit), ..Query::default() };
+        let limits = Query { measure: Measure::HostLimits, ..Query::default() };
         for (query, lengthy, expected) in [
+            (limits, true, CapabilitySet::empty()),
             (Query::default(), false, CapabilitySet::empty()),
             (unit, false, read),
             (netns, false, ptrace),

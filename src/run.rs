@@ -3,6 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::io::Read;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::collect::breakdown::{Breakdowns, Owners};
@@ -12,14 +13,16 @@ use crate::deadline::Deadline;
 use crate::details::{self, Detail};
 use crate::error::Error;
 use crate::group::Group;
+use crate::group_name::{GroupName, NETNS_SEPARATOR};
 use crate::judge::state::State;
 use crate::judge::{GroupState, Thresholds};
 use crate::measure::counted::{Counted, Scope};
+use crate::name::Named;
 use crate::named_group::{NamedGroup, named_groups};
 use crate::namespaces::Namespaces;
 use crate::owner::{self, Names, Need, Unseen};
 use crate::plan::Plan;
-use crate::report::{List, Report};
+use crate::report::{LimitRow, List, Report};
 use crate::source;
 use crate::survey::{Facts, Findings, Host};
 use crate::vocabulary::SourceName;
@@ -176,7 +179,8 @@ fn report(
 ) -> Result<Report, Error> {
     add_expected(&plan, counted);
     let names = look_up_names(counted, namespaces, deadline)?;
-    let groups = name_groups(&plan, counted, &names, namespaces);
+    let mut groups = name_groups(&plan, counted, &names, namespaces);
+    name_places(&mut groups, counted, namespaces, deadline)?;
     let mut report = judge(plan, thresholds, groups, counted, deadline);
     if let Some(breakdowns) = counted.breakdowns.take() {
         let explained = explain(&report, breakdowns, &names, namespaces, deadline);
@@ -222,6 +226,42 @@ fn name_groups(
 /// The reason why the number of taken ports is not certain.
 const BOUND_FIRST: &str = "the system does not report the ports that programs have bound before they \
      connected";
+/// Adds the namespaces in which limits are fullest to the names of the limits, where several are read.
+fn name_places(
+    groups: &mut [NamedGroup],
+    counted: &Counted,
+    namespaces: &Namespaces,
+    deadline: &Deadline,
+) -> Result<(), Error> {
+    if counted.places.is_empty() || !namespaces.are_several() {
+        return Ok(());
+    }
+    let names = namespaces.names(&counted.places.values().copied().collect(), deadline)?;
+    for group in groups {
+        if let Some(Group::Limit(limit)) = group.group
+            && let Some(netns) = counted.places.get(&limit).and_then(|netns| names.get(netns))
+        {
+            let label = format!("{}{NETNS_SEPARATOR}{}", limit.name(), netns.label);
+            group.name = GroupName { label, interface: None, netns: Some(Arc::clone(netns)) };
+        }
+    }
+    Ok(())
+}
+
+/// The limits that were found, with their ranges.
+fn limit_rows(groups: &[NamedGroup], thresholds: &Thresholds) -> Vec<LimitRow> {
+    let row = |group: &NamedGroup| match group.group {
+        Some(Group::Limit(limit)) => Some(LimitRow {
+            limit,
+            used: group.count,
+            share: group.share?,
+            netns: group.name.netns.as_ref().map(|netns| netns.label.to_string()),
+            ranges: thresholds.of(group),
+        }),
+        _ => None,
+    };
+    groups.iter().filter_map(row).collect()
+}
 
 /// Judges the groups and their total. The details are not filled in yet.
 fn judge(
@@ -243,7 +283,10 @@ fn judge(
         groups.iter().any(|g| g.name.netns.as_ref().is_some_and(|n| n.may_be_host));
     let unseen = if host_is_unseen { Some(Unseen::HostNetns) } else { Unseen::of(plan.group_by()) };
     let is_denied = groups.iter().any(|group| group.hidden && owner::is_denied(group.label()));
-    let groups = thresholds.judge(groups, some_skipped);
+    let limit_rows = limit_rows(&groups, thresholds);
+    let mut groups = thresholds.judge(groups, some_skipped);
+    let unseen_limits = counted.unseen_limits.clone();
+    thresholds.doubt(&mut groups, unseen_limits.iter().copied().map(Group::Limit));
     let mut unclear = groups.iter().filter(|group| group.state == State::Unknown).peekable();
     let ports = |group: &GroupState| matches!(group.group, Some(Group::Ports(..)));
     Report {
@@ -263,6 +306,8 @@ fn judge(
         total_state: thresholds.judge_total(total, most, some_skipped),
         limits,
         details: Vec::new(),
+        limit_rows,
+        unseen_limits,
         missing_details: None,
         ephemeral: counted.findings.ephemeral(),
         host_drops: counted.host_drops,

@@ -194,6 +194,31 @@ pub(crate) fn interface_names(
     Ok(InterfaceNames::new())
 }
 
+/// The limits that a network namespace shows.
+#[cfg(target_os = "linux")]
+pub use linux::limits::{host_files, netns_limits};
+
+/// An error: Windows has no such limits.
+#[cfg(windows)]
+pub fn netns_limits(
+    _: NetnsIndex,
+    _: &View,
+    _: &Deadline,
+) -> Result<crate::host_limit::NetnsLimits, Error> {
+    Err(no_limits())
+}
+
+/// An error: Windows has no such limit.
+#[cfg(windows)]
+pub fn host_files(_: &Deadline) -> Result<Option<crate::host_limit::Use>, Error> {
+    Err(no_limits())
+}
+
+#[cfg(windows)]
+fn no_limits() -> Error {
+    Error::Unsupported("Windows does not show the limits of the host".to_owned())
+}
+
 /// The kernel's own sums of sockets.
 pub fn summary() -> Result<SocketSummary, Error> {
     #[cfg(target_os = "linux")]

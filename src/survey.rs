@@ -1,6 +1,6 @@
 //! The survey: a walk that visits each network namespace once. A visit reads the sockets and the
-//! listening ports. A visit inside the namespace also reads the ephemeral ports and interface
-//! names.
+//! listening ports, or the limits. A visit inside the namespace also reads the ephemeral ports and
+//! interface names.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::slice;
@@ -46,6 +46,8 @@ pub enum Facts {
     /// namespace that does not show its ephemeral ports, or that has none, is an error. The walk selects only local ports from the lowest to the highest
     /// ephemeral port, so that the kernel can filter the sockets.
     EphemeralOnly,
+    /// The limits, and no sockets. A namespace whose limits cannot be read is an error.
+    Limits,
 }
 
 /// The results of a walk besides the collected sockets.
@@ -122,7 +124,7 @@ impl<'a> Host<'a> {
             self.namespaces.visit(processes, self.deadline, &mut |netns, view, deadline| {
                 // Most of the other namespaces lack TCP sockets or UDP sockets. The counters report
                 // this without a dump.
-                let may_be_idle = !chosen && netns != NetnsIndex::OWN;
+                let may_be_idle = !chosen && netns != NetnsIndex::OWN && wanted != Facts::Limits;
                 let idle = if may_be_idle { source::idle(view) } else { Vec::new() };
                 let door = Door::default();
                 let visit = Visit { netns, view, door, deadline, chain, idle };
@@ -222,6 +224,10 @@ impl Visit<'_> {
     fn facts(&self, wanted: Facts) -> Result<NetnsFacts, Error> {
         let ephemeral = match wanted {
             Facts::None => return Ok(NetnsFacts::default()),
+            Facts::Limits => {
+                let limits = source::netns_limits(self.netns, self.view, self.deadline)?;
+                return Ok(NetnsFacts { limits: Some(limits), ..NetnsFacts::default() });
+            }
             Facts::Listeners => false,
             Facts::Ports => source::PORTS_ARE_AT_HAND,
             Facts::EphemeralOnly => true,
@@ -239,17 +245,24 @@ impl Visit<'_> {
             (Facts::EphemeralOnly, Some(ports)) if ports.both().any(|ports| ports.count() == 0) => {
                 return Err(Error::Unsupported(source::NO_PORTS.to_owned()));
             }
-            (Facts::None | Facts::Listeners | Facts::Ports | Facts::EphemeralOnly, _) => {}
+            (
+                Facts::None
+                | Facts::Listeners
+                | Facts::Ports
+                | Facts::EphemeralOnly
+                | Facts::Limits,
+                _,
+            ) => {}
         }
         let (udp_ports, bound) = match wanted {
             Facts::EphemeralOnly => {
                 let of_udp = |ranges| EphemeralPorts::of_ranges(ranges, &HashSet::new());
                 (ranges.as_ref().map(of_udp), self.bound_ports(ephemeral.as_ref(), by_netlink)?)
             }
-            Facts::None | Facts::Listeners | Facts::Ports => (None, None),
+            Facts::None | Facts::Listeners | Facts::Ports | Facts::Limits => (None, None),
         };
         let listeners = Some(Arc::new(listeners));
-        Ok(NetnsFacts { listeners, ephemeral, udp_ports, bound })
+        Ok(NetnsFacts { listeners, ephemeral, udp_ports, bound, limits: None })
     }
 
     /// The ports of TCP sockets that are bound and have no connection; `None` where they cannot be
@@ -302,12 +315,22 @@ impl Visit<'_> {
         facts: &NetnsFacts,
         collector: &mut C,
     ) -> Result<Vec<SourceName>, Error> {
+        if wanted == Facts::Limits {
+            return Ok(vec![SourceName::Procfs]);
+        }
         let mut narrowed = selection.clone();
         match (wanted, &facts.udp_ports) {
             (Facts::EphemeralOnly, Some(ports)) => {
                 narrowed.local_ports = ports.span().into_iter().collect();
             }
-            (Facts::None | Facts::Listeners | Facts::Ports | Facts::EphemeralOnly, _) => {}
+            (
+                Facts::None
+                | Facts::Listeners
+                | Facts::Ports
+                | Facts::EphemeralOnly
+                | Facts::Limits,
+                _,
+            ) => {}
         }
         // Their owners, where there are any.
         if facts.bound.as_ref().is_some_and(|bound| bound.count() > 0) {
@@ -366,18 +389,19 @@ impl Findings {
             }
         }
         // Others may make many namespaces. One without TCP sockets has no listeners and no
-        // destinations.
+        // destinations. The limits are in the collector.
         let has_bound = facts.bound.as_ref().is_some_and(|bound| bound.count() > 0);
         let is_idle = |protocol| visit.idle.contains(&protocol);
         let wants_udp = facts.udp_ports.is_some() && !is_idle(Protocol::Udp);
-        if !is_idle(Protocol::Tcp) || has_bound || wants_udp {
+        let has_sockets = !is_idle(Protocol::Tcp) || has_bound || wants_udp;
+        if has_sockets && wanted != Facts::Limits {
             self.facts.insert(visit.netns, facts);
         }
         // This thread stays in its own namespace, which needs no open door.
         let may_be_asked_again = match wanted {
             Facts::Ports if visit.netns == NetnsIndex::OWN => true,
             Facts::Ports => visit.door.is_open() && self.doors.len() < source::most_doors(),
-            Facts::None | Facts::Listeners | Facts::EphemeralOnly => false,
+            Facts::None | Facts::Listeners | Facts::EphemeralOnly | Facts::Limits => false,
         };
         if may_be_asked_again {
             self.doors.push((visit.netns, visit.door));

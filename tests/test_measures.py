@@ -132,7 +132,8 @@ def test_an_unknown_measure_and_a_fixture(native: Command, measure: str) -> None
     done = native.run(f"--measure={measure}s")
     assert (done.stdout.split("\n")[0], done.returncode) == (
         f'--measure: invalid value "{measure}s", did you mean "{measure}"? (choose from '
-        "connections, accept-queue, syn-queue, receive-buffer, ephemeral-ports, stuck)",
+        "connections, accept-queue, syn-queue, receive-buffer, ephemeral-ports, stuck, "
+        "host-limits)",
         3,
     )
     fixture = native.fixture(harness.connections({"tcp_LISTEN": 1}))

@@ -374,6 +374,7 @@ def test_what_was_not_seen_is_said(site: Site) -> None:
         ["--measure=syn-queue", "--lengthy", "--critical=0"],
         ["--measure=receive-buffer", "--lengthy", "--critical=0"],
         ["--measure=ephemeral-ports", "--lengthy", "--critical=0"],
+        ["--measure=host-limits", "--lengthy", "--critical=0"],
     ],
     ids=" ".join,
 )

@@ -408,7 +408,7 @@ def test_every_series_has_the_name(anywhere: Asker, way: str) -> None:
 
 MEASURES = [
     [f"--measure={name}"]
-    for name in ("accept-queue", "syn-queue", "receive-buffer", "ephemeral-ports")
+    for name in ("accept-queue", "syn-queue", "receive-buffer", "ephemeral-ports", "host-limits")
 ]
 
 

@@ -172,6 +172,7 @@ _GroupBy = Literal[
     "program",
     "netns",
     "kind",
+    "limit",
 ]
 _Measure = Literal[
     "connections",
@@ -180,6 +181,7 @@ _Measure = Literal[
     "receive-buffer",
     "ephemeral-ports",
     "stuck",
+    "host-limits",
 ]
 _NoMatchSeverity = Literal[
     "ok",
@@ -229,7 +231,7 @@ def count_connections(
         group_by: What is counted, judged and printed: the connections of each
             of these. One of: type-status, type, status, local-port,
             remote-port, local-address, remote-address, local-endpoint,
-            remote-endpoint, user, unit, process, program, netns, kind.
+            remote-endpoint, user, unit, process, program, netns, kind, limit.
         local_address: Count only connections from this local address or
             network, as in 192.0.2.7, 192.0.2.0/24 or 2001:db8::/32. One value
             or several. Default: any.
@@ -312,7 +314,7 @@ def check(
         group_by: What is counted, judged and printed: the connections of each
             of these. One of: type-status, type, status, local-port,
             remote-port, local-address, remote-address, local-endpoint,
-            remote-endpoint, user, unit, process, program, netns, kind.
+            remote-endpoint, user, unit, process, program, netns, kind, limit.
         lengthy: Add tables to the message: who has the connections of each
             group in alert state, or of the largest one where all is fine, and
             which peers they lead to. Reads /proc/PID/fd.
@@ -325,10 +327,11 @@ def check(
             what runs out, the accept queue of each TCP or unix listener, the
             SYN queue of each TCP listener, or the receive buffer of each UDP
             socket, in percent of its limit, or the ephemeral ports towards
-            each destination, in percent of those there are; or the seconds for
-            which the longest connection of each kind has been stuck. One of:
-            connections, accept-queue, syn-queue, receive-buffer,
-            ephemeral-ports, stuck.
+            each destination, in percent of those there are, or the kernel's
+            limits for all programs, such as tracked connections and orphans,
+            in percent; or the seconds for which the longest connection of each
+            kind has been stuck. One of: connections, accept-queue, syn-queue,
+            receive-buffer, ephemeral-ports, stuck, host-limits.
         netns: Look into this network namespace instead of the own one: a name
             below /run/netns, a path as in /proc/1/ns/net, the id of a process
             in it, or "all" for every one that can be seen. Where it may not be

@@ -375,7 +375,8 @@ pub static OPTIONS: &[Opt] = &[
         help: "What is judged: the number of connections of each group; or what runs out, the accept \
                queue of each TCP or unix listener, the SYN queue of each TCP listener, or the receive \
                buffer of each UDP socket, in percent of its limit, or the ephemeral ports towards each destination, in percent of \
-               those there are; or the seconds for which the longest connection of each kind has \
+               those there are, or the kernel's limits for all programs, such as tracked connections \
+               and orphans, in percent; or the seconds for which the longest connection of each kind has \
                been stuck.",
         ..OPT
     },

@@ -23,7 +23,11 @@ impl Buffer {
     /// The buffer of a UDP socket.
     pub fn of(socket: &impl Socket) -> Result<Self, Error> {
         let (bytes, limit) = socket.receive_buffer()?;
-        let share = Share { of: limit.into(), drops: socket.drops().optional()?.map(u64::from) };
+        let share = Share {
+            of: limit.into(),
+            drops: socket.drops().optional()?.map(u64::from),
+            ..Share::default()
+        };
         Ok(Self { bytes: bytes.into(), share })
     }
 
@@ -102,7 +106,7 @@ mod tests {
     use super::*;
 
     fn buffer(bytes: u64, of: u64, drops: u64) -> Buffer {
-        Buffer { bytes, share: Share { of, drops: Some(drops) } }
+        Buffer { bytes, share: Share { of, drops: Some(drops), ..Share::default() } }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::address::InterfaceIndex;
 use crate::ephemeral::{EphemeralPorts, PortSet};
 use crate::error::Error;
+use crate::host_limit::NetnsLimits;
 use crate::listeners::Listeners;
 use crate::socket::{Socket, Wanted};
 use crate::vocabulary::NetnsIndex;
@@ -23,6 +24,8 @@ pub struct NetnsFacts {
     /// The ports of TCP sockets that are bound and have no connection; `None` where they were not
     /// requested, or where they cannot be read.
     pub bound: Option<Arc<PortSet>>,
+    /// The limits that the namespace shows.
+    pub limits: Option<NetnsLimits>,
 }
 
 impl NetnsFacts {

@@ -23,7 +23,11 @@ impl Queue {
     /// The queue of a listening socket.
     pub fn of(socket: &impl Socket) -> Result<Self, Error> {
         let (waiting, limit) = socket.backlog()?;
-        let share = Share { of: limit.into(), drops: socket.drops().optional()?.map(u64::from) };
+        let share = Share {
+            of: limit.into(),
+            drops: socket.drops().optional()?.map(u64::from),
+            ..Share::default()
+        };
         Ok(Self { waiting: waiting.into(), share })
     }
 }
@@ -94,9 +98,12 @@ mod tests {
         for (waiting, of, drops) in
             [(2, 5, Some(1)), (1, 100, None), (3, 5, Some(0)), (2, 5, Some(7)), (3, 5, None)]
         {
-            queues.insert(endpoint, Queue { waiting, share: Share { of, drops } });
+            queues.insert(
+                endpoint,
+                Queue { waiting, share: Share { of, drops, ..Share::default() } },
+            );
         }
         let queue = queues.queues.get(&endpoint).map(|queue| (queue.waiting, queue.share));
-        assert_eq!(queue, Some((3, Share { of: 5, drops: Some(8) })));
+        assert_eq!(queue, Some((3, Share { of: 5, drops: Some(8), ..Share::default() })));
     }
 }

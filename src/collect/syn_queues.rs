@@ -33,7 +33,7 @@ impl<C: Collector> SynQueues<C> {
     /// the listeners. A connection without a listener is left out.
     pub fn into_collected(self) -> (HashMap<Endpoint, (u64, Share)>, C) {
         let Self { requests, limits, listeners } = self;
-        let empty = |(endpoint, of)| (endpoint, (0, Share { of, drops: None }));
+        let empty = |(endpoint, of)| (endpoint, (0, Share { of, ..Share::default() }));
         let mut queues: HashMap<_, _> = limits.into_iter().map(empty).collect();
         for (endpoint, count) in requests {
             let listener = candidates(endpoint).find(|listener| queues.contains_key(listener));

@@ -1,12 +1,14 @@
 //! The message and performance data of a Nagios plugin.
 
 use crate::error::Error;
-use crate::format::tables::{Namer, and_more, percent, tables};
-use crate::group::Group;
+use crate::format::tables::{Namer, and_more, dash, percent, table, tables};
+use crate::group::{Group, GroupBy};
+use crate::host_limit::HostLimit;
 use crate::judge::GroupState;
 use crate::judge::key::TOTAL;
 use crate::judge::state::State;
 use crate::measure::definition::Reading;
+use crate::name::Named;
 use crate::namespaces::NetnsCoverage;
 use crate::printable::{is_invisible, neutralised, shortened};
 use crate::report::Report;
@@ -26,7 +28,12 @@ pub fn report(report: &Report) -> String {
 #[must_use]
 pub fn message(report: &Report) -> String {
     if report.details.is_empty() {
-        return first_line(report, report.shown());
+        let line = first_line(report, report.shown());
+        let table = limits_table(report);
+        return match room(report, line.len()) {
+            Some(room) if table.len() <= room => line + &table,
+            Some(_) | None => line,
+        };
     }
     // Where the first line is too long, it gets fewer groups.
     let mut shown = report.shown();
@@ -39,6 +46,27 @@ pub fn message(report: &Report) -> String {
     let hint = Some(hint(report)).filter(|hint| hint.len() <= room).unwrap_or_default();
     let left = room - hint.len();
     line + &tables(&report.details, report.plan.aspect(), namer(report), left) + hint
+}
+
+/// A table of the limits, where one is asked for.
+fn limits_table(report: &Report) -> String {
+    if report.limit_rows.is_empty() || !report.plan.presentation().lengthy {
+        return String::new();
+    }
+    let several = report.limit_rows.iter().any(|row| row.netns.is_some());
+    let columns: &[&str] = &["Limit", "In use", "Of", "Percent", "Setting"];
+    let netns = several.then_some("Network namespace");
+    let header: Vec<_> = columns.iter().copied().chain(netns).collect();
+    let rows = report.limit_rows.iter().map(|row| {
+        let percent = format!("{}%", percent(row.share.percent(row.used)));
+        let netns = several.then(|| row.netns.clone().unwrap_or_else(dash));
+        let (used, of) = (row.used.to_string(), row.share.of.to_string());
+        [row.limit.name().to_owned(), used, of, percent, row.limit.setting().to_owned()]
+            .into_iter()
+            .chain(netns)
+            .collect()
+    });
+    format!("\n\n{}", table(&header, rows, usize::MAX))
 }
 
 /// A hint below the tables of a report without thresholds, which has tables of one group alone.
@@ -101,6 +129,10 @@ fn first_line(report: &Report, (shown, left_out): (Vec<&GroupState>, usize)) -> 
         message.push_str("; ");
         message.push_str(note);
     }
+    if let Some(note) = unseen_limits(&report.unseen_limits) {
+        message.push_str("; ");
+        message.push_str(&note);
+    }
     if let Some(reason) = &report.unseen_unix {
         message.push_str("; unix listeners not seen: ");
         message.push_str(&visible(reason));
@@ -117,6 +149,23 @@ fn first_line(report: &Report, (shown, left_out): (Vec<&GroupState>, usize)) -> 
         message.push_str(" (always ok)");
     }
     neutralised(&message).into_owned()
+}
+
+/// The note about limits that the kernel does not show here.
+fn unseen_limits(limits: &[HostLimit]) -> Option<String> {
+    let mut reasons: Vec<&str> = Vec::new();
+    for limit in limits {
+        if !reasons.contains(&limit.why_unseen()) {
+            reasons.push(limit.why_unseen());
+        }
+    }
+    let of_reason = |reason: &str| {
+        let limits = limits.iter().filter(|limit| limit.why_unseen() == reason);
+        let names: Vec<_> = limits.map(|limit| limit.name()).collect();
+        format!("{} ({reason})", names.join(", "))
+    };
+    let parts: Vec<_> = reasons.into_iter().map(of_reason).collect();
+    (!parts.is_empty()).then(|| format!("not seen: {}", parts.join(", ")))
 }
 
 /// The note about namespaces that this process may not read.
@@ -140,12 +189,15 @@ pub fn failed(NetnsCoverage { failed, failure, .. }: &NetnsCoverage) -> Option<S
 
 /// The function that shows a label in a message.
 fn namer(report: &Report) -> Namer {
-    if report.plan.group_by().is_fixed() { |label| label.replace('_', " ") } else { shortened }
+    let by = report.plan.group_by();
+    // The name of a limit may be followed by that of a network namespace.
+    if by.is_fixed() && by != GroupBy::Limit { |label| label.replace('_', " ") } else { shortened }
 }
 
 /// `5`, `2 to 5`, `60% (3 of 5)`, `0% to 60% (0 to 3 of 5)`, `120% (6 of 5, 12 dropped)` or
 /// `4512 s (37 connections)`
-fn number(GroupState { count, most, share, wait, .. }: &GroupState, reading: Reading) -> String {
+fn number(judged: &GroupState, reading: Reading) -> String {
+    let GroupState { group, count, most, share, wait, state, .. } = judged;
     let (count, most) = (*count, *most);
     let counted = if most > count { format!("{count} to {most}") } else { count.to_string() };
     if reading == Reading::Seconds {
@@ -153,7 +205,8 @@ fn number(GroupState { count, most, share, wait, .. }: &GroupState, reading: Rea
         return format!("{} ({counted} connection{plural})", wait.unwrap_or_default());
     }
     let Some(share) = share else {
-        return counted;
+        let is_limit = matches!(group, Some(Group::Limit(_)));
+        return if is_limit && *state == State::Unknown { "not seen".to_owned() } else { counted };
     };
     let dropped = share.drops.filter(|drops| *drops > 0);
     let dropped = dropped.map_or_else(String::new, |drops| format!(", {drops} dropped"));
@@ -204,7 +257,8 @@ fn perfdata_of_counts(report: &Report) -> String {
     metrics.join(" ")
 }
 
-/// The fullest group with its thresholds, the number of groups, and the drops.
+/// The fullest group with its thresholds, the number of groups, and the drops. Limits of the host are
+/// few and always the same, and have a metric each.
 fn perfdata_of_shares(report: &Report) -> String {
     let [warning, critical] = report.limits.each_ref().map(|range| range.as_deref().unwrap_or(""));
     let mut metrics = vec![
@@ -218,6 +272,11 @@ fn perfdata_of_shares(report: &Report) -> String {
         let counter = report.host_drops.iter();
         metrics.extend(counter.map(|(counter, drops)| format!("'{}'={drops}c", counter.name())));
     }
+    metrics.extend(report.limit_rows.iter().map(|row| {
+        let [warning, critical] = row.ranges.each_ref().map(|range| range.as_deref().unwrap_or(""));
+        let percent = percent(row.share.percent(row.used));
+        format!("'{}'={percent}%;{warning};{critical};0;100", row.limit.name())
+    }));
     metrics.join(" ")
 }
 

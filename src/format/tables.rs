@@ -179,7 +179,7 @@ pub fn and_more(left_out: u64) -> String {
 
 /// `812 of 28232 (2.88%)`
 fn share(used: u64, all: u64) -> String {
-    let percent = percent(Share { of: all, drops: None }.percent(used));
+    let percent = percent(Share { of: all, ..Share::default() }.percent(used));
     format!("{used} of {all} ({percent}%)")
 }
 

@@ -7,7 +7,8 @@ use crate::error::Error;
 use crate::field::Field;
 use crate::group::{Group, GroupBy, KERNEL, Part};
 use crate::group_name::{GroupName, NETNS_SEPARATOR};
-use crate::name::{Named, did_you_mean};
+use crate::host_limit::HostLimit;
+use crate::name::{Named, did_you_mean, named};
 use crate::named_group::NamedGroup;
 use crate::nearest::nearest;
 use crate::owner::{Process, UserId};
@@ -115,12 +116,13 @@ impl KeyContext<'_> {
         let selection = &Selection::default();
         let has = |by: GroupBy| match by {
             GroupBy::Unit => without_type(&key.to_ascii_lowercase()).is_some(),
-            // Every text can be the name of such a group, and kinds are not counted.
+            // Every text can be the name of such a group, and kinds and limits are not counted.
             GroupBy::User
             | GroupBy::Process
             | GroupBy::Program
             | GroupBy::Netns
-            | GroupBy::Kind => false,
+            | GroupBy::Kind
+            | GroupBy::Limit => false,
             GroupBy::TypeStatus
             | GroupBy::Type
             | GroupBy::Status
@@ -412,6 +414,7 @@ impl Key {
                 GroupBy::Type => names(pairs().map(|(t, _)| t)),
                 GroupBy::Status => names(pairs().map(|(_, status)| status)),
                 GroupBy::Kind => names(context.selection.stuck_kinds().into_iter()),
+                GroupBy::Limit => names(HostLimit::VALUES.iter().copied()),
                 GroupBy::LocalPort => "a selected local port".to_owned(),
                 GroupBy::RemotePort => "a selected remote port".to_owned(),
                 GroupBy::LocalAddress => "a selected local address".to_owned(),
@@ -471,6 +474,7 @@ impl Key {
                 let kind = kinds.iter().find(|kind| kind.name().eq_ignore_ascii_case(text));
                 kind.map(|kind| Self::Group(Group::Kind(*kind)))
             }
+            GroupBy::Limit => named(text).ok().map(|limit| Self::Group(Group::Limit(limit))),
             GroupBy::LocalPort => port(text, &selection.local_ports),
             GroupBy::RemotePort => port(text, &selection.remote_ports),
             GroupBy::LocalAddress => address(text, &selection.local_addresses, selection),

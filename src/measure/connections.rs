@@ -46,7 +46,7 @@ fn collect(host: &Host, scope: &Scope) -> Result<Counted, Error> {
         Kind::Unbounded => count(host, scope, CountMap::new(scope.group_by)),
         Kind::Processes(group) => count_by_process(host, scope, group),
         // A plan refuses it.
-        Kind::Stuck => Err(Error::Internal("kinds are not counted".to_owned())),
+        Kind::Stuck | Kind::Limits => Err(Error::Internal("kinds are not counted".to_owned())),
     }
 }
 
@@ -141,6 +141,7 @@ fn labels(group: Group) -> Option<Vec<(&'static str, &'static str)>> {
         | Group::Program(_)
         | Group::Netns(_)
         | Group::Kind(_)
+        | Group::Limit(_)
         | Group::Ports(..) => None,
     }
 }

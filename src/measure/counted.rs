@@ -7,6 +7,7 @@ use log::debug;
 use crate::collect::breakdown::{Aspect, Breakdowns};
 use crate::collect::listeners::WAITING;
 use crate::group::{Group, GroupBy, Needs};
+use crate::host_limit::HostLimit;
 use crate::measure::share::Share;
 use crate::named_group::Values;
 use crate::owner::Names;
@@ -14,7 +15,7 @@ use crate::selection::Selection;
 use crate::source;
 use crate::source::summary::DropCounter;
 use crate::survey::{Facts, Findings, Host};
-use crate::vocabulary::Protocol;
+use crate::vocabulary::{NetnsIndex, Protocol};
 
 /// The input of a measure.
 #[derive(Clone, Copy, Debug)]
@@ -73,6 +74,10 @@ pub struct Counted {
     pub breakdowns: Option<Breakdowns>,
     /// The names of owners that were looked up to count by owner.
     pub names: Names,
+    /// The namespaces in which limits of a namespace are fullest.
+    pub places: HashMap<HostLimit, NetnsIndex>,
+    /// The limits that the kernel does not show here.
+    pub unseen_limits: Vec<HostLimit>,
     /// The other results of the walk through the network namespaces.
     pub findings: Findings,
     /// The number of packets that the kernel has dropped in the namespace, of all sockets.

@@ -49,7 +49,7 @@ fn collect(host: &Host, scope: &Scope) -> Result<Counted, Error> {
     let mut breakdowns = used.take_breakdowns();
     breakdowns.merge(outgoing.into_collected());
     let (mut groups, mut doubtful) = (Vec::new(), Vec::new());
-    let share = |of| Share { of, drops: None };
+    let share = |of| Share { of, ..Share::default() };
     for (destination, own) in used.by_destination() {
         let Some(facts) = findings.facts.get(&destination.netns) else { continue };
         let ports = facts.ephemeral.as_ref().map(|of| of.of(destination.address.ip()));

@@ -7,15 +7,18 @@ pub struct Share {
     pub of: u64,
     /// The packets that a listener has dropped since it was made, where the source reports them.
     pub drops: Option<u64>,
+    /// Whether the kernel allows no unit above the limit. A listener lets one more connection wait.
+    pub strict: bool,
 }
 
 impl Share {
     /// A number in percent of the limit. With a limit of 0, each unit counts 200 %: it is above the
-    /// limit, as the second unit of a limit of 1 is.
+    /// limit, as the second unit of a limit of 1 is. A strict limit of 0 is always full.
     #[must_use]
     #[allow(clippy::cast_precision_loss)]
     pub fn percent(self, count: u64) -> f64 {
         match self.of {
+            0 if self.strict && count == 0 => 100.0,
             0 => 200.0 * count as f64,
             of => 100.0 * count as f64 / of as f64,
         }
@@ -37,7 +40,7 @@ mod tests {
 
     #[test]
     fn more_than_the_limit_is_more_than_100_percent() {
-        let percent = |count, of| Share { of, drops: None }.percent(count);
+        let percent = |count, of| Share { of, ..Share::default() }.percent(count);
         for (count, of, expected) in [
             (3, 5, 60.0),
             (0, 5, 0.0),
@@ -50,11 +53,15 @@ mod tests {
         ] {
             assert!((percent(count, of) - expected).abs() < 1e-9, "{count} of {of}");
         }
+        let strict = |count, of| Share { of, strict: true, ..Share::default() }.percent(count);
+        for (count, of, expected) in [(0, 0, 100.0), (1, 0, 200.0), (0, 1, 0.0)] {
+            assert!((strict(count, of) - expected).abs() < 1e-9, "{count} of {of}");
+        }
     }
 
     #[test]
     fn the_fuller_group_counts_with_the_drops_of_both() {
-        let part = |count, of, drops| (count, Share { of, drops });
+        let part = |count, of, drops| (count, Share { of, drops, ..Share::default() });
         for (one, other, both) in [
             (part(2, 5, Some(1)), part(1, 100, None), part(2, 5, Some(1))),
             (part(2, 5, Some(1)), part(3, 5, Some(0)), part(3, 5, Some(1))),

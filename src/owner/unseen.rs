@@ -56,7 +56,8 @@ impl Unseen {
             | GroupBy::LocalEndpoint
             | GroupBy::RemoteEndpoint
             | GroupBy::Netns
-            | GroupBy::Kind => None,
+            | GroupBy::Kind
+            | GroupBy::Limit => None,
         }
     }
 

@@ -3,6 +3,8 @@
 pub mod counters;
 pub mod inet_diag;
 pub mod interfaces;
+mod limit_text;
+pub mod limits;
 pub mod netlink;
 mod port_text;
 pub mod proc_table;

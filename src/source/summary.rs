@@ -113,10 +113,29 @@ impl Sockstat {
         }
     }
 
+    /// The memory of all sockets of a protocol on the host, in pages.
+    pub fn memory(&self, protocol: Protocol) -> Result<u64, Error> {
+        match protocol {
+            Protocol::Tcp => value(&self.ipv4, "TCP:", "mem"),
+            Protocol::Udp => value(&self.ipv4, "UDP:", "mem"),
+            Protocol::Unix => Err(Error::Unsupported(NO_UNIX.to_owned())),
+        }
+    }
+
+    /// The number of TCP sockets of the host that no process has.
+    pub fn orphans(&self) -> Result<u64, Error> {
+        value(&self.ipv4, "TCP:", "orphan")
+    }
+
+    /// The number of TCP sockets in `TIME_WAIT`.
+    pub fn time_wait(&self) -> Result<u64, Error> {
+        value(&self.ipv4, "TCP:", "tw")
+    }
+
     /// Whether a dump would show no socket of a protocol.
     pub fn has_none(&self, protocol: Protocol) -> Result<bool, Error> {
         let waiting = match protocol {
-            Protocol::Tcp => value(&self.ipv4, "TCP:", "tw")?,
+            Protocol::Tcp => self.time_wait()?,
             Protocol::Udp => 0,
             Protocol::Unix => return Err(Error::Unsupported(NO_UNIX.to_owned())),
         };
@@ -237,6 +256,21 @@ mod tests {
         ] {
             assert!(counter.read(text, snmp6).is_err(), "{text:?} {snmp6:?}");
         }
+    }
+
+    #[test]
+    fn memory_and_orphans_are_those_of_the_host() {
+        let sockstat = Sockstat {
+            ipv4: SOCKSTAT.replace("UDP: inuse 4 mem 0", "UDP: inuse 4 mem 9"),
+            ..Sockstat::default()
+        };
+        let memory = |protocol| sockstat.memory(protocol).ok();
+        assert_eq!(
+            [Protocol::Tcp, Protocol::Udp, Protocol::Unix].map(memory),
+            [Some(2), Some(9), None]
+        );
+        assert_eq!((sockstat.orphans().ok(), sockstat.time_wait().ok()), (Some(1), Some(3)));
+        assert!(Sockstat::default().orphans().is_err());
     }
 
     #[test]

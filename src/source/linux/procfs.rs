@@ -233,6 +233,11 @@ pub fn sockstat(view: &View) -> Result<Sockstat, Error> {
     Ok(Sockstat { ipv4, ipv6 })
 }
 
+/// Whether the kernel tracks connections in a network namespace: it then has statistics of them.
+pub fn counts_tracked(view: &View) -> Result<bool, Error> {
+    Ok(NetDirectory::open(view)?.open_file("stat/nf_conntrack")?.is_some())
+}
+
 /// Whether the ephemeral ports are cheap to read on this system.
 pub const PORTS_ARE_AT_HAND: bool = true;
 /// The error where the ports are required and cannot be read.
