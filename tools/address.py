@@ -3,7 +3,7 @@
     python tools/address.py [--check]
 
 Writes `runbook_url` of the rules for Prometheus and of their tests. With a `homepage` in Cargo.toml
-it is the page there, otherwise the file that the packages install.
+each is a page there, otherwise a file that the packages install.
 """
 
 from __future__ import annotations
@@ -19,8 +19,6 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 NAME = "network-connections"
 DOC = f"/usr/share/doc/{NAME}"
-# The page that says what to do about each alert.
-INCIDENTS = "docs/incidents.md"
 RULES = ("rules/network-connections.yml", "rules-test.yml")
 
 
@@ -30,7 +28,9 @@ def main() -> None:
         path = ROOT / "integrations" / "prometheus" / name
         before = path.read_text(encoding="utf-8")
         after = re.sub(
-            r"(runbook_url: )[^#\s]*#", lambda found: f"{found[1]}{incidents()}#", before
+            r"(runbook_url: )[^#\s]*?(\w+\.md)(?:\.gz)?#",
+            lambda found: f"{found[1]}{page(found[2])}#",
+            before,
         )
         if "--check" not in sys.argv[1:]:
             path.write_text(after, encoding="utf-8")
@@ -57,10 +57,10 @@ def maintainer() -> str:
     return str(package()["metadata"]["packages"]["maintainer"])
 
 
-def incidents() -> str:
-    """Return where the page with the alerts is."""
+def page(name: str) -> str:
+    """Return where a page of docs/ that says what to do about an alert is."""
     at = homepage()
-    return f"{at}/{INCIDENTS}" if at else f"{DOC}/{INCIDENTS}.gz"
+    return f"{at}/docs/{name}" if at else f"{DOC}/docs/{name}.gz"
 
 
 if __name__ == "__main__":

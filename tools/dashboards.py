@@ -234,6 +234,14 @@ def host() -> Dashboard:
         )
         .with_panel(
             series(
+                "Limits of the host",
+                "What the kernel limits for all programs, in use.",
+                (f"network_connections_host_limit_used_ratio{{{HOST}}}", "{{limit}}"),
+                unit="percentunit",
+            )
+        )
+        .with_panel(
+            series(
                 "UDP receive buffers",
                 "Memory of packets that nobody has read, of the limit.",
                 (
@@ -390,6 +398,17 @@ def fleet() -> Dashboard:
                 "SYN queues",
                 "The fullest.",
                 (f"topk(10, {requests})", "{{instance}} {{listener}}"),
+                unit="percentunit",
+            )
+        )
+        .with_panel(
+            series(
+                "Limits of the host",
+                "The fullest.",
+                (
+                    f"topk(10, network_connections_host_limit_used_ratio{{{FLEET}}})",
+                    "{{instance}} {{limit}}",
+                ),
                 unit="percentunit",
             )
         )

@@ -388,6 +388,7 @@ def test_hosts_get_the_services_of_their_rules(fleet: Fleet) -> None:
         "agent!network-connections",
         "agent!network-connections-accept-queue",
         "agent!network-connections-close-wait",
+        "agent!network-connections-host-limits",
         "agent!network-connections-receive-buffer",
         "agent!network-connections-stuck",
         "agent!network-connections-syn-queue",
@@ -395,6 +396,7 @@ def test_hosts_get_the_services_of_their_rules(fleet: Fleet) -> None:
         "master!network-connections-accept-queue",
         "master!network-connections-close-wait",
         "master!network-connections-containers",
+        "master!network-connections-host-limits",
         "master!network-connections-listen-gone",
         "master!network-connections-listen-here",
         "master!network-connections-peer-database",
@@ -518,6 +520,7 @@ def test_a_single_server_checks_itself(hosts: Pair, single: Callable[[str], list
             "single!network-connections-accept-queue",
             "single!network-connections-close-wait",
             "single!network-connections-containers",
+            "single!network-connections-host-limits",
             "single!network-connections-listen-ssh",
             "single!network-connections-peer-database",
             "single!network-connections-receive-buffer",
@@ -535,6 +538,8 @@ def test_a_single_server_checks_itself(hosts: Pair, single: Callable[[str], list
             ("-accept-queue", 0),
             ("-syn-queue", 0),
             ("-receive-buffer", 0),
+            # A namespace does not show the limits of the host.
+            ("-host-limits", 3),
             ("-close-wait", 0),
             ("-peer-database", 3),
         ):

@@ -161,10 +161,10 @@ def verified(hosts: Pair, main: Path) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize(
     ("groups", "services"),
     [
-        ((HERE, THERE), 14),
+        ((HERE, THERE), 16),
         # A host has only the services that its groups name.
-        ((HERE[:1], THERE[:1]), 10),
-        ((HERE[:1], THERE[1:2]), 6),
+        ((HERE[:1], THERE[:1]), 12),
+        ((HERE[:1], THERE[1:2]), 7),
     ],
 )
 def test_the_objects_are_accepted(
@@ -306,9 +306,12 @@ def test_the_shipped_services(status: Status) -> None:
         ("server", "network-connections-database"): 3,
         # Nothing listens there.
         ("server", "network-connections-https"): 2,
+        # A namespace does not show the limits of the host.
+        ("server", "network-connections-host-limits"): 3,
         ("server", "network-connections-receive-buffer"): 0,
         ("server", "network-connections-stuck"): 0,
         ("server", "network-connections-syn-queue"): 0,
+        ("web1", "network-connections-host-limits"): 3,
         ("web1", "network-connections-receive-buffer"): 0,
         ("web1", "network-connections-stuck"): 0,
         ("web1", "network-connections-syn-queue"): 0,

@@ -189,7 +189,7 @@ def commented() -> dict[str, str]:
 
 
 def test_what_is_active_takes_no_arguments() -> None:
-    assert len(shipped()) == 8
+    assert len(shipped()) == 9
     assert not [line for line in shipped().values() if "$" in line]
     assert {name for name, line in commented().items() if "$ARG1$" in line} == {
         "check_network_connections_limits",
@@ -215,6 +215,16 @@ def test_shipped_commands(server: Nrpe, plugins: dict[str, Path], name: str) -> 
         assert answer.code == expected.code == 0
         assert b"tcp ESTABLISHED: 11," in answer.output
         assert b"tcp ESTABLISHED: 10," in expected.output
+    elif name.endswith("host_limits"):
+        # A namespace does not show the limits of the host.
+        assert answer.code == expected.code == 3
+        for shown in (
+            b"time-wait: ",
+            b"orphans: not seen [UNKNOWN]",
+            b"; not seen: tcp-memory",
+        ):
+            assert shown in answer.output
+            assert shown in expected.output
     else:
         if name.endswith("close_wait"):
             answer, expected = untimed(answer), untimed(expected)

@@ -54,7 +54,6 @@ SERVER = "http://localhost:9090/api/v1"
 HOOK_PORT = 9999
 GRAFANA = INTEGRATIONS / "grafana"
 DASHBOARDS = sorted(GRAFANA.glob("*.json"))
-INCIDENTS = harness.ROOT / "docs" / "incidents.md"
 # What is asked for on the host: all that there are metrics for, and one that is in alert state.
 CHECKS = {
     "all": "",
@@ -64,6 +63,7 @@ CHECKS = {
     "queues": "--measure=accept-queue",
     "requests": "--measure=syn-queue",
     "buffers": "--measure=receive-buffer",
+    "host-limits": "--measure=host-limits",
     "stuck": "--measure=stuck",
 }
 
@@ -142,13 +142,14 @@ def test_every_rule_says_what_to_do(watched: Machine) -> None:
     assert len(rules) == RULES.read_text(encoding="utf-8").count("- alert: ")
     assert {rule["health"] for rule in rules} == {"ok"}
     tests = (PLACE / "rules-test.yml").read_text(encoding="utf-8")
-    page = INCIDENTS.read_text(encoding="utf-8")
     for rule in rules:
         name, severity = rule["name"], rule["labels"]["severity"]
         assert severity in ("warning", "critical")
         assert {"summary", "description", "runbook_url"} == set(rule["annotations"])
         path, _, wanted = rule["annotations"]["runbook_url"].partition("#")
-        assert re.fullmatch(r".*/docs/incidents\.md(\.gz)?", path)
+        found = re.fullmatch(r".*/(docs/(?:incidents|limits)\.md)(?:\.gz)?", path)
+        assert found is not None
+        page = (harness.ROOT / found[1]).read_text(encoding="utf-8")
         # The section of that anchor names the rule, in its heading or below it.
         parts = re.split(r"^##+ ", page, flags=re.MULTILINE)
         (section,) = (part for part in parts if anchor(part.partition("\n")[0]) == wanted)
