@@ -1,7 +1,8 @@
 //! Collectors of the local ports that outgoing connections use.
 
-use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
+
+use foldhash::fast::RandomState;
 
 use crate::address::{Address, Endpoint, InterfaceIndex};
 use crate::collect::breakdown::Breakdowns;
@@ -78,45 +79,83 @@ impl<C: Collector> Collector for Outgoing<C> {
 #[derive(Debug, Default)]
 pub struct UsedPorts {
     facts: NetnsFacts,
-    destinations: HashMap<(Address, Endpoint), u64>,
-    shared: HashMap<NetnsIndex, Addresses>,
+    // The sockets of a namespace come one after the other.
+    tcp: Vec<(NetnsIndex, OfTcp)>,
     udp: HashMap<NetnsIndex, PortSet>,
     breakdowns: Option<Breakdowns>,
 }
 
-/// The ports of connections by local address.
+/// The ports of TCP connections in one network namespace.
 #[derive(Debug, Default)]
-struct Addresses {
-    known: Vec<(Address, Sharing)>,
-    // All other addresses.
+struct OfTcp {
+    // A number for each local address.
+    addresses: HashMap<Address, u32, RandomState>,
+    // The address that was asked for last: most hosts have few.
+    last: Option<(Address, u32)>,
+    destinations: HashMap<(u32, Endpoint), u64, RandomState>,
+    // The ports of the first addresses, and of all other addresses.
+    sharing: Vec<Sharing>,
     others: Sharing,
 }
 
-impl Addresses {
+impl OfTcp {
     #[inline]
-    fn of(&mut self, address: Address) -> &mut Sharing {
-        let Self { known, others } = self;
-        let place = known.iter().position(|(one, _)| *one == address).unwrap_or(known.len());
-        if place == known.len() && place < MOST_ADDRESSES {
-            known.push((address, Sharing::default()));
-        }
-        known.get_mut(place).map_or(others, |(_, sharing)| sharing)
+    fn add(&mut self, address: Address, port: u16, destination: Endpoint) {
+        let number = self.number(address);
+        *self.destinations.entry((number, destination)).or_insert(0) += 1;
+        self.sharing(number).add(port);
     }
 
-    /// The ports that a single connection of an address uses.
-    fn single(&self) -> PortSet {
+    #[inline]
+    fn number(&mut self, address: Address) -> u32 {
+        if let Some((last, number)) = self.last
+            && last == address
+        {
+            return number;
+        }
+        let next = u32::try_from(self.addresses.len()).unwrap_or(u32::MAX);
+        let number = *self.addresses.entry(address).or_insert(next);
+        self.last = Some((address, number));
+        number
+    }
+
+    /// The ports of an address.
+    #[inline]
+    fn sharing(&mut self, number: u32) -> &mut Sharing {
+        let Self { sharing, others, .. } = self;
+        let place = number as usize;
+        if place == sharing.len() && place < MOST_ADDRESSES {
+            sharing.push(Sharing::default());
+        }
+        sharing.get_mut(place).unwrap_or(others)
+    }
+
+    /// The number of ports that a single connection of an address uses.
+    fn single(&self) -> u64 {
         let mut single = PortSet::default();
-        for sharing in self.known.iter().map(|(_, sharing)| sharing).chain([&self.others]) {
+        for sharing in self.sharing.iter().chain([&self.others]) {
             single.add(&sharing.used.clone().without(&sharing.several));
         }
-        single
+        single.count()
     }
 
     fn merge(&mut self, other: Self) {
-        for (address, sharing) in other.known {
-            self.of(address).merge(&sharing);
+        let mut numbers = vec![0; other.addresses.len()];
+        for (address, number) in other.addresses {
+            let own = self.number(address);
+            if let Some(place) = numbers.get_mut(number as usize) {
+                *place = own;
+            }
+            if let Some(sharing) = other.sharing.get(number as usize) {
+                self.sharing(own).merge(sharing);
+            }
         }
         self.others.merge(&other.others);
+        for ((number, destination), count) in other.destinations {
+            if let Some(own) = numbers.get(number as usize) {
+                *self.destinations.entry((*own, destination)).or_insert(0) += count;
+            }
+        }
     }
 }
 
@@ -185,7 +224,8 @@ impl UsedPorts {
     #[must_use]
     pub fn by_destination(&self) -> HashMap<Endpoint, u64> {
         let mut most = HashMap::new();
-        for ((_, destination), count) in &self.destinations {
+        let destinations = self.tcp.iter().flat_map(|(_, tcp)| &tcp.destinations);
+        for ((_, destination), count) in destinations {
             let used = most.entry(*destination).or_insert(0);
             *used = (*count).max(*used);
         }
@@ -197,9 +237,9 @@ impl UsedPorts {
     #[must_use]
     pub fn taken_of_tcp(&self, netns: NetnsIndex, facts: &NetnsFacts) -> Option<Taken> {
         let ports = facts.ephemeral.as_ref()?;
-        let in_netns = self.destinations.iter().filter(|((_, to), _)| to.netns == netns);
-        let fullest = in_netns.map(|(_, count)| *count).max().unwrap_or(0);
-        let single = self.shared.get(&netns).map_or(0, |shared| shared.single().count());
+        let tcp = self.tcp.iter().find_map(|(known, tcp)| (*known == netns).then_some(tcp));
+        let fullest = tcp.and_then(|tcp| tcp.destinations.values().copied().max()).unwrap_or(0);
+        let single = tcp.map_or(0, OfTcp::single);
         let doubtful = Some(single).filter(|single| *single > fullest).unwrap_or(0);
         let of = ports.both().map(|ports| ports.count()).min()?;
         let certain = ports.both().map(|ports| facts.bound_within(ports)).max()?;
@@ -227,10 +267,16 @@ impl UsedPorts {
         if self.facts.bound.as_ref().is_some_and(|bound| bound.contains(local.port())) {
             return Ok(());
         }
-        let address = Address::within(local, netns);
-        let ends = (address, Endpoint::within(remote, netns));
-        *self.destinations.entry(ends).or_insert(0) += 1;
-        self.shared.entry(netns).or_default().of(address).add(local.port());
+        let (address, destination) =
+            (Address::within(local, netns), Endpoint::within(remote, netns));
+        match self.tcp.last_mut() {
+            Some((last, tcp)) if *last == netns => tcp.add(address, local.port(), destination),
+            _ => {
+                let mut tcp = OfTcp::default();
+                tcp.add(address, local.port(), destination);
+                self.tcp.push((netns, tcp));
+            }
+        }
         Ok(())
     }
 
@@ -271,19 +317,10 @@ impl Collector for UsedPorts {
     }
 
     fn merge(&mut self, dump: Self) {
-        if self.destinations.is_empty() {
-            self.destinations = dump.destinations;
-        } else {
-            for (key, count) in dump.destinations {
-                *self.destinations.entry(key).or_insert(0) += count;
-            }
-        }
-        for (netns, addresses) in dump.shared {
-            match self.shared.entry(netns) {
-                Entry::Occupied(mut known) => known.get_mut().merge(addresses),
-                Entry::Vacant(place) => {
-                    place.insert(addresses);
-                }
+        for (netns, tcp) in dump.tcp {
+            match self.tcp.last_mut() {
+                Some((last, known)) if *last == netns => known.merge(tcp),
+                _ => self.tcp.push((netns, tcp)),
             }
         }
         for (netns, ports) in dump.udp {
@@ -293,7 +330,7 @@ impl Collector for UsedPorts {
     }
 
     fn interfaces(&self, found: &mut HashSet<InterfaceIndex>) {
-        let destinations = self.destinations.keys();
+        let destinations = self.tcp.iter().flat_map(|(_, tcp)| tcp.destinations.keys());
         found.extend(destinations.filter_map(|(_, to)| to.address.interface()));
         self.breakdowns.interfaces(found);
     }
@@ -426,7 +463,7 @@ mod tests {
         let used = collected(begun(UsedPorts::default(), &facts), &sockets);
         let taken = used.taken_of_tcp(NetnsIndex::OWN, &facts);
         assert_eq!(taken, Some(Taken { certain: 0, doubtful: 256, of: 1000 }));
-        let known = used.shared.values().map(|addresses| addresses.known.len());
+        let known = used.tcp.iter().map(|(_, tcp)| tcp.sharing.len());
         assert_eq!(known.collect::<Vec<_>>(), [MOST_ADDRESSES]);
     }
 
