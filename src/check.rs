@@ -81,10 +81,13 @@ pub struct Presentation {
     pub perfdata: bool,
     /// Whether tables of owners and peers are printed below the first line.
     pub lengthy: bool,
+    /// Whether groups that are not printed get their names, too. Names take most of the time where each
+    /// process is a group; without them, such a group has the id of the process as its label.
+    pub every_name: bool,
 }
 
 impl Default for Presentation {
     fn default() -> Self {
-        Self { top: None, perfdata: true, lengthy: false }
+        Self { top: None, perfdata: true, lengthy: false, every_name: true }
     }
 }

@@ -122,7 +122,8 @@ fn read_line(arguments: &[OsString]) -> Result<Run, Outcome> {
     } else if is_told {
         hint.extend(unknown.map(|unknown| format!("Ignored, --strict refuses it: {unknown}\n")));
     }
-    let Command { check, format, name, fixture, strict, list } = command;
+    let Command { mut check, format, name, fixture, strict, list } = command;
+    check.presentation.every_name = format.has_every_group();
     let plan = if fixture.is_none() { Plan::new } else { Plan::of_fixture };
     if list {
         let problem = if fixture.is_some() {

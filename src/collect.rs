@@ -5,6 +5,7 @@ pub mod buffers;
 pub mod certain;
 pub mod connections;
 pub mod counts;
+pub mod inodes;
 pub mod limits;
 pub mod listeners;
 pub mod ports;

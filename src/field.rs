@@ -23,6 +23,10 @@ named_enum! {
         RemoteAddresses = "remote_addresses",
         /// `query.selection.stuck`
         Stuck = "stuck",
+        /// `query.netns`
+        Netns = "netns",
+        /// `query.source`
+        Source = "source",
         /// `query.measure`
         Measure = "measure",
         /// `query.group_by`

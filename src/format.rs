@@ -45,6 +45,15 @@ impl Format {
         }
     }
 
+    /// Whether it has every group of a report, and not only those that are printed.
+    #[must_use]
+    pub fn has_every_group(self) -> bool {
+        match self {
+            Self::Json => true,
+            Self::Plugin | Self::Prometheus => false,
+        }
+    }
+
     /// A list of connections in this format, without its last line end; `None` for a format that has
     /// no lists.
     #[must_use]

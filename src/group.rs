@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 
 use crate::address::{Address, Endpoint, InterfaceIndex, UnixSocket};
 use crate::error::Error;
+use crate::group_name::HOST;
 use crate::host_limit::HostLimit;
 use crate::name::{Named, named_enum};
 use crate::selection::Selection;
@@ -279,6 +280,8 @@ pub enum Group {
     Ports(Protocol, NetnsIndex),
     /// A limit of the host or of a network namespace.
     Limit(HostLimit),
+    /// The whole host.
+    Host,
 }
 
 /// The part of an end of connections that a group stands for.
@@ -325,16 +328,17 @@ impl Group {
             | Self::Netns(_)
             | Self::Kind(_)
             | Self::Limit(_)
-            | Self::Ports(..) => None,
+            | Self::Ports(..)
+            | Self::Host => None,
         }
     }
 
     /// Whether the group is one of those that a measure counts. The ports of a protocol are judged beside
-    /// the destinations, and are no destination.
+    /// the destinations, and the host beside its processes.
     #[must_use]
     pub const fn is_listed(self) -> bool {
         match self {
-            Self::Ports(..) => false,
+            Self::Ports(..) | Self::Host => false,
             Self::TypeStatus(..)
             | Self::Type(_)
             | Self::Status(_)
@@ -371,7 +375,8 @@ impl Group {
             | Self::Netns(_)
             | Self::Kind(_)
             | Self::Limit(_)
-            | Self::Ports(..) => Part::None,
+            | Self::Ports(..)
+            | Self::Host => Part::None,
         }
     }
 
@@ -406,6 +411,7 @@ impl Hash for Group {
             Self::Kind(kind) => kind.hash(state),
             Self::Ports(protocol, netns) => (*protocol, *netns).hash(state),
             Self::Limit(limit) => limit.hash(state),
+            Self::Host => state.write_u8(0),
         }
     }
 }
@@ -431,6 +437,7 @@ impl fmt::Display for Group {
             Self::Kind(kind) => f.write_str(kind.name()),
             Self::Ports(protocol, _) => f.write_str(protocol.name()),
             Self::Limit(limit) => f.write_str(limit.name()),
+            Self::Host => f.write_str(HOST),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 /// The separator between an endpoint and the name of its network namespace.
 pub const NETNS_SEPARATOR: &str = " in ";
 
-/// The name of the network namespace of the host's first process.
+/// The name of the host, and of the network namespace of its first process.
 pub const HOST: &str = "host";
 
 /// The name of a network namespace.

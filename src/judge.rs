@@ -61,6 +61,10 @@ pub struct GroupState {
     /// The longest time for which one of its connections has been stuck, where the measure is of
     /// times.
     pub wait: Option<Wait>,
+    /// Whether its number may be any larger one: processes are hidden.
+    pub unbounded: bool,
+    /// The key of a threshold that names its owner.
+    pub key: Option<String>,
     /// Its own state.
     pub state: State,
     /// Whether it stands for a key that matches no group.
@@ -124,7 +128,11 @@ impl Thresholds {
         let more = more && !is_of_one_namespace(&group);
         let mut whole = group;
         for hidden in self.may_be_more(&whole, hidden).cloned().collect::<Vec<_>>() {
-            whole.doubtful += hidden.most();
+            if hidden.unbounded {
+                whole.unbounded = true;
+            } else {
+                whole.doubtful += hidden.most();
+            }
             let longest = hidden.wait.map_or(0, |wait| wait.most);
             whole.wait = whole.wait.map(|wait| Wait { most: wait.most.max(longest), ..wait });
         }
@@ -132,6 +140,7 @@ impl Thresholds {
         // The numbers of one of several owners, and of a part of the connections.
         let (one, part) = match whole.wait {
             Some(_) => ((0.0, number.1), (0.0, number.1)),
+            None if whole.unbounded => (number, number),
             None => (bounds(1.min(count), whole.most()), bounds(0, whole.most())),
         };
         let state = |of_owners: Bounds| {
@@ -153,10 +162,29 @@ impl Thresholds {
             state => state,
         };
         let most = whole.most();
-        let NamedGroup { group, name, share, wait, .. } = whole;
+        let key = self.owner_key_of(&whole);
+        let NamedGroup { group, name, share, wait, unbounded, .. } = whole;
         let (unmatched, nearest) = (false, None);
         let label = name.label;
-        GroupState { group, label, count, most, share, wait, state, unmatched, nearest }
+        GroupState {
+            group,
+            label,
+            count,
+            most,
+            share,
+            wait,
+            unbounded,
+            key,
+            state,
+            unmatched,
+            nearest,
+        }
+    }
+
+    /// The key that names the owner of a group; of several keys the most specific one.
+    fn owner_key_of(&self, group: &NamedGroup) -> Option<String> {
+        let keys = self.keys().filter_map(|key| Some((key.specificity(group)?, key.owner()?)));
+        keys.max_by_key(|(rank, _)| *rank).map(|(_, owner)| owner.to_owned())
     }
 
     /// The groups of hidden connections that may belong to this group, where a key names the group.
@@ -220,9 +248,10 @@ impl Thresholds {
             };
             let unmatched = closest.is_none();
             if state != State::Ok || unmatched && key.may_be_mistyped() {
-                let NamedGroup { group, name, count: most, share, wait, .. } = unseen;
-                let wait = wait.map(|wait| Wait { least: 0, ..wait });
                 let nearest = key.nearest(groups).filter(|_| unmatched).map(str::to_owned);
+                let NamedGroup { group, name, count: most, share, wait, unbounded, .. } = unseen;
+                let key = key.owner().map(str::to_owned);
+                let wait = wait.map(|wait| Wait { least: 0, ..wait });
                 let label = name.label;
                 let count = 0;
                 judged.push(GroupState {
@@ -232,6 +261,8 @@ impl Thresholds {
                     most,
                     share,
                     wait,
+                    unbounded,
+                    key,
                     state,
                     unmatched,
                     nearest,
@@ -289,6 +320,8 @@ impl Thresholds {
                 most: 0,
                 share: None,
                 wait: None,
+                unbounded: false,
+                key: None,
                 state: State::Unknown,
                 unmatched: true,
                 nearest: None,
@@ -381,7 +414,8 @@ fn is_of_one_namespace(group: &NamedGroup) -> bool {
             | Group::User(_)
             | Group::Cgroup(_)
             | Group::Process(_)
-            | Group::Program(_),
+            | Group::Program(_)
+            | Group::Host,
         )
         | None => false,
     }
@@ -533,6 +567,47 @@ mod tests {
         assert!(ask(GroupBy::User, "5", "webapp=5"));
         assert!(!ask(GroupBy::User, "33=5", ""));
         assert!(!ask(GroupBy::Process, "5", "total=5"));
+    }
+
+    #[test]
+    fn hidden_processes_without_a_number_may_have_any() {
+        let full = |mut group: NamedGroup, of| {
+            let share = Some(Share { of, ..Share::default() });
+            group.share = share;
+            group
+        };
+        let groups = || {
+            let mut hidden = hidden(3);
+            hidden.unbounded = true;
+            vec![full(process(7, "nginx", 50), 100), full(process(8, "redis", 5), 100), hidden]
+        };
+        for (by, critical, expected) in [
+            (GroupBy::Process, "", [Ok, Ok, Ok].as_slice()),
+            (GroupBy::Process, "80", &[Ok, Ok, Unknown]),
+            (GroupBy::Process, "40", &[Critical, Ok, Unknown]),
+            (GroupBy::Process, "0:", &[Ok, Ok, Ok]),
+            // A hidden process may have the name of a key, and not the id.
+            (GroupBy::Process, "nginx=80", &[Ok, Ok, Ok, Unknown]),
+            (GroupBy::Process, "nginx=40", &[Critical, Ok, Ok, Unknown]),
+            (GroupBy::Process, "nginx (7)=80", &[Ok, Ok, Ok]),
+            (GroupBy::Process, "absent=80", &[Ok, Ok, Ok, Unknown]),
+        ] {
+            let judged = thresholds(by, critical, "").judge(groups(), false);
+            let states: Vec<_> = judged.iter().map(|group| group.state).collect();
+            assert_eq!(states, expected, "{critical}");
+            let keys = judged.iter().filter_map(|group| group.key.as_deref());
+            let name = critical.split_once('=').map(|(name, _)| name);
+            assert!(keys.into_iter().all(|key| Some(key) == name), "{critical}");
+        }
+        // A program may have a hidden process, too.
+        let mut program = full(process(7, "nginx", 50), 100);
+        let mut hidden = hidden(3);
+        (program.group, hidden.group) = (Some(Group::Program(7)), Some(Group::Program(9)));
+        hidden.unbounded = true;
+        let judged =
+            thresholds(GroupBy::Program, "nginx=80", "").judge(vec![program, hidden], false);
+        let first = judged.first().map(|group| (group.state, group.unbounded, group.most));
+        assert_eq!(first, Some((Unknown, true, 50)));
     }
 
     #[test]

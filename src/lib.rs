@@ -45,6 +45,7 @@ mod named_group;
 mod namespaces;
 mod nearest;
 mod netns;
+mod open_files;
 mod owner;
 mod panic;
 mod plan;

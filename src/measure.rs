@@ -11,7 +11,7 @@ use crate::name::Named;
 /// Defines [`Measure`] and the modules behind its values. Each module has a `DEFINITION`.
 macro_rules! measures {
     ($($(#[$doc:meta])* $variant:ident = $module:ident,)*) => {
-        $(mod $module;)*
+        $(pub mod $module;)*
 
         /// The number that is judged of each group.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -52,6 +52,8 @@ measures! {
     ReceiveBuffer = receive_buffer,
     /// The ephemeral ports in use towards each destination, in percent of all ephemeral ports.
     EphemeralPorts = ephemeral_ports,
+    /// The open files of each process and of the host, in percent of their limit.
+    OpenFiles = open_files,
     /// The seconds for which the longest connection of each group has been stuck.
     Stuck = stuck,
     /// The numbers that the kernel limits for all programs, in percent of these limits.
@@ -80,6 +82,7 @@ mod tests {
             (Measure::SynQueue, Some((local, &[Protocol::Tcp], queued))),
             (Measure::ReceiveBuffer, Some((local, &[Protocol::Udp], &[][..]))),
             (Measure::EphemeralPorts, Some((remote, &[Protocol::Tcp, Protocol::Udp], &[][..]))),
+            (Measure::OpenFiles, Some((GroupBy::Process, &[], &[][..]))),
             (Measure::Stuck, Some((GroupBy::Kind, &[Protocol::Tcp], &[][..]))),
             (Measure::HostLimits, Some((GroupBy::Limit, &[], &[][..]))),
         ] {
@@ -88,9 +91,10 @@ mod tests {
         for measure in Measure::VALUES {
             let definition = measure.definition();
             let refuses = |field| definition.refused.contains(&field);
-            // The kinds are the groups of stuck connections where no others are asked for, and limits
-            // may be asked for by the name of their kind.
-            let names_kind = [Measure::Stuck, Measure::HostLimits].contains(measure);
+            // The kinds are the groups of stuck connections where no others are asked for, limits may be
+            // asked for by the name of their kind, and processes have groups of several kinds.
+            let names_kind =
+                [Measure::Stuck, Measure::HostLimits, Measure::OpenFiles].contains(measure);
             let decides = definition.implied.is_some() && !names_kind;
             assert_eq!(refuses(Field::GroupBy), decides, "{measure:?}");
             assert_eq!(refuses(Field::Zero), definition.implied.is_some(), "{measure:?}");

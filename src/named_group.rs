@@ -1,6 +1,6 @@
 //! Groups with the names that they are printed with.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::group::{Group, Owner};
@@ -25,6 +25,8 @@ pub struct NamedGroup {
     /// The longest time for which one of its connections has been stuck, where the measure is of
     /// times.
     pub wait: Option<Wait>,
+    /// Whether its number may be any larger one.
+    pub unbounded: bool,
     /// Whether it stands for hidden owners.
     pub hidden: bool,
     // The names that the names of its hidden owners begin with; empty where they may have any name.
@@ -44,7 +46,7 @@ impl NamedGroup {
         match group.owner() {
             Some(Owner::User(id)) => users.push(id),
             Some(Owner::Process(key) | Owner::Program(key)) if !hidden => {
-                holders.push(names.processes(key));
+                holders.extend(names.looked_up(key));
             }
             Some(Owner::Process(_) | Owner::Program(_) | Owner::Cgroup(_)) | None => {}
         }
@@ -57,6 +59,7 @@ impl NamedGroup {
             doubtful: 0,
             share: None,
             wait: None,
+            unbounded: false,
             hidden,
             outer,
             candidates,
@@ -84,6 +87,9 @@ impl NamedGroup {
         #[allow(clippy::cast_precision_loss)]
         let float = |number: u64| number as f64;
         match (self.share, self.wait) {
+            (share, _) if self.unbounded => {
+                (share.map_or(0.0, |share| share.percent(self.count)), f64::INFINITY)
+            }
             (Some(share), _) => (share.percent(self.count), share.percent(self.most())),
             (None, Some(wait)) => {
                 let (least, most) = wait.seconds();
@@ -104,12 +110,23 @@ impl NamedGroup {
     pub fn with(mut self, other: Self) -> Self {
         match (self.share, other.share) {
             (Some(share), Some(of_other)) => {
+                let most = fuller((self.most(), share), (other.most(), of_other));
                 let (count, share) = fuller((self.count, share), (other.count, of_other));
+                self.doubtful = share.as_full_as(most).saturating_sub(count);
                 (self.count, self.share) = (count, Some(share));
             }
-            _ => self.count += other.count,
+            // A number without a limit is not known.
+            (Some(_), None) => {}
+            (None, Some(_)) => {
+                (self.count, self.share) = (other.count, other.share);
+                self.doubtful = other.doubtful;
+            }
+            (None, None) => {
+                self.count += other.count;
+                self.doubtful += other.doubtful;
+            }
         }
-        self.doubtful += other.doubtful;
+        self.unbounded |= other.unbounded;
         self.wait = [self.wait, other.wait].into_iter().flatten().reduce(Wait::longer);
         if !self.hidden {
             (self.outer, self.candidates) = (other.outer, other.candidates);
@@ -184,6 +201,8 @@ pub struct Values {
     pub waits: HashMap<Group, Wait>,
     /// The further connections that may be selected.
     pub doubtful: HashMap<Group, u64>,
+    /// The groups whose number may be any larger one.
+    pub unbounded: HashSet<Group>,
 }
 
 /// Gives groups their names, the largest first. With `merged`, groups with one name are added up, as
@@ -199,35 +218,51 @@ pub fn named_groups(
         share: values.shares.get(group).copied(),
         wait: values.waits.get(group).copied(),
         doubtful: values.doubtful.get(group).copied().unwrap_or(0),
+        unbounded: values.unbounded.contains(group),
         ..NamedGroup::found(*group, *count, names)
     };
     let is_unix = |group: &Group| matches!(group, Group::Unix(_));
-    let merged = merged || groups.iter().any(|(group, _)| is_unix(group));
+    // Each of many processes may have a label of its own, its id.
+    let merged =
+        merged && !names.have_ids_as_labels() || groups.iter().any(|(group, _)| is_unix(group));
     let groups = groups.iter().map(found);
-    let mut found: Vec<NamedGroup> = if merged {
-        let mut merged: HashMap<String, NamedGroup> = HashMap::new();
+    let found: Vec<NamedGroup> = if merged {
+        // A program may be called `host`, too.
+        let key = |named: &NamedGroup| {
+            (named.label().to_owned(), matches!(named.group, Some(Group::Host)))
+        };
+        let mut merged: HashMap<_, NamedGroup> = HashMap::new();
         for group in groups {
-            let both = match merged.remove(group.label()) {
+            let key = key(&group);
+            let both = match merged.remove(&key) {
                 Some(same) => same.with(group),
                 None => group,
             };
-            merged.insert(both.label().to_owned(), both);
+            merged.insert(key, both);
         }
         let mut merged: Vec<_> = merged.into_values().collect();
         let of_unix = |named: &NamedGroup| named.group.as_ref().is_some_and(is_unix);
         // A host has many unix listeners that nobody asks about.
         merged.sort_unstable_by(|a, b| {
-            of_unix(a).cmp(&of_unix(b)).then_with(|| a.label().cmp(b.label()))
+            let by_label = || a.label().cmp(b.label()).then(a.group.cmp(&b.group));
+            of_unix(a).cmp(&of_unix(b)).then_with(by_label)
         });
         merged
     } else {
         groups.collect()
     };
-    found.sort_by(|a, b| {
-        let ((a, most_a), (b, most_b)) = (a.value(), b.value());
-        b.total_cmp(&a).then(most_b.total_cmp(&most_a))
+    sorted(found)
+}
+
+/// The groups sorted, the largest first. There may be tens of thousands: their places are sorted, which
+/// are smaller.
+fn sorted(groups: Vec<NamedGroup>) -> Vec<NamedGroup> {
+    let mut places: Vec<_> = groups.iter().map(NamedGroup::value).zip(0..).collect();
+    places.sort_by(|((a, most_a), _), ((b, most_b), _)| {
+        b.total_cmp(a).then(most_b.total_cmp(most_a))
     });
-    found
+    let mut groups: Vec<_> = groups.into_iter().map(Some).collect();
+    places.into_iter().filter_map(|(_, place): (_, usize)| groups.get_mut(place)?.take()).collect()
 }
 
 #[cfg(test)]
@@ -300,6 +335,18 @@ mod tests {
             (fullest.count, fullest.share),
             (3, Some(Share { of: 4, drops: Some(3), ..Share::default() }))
         );
+        assert_eq!(fullest.doubtful, 0);
+        // A number that is less full for certain may be the fuller one.
+        let bounded = |count, doubtful, of| NamedGroup { doubtful, ..part(count, of) };
+        for sum in [
+            bounded(10, 0, 1000).with(bounded(0, 64, 70)),
+            bounded(0, 64, 70).with(bounded(10, 0, 1000)),
+        ] {
+            let (least, most) = sum.value();
+            assert!((least - 1.0).abs() < 1e-9 && (91.4..91.6).contains(&most), "{most}");
+        }
+        let any = NamedGroup { unbounded: true, ..part(1, 2) }.with(part(3, 4));
+        assert_eq!(any.value(), (75.0, f64::INFINITY));
     }
 
     #[test]

@@ -26,7 +26,7 @@ use crate::group_name::{GroupName, NETNS_SEPARATOR, NetnsName};
 use crate::listeners::{Listeners, is_of_several};
 use crate::namespaces::Namespaces;
 use crate::owner::holders::Holders;
-use crate::owner::unseen::{NONE, OUTSIDE};
+use crate::owner::unseen::{NONE, OTHERS, OUTSIDE};
 use crate::vocabulary::NetnsIndex;
 
 #[cfg(target_os = "linux")]
@@ -36,8 +36,8 @@ use windows as system;
 
 pub use found::{Units, UserId};
 pub use process::{Process, Processes};
-pub use system::user_id;
-pub use unseen::{Unseen, WAITING, is_denied};
+pub use system::{unit_of_process, user_id};
+pub use unseen::{UNSEEN_PROCESSES, Unseen, WAITING, is_denied};
 
 /// The message about owners or namespaces that cannot be seen, with the rights that are missing.
 #[must_use]
@@ -45,6 +45,12 @@ pub fn unseen_message(unseen: Unseen, deadline: &Deadline) -> String {
     // Where the rights cannot be read in time, the message goes without them: an alert that is
     // certain stands.
     unseen.message(system::needed(unseen, deadline).unwrap_or_default())
+}
+
+/// The rights that this process lacks to see all of something.
+#[must_use]
+pub fn needed(unseen: Unseen, deadline: &Deadline) -> Option<String> {
+    system::needed(unseen, deadline).unwrap_or_default()
 }
 
 /// The message about owners that are hidden for lack of rights; `None` where no right is missing.
@@ -86,6 +92,8 @@ pub struct Names {
     unix: Arc<HashMap<UnixSocket, String>>,
     // The units of the processes that have the sockets with these keys.
     process_units: HashMap<u64, Arc<str>>,
+    // Whether processes that were not looked up have their ids as labels.
+    ids_are_labels: bool,
 }
 
 impl Names {
@@ -111,6 +119,35 @@ impl Names {
             (names.holders, names.hidden) = (Arc::new(holders), hidden);
         }
         Ok(names)
+    }
+
+    /// The names of these processes, by their ids, and the number of processes whose names may not be
+    /// read. With each id comes a thread that still exists, where that is not the first one. A process
+    /// that has ended since has no name.
+    pub fn of_ids(
+        processes: &[(u32, Option<u32>)],
+        deadline: &Deadline,
+    ) -> Result<(Self, u64), Error> {
+        let (holders, unseen) = system::by_id(processes, deadline)?;
+        let holders = Arc::new(holders);
+        Ok((Self { holders, hidden: Some(OTHERS), ..Self::default() }, unseen))
+    }
+
+    /// The names of no process: each has its id as its label, so that names can be looked up later.
+    #[must_use]
+    pub fn of_no_ids() -> Self {
+        let holders = Arc::new(Holders::new(vec![UNSEEN_PROCESSES]));
+        Self { holders, hidden: Some(OTHERS), ids_are_labels: true, ..Self::default() }
+    }
+
+    /// The names of units, by the ids of their processes. Those of processes that cannot be seen have no
+    /// name.
+    #[must_use]
+    pub fn of_units(names: HashMap<u64, Option<String>>) -> Self {
+        let label = |name: Option<String>| name.map_or_else(|| OUTSIDE.into(), Arc::from);
+        let names = names.into_iter().map(|(id, name)| (id, label(name)));
+        let names = names.chain([(UNSEEN_PROCESSES, OUTSIDE.into())]).collect();
+        Self { units: Units { names, outer: Arc::default() }, ..Self::default() }
     }
 
     /// Counts sorted keys by the processes of their sockets. Each result is one key of the same
@@ -182,6 +219,7 @@ impl Names {
             interfaces: Arc::clone(&known.interfaces),
             listeners: Arc::clone(&known.listeners),
             unix: Arc::clone(&known.unix),
+            ids_are_labels: known.ids_are_labels,
             ..Self::default()
         };
         let (mut users, mut cgroups, mut keys) = (HashSet::new(), HashSet::new(), Vec::new());
@@ -206,20 +244,23 @@ impl Names {
                 | Group::Port(_)
                 | Group::Address(_)
                 | Group::Kind(_)
-                | Group::Limit(_) => {}
+                | Group::Limit(_)
+                | Group::Host => {}
             }
         }
         if !users.is_empty() {
             (names.users, names.unknown_users) = system::users(users, deadline)?;
         }
-        if keys.iter().all(|key| known.covers(*key)) {
+        if known.ids_are_labels || keys.iter().all(|key| known.covers(*key)) {
             (names.holders, names.hidden) = (Arc::clone(&known.holders), known.hidden);
         } else {
             let likely = if need.every_holder { HashSet::new() } else { cgroups.clone() };
             let Self { holders, hidden, .. } = known.of_processes(keys, likely, deadline)?;
             (names.holders, names.hidden) = (holders, hidden);
         }
-        if !cgroups.is_empty() {
+        if cgroups.iter().all(|id| known.units.names.contains_key(id)) {
+            names.units = known.units.clone();
+        } else {
             match system::units(cgroups, deadline) {
                 Ok(units) => names.units = units,
                 Err(error) if !need.units && !error.is_final() => warn!("no units: {error}"),
@@ -260,6 +301,12 @@ impl Names {
     #[must_use]
     pub fn namespace(&self, netns: NetnsIndex) -> Option<Arc<NetnsName>> {
         self.namespaces.get(&netns).map(Arc::clone)
+    }
+
+    /// The processes that have the socket with this key; `None` where they were not looked up.
+    #[must_use]
+    pub fn looked_up(&self, key: u64) -> Option<Processes> {
+        (!self.has_id_as_label(key)).then(|| self.processes(key))
     }
 
     /// The processes that have the socket with this key; empty where no process can be seen.
@@ -305,7 +352,20 @@ impl Names {
 
     /// Whether the processes of a socket are not known, as far as a label shows them.
     fn is_without(&self, key: u64, label: Labeller) -> bool {
-        (self.hidden.is_some() || is_of_several(key)) && self.label_of(key, label).is_none()
+        !self.has_id_as_label(key)
+            && (self.hidden.is_some() || is_of_several(key))
+            && self.label_of(key, label).is_none()
+    }
+
+    /// Whether processes that were not looked up have their ids as labels.
+    #[must_use]
+    pub fn have_ids_as_labels(&self) -> bool {
+        self.ids_are_labels
+    }
+
+    /// Whether a process was not looked up, so that its id is its label.
+    fn has_id_as_label(&self, key: u64) -> bool {
+        self.ids_are_labels && !self.covers(key)
     }
 
     /// Whether the owners of a group cannot be seen.
@@ -356,6 +416,7 @@ impl Names {
                     netns.as_ref().map_or_else(|| group.to_string(), |n| n.label.to_string());
                 return GroupName { label, interface: None, netns };
             }
+            Group::Process(key @ 1..) if self.has_id_as_label(key) => None,
             Group::Process(key @ 1..) => return self.name_of(key, process::label).into(),
             Group::Program(key @ 1..) => return self.name_of(key, process::program_label).into(),
             Group::Address(address) => {
@@ -376,7 +437,8 @@ impl Names {
             | Group::Process(0)
             | Group::Program(0)
             | Group::Kind(_)
-            | Group::Limit(_) => None,
+            | Group::Limit(_)
+            | Group::Host => None,
         };
         known.map_or_else(|| group.to_string(), |name| name.to_string()).into()
     }

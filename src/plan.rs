@@ -59,6 +59,15 @@ impl Plan {
     pub fn of_list(query: Query) -> Result<Self, Error> {
         // The owners need the same rights as the tables of a check.
         let presentation = Presentation { lengthy: true, ..Presentation::default() };
+        let definition = query.measure.definition();
+        if !definition.is_of_sockets() {
+            return Err(Error::Conflict {
+                field: Field::Measure,
+                problem: format!("a list has connections, and no {}", definition.groups),
+                other: Field::Measure,
+                valid: Measure::default().name().to_owned(),
+            });
+        }
         Self::validated(Check { query, presentation, ..Check::default() }, true, true)
     }
 
@@ -105,7 +114,12 @@ impl Plan {
             let (groups, protocols) = implied.map_or((STUCK, &[Protocol::Tcp][..]), |implied| {
                 (definition.groups, implied.protocols)
             });
-            query.selection.types = types_of(protocols, &query.selection, groups)?;
+            if !protocols.is_empty() {
+                query.selection.types = types_of(protocols, &query.selection, groups)?;
+            }
+        }
+        if query.measure == Measure::OpenFiles {
+            refuse_groups_of_sockets(group_by, definition)?;
         }
         if let Some(statuses) =
             implied.map(|implied| implied.statuses).filter(|statuses| !statuses.is_empty())
@@ -391,6 +405,20 @@ fn refuse_meaningless(query: &Query) -> Result<(), Error> {
     }
 }
 
+/// Refuses kinds of groups that only sockets have.
+fn refuse_groups_of_sockets(group_by: GroupBy, definition: &Definition) -> Result<(), Error> {
+    const OF_PROCESSES: [GroupBy; 3] = [GroupBy::Process, GroupBy::Program, GroupBy::Unit];
+    if OF_PROCESSES.contains(&group_by) {
+        return Ok(());
+    }
+    Err(Error::Conflict {
+        field: Field::GroupBy,
+        problem: format!("{} are not measured by {}", definition.groups, group_by.name()),
+        other: Field::GroupBy,
+        valid: alternatives(OF_PROCESSES.into_iter().map(Named::name)),
+    })
+}
+
 /// Whether the caller has set a field of the query. A default value counts as set in `types`,
 /// `statuses` and `group_by`, but not in the other fields.
 fn is_given(query: &Query, field: Field) -> bool {
@@ -413,6 +441,8 @@ fn is_given(query: &Query, field: Field) -> bool {
         Field::LocalAddresses => !local_addresses.is_empty(),
         Field::RemoteAddresses => !remote_addresses.is_empty(),
         Field::Stuck => !stuck.is_empty(),
+        Field::Netns => !query.netns.is_empty(),
+        Field::Source => query.source.is_some(),
         Field::Measure => query.measure != Measure::default(),
         Field::GroupBy => query.group_by.is_some(),
         Field::Zero => query.zero,
@@ -668,7 +698,7 @@ mod tests {
     #[test]
     fn every_refused_field_is_refused_where_it_is_given() {
         let give = |check: &mut Check, field| {
-            let Query { selection, group_by, zero, measure, .. } = &mut check.query;
+            let Query { selection, group_by, zero, measure, netns, source, .. } = &mut check.query;
             let port = || vec![crate::selection::Ports::of(443)];
             let address = || vec![crate::selection::Network::of([192, 0, 2, 1].into())];
             match field {
@@ -683,6 +713,13 @@ mod tests {
                 Field::LocalAddresses => selection.local_addresses = address(),
                 Field::RemoteAddresses => selection.remote_addresses = address(),
                 Field::Stuck => selection.stuck = vec![StuckFor { kind: None, seconds: 300 }],
+                Field::Netns => *netns = vec![Netns::All],
+                Field::Source => {
+                    let tells = |source: &&SourceName| {
+                        (measure.definition().unreported)(**source).is_none()
+                    };
+                    *source = SourceName::CHOICES.iter().find(tells).copied();
+                }
                 Field::Measure => *measure = Measure::default(),
                 Field::GroupBy => *group_by = Some(GroupBy::default()),
                 Field::Zero => *zero = true,
@@ -701,7 +738,7 @@ mod tests {
                 let refused = measure.definition().refused.contains(&field);
                 let other = match field {
                     Field::Zero => measure.definition().implied.is_some(),
-                    Field::GroupBy => *measure == Measure::HostLimits,
+                    Field::GroupBy => !measure.definition().is_of_sockets(),
                     _ => false,
                 };
                 assert_eq!(plan.is_err(), refused || other, "{measure:?} {field}");

@@ -56,6 +56,11 @@ pub struct Report {
     pub unseen_unix: Option<String>,
     /// The number of packets that the kernel has dropped in the namespace, of all sockets.
     pub(crate) host_drops: Option<(DropCounter, u64)>,
+    /// The number of processes whose open files are not known, and the reason.
+    pub unseen_files: Option<String>,
+    /// The number of TCP sockets of the whole host in no state; only with `lengthy`, where it can be
+    /// told.
+    pub stateless: Option<u64>,
     /// The sources that answered, for example `netlink`.
     pub source: String,
     /// The numbers of network namespaces that were read and skipped.
@@ -222,6 +227,8 @@ mod tests {
             most: *count,
             share: None,
             wait: None,
+            unbounded: false,
+            key: None,
             state: *state,
             unmatched: false,
             nearest: None,
@@ -244,6 +251,8 @@ mod tests {
             unseen_limits: Vec::new(),
             unseen_unix: None,
             host_drops: None,
+            unseen_files: None,
+            stateless: None,
             source: "fixture".to_owned(),
             coverage: NetnsCoverage::default(),
             duration: Duration::ZERO,

@@ -49,6 +49,14 @@ fn needed(plan: &Plan) -> CapabilitySet {
         needed |=
             CapabilitySet::SYS_ADMIN | CapabilitySet::SYS_PTRACE | CapabilitySet::DAC_READ_SEARCH;
     }
+    if plan.measure() == Measure::OpenFiles {
+        // Listing /proc/PID/fd, where it does not tell its size; with tables, the sockets of every
+        // network namespace.
+        needed |= CapabilitySet::SYS_PTRACE | CapabilitySet::DAC_READ_SEARCH;
+        if plan.presentation().lengthy {
+            needed |= CapabilitySet::SYS_ADMIN;
+        }
+    }
     match plan.group_by().needs() {
         // Listing cgroups.
         Needs::Cgroup => needed |= CapabilitySet::DAC_READ_SEARCH,

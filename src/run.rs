@@ -1,6 +1,8 @@
 //! The pipeline of a check. Each function takes a plan, reads the connections, and returns a
 //! report, counts or a list.
 
+mod open_files;
+
 use std::collections::{HashMap, HashSet};
 use std::io::Read;
 use std::sync::Arc;
@@ -46,6 +48,7 @@ pub fn check(plan: Plan, interrupted: &dyn Fn() -> bool) -> Result<Report, Error
     let scope = Scope {
         lengthy: plan.presentation().lengthy,
         every_holder: thresholds.ask_for_owners(),
+        every_name: thresholds.ask_for_owners() || plan.presentation().every_name,
         ..scope(&plan)
     };
     let mut counted = (plan.definition().collect)(&host, &scope)?;
@@ -166,6 +169,7 @@ fn scope(plan: &Plan) -> Scope<'_> {
         aspect: plan.aspect(),
         lengthy: false,
         every_holder: false,
+        every_name: true,
     }
 }
 
@@ -182,6 +186,19 @@ fn report(
     let mut groups = name_groups(&plan, counted, &names, namespaces);
     name_places(&mut groups, counted, namespaces, deadline)?;
     let mut report = judge(plan, thresholds, groups, counted, deadline);
+    if let Some(tables) = counted.tables.take() {
+        let needed = owner::needed(Unseen::Files, deadline);
+        report.unseen_files = tables.note(needed.as_deref());
+        if report.plan.presentation().lengthy {
+            let explained = open_files::explain(&report, &tables, &names, deadline);
+            let explained = explained.map(|found| (report.details, report.stateless) = found);
+            or_without(&mut report, explained)?;
+        }
+        if names.have_ids_as_labels() {
+            let printed = open_files::name_printed(&mut report, &tables, deadline);
+            or_without(&mut report, printed)?;
+        }
+    }
     if let Some(breakdowns) = counted.breakdowns.take() {
         let explained = explain(&report, breakdowns, &names, namespaces, deadline);
         let explained = explained.map(|details| report.details = details);
@@ -272,6 +289,8 @@ fn judge(
     deadline: &Deadline,
 ) -> Report {
     let Findings { sources, coverage, unseen_unix, .. } = &counted.findings;
+    // The number of unseen processes is told with the reason.
+    let has_files = counted.tables.is_some();
     let some_skipped = coverage.skipped > 0;
     let sum = || groups.iter().map(|group| group.count).sum();
     let total = counted.total.unwrap_or_else(sum);
@@ -291,7 +310,10 @@ fn judge(
     let ports = |group: &GroupState| matches!(group.group, Some(Group::Ports(..)));
     Report {
         unseen_unix: unseen_unix.as_ref().map(ToString::to_string),
+        unseen_files: None,
+        stateless: None,
         unclear: match unseen {
+            _ if has_files => None,
             Some(unseen) if unclear.peek().is_some() => {
                 Some(owner::unseen_message(unseen, deadline))
             }

@@ -78,6 +78,7 @@ _OF_THE_HOST = {
     "test_churn.py",
     "test_lengthy.py",
     "test_netns.py",
+    "test_open_files.py",
     "test_owners.py",
     "test_rights.py",
     "test_summary.py",

@@ -132,7 +132,7 @@ def test_an_unknown_measure_and_a_fixture(native: Command, measure: str) -> None
     done = native.run(f"--measure={measure}s")
     assert (done.stdout.split("\n")[0], done.returncode) == (
         f'--measure: invalid value "{measure}s", did you mean "{measure}"? (choose from '
-        "connections, accept-queue, syn-queue, receive-buffer, ephemeral-ports, stuck, "
+        "connections, accept-queue, syn-queue, receive-buffer, ephemeral-ports, open-files, stuck, "
         "host-limits)",
         3,
     )

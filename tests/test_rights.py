@@ -50,6 +50,8 @@ def granted(native: Command, directory: Path) -> Iterator[Path]:
         (["--group-by=netns"], {"CAP_SYS_PTRACE"}),
         (["--group-by=process"], {"CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH"}),
         (["--lengthy"], {"CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH"}),
+        (["--measure=open-files"], {"CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH"}),
+        (["--measure=open-files", "--lengthy"], ALL),
         (["--netns=all"], ALL),
         (["--netns=all", "--lengthy"], ALL),
         (["--netns=all", "--lengthy", "--test=[]"], set()),

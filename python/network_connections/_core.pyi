@@ -180,6 +180,7 @@ _Measure = Literal[
     "syn-queue",
     "receive-buffer",
     "ephemeral-ports",
+    "open-files",
     "stuck",
     "host-limits",
 ]
@@ -325,13 +326,14 @@ def check(
             ports, as in 443 or 8000-8099. One value or several. Default: any.
         measure: What is judged: the number of connections of each group; or
             what runs out, the accept queue of each TCP or unix listener, the
-            SYN queue of each TCP listener, or the receive buffer of each UDP
-            socket, in percent of its limit, or the ephemeral ports towards
-            each destination, in percent of those there are, or the kernel's
-            limits for all programs, such as tracked connections and orphans,
-            in percent; or the seconds for which the longest connection of each
+            SYN queue of each TCP listener, the receive buffer of each UDP
+            socket, or the open files of each process and of the host, in
+            percent of its limit, or the ephemeral ports towards each
+            destination, in percent of those there are, or the kernel's limits
+            for all programs, such as tracked connections and orphans, in
+            percent; or the seconds for which the longest connection of each
             kind has been stuck. One of: connections, accept-queue, syn-queue,
-            receive-buffer, ephemeral-ports, stuck, host-limits.
+            receive-buffer, ephemeral-ports, open-files, stuck, host-limits.
         netns: Look into this network namespace instead of the own one: a name
             below /run/netns, a path as in /proc/1/ns/net, the id of a process
             in it, or "all" for every one that can be seen. Where it may not be

@@ -373,8 +373,9 @@ pub static OPTIONS: &[Opt] = &[
         field: Some(Field::Measure),
         keyword: Some(keyword("measure", Api::Check)),
         help: "What is judged: the number of connections of each group; or what runs out, the accept \
-               queue of each TCP or unix listener, the SYN queue of each TCP listener, or the receive \
-               buffer of each UDP socket, in percent of its limit, or the ephemeral ports towards each destination, in percent of \
+               queue of each TCP or unix listener, the SYN queue of each TCP listener, the receive \
+               buffer of each UDP socket, or the open files of each process and of the host, in percent \
+               of its limit, or the ephemeral ports towards each destination, in percent of \
                those there are, or the kernel's limits for all programs, such as tracked connections \
                and orphans, in percent; or the seconds for which the longest connection of each kind has \
                been stuck.",
@@ -399,6 +400,7 @@ pub static OPTIONS: &[Opt] = &[
             set(&mut c.check.query.netns, values::each(names))
         }),
         default: Some(|| "own".to_owned()),
+        field: Some(Field::Netns),
         keyword: Some(keyword("netns", Api::Connections)),
         help: "Look into this network namespace instead of the own one: a name below /run/netns, a \
                path as in /proc/1/ns/net, the id of a process in it, or \"all\" for every one that \
@@ -466,6 +468,7 @@ pub static OPTIONS: &[Opt] = &[
             set(&mut c.check.query.source, named(name))
         }),
         default: Some(default::<Option<SourceName>>),
+        field: Some(Field::Source),
         // The sources of other systems have names in the API, too.
         keyword: Some(Keyword {
             also: names_of::<Option<SourceName>>,

@@ -10,6 +10,7 @@ use crate::collect::queues::Queue;
 use crate::error::{Error, Optional};
 use crate::group::{Group, GroupBy};
 use crate::listeners::Listeners;
+use crate::open_files::tables::Files;
 use crate::selection::{StuckFor, found, longest};
 use crate::socket::{Socket, Wanted};
 use crate::stuck::{Meaning, StuckKind, Wait};
@@ -30,6 +31,8 @@ pub enum Aspect {
     Buffer,
     /// By local port, peer and the kind of being stuck.
     Stuck,
+    /// By process: the groups have open files.
+    Files,
 }
 
 impl Aspect {
@@ -37,7 +40,7 @@ impl Aspect {
     const fn has_peers(self) -> bool {
         match self {
             Self::Peer | Self::Stuck => true,
-            Self::Status | Self::Queue | Self::Backlog | Self::Buffer => false,
+            Self::Status | Self::Queue | Self::Backlog | Self::Buffer | Self::Files => false,
         }
     }
 }
@@ -112,6 +115,8 @@ pub enum Extra {
     Buffer(Box<Buffer>),
     /// The peer of a stuck connection, its kind, and what that means.
     Stuck(Option<Destination>, StuckKind, Meaning),
+    /// The open files of a process.
+    Files(Box<Files>),
 }
 
 impl Extra {
@@ -120,9 +125,12 @@ impl Extra {
     pub const fn destination(&self) -> Option<Destination> {
         match self {
             Self::Stuck(destination, ..) => *destination,
-            Self::None | Self::Status(_) | Self::Queue(_) | Self::Backlog(_) | Self::Buffer(_) => {
-                None
-            }
+            Self::None
+            | Self::Status(_)
+            | Self::Queue(_)
+            | Self::Backlog(_)
+            | Self::Buffer(_)
+            | Self::Files(_) => None,
         }
     }
 }
@@ -272,7 +280,7 @@ impl Breakdowns {
             accepted: socket.is_accepted(),
             port: side.port(),
             extra: match self.aspect {
-                Aspect::Peer | Aspect::Stuck => Extra::None,
+                Aspect::Peer | Aspect::Stuck | Aspect::Files => Extra::None,
                 Aspect::Status => Extra::Status(socket.status()),
                 Aspect::Queue => Extra::Queue(Box::new(Queue::of(socket)?)),
                 Aspect::Backlog => Extra::Backlog(socket.backlog()?.1),

@@ -58,8 +58,19 @@ fn netns(report: &Report) -> Option<Value> {
 }
 
 fn group(judged: &GroupState) -> Value {
-    let GroupState { group: _, label, count, most, share, wait, state, unmatched, nearest } =
-        judged;
+    let GroupState {
+        group: _,
+        label,
+        count,
+        most,
+        share,
+        wait,
+        unbounded,
+        key: _,
+        state,
+        unmatched,
+        nearest,
+    } = judged;
     let mut object = Map::new();
     object.insert("label".to_owned(), label.as_str().into());
     object.insert("count".to_owned(), (*count).into());
@@ -77,6 +88,9 @@ fn group(judged: &GroupState) -> Value {
         if most > least {
             object.insert("most_seconds".to_owned(), most.into());
         }
+    }
+    if *unbounded {
+        object.insert("unbounded".to_owned(), true.into());
     }
     object.insert("state".to_owned(), (*state as u8).into());
     if *unmatched {

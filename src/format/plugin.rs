@@ -45,7 +45,7 @@ pub fn message(report: &Report) -> String {
     let room = room(report, line.len()).unwrap_or(0);
     let hint = Some(hint(report)).filter(|hint| hint.len() <= room).unwrap_or_default();
     let left = room - hint.len();
-    line + &tables(&report.details, report.plan.aspect(), namer(report), left) + hint
+    line + &tables(&report.details, report.plan.aspect(), namer(report), left) + &hint
 }
 
 /// A table of the limits, where one is asked for.
@@ -69,8 +69,12 @@ fn limits_table(report: &Report) -> String {
     format!("\n\n{}", table(&header, rows, usize::MAX))
 }
 
-/// A hint below the tables of a report without thresholds, which has tables of one group alone.
-fn hint(report: &Report) -> &'static str {
+/// The text below the tables: the sockets of the host in no state, or a hint where a report without
+/// thresholds has tables of one group alone.
+fn hint(report: &Report) -> String {
+    if let Some(number) = report.stateless {
+        return format!("\n\nTCP sockets of the host in no state: {number}");
+    }
     let policy = report.plan.policy();
     let without_thresholds = policy.warning.is_none() && policy.critical.is_none();
     let counts = match report.plan.definition().reading {
@@ -78,9 +82,9 @@ fn hint(report: &Report) -> &'static str {
         Reading::Percent => false,
     };
     if without_thresholds && counts && report.groups.len() > 1 {
-        "\n\nThese are the tables of the largest group. -w 0 adds those of every group."
+        "\n\nThese are the tables of the largest group. -w 0 adds those of every group.".to_owned()
     } else {
-        ""
+        String::new()
     }
 }
 
@@ -132,6 +136,10 @@ fn first_line(report: &Report, (shown, left_out): (Vec<&GroupState>, usize)) -> 
     if let Some(note) = unseen_limits(&report.unseen_limits) {
         message.push_str("; ");
         message.push_str(&note);
+    }
+    if let Some(note) = &report.unseen_files {
+        message.push_str("; ");
+        message.push_str(&visible(note));
     }
     if let Some(reason) = &report.unseen_unix {
         message.push_str("; unix listeners not seen: ");
@@ -197,7 +205,7 @@ fn namer(report: &Report) -> Namer {
 /// `5`, `2 to 5`, `60% (3 of 5)`, `0% to 60% (0 to 3 of 5)`, `120% (6 of 5, 12 dropped)` or
 /// `4512 s (37 connections)`
 fn number(judged: &GroupState, reading: Reading) -> String {
-    let GroupState { group, count, most, share, wait, state, .. } = judged;
+    let GroupState { group, count, most, share, wait, unbounded, state, .. } = judged;
     let (count, most) = (*count, *most);
     let counted = if most > count { format!("{count} to {most}") } else { count.to_string() };
     if reading == Reading::Seconds {
@@ -205,8 +213,14 @@ fn number(judged: &GroupState, reading: Reading) -> String {
         return format!("{} ({counted} connection{plural})", wait.unwrap_or_default());
     }
     let Some(share) = share else {
-        let is_limit = matches!(group, Some(Group::Limit(_)));
-        return if is_limit && *state == State::Unknown { "not seen".to_owned() } else { counted };
+        let is_limit = matches!(group, Some(Group::Limit(_))) && *state == State::Unknown;
+        return match (*unbounded || is_limit, group, count) {
+            (false, ..) => counted,
+            (true, Some(Group::Process(_) | Group::Program(_) | Group::Cgroup(_)), 1..) => {
+                format!("{count} not seen")
+            }
+            (true, ..) => "not seen".to_owned(),
+        };
     };
     let dropped = share.drops.filter(|drops| *drops > 0);
     let dropped = dropped.map_or_else(String::new, |drops| format!(", {drops} dropped"));
@@ -216,7 +230,8 @@ fn number(judged: &GroupState, reading: Reading) -> String {
     } else {
         percent(count)
     };
-    format!("{percents} ({counted} of {}{dropped})", share.of)
+    let least = if *unbounded { "at least " } else { "" };
+    format!("{least}{percents} ({counted} of {}{dropped})", share.of)
 }
 
 fn nothing(report: &Report) -> String {
@@ -261,9 +276,13 @@ fn perfdata_of_counts(report: &Report) -> String {
 /// few and always the same, and have a metric each.
 fn perfdata_of_shares(report: &Report) -> String {
     let [warning, critical] = report.limits.each_ref().map(|range| range.as_deref().unwrap_or(""));
+    let definition = report.plan.definition();
+    let implied = definition.implied.as_ref().map(|implied| implied.group_by);
+    let is_implied = implied.is_none_or(|implied| implied == report.plan.group_by());
+    let groups = if is_implied { definition.groups } else { "groups" };
     let mut metrics = vec![
         format!("'fullest'={}%;{warning};{critical};0;100", percent(report.fullest())),
-        format!("'{}'={}", report.plan.definition().groups, report.listed().count()),
+        format!("'{groups}'={}", report.listed().filter(|judged| judged.share.is_some()).count()),
     ];
     let drops = report.found().filter_map(|judged| judged.share?.drops).reduce(u64::saturating_add);
     if let Some(drops) = drops {

@@ -21,7 +21,9 @@ pub fn report(report: &Report, name: &str) -> String {
         groups: &report.groups,
     };
     (plan.definition().series)(&mut page, &series);
-    page.gauge("_selected", "Sockets selected.", report.total);
+    if plan.definition().is_of_sockets() {
+        page.gauge("_selected", "Sockets selected.", report.total);
+    }
     if plan.asks_for_namespaces() {
         let NetnsCoverage { read, skipped, maybe_read, .. } = &report.coverage;
         page.gauge("_netns_seen", "Network namespaces that were read.", read);

@@ -8,6 +8,7 @@ use crate::collect::breakdown::{Aspect, Destination, Extra};
 use crate::details::{Detail, OwnerRow, ROWS};
 use crate::measure::share::Share;
 use crate::name::Named;
+use crate::open_files::tables::Files;
 use crate::owner::WAITING;
 use crate::printable::{neutralised, shortened};
 use crate::stuck::{Meaning, StuckKind, Wait};
@@ -65,6 +66,7 @@ fn tables_of(detail: &Detail, aspect: Aspect, name: Namer, rows: usize) -> Strin
                     (count.to_string(), share_cells(buffer.bytes, buffer.share))
                 }
                 Extra::Backlog(backlog) => (count.to_string(), vec![backlog.to_string()]),
+                Extra::Files(files) => (count.to_string(), file_cells(**files)),
                 Extra::Stuck(peer, kind, meaning) => {
                     (count.to_string(), stuck_cells(owner, *peer, *kind, *meaning))
                 }
@@ -77,6 +79,9 @@ fn tables_of(detail: &Detail, aspect: Aspect, name: Namer, rows: usize) -> Strin
             Aspect::Queue => ("Listener", &["Queue", "Limit", "Drops"]),
             Aspect::Backlog => ("Sockets", &["Backlog"]),
             Aspect::Buffer => ("Sockets", &["Bytes", "Limit", "Drops"]),
+            Aspect::Files => {
+                ("Open", &["Limit", "Sockets in a state", "Sockets in no state", "Other files"])
+            }
             Aspect::Stuck => (
                 "Connections",
                 &[
@@ -93,7 +98,16 @@ fn tables_of(detail: &Detail, aspect: Aspect, name: Namer, rows: usize) -> Strin
         let several = detail.owners.iter().any(|owner| owner.netns.is_some());
         let header = header(&[&[first, "Process", "Unit", "User"], extra].concat(), several);
         let table = table(&header, owners, rows);
-        let _ = write!(text, "\n\n{label}, by owner:\n{table}");
+        let by = match aspect {
+            Aspect::Files => "process",
+            Aspect::Peer
+            | Aspect::Status
+            | Aspect::Queue
+            | Aspect::Backlog
+            | Aspect::Buffer
+            | Aspect::Stuck => "owner",
+        };
+        let _ = write!(text, "\n\n{label}, by {by}:\n{table}");
     }
     if !detail.peers.is_empty() {
         let peers = detail.peers.iter().map(|peer| {
@@ -160,6 +174,17 @@ fn stuck_cells(
 fn process_cell(process: &str, accepted: bool) -> String {
     let mark = if accepted || process == WAITING { "" } else { ", not accepted" };
     format!("{process}{mark}")
+}
+
+fn file_cells(Files { limit, in_state, stateless, complete, others }: Files) -> Vec<String> {
+    let cell = |number: Option<u64>| number.map_or_else(dash, |number| number.to_string());
+    // The others may be in a state in a network namespace that was not read.
+    let (at_least, up_to) =
+        if complete || stateless == Some(0) { ("", "") } else { ("at least ", "up to ") };
+    let bound =
+        |mark, number: Option<u64>| number.map_or_else(dash, |number| format!("{mark}{number}"));
+    let sockets = [bound(at_least, in_state), bound(up_to, stateless)];
+    [vec![limit.to_string()], sockets.into(), vec![cell(others)]].concat()
 }
 
 fn share_cells(number: u64, share: Share) -> Vec<String> {

@@ -587,9 +587,11 @@ impl Key {
         let mut unseen = self.group();
         if let Some(all) = groups.iter().filter(may_be).cloned().reduce(NamedGroup::with) {
             (unseen.count, unseen.share, unseen.wait) = (all.most(), all.share, all.wait);
+            unseen.unbounded = all.unbounded;
         } else {
             let hidden = || groups.iter().filter(|group| self.may_be_hidden_in(group));
             unseen.count = hidden().map(NamedGroup::most).sum();
+            unseen.unbounded = hidden().any(|group| group.unbounded);
             unseen.wait = hidden().filter_map(|group| group.wait).reduce(Wait::longer);
         }
         unseen
@@ -631,6 +633,23 @@ impl Key {
             | Self::Endpoint(_)
             | Self::Unix(_)
             | Self::Ports(_) => false,
+        }
+    }
+
+    /// The name of a unit, program, process or network namespace; `None` for other keys.
+    #[must_use]
+    pub fn owner(&self) -> Option<&str> {
+        match self {
+            Self::Owner(name) => Some(name),
+            Self::Total
+            | Self::Group(_)
+            | Self::Type(_)
+            | Self::Status(_)
+            | Self::LinkLocal(_)
+            | Self::Endpoint(_)
+            | Self::Unix(_)
+            | Self::Ports(_)
+            | Self::User(_) => None,
         }
     }
 

@@ -118,6 +118,24 @@ pub fn beginning<'a>(
     Ok(length.map(|length| room.get(..length).unwrap_or(&[])))
 }
 
+/// Reads the part of a file that one call returns. The kernel prints small files of `/proc` as a whole
+/// (`single_open` in `linux/seq_file.h`), so that this is all of such a file.
+pub fn first_part<'a>(
+    parent: impl AsFd + Copy,
+    path: &str,
+    room: &'a mut [u8],
+    deadline: &Deadline,
+) -> Result<Seen<&'a [u8]>, Error> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    let file = look(path, deadline, || openat(parent, path, flags, Mode::empty()))?;
+    let file = match file.ok_or_status() {
+        Ok(file) => file,
+        Err(seen) => return Ok(seen),
+    };
+    let length = look(path, deadline, || read(&file, &mut *room))?;
+    Ok(length.map(|length| room.get(..length).unwrap_or(&[])))
+}
+
 /// Reads a whole file. Other users may decide its length: a file of more than `most` bytes counts as
 /// forbidden.
 pub fn whole(path: &str, most: usize, deadline: &Deadline) -> Result<Seen<Vec<u8>>, Error> {

@@ -142,6 +142,7 @@ fn labels(group: Group) -> Option<Vec<(&'static str, &'static str)>> {
         | Group::Netns(_)
         | Group::Kind(_)
         | Group::Limit(_)
-        | Group::Ports(..) => None,
+        | Group::Ports(..)
+        | Group::Host => None,
     }
 }

@@ -10,6 +10,7 @@ use crate::group::{Group, GroupBy, Needs};
 use crate::host_limit::HostLimit;
 use crate::measure::share::Share;
 use crate::named_group::Values;
+use crate::open_files::tables::Tables;
 use crate::owner::Names;
 use crate::selection::Selection;
 use crate::source;
@@ -30,6 +31,8 @@ pub struct Scope<'a> {
     pub lengthy: bool,
     /// Whether all processes of a socket must be found, and not only the most likely ones.
     pub every_holder: bool,
+    /// Whether every group needs its name before it is judged.
+    pub every_name: bool,
 }
 
 impl Scope<'_> {
@@ -82,6 +85,8 @@ pub struct Counted {
     pub findings: Findings,
     /// The number of packets that the kernel has dropped in the namespace, of all sockets.
     pub host_drops: Option<(DropCounter, u64)>,
+    /// The open files that the groups were made of.
+    pub tables: Option<Tables>,
 }
 
 impl Counted {

@@ -66,7 +66,7 @@ pub struct Implied {
     /// The kind of groups. Another one can be asked for where [`Definition::refused`] does not have
     /// the field for it.
     pub group_by: GroupBy,
-    /// The protocols that the types are limited to.
+    /// The protocols that the types are limited to; empty where the measure is not about sockets.
     pub protocols: &'static [Protocol],
     /// The statuses that the measure is about; empty where it is about all.
     pub statuses: &'static [ConnectionStatus],
@@ -81,6 +81,14 @@ pub enum Reading {
     Percent,
     /// Seconds: a [`Wait`](crate::stuck::Wait).
     Seconds,
+}
+
+impl Definition {
+    /// Whether the measure is about sockets.
+    #[must_use]
+    pub fn is_of_sockets(&self) -> bool {
+        self.implied.as_ref().is_none_or(|implied| !implied.protocols.is_empty())
+    }
 }
 
 impl Reading {

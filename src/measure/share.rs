@@ -25,6 +25,23 @@ impl Share {
     }
 }
 
+impl Share {
+    /// The least number that fills this limit as much as another number fills its own.
+    #[must_use]
+    #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    pub fn as_full_as(self, (count, share): (u64, Self)) -> u64 {
+        if self.of == share.of {
+            return count;
+        }
+        let full = match self.of {
+            0 => 200.0,
+            of => 100.0 / of as f64,
+        };
+        // A number that is too large becomes the largest one.
+        (share.percent(count) / full).ceil() as u64
+    }
+}
+
 /// Merges two groups with one label: the fuller group counts, with the drops of both.
 #[must_use]
 pub fn fuller(one: (u64, Share), other: (u64, Share)) -> (u64, Share) {
@@ -56,6 +73,21 @@ mod tests {
         let strict = |count, of| Share { of, strict: true, ..Share::default() }.percent(count);
         for (count, of, expected) in [(0, 0, 100.0), (1, 0, 200.0), (0, 1, 0.0)] {
             assert!((strict(count, of) - expected).abs() < 1e-9, "{count} of {of}");
+        }
+    }
+
+    #[test]
+    fn a_number_is_as_full_as_another_one() {
+        let share = |of| Share { of, ..Share::default() };
+        for (of, other, expected) in [
+            (5, (3, share(5)), 3),
+            (10, (3, share(5)), 6),
+            (1000, (64, share(70)), 915),
+            (0, (1, share(1)), 1),
+            (3, (1, share(0)), 6),
+            (7, (0, share(5)), 0),
+        ] {
+            assert_eq!(share(of).as_full_as(other), expected, "{of} {other:?}");
         }
     }
 

@@ -19,7 +19,7 @@ pub fn id_in(text: &str) -> Option<u32> {
 }
 
 /// The names of units, looked up by cgroup.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Units {
     /// The names by cgroup id.
     pub names: HashMap<u64, Arc<str>>,

@@ -19,6 +19,10 @@ pub const GONE: &str = "(gone)";
 /// search.
 pub const OUTSIDE: &str = "(outside)";
 
+/// The key of processes that cannot be seen, where the keys are the ids of processes. No process has
+/// this id (`PID_MAX_LIMIT` in `linux/threads.h`).
+pub const UNSEEN_PROCESSES: u64 = u32::MAX as u64;
+
 /// Whether a label stands for owners that more rights may show.
 #[must_use]
 pub fn is_denied(label: &str) -> bool {
@@ -36,6 +40,8 @@ pub enum Unseen {
     Users,
     /// It is not known which network namespace is the host's own.
     HostNetns,
+    /// The open files of some processes are not known.
+    Files,
 }
 
 impl Unseen {
@@ -73,6 +79,7 @@ impl Unseen {
             Self::Units => "some units cannot be seen",
             Self::Users => "some users are not known",
             Self::HostNetns => "the host's own network namespace is not known",
+            Self::Files => "the open files of some processes are not known",
         }
     }
 
@@ -90,7 +97,7 @@ impl Unseen {
                 "their names do not come in time, or are those of another namespace of users; a key \
                  may be an id"
             }
-            Self::HostNetns => "",
+            Self::HostNetns | Self::Files => "",
         };
         let reasons = needed.into_iter().chain((!other.is_empty()).then(|| other.to_owned()));
         match reasons.collect::<Vec<_>>().join("; ") {

@@ -56,6 +56,13 @@ macro_rules! define {
 sums!(define);
 
 impl SocketSummary {
+    /// The TCP sockets that the kernel has allocated in all network namespaces, without those in
+    /// `TIME_WAIT` and without orphans.
+    #[must_use]
+    pub const fn tcp_held(&self) -> u64 {
+        self.tcp.saturating_sub(self.tcp_time_wait).saturating_sub(self.tcp_orphaned)
+    }
+
     /// Reads the three files' texts; `sockstat6` is empty where the host has no IPv6.
     pub fn parse(sockstat: &str, sockstat6: &str, snmp: &str) -> Result<Self, Error> {
         let v4 = |row, field| value(sockstat, row, field);
@@ -234,6 +241,7 @@ mod tests {
         assert_eq!((summary.sockets, summary.tcp, summary.tcp_established), (149, 23, 7));
         assert_eq!((summary.tcp_closed, summary.tcp_orphaned, summary.tcp_time_wait), (6, 1, 3));
         assert_eq!((summary.tcp4, summary.tcp6, summary.udp4, summary.udp6), (12, 5, 4, 2));
+        assert_eq!(summary.tcp_held(), 19);
     }
 
     #[test]

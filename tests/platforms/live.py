@@ -128,6 +128,7 @@ def test_selections_and_groups(native: Command, counts: dict[str, int], options:
         (["--measure=syn-queue"], "the limits of accept queues are not known here"),
         (["--measure=receive-buffer"], "the limits of receive buffers are not known here"),
         (["--measure=ephemeral-ports"], "The ports for outgoing connections cannot be read here"),
+        (["--measure=open-files"], "This system has no limit of open files for each process"),
         (["--remote-port=53"], "this system does not tell the remote end of UDP sockets"),
         (["--group-by=remote-address", "--conn-type=udp"], "does not tell the remote end of UDP"),
     ],

@@ -1,6 +1,7 @@
 //! Finds the processes that have sockets: `/proc/PID/fd` has the inode numbers of a process's
 //! sockets (`proc_pid_fd(5)`).
 
+use std::iter;
 use std::mem::MaybeUninit;
 use std::sync::Arc;
 
@@ -16,7 +17,7 @@ use crate::linux::processes::{
 };
 use crate::owner::holders::Holders;
 use crate::owner::process::Process;
-use crate::owner::unseen::{OTHERS, UNREAD};
+use crate::owner::unseen::{OTHERS, UNREAD, UNSEEN_PROCESSES};
 
 /// The maximum number of file descriptors that are read of threads with a table that is most likely
 /// shared. Such a read rarely finds a new socket: 100,000 descriptors take 0.2 seconds, but 500 threads
@@ -69,6 +70,37 @@ pub fn holders(
         search.read_other_threads(pid, &table, &mut budget)?;
     }
     Ok((search.found, search.hidden))
+}
+
+/// These processes by their ids, and the number of those whose names may not be read. With each id comes
+/// a thread that still exists, where that is not the first one.
+pub fn by_id(
+    processes: &[(u32, Option<u32>)],
+    deadline: &Deadline,
+) -> Result<(Holders, u64), Error> {
+    let others = iter::once(UNSEEN_PROCESSES);
+    let keys = processes.iter().map(|(pid, _)| u64::from(*pid)).chain(others).collect();
+    let (mut found, mut unseen) = (Holders::new(keys), 0);
+    for (pid, thread) in processes {
+        let directory = format!("/proc/{pid}");
+        let thread =
+            thread.map_or_else(|| directory.clone(), |id| format!("{directory}/task/{id}"));
+        match names(&directory, &thread, deadline)? {
+            Seen::There(names) => {
+                let place = found.place((*pid).into(), 0);
+                found.add(&process(*pid, names), place.into_iter().collect());
+            }
+            Seen::Gone(_) => {}
+            Seen::Hidden(_) => unseen += 1,
+        }
+    }
+    Ok((found, unseen))
+}
+
+fn process(pid: u32, names: ProcessNames) -> Process {
+    let ProcessNames { name, program, others } = names;
+    let aliases = others.into_iter().map(Arc::from).collect();
+    Process { program: Arc::from(program), aliases, ..Process::new(pid, name) }
 }
 
 /// The sockets to search for.
@@ -225,10 +257,7 @@ impl Search<'_> {
                 return Ok(());
             }
         };
-        let ProcessNames { name, program, others } = names;
-        let aliases = others.into_iter().map(Arc::from).collect();
-        let process = Process { program: Arc::from(program), aliases, ..Process::new(pid, name) };
-        self.found.add(&process, sockets);
+        self.found.add(&process(pid, names), sockets);
         Ok(())
     }
 

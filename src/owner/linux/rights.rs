@@ -12,6 +12,7 @@ pub fn needed(unseen: Unseen, deadline: &Deadline) -> Result<Option<String>, Err
         // In another cgroup namespace, no capability shows the cgroups outside of it.
         Unseen::Units if !Right::Cgroups.is_held(deadline)? => [Right::Cgroups].into(),
         Unseen::Units => missing(&[Right::Search], deadline)?,
+        Unseen::Files => missing(&[Right::Trace, Right::Search], deadline)?,
         Unseen::HostNetns => missing(&[Right::Trace, Right::Processes], deadline)?,
         Unseen::Users => [].into(),
     };
