@@ -234,6 +234,15 @@ def host() -> Dashboard:
         )
         .with_panel(
             series(
+                "Open files",
+                "Of the fullest process, and of the programs that thresholds name, of their limit.",
+                (f"network_connections_open_files_fullest_ratio{{{HOST}}}", "fullest"),
+                (f"network_connections_open_files_ratio{{{HOST}}}", "{{program}}{{unit}}"),
+                unit="percentunit",
+            )
+        )
+        .with_panel(
+            series(
                 "Limits of the host",
                 "What the kernel limits for all programs, in use.",
                 (f"network_connections_host_limit_used_ratio{{{HOST}}}", "{{limit}}"),

@@ -308,10 +308,12 @@ def test_the_shipped_services(status: Status) -> None:
         ("server", "network-connections-https"): 2,
         # A namespace does not show the limits of the host.
         ("server", "network-connections-host-limits"): 3,
+        ("server", "network-connections-open-files"): 0,
         ("server", "network-connections-receive-buffer"): 0,
         ("server", "network-connections-stuck"): 0,
         ("server", "network-connections-syn-queue"): 0,
         ("web1", "network-connections-host-limits"): 3,
+        ("web1", "network-connections-open-files"): 0,
         ("web1", "network-connections-receive-buffer"): 0,
         ("web1", "network-connections-stuck"): 0,
         ("web1", "network-connections-syn-queue"): 0,

@@ -278,6 +278,12 @@ def test_packets_that_nobody_reads(server: Nrpe) -> None:
             assert shown in answer.output
 
 
+def test_files_that_run_out(server: Nrpe) -> None:
+    answer = server.ask("check_network_connections_open_files")
+    assert answer.code == 0
+    assert re.search(rb"\|'fullest'=[\d.]+%;80;95;0;100 'processes'=\d+", answer.output)
+
+
 def test_ports_that_run_out(server: Nrpe) -> None:
     hosts = server.hosts
     database = ["addr", "add", "192.0.2.20/24", "dev", "lab"]
