@@ -162,6 +162,12 @@ impl GroupBy {
         }
     }
 
+    /// Whether connections are counted by these groups. Kinds and limits are measured only.
+    #[must_use]
+    pub const fn is_counted(self) -> bool {
+        !matches!(self, Self::Kind | Self::Limit)
+    }
+
     /// Whether the groups are few and always the same.
     #[must_use]
     pub fn is_fixed(self) -> bool {

@@ -558,8 +558,7 @@ fn types_of(
 
 /// The error for `zero` with a kind whose groups cannot be listed.
 fn unlistable(group_by: GroupBy) -> Error {
-    // Kinds and limits are not counted.
-    let is_listed = |by: &&GroupBy| by.is_fixed() && ![GroupBy::Kind, GroupBy::Limit].contains(*by);
+    let is_listed = |by: &&GroupBy| by.is_fixed() && by.is_counted();
     let names = GroupBy::VALUES.iter().filter(is_listed).map(|by| by.name());
     Error::Conflict {
         field: Field::Zero,

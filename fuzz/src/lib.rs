@@ -133,8 +133,7 @@ pub fn fixture(data: &[u8]) {
         .iter()
         .map(|status| of(Selection { statuses: Choice::of(&[*status]), ..Selection::default() }));
     assert_eq!(statuses.sum::<u64>(), report.total);
-    // Kinds are measured and not counted.
-    for group_by in GroupBy::VALUES.iter().filter(|by| **by != GroupBy::Kind) {
+    for group_by in GroupBy::VALUES.iter().filter(|by| by.is_counted()) {
         let query = Query { group_by: Some(*group_by), ..Query::default() };
         match run(Check { query, ..Check::default() }, &mut &data[..]) {
             Ok(grouped) => {
