@@ -106,7 +106,7 @@ def validate(hosts: Pair, plugins: dict[str, Path]) -> Iterator[Validate]:
 def test_the_configuration_validates(validate: Validate) -> None:
     done = validate("")
     assert done.returncode == 0, done.stdout
-    assert "Instantiated 15 Services." in done.stdout
+    assert "Instantiated 21 Services." in done.stdout
     assert "warning" not in done.stdout.replace("/warning", "")
 
 
@@ -121,7 +121,7 @@ object Host "windows" {
     text = (INTEGRATIONS / "windows" / "icinga2.conf").read_text(encoding="utf-8")
     done = validate(text + host)
     assert done.returncode == 0, done.stdout
-    assert "Instantiated 17 Services." in done.stdout
+    assert "Instantiated 23 Services." in done.stdout
     assert "warning" not in done.stdout.replace("/warning", "")
 
 

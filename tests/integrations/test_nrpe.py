@@ -189,7 +189,7 @@ def commented() -> dict[str, str]:
 
 
 def test_what_is_active_takes_no_arguments() -> None:
-    assert len(shipped()) == 9
+    assert len(shipped()) == 11
     assert not [line for line in shipped().values() if "$" in line]
     assert {name for name, line in commented().items() if "$ARG1$" in line} == {
         "check_network_connections_limits",
@@ -215,6 +215,12 @@ def test_shipped_commands(server: Nrpe, plugins: dict[str, Path], name: str) -> 
         assert answer.code == expected.code == 0
         assert b"tcp ESTABLISHED: 11," in answer.output
         assert b"tcp ESTABLISHED: 10," in expected.output
+    elif name.endswith("open_files"):
+        # Processes start and end between the two.
+        assert answer.code == expected.code == 0
+        for shown in (b"host: ", b", by process:\nOpen ! Process", b"%;80;95;0;100 'processes'="):
+            assert shown in answer.output
+            assert shown in expected.output
     elif name.endswith("host_limits"):
         # A namespace does not show the limits of the host.
         assert answer.code == expected.code == 3
