@@ -586,3 +586,5 @@ def test_prometheus_has_the_programs_of_keys_and_the_fullest(
     assert "_open_files_ratio{" not in page
     if not lacking("promtool"):
         assert harness.promtool(page) == Done("", "", 0)
+        ("-c=total=5", '"total" is the key of no group that can be selected here'),
+        ("-w=Total=5", "(valid: another name: percentages have no total)"),

@@ -432,11 +432,10 @@ impl Key {
                     format!("a selected remote port, address and port, or {protocols}")
                 }
                 GroupBy::RemoteEndpoint => "a selected remote port, or address and port".to_owned(),
-                GroupBy::User
-                | GroupBy::Unit
-                | GroupBy::Process
-                | GroupBy::Program
-                | GroupBy::Netns => "a name".to_owned(),
+                GroupBy::Unit | GroupBy::Process | GroupBy::Program | GroupBy::Netns => {
+                    "another name: percentages have no total".to_owned()
+                }
+                GroupBy::User => "a name".to_owned(),
             };
             context.refuse(text, &valid)
         })
@@ -496,6 +495,12 @@ impl Key {
                 Some(Self::Group(Group::User(None)))
             }
             GroupBy::User => Some(Self::User(UserKey { user: None, text: text.to_owned() })),
+            // A sum that is not judged is taken for no process of this name.
+            GroupBy::Unit | GroupBy::Process | GroupBy::Program | GroupBy::Netns
+                if text.eq_ignore_ascii_case(TOTAL) =>
+            {
+                None
+            }
             // Units, processes and namespaces come and go, so that every name is valid.
             GroupBy::Unit | GroupBy::Process | GroupBy::Program | GroupBy::Netns => {
                 Some(Self::Owner(text.to_owned()))
