@@ -10,4 +10,5 @@ pub(crate) mod open_files;
 pub(crate) mod proc_text;
 pub(crate) mod processes;
 pub(crate) mod rights;
+pub(crate) mod settings;
 pub(crate) mod units;

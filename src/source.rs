@@ -210,7 +210,7 @@ pub fn netns_limits(
 
 /// An error: Windows has no such limit.
 #[cfg(windows)]
-pub fn host_files(_: &Deadline) -> Result<Option<crate::host_limit::Use>, Error> {
+pub fn host_files(_: &Deadline) -> Result<crate::host_limit::Use, Error> {
     Err(no_limits())
 }
 

@@ -533,6 +533,31 @@ def test_a_file_in_place_of_the_kernels_is_no_answer(
     assert one_line(done) == f"{path} is not the kernel's"
 
 
+@pytest.mark.parametrize(
+    ("script", "problem"),
+    [
+        (
+            "mount -t proc -o subset=pid proc /proc",
+            "/proc/sys: No such file or directory (os error 2)",
+        ),
+        ("mount -t tmpfs none /proc/sys/net", "/proc/sys/net is not the kernel's"),
+        ("mount -t tmpfs none /proc/sys", "/proc/sys is not the kernel's"),
+    ],
+)
+def test_hidden_settings_are_not_taken_for_none(native: Command, script: str, problem: str) -> None:
+    done = native.run(MEASURE, "-c=90", before=owners.private(script))
+    assert one_line(done) == problem
+
+
+def test_a_missing_number_of_files_is_not_taken_for_none(
+    native: Command, tampered: Tampered
+) -> None:
+    before = tampered(f"{harness.OPEN}:error=ENOENT", only="/proc/sys/fs/file-nr")
+    done = ask(native, None, "-c=files=90", before=before)
+    assert "files: not seen [UNKNOWN]" in done.stdout
+    assert done.returncode == 3
+
+
 # What is asked, and what is printed.
 
 REFUSED = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import itertools
 import json
 import os
@@ -395,6 +396,53 @@ def test_the_host_has_a_group_of_its_own(native: Command) -> None:
         assert shown == sorted(shown, reverse=True) != []
 
 
+FILE_NR = "/proc/sys/fs/file-nr"
+
+
+def _unseen_host(processes: Processes, native: Command, before: list[str], reason: str) -> None:
+    """Ask where the number of the host cannot be read, and that of a process can."""
+    process = processes.start()
+    process.do("limit(64)")
+    process.do("full()")
+    note = f"; host not seen: {reason}|"
+    for options, code, expected in (
+        (["-w", "host=50"], 3, "host: not seen [UNKNOWN]"),
+        (["-w", "200000"], 3, "host: not seen [UNKNOWN]"),
+        (["-w", f"{process.name}=101"], 0, ""),
+        (["-w", f"{process.name}=99"], 1, f"{process.label}: 100% (64 of 64) [WARNING]"),
+    ):
+        done = ask(native, *options, before=before)
+        assert (done.returncode, expected in done.stdout) == (code, True), done
+        assert note in done.stdout
+
+
+@pytest.mark.parametrize("code", ["EACCES", "EIO"])
+@pytest.mark.parametrize("call", [harness.OPEN, "read"])
+def test_a_number_of_the_host_that_cannot_be_read_is_unknown_with_the_reason(
+    processes: Processes, native: Command, tampered: Tampered, call: str, code: str
+) -> None:
+    number = getattr(errno, code)
+    reason = f"{FILE_NR}: {os.strerror(number)} (os error {number})"
+    before = tampered(f"{call}:error={code}", only=FILE_NR)
+    _unseen_host(processes, native, before, reason)
+
+
+def test_a_file_in_place_of_the_kernels_is_no_number_of_the_host(
+    processes: Processes, native: Command, directory: Path
+) -> None:
+    text = directory / "setting"
+    text.write_text("1 0 100000\n", encoding="ascii")
+    before = private(f"mount --bind {text} {FILE_NR}")
+    _unseen_host(processes, native, before, f"{FILE_NR} is not the kernel's")
+
+
+def test_a_proc_without_settings_does_not_tell_the_number_of_the_host(
+    processes: Processes, native: Command
+) -> None:
+    before = _private_proc("subset=pid")
+    _unseen_host(processes, native, before, "/proc/sys: No such file or directory (os error 2)")
+
+
 def test_a_program_may_be_called_host(processes: Processes, native: Command) -> None:
     most = int(Path("/proc/sys/fs/file-nr").read_text(encoding="ascii").split()[2])
     program = processes.program().with_name("host")
@@ -555,6 +603,8 @@ def test_processes_that_end_meanwhile_are_no_error(native: Command) -> None:
         ("--group-by=user", "processes are not measured by user"),
         ("--group-by=type-status", "processes are not measured by type-status"),
         ("--list", "a list has connections, and no processes"),
+        ("-c=total=5", '"total" is the key of no group that can be selected here'),
+        ("-w=Total=5", "(valid: another name: percentages have no total)"),
     ],
 )
 def test_what_only_sockets_have_is_refused(native: Command, option: str, problem: str) -> None:
@@ -586,5 +636,3 @@ def test_prometheus_has_the_programs_of_keys_and_the_fullest(
     assert "_open_files_ratio{" not in page
     if not lacking("promtool"):
         assert harness.promtool(page) == Done("", "", 0)
-        ("-c=total=5", '"total" is the key of no group that can be selected here'),
-        ("-w=Total=5", "(valid: another name: percentages have no total)"),

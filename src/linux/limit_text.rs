@@ -1,5 +1,6 @@
 //! The texts of `/proc` about open files and their limits. Pure functions over bytes.
 
+use crate::error::Error;
 use crate::linux::proc_text::number;
 
 /// A limit.
@@ -59,15 +60,22 @@ pub fn thread_in(directory: &str) -> Option<u32> {
     directory.rsplit('/').next()?.parse().ok()
 }
 
-/// The number of open files in `/proc/sys/fs/file-nr`, and its limit (`proc_sys_fs(5)`).
-pub fn file_nr(text: &[u8]) -> Option<(u64, Limit)> {
-    let numbers: Option<Vec<u64>> = words(text).map(number).collect();
-    let &[open, _, limit] = numbers?.as_slice() else {
-        return None;
+/// The setting that has the number of open files of the host.
+pub const FILE_NR: &str = "fs/file-nr";
+
+/// The number of open files in `/proc/sys/fs/file-nr`, and its limit (`proc_sys_fs(5)`). An error where the
+/// text does not have three numbers: the open files, an unused number, and the limit.
+pub fn file_nr(text: &str) -> Result<(u64, Limit), Error> {
+    let numbers: Option<Vec<u64>> = words(text.as_bytes()).map(number).collect();
+    let Some(&[open, _, limit]) = numbers.as_deref() else {
+        return Err(Error::Garbled(format!(
+            "{FILE_NR}: {:?}",
+            text.chars().take(80).collect::<String>()
+        )));
     };
     // The kernel's largest number, which is its default on hosts with systemd.
     let is_none = limit >= i64::MAX.unsigned_abs();
-    Some((open, if is_none { Limit::Unlimited } else { Limit::Of(limit) }))
+    Ok((open, if is_none { Limit::Unlimited } else { Limit::Of(limit) }))
 }
 
 /// Whether the name of a socket's protocol (`system.sockprotoname`) is one whose sockets are counted: TCP
@@ -149,15 +157,19 @@ mod tests {
     #[test]
     fn the_largest_number_is_no_limit_of_the_host() {
         for (text, expected) in [
-            (&b"434\t0\t2466170\n"[..], Some((434, Limit::Of(2_466_170)))),
-            (b"434\t0\t9223372036854775807\n", Some((434, Limit::Unlimited))),
-            (b"434\t0\t18446744073709551615\n", Some((434, Limit::Unlimited))),
-            (b"434\t0\n", None),
-            (b"434\t0\tx\n", None),
-            (b"1\t2\t3\t4\n", None),
-            (b"", None),
+            ("434\t0\t2466170\n", Some((434, Limit::Of(2_466_170)))),
+            ("434\t0\t9223372036854775806\n", Some((434, Limit::Of(9_223_372_036_854_775_806)))),
+            ("434\t0\t9223372036854775807\n", Some((434, Limit::Unlimited))),
+            ("434\t0\t18446744073709551615\n", Some((434, Limit::Unlimited))),
+            ("434\t0\t18446744073709551616\n", None),
+            ("434\t0\n", None),
+            ("434\t0\tx\n", None),
+            ("1\t2\t3\t4\n", None),
+            ("", None),
         ] {
-            assert_eq!(file_nr(text), expected, "{}", text.escape_ascii());
+            assert_eq!(file_nr(text).ok(), expected, "{text:?}");
         }
+        let message = file_nr("x").err().map(|error| error.to_string());
+        assert!(message.is_some_and(|message| message.contains("fs/file-nr")));
     }
 }

@@ -14,10 +14,13 @@ use rustix::io::Errno;
 
 use crate::deadline::Deadline;
 use crate::error::Error;
-use crate::linux::limit_text::{Limit, file_nr, is_counted, open_limit, status, thread_in};
+use crate::linux::limit_text::{
+    FILE_NR, Limit, file_nr, is_counted, open_limit, status, thread_in,
+};
 use crate::linux::look::{Seen, beginning, first_part, look, open_directory};
 use crate::linux::proc_text::inode;
 use crate::linux::processes::{ENTRIES, hidden_processes, other_threads, pids, sees_every_process};
+use crate::linux::settings::setting;
 use crate::open_files::tables::{Contents, Holder, OfHost, Table, Tables};
 
 const PROC: &str = "/proc";
@@ -39,8 +42,7 @@ pub fn read(deadline: &Deadline) -> Result<Tables, Error> {
         Err(error) => Some(error.to_string()),
         Ok(hiding) => hiding.map(|hiding| hiding.reason),
     };
-    let host = of_host(deadline)?;
-    let mut found = Tables { host, hiding, ..Tables::default() };
+    let mut found = Tables { of_processes: Vec::new(), host: of_host(), unseen: 0, hiding };
     let proc = open_directory(PROC, PROC, deadline)?.there(PROC)?;
     let sizes_are_told = size(&proc, OWN, deadline)?.found().is_some_and(|size| size > 0);
     let mut walk = Walk { deadline, sizes_are_told, proc, room: [0; LONGEST] };
@@ -54,15 +56,14 @@ pub fn read(deadline: &Deadline) -> Result<Tables, Error> {
     Ok(found)
 }
 
-fn of_host(deadline: &Deadline) -> Result<OfHost, Error> {
-    const FILE: &str = "/proc/sys/fs/file-nr";
-    let mut room = [0; LONGEST];
-    let Some(text) = beginning(FILE, &mut room, deadline)?.found() else {
-        return Ok(OfHost::Unseen);
-    };
-    match file_nr(text).ok_or_else(|| Error::Garbled(format!("{FILE}: no three numbers")))? {
-        (open, Limit::Of(limit)) => Ok(OfHost::Told(open, limit)),
-        (_, Limit::Unlimited) => Ok(OfHost::Unlimited),
+/// The open files of the host. The processes are judged without them, too.
+fn of_host() -> OfHost {
+    let told = setting(FILE_NR).and_then(|text| text.as_deref().map(file_nr).transpose());
+    match told {
+        Ok(Some((open, Limit::Of(limit)))) => OfHost::Told(open, limit),
+        Ok(Some((_, Limit::Unlimited))) => OfHost::Unlimited,
+        Ok(None) => OfHost::Unseen(format!("/proc/sys/{FILE_NR} is missing")),
+        Err(error) => OfHost::Unseen(error.to_string()),
     }
 }
 

@@ -70,8 +70,7 @@ fn collect(host: &Host, _: &Scope) -> Result<Counted, Error> {
 pub fn of_host(host: &Host) -> Result<NetnsLimits, Error> {
     let mut own = source::netns_limits(NetnsIndex::OWN, &View::Inside, host.deadline)?;
     own.uses.retain(|(limit, _)| !limit.is_of_namespace());
-    let files = source::host_files(host.deadline)?;
-    own.uses.extend(files.map(|used| (HostLimit::Files, used)));
+    own.uses.push((HostLimit::Files, source::host_files(host.deadline)?));
     Ok(own)
 }
 

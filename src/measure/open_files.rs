@@ -71,7 +71,7 @@ pub fn groups(mut tables: Tables, scope: &Scope, deadline: &Deadline) -> Result<
     };
     let of_host = match tables.host {
         OfHost::Told(open, limit) => Some((Group::Host, open, share_of(limit))),
-        OfHost::Unlimited | OfHost::Unseen => None,
+        OfHost::Unlimited | OfHost::Unseen(_) => None,
     };
     let parts = tables.of_processes.iter().map(table).chain(of_host);
     let mut findings = Findings::default();
@@ -81,7 +81,7 @@ pub fn groups(mut tables: Tables, scope: &Scope, deadline: &Deadline) -> Result<
     counted.values.doubtful =
         bounded.map(|table| (group(table.pid.into()), table.most - table.open)).collect();
     let unseen = tables.are_incomplete().then(|| (group(UNSEEN_PROCESSES), tables.unseen));
-    let unseen_host = (tables.host == OfHost::Unseen).then_some((Group::Host, 0));
+    let unseen_host = matches!(tables.host, OfHost::Unseen(_)).then_some((Group::Host, 0));
     for (group, number) in unseen.into_iter().chain(unseen_host) {
         counted.groups.push((group, number));
         counted.values.unbounded.insert(group);

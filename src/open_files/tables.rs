@@ -16,19 +16,18 @@ pub struct Table {
 }
 
 /// The open files of the whole host (`/proc/sys/fs/file-nr` in `proc_sys_fs(5)`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OfHost {
     /// The number of open files, and its limit.
     Told(u64, u64),
     /// The host has no limit.
     Unlimited,
-    /// The number may not be read.
-    #[default]
-    Unseen,
+    /// The number cannot be read, for this reason.
+    Unseen(String),
 }
 
 /// The tables of all processes.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Tables {
     /// The table of each process that has open files and a limit.
     pub of_processes: Vec<Table>,
@@ -47,8 +46,8 @@ impl Tables {
         self.unseen > 0 || self.hiding.is_some()
     }
 
-    /// The note about processes whose number of open files is not told; `needed` are the rights that
-    /// would tell it.
+    /// The note about processes and a host whose number of open files is not told; `needed` are the
+    /// rights that would tell that of processes.
     #[must_use]
     pub fn note(&self, needed: Option<&str>) -> Option<String> {
         let bounded = self.of_processes.iter().filter(|table| table.most > table.open).count();
@@ -67,7 +66,11 @@ impl Tables {
             let number = processes(u64::try_from(bounded).unwrap_or(u64::MAX));
             with(format!("of {number} only an upper bound is told before Linux 6.2"), needed)
         });
-        let notes: Vec<_> = unseen.into_iter().chain(bounded).collect();
+        let host = match &self.host {
+            OfHost::Unseen(reason) => Some(format!("host not seen: {reason}")),
+            OfHost::Told(..) | OfHost::Unlimited => None,
+        };
+        let notes: Vec<_> = unseen.into_iter().chain(bounded).chain(host).collect();
         (!notes.is_empty()).then(|| notes.join("; "))
     }
 }
@@ -141,5 +144,9 @@ mod tests {
             assert_eq!(tables.note(needed).as_deref(), expected);
             assert_eq!(tables.are_incomplete(), unseen > 0 || tables.hiding.is_some());
         }
+        let host = OfHost::Unseen("/proc/sys/fs/file-nr: Permission denied".to_owned());
+        let tables = Tables { of_processes: Vec::new(), host, unseen: 1, hiding: None };
+        let expected = "1 process not seen; host not seen: /proc/sys/fs/file-nr: Permission denied";
+        assert_eq!(tables.note(None).as_deref(), Some(expected));
     }
 }

@@ -3,9 +3,6 @@
 use crate::error::Error;
 use crate::host_limit::Use;
 
-/// The limit of files that means no limit: systemd sets the largest number that the kernel takes.
-const NO_LIMIT: u64 = i64::MAX as u64;
-
 /// The number in a file that has one number, such as `tcp_max_orphans`.
 pub fn number(file: &str, text: &str) -> Result<u64, Error> {
     text.trim().parse().map_err(|_| garbled(file, text))
@@ -17,16 +14,6 @@ pub fn memory(file: &str, text: &str, used: u64) -> Result<Use, Error> {
     let numbers = text.split_whitespace().map(|word| word.parse().ok());
     match numbers.collect::<Option<Vec<u64>>>().as_deref() {
         Some([_, _, of]) => Ok(Use::Of { used, of: *of }),
-        _ => Err(garbled(file, text)),
-    }
-}
-
-/// The use of open files: `file-nr` has the open files, an unused number, and the limit.
-pub fn files(file: &str, text: &str) -> Result<Use, Error> {
-    let numbers = text.split_whitespace().map(|word| word.parse().ok());
-    match numbers.collect::<Option<Vec<u64>>>().as_deref() {
-        Some([_, _, of]) if *of >= NO_LIMIT => Ok(Use::Unlimited),
-        Some([used, _, of]) => Ok(Use::Of { used: *used, of: *of }),
         _ => Err(garbled(file, text)),
     }
 }
@@ -61,17 +48,6 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(memory("tcp_mem", text, 7).ok(), expected, "{text:?}");
-        }
-        for (text, expected) in [
-            ("847\t0\t2466170\n", of(847, 2_466_170)),
-            ("847\t0\t9223372036854775806\n", of(847, NO_LIMIT - 1)),
-            ("847\t0\t9223372036854775807\n", Some(Use::Unlimited)),
-            ("847\t0\t18446744073709551615\n", Some(Use::Unlimited)),
-            ("847\t0\t18446744073709551616\n", None),
-            ("847\t0\n", None),
-            ("", None),
-        ] {
-            assert_eq!(files("file-nr", text).ok(), expected, "{text:?}");
         }
     }
 

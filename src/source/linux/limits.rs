@@ -1,21 +1,16 @@
 //! Linux: limits from `/proc/sys`, which shows those of the network namespace that a thread is in, and
 //! the numbers in use from `/proc/net/sockstat` (`proc_net(5)`).
 
-use rustix::fs::{Mode, OFlags, PROC_SUPER_MAGIC, fstatfs, open};
-use rustix::io::{Errno, read};
-
 use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::host_limit::{HostLimit, NetnsLimits, Use};
-use crate::linux::file_system::is_of_type;
 use crate::linux::initial::{PIDS, is_in_initial};
+use crate::linux::limit_text::{FILE_NR, Limit, file_nr};
+use crate::linux::settings::setting;
 use crate::namespaces::View;
-use crate::source::linux::limit_text::{conntrack, files, memory, number};
+use crate::source::linux::limit_text::{conntrack, memory, number};
 use crate::source::linux::procfs::{counts_tracked, sockstat};
 use crate::vocabulary::{NetnsIndex, Protocol};
-
-/// The size of a read. The files are shorter.
-const TEXT: usize = 512;
 
 /// The limits that a network namespace shows: its own, and those of the host in the host's own
 /// namespace. A limit that the kernel does not have is left out. An error where a file cannot be read
@@ -64,37 +59,15 @@ pub fn netns_limits(
 }
 
 /// The use of the open files of the host. It is not shown in a container, whose processes are a part of
-/// the host's.
-pub fn host_files(deadline: &Deadline) -> Result<Option<Use>, Error> {
-    const FILES: &str = "fs/file-nr";
-    let Some(text) = setting(FILES)? else {
-        return Ok(None);
+/// the host's, nor where `/proc` has no number.
+pub fn host_files(deadline: &Deadline) -> Result<Use, Error> {
+    let Some(text) = setting(FILE_NR)? else {
+        return Ok(Use::Unseen);
     };
-    let used = files(FILES, &text)?;
-    Ok(Some(if is_in_initial(PIDS, deadline)? { used } else { Use::Unseen }))
-}
-
-/// The text of a kernel setting; `None` where the kernel does not have it.
-fn setting(file: &str) -> Result<Option<String>, Error> {
-    let path = format!("/proc/sys/{file}");
-    let failed = |error| Error::system(path.clone(), error);
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
-    let file = match open(&path, flags, Mode::empty()) {
-        Err(Errno::NOENT) => return Ok(None),
-        file => file.map_err(failed)?,
-    };
-    // A file that is mounted over it could have any content.
-    if !is_of_type(&fstatfs(&file).map_err(failed)?, PROC_SUPER_MAGIC) {
-        return Err(Error::Garbled(format!("{path} is not the kernel's")));
-    }
-    let mut text = vec![0; TEXT];
-    // The kernel returns a setting in a single read.
-    let length = loop {
-        match read(&file, &mut *text) {
-            Err(Errno::INTR) => {}
-            length => break length.map_err(failed)?,
-        }
-    };
-    text.truncate(length);
-    String::from_utf8(text).map(Some).map_err(|error| Error::Garbled(format!("{path}: {error}")))
+    let (used, limit) = file_nr(&text)?;
+    Ok(match limit {
+        _ if !is_in_initial(PIDS, deadline)? => Use::Unseen,
+        Limit::Of(of) => Use::Of { used, of },
+        Limit::Unlimited => Use::Unlimited,
+    })
 }
