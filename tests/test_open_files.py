@@ -443,6 +443,17 @@ def test_a_proc_without_settings_does_not_tell_the_number_of_the_host(
     _unseen_host(processes, native, before, "/proc/sys: No such file or directory (os error 2)")
 
 
+@pytest.mark.parametrize("code", ["ENOENT", "EACCES"])
+def test_tables_of_threads_are_not_left_out_for_lack_of_the_own_table(
+    native: Command, tampered: Tampered, code: str
+) -> None:
+    done = native.run(
+        MEASURE, before=tampered(f"?newfstatat,?statx:error={code}", only="/proc/self/fd")
+    )
+    number = getattr(errno, code)
+    assert one_line(done) == f"/proc/self/fd: {os.strerror(number)} (os error {number})"
+
+
 def test_a_program_may_be_called_host(processes: Processes, native: Command) -> None:
     most = int(Path("/proc/sys/fs/file-nr").read_text(encoding="ascii").split()[2])
     program = processes.program().with_name("host")

@@ -44,7 +44,8 @@ pub fn read(deadline: &Deadline) -> Result<Tables, Error> {
     };
     let mut found = Tables { of_processes: Vec::new(), host: of_host(), unseen: 0, hiding };
     let proc = open_directory(PROC, PROC, deadline)?.there(PROC)?;
-    let sizes_are_told = size(&proc, OWN, deadline)?.found().is_some_and(|size| size > 0);
+    // Without an answer, tables of threads would be left out.
+    let sizes_are_told = size(&proc, OWN, deadline)?.there(OWN)? > 0;
     let mut walk = Walk { deadline, sizes_are_told, proc, room: [0; LONGEST] };
     for pid in pids(deadline)? {
         match walk.table(pid)? {
