@@ -30,7 +30,7 @@ use crate::group::{Group, Owner};
 use crate::judge::key::{Key, Specificity};
 use crate::judge::state::State;
 use crate::judge::threshold::KeyedRanges;
-use crate::measure::share::Share;
+use crate::measure::share::{Share, fuller};
 use crate::named_group::NamedGroup;
 use crate::range::{Range, Verdict};
 use crate::stuck::Wait;
@@ -128,20 +128,24 @@ impl Thresholds {
         let more = more && !is_of_one_namespace(&group);
         let mut whole = group;
         for hidden in self.may_be_more(&whole, hidden).cloned().collect::<Vec<_>>() {
-            if hidden.unbounded {
-                whole.unbounded = true;
-            } else {
-                whole.doubtful += hidden.most();
+            match (whole.share, hidden.share) {
+                _ if hidden.unbounded => whole.unbounded = true,
+                // The fuller part counts.
+                (Some(share), Some(of_hidden)) => {
+                    let most = fuller((whole.most(), share), (hidden.most(), of_hidden));
+                    whole.doubtful = share.as_full_as(most).saturating_sub(count);
+                }
+                _ => whole.doubtful += hidden.most(),
             }
             let longest = hidden.wait.map_or(0, |wait| wait.most);
             whole.wait = whole.wait.map(|wait| Wait { most: wait.most.max(longest), ..wait });
         }
         let number = whole.value();
         // The numbers of one of several owners, and of a part of the connections.
-        let (one, part) = match whole.wait {
-            Some(_) => ((0.0, number.1), (0.0, number.1)),
-            None if whole.unbounded => (number, number),
-            None => (bounds(1.min(count), whole.most()), bounds(0, whole.most())),
+        let (one, part) = match (whole.wait, whole.share) {
+            (None, _) if whole.unbounded => (number, number),
+            (Some(_), _) | (None, Some(_)) => ((0.0, number.1), (0.0, number.1)),
+            (None, None) => (bounds(1.min(count), whole.most()), bounds(0, whole.most())),
         };
         let state = |of_owners: Bounds| {
             self.state_of(more, |ranges| {
@@ -220,7 +224,8 @@ impl Thresholds {
             let closest = groups.iter().filter_map(|group| key.specificity(group)).max();
             let unseen = key.unseen_group(groups);
             let (_, most) = unseen.value();
-            let least = if unseen.wait.is_some() { 0.0 } else { 1.0 };
+            let is_count = unseen.wait.is_none() && unseen.share.is_none();
+            let least = if is_count { 1.0 } else { 0.0 };
             // The range without a key applies to a key of one group, but not to a key of several
             // groups.
             let state = |bounds| match key {
@@ -598,6 +603,31 @@ mod tests {
             let keys = judged.iter().filter_map(|group| group.key.as_deref());
             let name = critical.split_once('=').map(|(name, _)| name);
             assert!(keys.into_iter().all(|key| Some(key) == name), "{critical}");
+        }
+        // Where each has a limit, the fullest of them counts.
+        let unit = |id, name: &str, count, of| {
+            let unit = Group::Cgroup(Some(id));
+            full(NamedGroup::owned(unit, name, count, &[], &[]), of)
+        };
+        let units = || {
+            let hidden = |id, count, of| {
+                let mut hidden = unit(id, "(outside)", count, of);
+                hidden.hidden = true;
+                hidden
+            };
+            vec![unit(1, "nginx.service", 5, 10), hidden(2, 45, 50), hidden(3, 500, 20_000)]
+        };
+        for (critical, expected) in [
+            ("95", [Ok, Ok, Ok].as_slice()),
+            ("40", &[Critical, Critical, Ok]),
+            ("nginx=95", &[Ok, Ok, Ok]),
+            ("nginx=80", &[Unknown, Ok, Ok]),
+            ("absent=95", &[Ok, Ok, Ok, Ok]),
+            ("absent=80", &[Ok, Ok, Ok, Unknown]),
+        ] {
+            let judged = thresholds(GroupBy::Unit, critical, "").judge(units(), false);
+            let states: Vec<_> = judged.iter().map(|group| group.state).collect();
+            assert_eq!(states, expected, "{critical}");
         }
         // A program may have a hidden process, too.
         let mut program = full(process(7, "nginx", 50), 100);

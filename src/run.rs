@@ -289,8 +289,10 @@ fn judge(
     deadline: &Deadline,
 ) -> Report {
     let Findings { sources, coverage, unseen_unix, .. } = &counted.findings;
-    // The number of unseen processes is told with the reason.
-    let has_files = counted.tables.is_some();
+    // The number of unseen processes is told with the reason, and that of a process in an unseen unit
+    // is known.
+    let is_told = counted.tables.is_some()
+        && !groups.iter().any(|group| group.hidden && group.share.is_some());
     let some_skipped = coverage.skipped > 0;
     let sum = || groups.iter().map(|group| group.count).sum();
     let total = counted.total.unwrap_or_else(sum);
@@ -313,7 +315,7 @@ fn judge(
         unseen_files: None,
         stateless: None,
         unclear: match unseen {
-            _ if has_files => None,
+            _ if is_told => None,
             Some(unseen) if unclear.peek().is_some() => {
                 Some(owner::unseen_message(unseen, deadline))
             }

@@ -269,6 +269,46 @@ def test_the_fullest_process_of_a_program_and_unit_is_judged(
         ]
 
 
+@pytest.mark.skipif(bool(owners.missing()), reason=owners.missing() or "-")
+@pytest.mark.parametrize("user", USERS)
+def test_a_unit_outside_a_cgroup_namespace_is_as_full_as_its_fullest_process(
+    processes: Processes, native: Command, user: str
+) -> None:
+    process, other = processes.start(), processes.start()
+    process.do("limit(50)")
+    process.do(f"files({40 - process.open})")
+    other.do(f"files({100 - other.open})")
+    mount = owners.cgroup2()
+    with owners.cgroups() as base:
+        for name in ("pod", "out.service"):
+            (base / name).mkdir()
+        for one in (process, other):
+            (base / "out.service/cgroup.procs").write_text(str(one.pid))
+        before = [
+            *owners.after(f"echo $$ > {base}/pod/cgroup.procs"),
+            *("unshare", "--cgroup"),
+            *private(f"umount --lazy {mount}; mount -t cgroup2 none {mount}"),
+        ]
+        options = ["--group-by=unit", "--top=1000"]
+        # Others here may fill more of their limit.
+        found = groups(native, *options, user=user, before=before)["(outside)"]
+        assert found["percent"] >= 80
+        for threshold, code in (
+            ("out.service=79", 3),
+            ("absent=79", 3),
+            ("out.service=200000", 0),
+            ("200000", 0),
+        ):
+            done = ask(native, *options, "-c", threshold, user=user, before=before)
+            assert done.returncode == code, done
+            needed = "; some units cannot be seen (the host's cgroup namespace is needed"
+            assert needed in done.stdout
+            if code == 3:
+                key = threshold.split("=")[0]
+                shown = rf"\b{re.escape(key)}: 0% to [\d.]+% \(0 to \d+ of \d+\) \[UNKNOWN\]"
+                assert re.search(shown, done.stdout)
+
+
 def _limit() -> int:
     return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 

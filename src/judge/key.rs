@@ -8,6 +8,7 @@ use crate::field::Field;
 use crate::group::{Group, GroupBy, KERNEL, Part};
 use crate::group_name::{GroupName, NETNS_SEPARATOR};
 use crate::host_limit::HostLimit;
+use crate::measure::share::fuller;
 use crate::name::{Named, did_you_mean, named};
 use crate::named_group::NamedGroup;
 use crate::nearest::nearest;
@@ -595,7 +596,12 @@ impl Key {
             unseen.unbounded = all.unbounded;
         } else {
             let hidden = || groups.iter().filter(|group| self.may_be_hidden_in(group));
-            unseen.count = hidden().map(NamedGroup::most).sum();
+            // Of groups with limits the fullest counts.
+            let shares = hidden().filter_map(|group| Some((group.most(), group.share?)));
+            let fullest = shares.reduce(fuller);
+            let sum = || hidden().map(NamedGroup::most).sum();
+            unseen.count = fullest.map_or_else(sum, |(count, _)| count);
+            unseen.share = fullest.map(|(_, share)| share);
             unseen.unbounded = hidden().any(|group| group.unbounded);
             unseen.wait = hidden().filter_map(|group| group.wait).reduce(Wait::longer);
         }
