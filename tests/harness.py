@@ -132,10 +132,13 @@ def sources(command: Command) -> tuple[str, ...]:
 
 
 def one_line(done: Done) -> str:
-    """Return the line of a run that could not count: UNKNOWN, and nothing on standard error."""
+    """Return the line of a run that could not count: UNKNOWN, and nothing on standard error.
+
+    Errors of the system are in this system's words.
+    """
     assert (done.returncode, done.stderr) == (3, ""), done
     assert re.fullmatch(r"[^\n]+\n", done.stdout), done
-    return done.stdout[:-1]
+    return reworded(done.stdout[:-1]) if STATIC else done.stdout[:-1]
 
 
 def says(name: str) -> str:
