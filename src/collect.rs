@@ -1,5 +1,6 @@
 //! Collectors: counts, details and other values of the sockets of a dump.
 
+pub mod apart;
 pub mod breakdown;
 pub mod buffers;
 pub mod certain;
@@ -10,9 +11,10 @@ pub mod limits;
 pub mod listeners;
 pub mod ports;
 pub mod queues;
+pub mod stuck_counts;
 pub mod syn_queues;
 pub mod waits;
 
 pub use collector::{Collector, NetnsFacts};
 
-mod collector;
+pub mod collector;

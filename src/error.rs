@@ -180,8 +180,31 @@ impl Error {
         matches!(self, Self::Timeout(_) | Self::Interrupted)
     }
 
+    /// Whether this system, or the rights of this process, do not have the answer: nothing went wrong.
+    pub(crate) fn is_of_this_place(&self) -> bool {
+        match self {
+            Self::Unsupported(_) => true,
+            Self::System { error, .. } => matches!(
+                error.kind(),
+                io::ErrorKind::PermissionDenied
+                    | io::ErrorKind::NotFound
+                    | io::ErrorKind::Unsupported
+            ),
+            Self::Namespace { error, .. } => error.is_of_this_place(),
+            Self::Sources { causes, .. } => {
+                causes.iter().all(|(_, error)| error.is_of_this_place())
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether the rest of a run can go on without the part that has failed: there is time left, and
+    /// no other process shows the same network namespace.
+    pub(crate) fn is_of_a_part(&self) -> bool {
+        !self.is_final() && !self.is_of_another_namespace()
+    }
+
     /// Whether the cause is a process that has moved to another network namespace.
-    #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
     pub(crate) fn is_of_another_namespace(&self) -> bool {
         match self {
             Self::Moved(_) => true,

@@ -151,7 +151,7 @@ fn listed(
     let deadline = Deadline::new(plan.timeout(), interrupted);
     let host = Host::find(plan.netns(), plan.source(), &deadline)?;
     let connections = Connections::new(&plan.selection().stuck, most);
-    let (connections, findings) = host.survey(plan.selection(), Facts::None, connections)?;
+    let (connections, findings) = host.survey(plan.selection(), Facts::NONE, connections)?;
     let (total, coverage) = (connections.total, findings.coverage.clone());
     let owners = connections.owners(processes, plan.asks_for_namespaces());
     let need = Need { units: false, every_holder: true };

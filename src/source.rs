@@ -53,6 +53,9 @@ pub fn collect<C: Collector>(
         match read(source, dump, &mut complete) {
             Ok(()) => {
                 debug!("{protocol}: {source} answered");
+                if !causes.is_empty() {
+                    complete.falls_back(protocol, &causes);
+                }
                 collector.merge(complete);
                 return Ok(source);
             }

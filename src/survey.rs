@@ -7,13 +7,15 @@ use std::slice;
 use std::sync::Arc;
 
 use crate::address::{Endpoint, InterfaceNames};
-use crate::collect::listeners::{BoundPorts, Listening};
+use crate::collect::collector::Missing;
+use crate::collect::listeners::{BoundPorts, Listening as FoundListeners};
 use crate::collect::ports::UsedPorts;
 use crate::collect::{Collector, NetnsFacts};
 use crate::deadline::Deadline;
 use crate::ephemeral::{EphemeralPorts, PortSet};
 use crate::error::Error;
 use crate::listeners::Listeners;
+use crate::name::Named;
 use crate::namespaces::{Namespaces, NetnsCoverage, View};
 use crate::netns::Netns;
 use crate::selection::{Choice, Network, Ports, Selection, UnixListeners};
@@ -33,21 +35,87 @@ pub struct Host<'a> {
 
 /// The facts that a visit reads besides the selected sockets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Facts {
-    /// None.
+#[allow(clippy::struct_excessive_bools)]
+pub struct Facts {
+    /// The TCP listeners.
+    pub listeners: Listening,
+    /// The ephemeral ports of TCP.
+    pub ephemeral: Ephemeral,
+    /// The ephemeral ports of UDP, and the ports of bound sockets without a connection.
+    pub taken: bool,
+    /// Whether the walk selects only local ports from the lowest to the highest ephemeral port, so that
+    /// the kernel can filter the sockets.
+    pub only_ephemeral: bool,
+    /// The limits.
+    pub limits: bool,
+    /// Whether no sockets are read.
+    pub no_sockets: bool,
+    /// Whether the walk keeps netlink sockets for [`Host::used_ports`].
+    pub doors: bool,
+    /// Whether a fact that cannot be read leaves its reason in [`NetnsFacts`], and is no error.
+    pub lenient: bool,
+}
+
+/// Whether the TCP listeners of a namespace are read before its other sockets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Listening {
+    /// They are not.
     #[default]
-    None,
+    Unread,
+    /// They are read.
+    Read,
+    /// They are read, and handed to the collector, so that no listener is read twice.
+    Collected,
+}
+
+/// Whether the ephemeral ports of a namespace are read, which takes its listeners, too.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Ephemeral {
+    /// They are not.
+    #[default]
+    Unread,
+    /// They are read where that is cheap.
+    AtHand,
+    /// They are read. A namespace that does not show them, or that has none, is an error.
+    Required,
+}
+
+impl Facts {
+    const OF_SOCKETS: Self = Self {
+        listeners: Listening::Unread,
+        ephemeral: Ephemeral::Unread,
+        taken: false,
+        only_ephemeral: false,
+        limits: false,
+        no_sockets: false,
+        doors: false,
+        lenient: false,
+    };
+    /// None.
+    pub const NONE: Self = Self::OF_SOCKETS;
     /// The listeners.
-    Listeners,
-    /// The listeners and, where reading them is cheap, the ephemeral ports. The walk keeps
-    /// netlink sockets for [`Host::used_ports`].
-    Ports,
-    /// The listeners, the ephemeral ports and the ports of bound sockets without a connection. A
-    /// namespace that does not show its ephemeral ports, or that has none, is an error. The walk selects only local ports from the lowest to the highest
-    /// ephemeral port, so that the kernel can filter the sockets.
-    EphemeralOnly,
-    /// The limits, and no sockets. A namespace whose limits cannot be read is an error.
-    Limits,
+    pub const LISTENERS: Self = Self { listeners: Listening::Read, ..Self::OF_SOCKETS };
+    /// The listeners and, where reading them is cheap, the ephemeral ports. The walk can be followed by
+    /// [`Host::used_ports`].
+    pub const PORTS: Self = Self { ephemeral: Ephemeral::AtHand, doors: true, ..Self::LISTENERS };
+    /// The facts about ephemeral ports, and no sockets with other ports.
+    pub const EPHEMERAL_ONLY: Self = Self {
+        ephemeral: Ephemeral::Required,
+        taken: true,
+        only_ephemeral: true,
+        ..Self::LISTENERS
+    };
+    /// The limits, and no sockets.
+    pub const LIMITS: Self = Self { limits: true, no_sockets: true, ..Self::OF_SOCKETS };
+    /// The facts of every measure, as far as they can be read, beside all sockets.
+    pub const EVERY: Self = Self {
+        listeners: Listening::Collected,
+        ephemeral: Ephemeral::Required,
+        taken: true,
+        limits: true,
+        lenient: true,
+        ..Self::OF_SOCKETS
+    };
 }
 
 /// The results of a walk besides the collected sockets.
@@ -68,6 +136,19 @@ pub struct Findings {
 }
 
 impl Findings {
+    /// The same for another measure of the same walk, without the namespaces that can be read again.
+    #[must_use]
+    pub fn shared(&self) -> Self {
+        Self {
+            sources: self.sources.clone(),
+            coverage: self.coverage.clone(),
+            facts: self.facts.clone(),
+            unseen_unix: None,
+            interfaces: self.interfaces.clone(),
+            doors: Vec::new(),
+        }
+    }
+
     /// The listeners of the namespaces, where they were wanted.
     pub fn listeners(&self) -> impl Iterator<Item = &Listeners> {
         self.facts.values().filter_map(|facts| facts.listeners.as_deref())
@@ -124,15 +205,20 @@ impl<'a> Host<'a> {
             self.namespaces.visit(processes, self.deadline, &mut |netns, view, deadline| {
                 // Most of the other namespaces lack TCP sockets or UDP sockets. The counters report
                 // this without a dump.
-                let may_be_idle = !chosen && netns != NetnsIndex::OWN && wanted != Facts::Limits;
+                let may_be_idle = !chosen && netns != NetnsIndex::OWN && !wanted.no_sockets;
                 let idle = if may_be_idle { source::idle(view) } else { Vec::new() };
                 let door = Door::default();
                 let visit = Visit { netns, view, door, deadline, chain, idle };
                 // A visit through a process can fail half-way. The walk then repeats the visit
                 // through another process, so only a complete visit is merged.
                 let mut visited = collector.fresh();
-                let facts = visit.facts(wanted)?;
+                let are_collected = wanted.listeners == Listening::Collected;
+                let mut listeners = are_collected.then(|| collector.fresh());
+                let facts = visit.facts(wanted, &mut listeners)?;
                 visited.begin(&facts)?;
+                if let Some(listeners) = listeners {
+                    visited.merge(listeners);
+                }
                 let mut sources = visit.read(selection, wanted, &facts, &mut visited)?;
                 match visit.unix_listeners(selection, &mut visited) {
                     Ok(source) => sources.extend(source),
@@ -221,48 +307,68 @@ impl Visit<'_> {
         Dump { protocol, selection, netns: *netns, view, door, deadline }
     }
 
-    fn facts(&self, wanted: Facts) -> Result<NetnsFacts, Error> {
-        let ephemeral = match wanted {
-            Facts::None => return Ok(NetnsFacts::default()),
-            Facts::Limits => {
-                let limits = source::netns_limits(self.netns, self.view, self.deadline)?;
-                return Ok(NetnsFacts { limits: Some(limits), ..NetnsFacts::default() });
+    /// The facts about the namespace. Listeners are also handed to a collector, if there is one.
+    fn facts<C: Collector>(
+        &self,
+        wanted: Facts,
+        collector: &mut Option<C>,
+    ) -> Result<NetnsFacts, Error> {
+        let mut facts = NetnsFacts::default();
+        if wanted.limits {
+            match source::netns_limits(self.netns, self.view, self.deadline) {
+                Ok(limits) => facts.limits = Some(limits),
+                Err(error) if wanted.lenient && error.is_of_a_part() => {
+                    facts.no_limits = Some(Missing::of(&error));
+                }
+                Err(error) => return Err(error),
             }
-            Facts::Listeners => false,
-            Facts::Ports => source::PORTS_ARE_AT_HAND,
-            Facts::EphemeralOnly => true,
-        };
-        let (listeners, source) = self.listeners()?;
+        }
+        if wanted.listeners != Listening::Unread {
+            match self.ports(wanted, collector, &mut facts) {
+                Err(error) if wanted.lenient && error.is_of_a_part() => {
+                    facts.no_ports = Some(Missing::of(&error));
+                }
+                read => read?,
+            }
+        }
+        Ok(facts)
+    }
+
+    /// Adds the facts about the listeners and the ports.
+    fn ports<C: Collector>(
+        &self,
+        wanted: Facts,
+        collector: &mut Option<C>,
+        facts: &mut NetnsFacts,
+    ) -> Result<(), Error> {
+        let (listeners, source) = self.listeners(collector)?;
+        let listeners = facts.listeners.insert(Arc::new(listeners));
         let by_netlink = source == Some(SourceName::Netlink);
+        let is_read = match wanted.ephemeral {
+            Ephemeral::Unread => false,
+            Ephemeral::AtHand => source::PORTS_ARE_AT_HAND,
+            Ephemeral::Required => true,
+        };
         let ranges =
-            if ephemeral { source::ephemeral_ports(self.view, self.deadline)? } else { None };
+            if is_read { source::ephemeral_ports(self.view, self.deadline)? } else { None };
         let of_tcp = |ranges| EphemeralPorts::of_ranges(ranges, &listeners.ports);
         let ephemeral = ranges.as_ref().map(of_tcp);
-        match (wanted, &ephemeral) {
-            (Facts::EphemeralOnly, None) => {
+        match (wanted.ephemeral, &ephemeral) {
+            (Ephemeral::Required, None) => {
                 return Err(Error::Unsupported(source::PORTS_UNTOLD.to_owned()));
             }
-            (Facts::EphemeralOnly, Some(ports)) if ports.both().any(|ports| ports.count() == 0) => {
+            (Ephemeral::Required, Some(ports)) if ports.both().any(|ports| ports.count() == 0) => {
                 return Err(Error::Unsupported(source::NO_PORTS.to_owned()));
             }
-            (
-                Facts::None
-                | Facts::Listeners
-                | Facts::Ports
-                | Facts::EphemeralOnly
-                | Facts::Limits,
-                _,
-            ) => {}
+            (Ephemeral::Unread | Ephemeral::AtHand | Ephemeral::Required, _) => {}
         }
-        let (udp_ports, bound) = match wanted {
-            Facts::EphemeralOnly => {
-                let of_udp = |ranges| EphemeralPorts::of_ranges(ranges, &HashSet::new());
-                (ranges.as_ref().map(of_udp), self.bound_ports(ephemeral.as_ref(), by_netlink)?)
-            }
-            Facts::None | Facts::Listeners | Facts::Ports | Facts::Limits => (None, None),
-        };
-        let listeners = Some(Arc::new(listeners));
-        Ok(NetnsFacts { listeners, ephemeral, udp_ports, bound, limits: None })
+        if wanted.taken {
+            let of_udp = |ranges| EphemeralPorts::of_ranges(ranges, &HashSet::new());
+            facts.bound = self.bound_ports(ephemeral.as_ref(), by_netlink)?;
+            facts.udp_ports = ranges.as_ref().map(of_udp);
+        }
+        facts.ephemeral = ephemeral;
+        Ok(())
     }
 
     /// The ports of TCP sockets that are bound and have no connection; `None` where they cannot be
@@ -291,9 +397,13 @@ impl Visit<'_> {
         source::bound_sockets(ports, &dump, self.chain, by_netlink, collector)
     }
 
-    /// The TCP listeners, and the source that has answered.
-    fn listeners(&self) -> Result<(Listeners, Option<SourceName>), Error> {
-        let mut listening = Listening::default();
+    /// The TCP listeners, and the source that has answered. They are also handed to a collector, if
+    /// there is one.
+    fn listeners<C: Collector>(
+        &self,
+        collector: &mut Option<C>,
+    ) -> Result<(Listeners, Option<SourceName>), Error> {
+        let mut listening = (FoundListeners::default(), collector.take());
         let mut source = None;
         if !self.idle.contains(&Protocol::Tcp) {
             let selection = Selection {
@@ -304,6 +414,8 @@ impl Visit<'_> {
             let dump = self.dump(Protocol::Tcp, &selection);
             source = Some(source::collect(&dump, self.chain, &mut listening)?);
         }
+        let (listening, collected) = listening;
+        *collector = collected;
         Ok((Listeners::new(self.netns, &listening.0), source))
     }
 
@@ -315,37 +427,42 @@ impl Visit<'_> {
         facts: &NetnsFacts,
         collector: &mut C,
     ) -> Result<Vec<SourceName>, Error> {
-        if wanted == Facts::Limits {
-            return Ok(vec![SourceName::Procfs]);
+        let mut sources: Vec<_> = wanted.limits.then_some(SourceName::Procfs).into_iter().collect();
+        if wanted.no_sockets {
+            return Ok(sources);
         }
         let mut narrowed = selection.clone();
-        match (wanted, &facts.udp_ports) {
-            (Facts::EphemeralOnly, Some(ports)) => {
-                narrowed.local_ports = ports.span().into_iter().collect();
-            }
-            (
-                Facts::None
-                | Facts::Listeners
-                | Facts::Ports
-                | Facts::EphemeralOnly
-                | Facts::Limits,
-                _,
-            ) => {}
+        if let Some(ports) = facts.udp_ports.as_ref().filter(|_| wanted.only_ephemeral) {
+            narrowed.local_ports = ports.span().into_iter().collect();
+        }
+        let are_collected = wanted.listeners == Listening::Collected && facts.listeners.is_some();
+        let mut others = narrowed.clone();
+        if are_collected {
+            let statuses = ConnectionStatus::VALUES.iter().copied();
+            let is_other = |s: &ConnectionStatus| {
+                *s != ConnectionStatus::Listen && selection.statuses.contains(*s)
+            };
+            others.statuses = Choice::of(&statuses.filter(is_other).collect::<Vec<_>>());
         }
         // Their owners, where there are any.
         if facts.bound.as_ref().is_some_and(|bound| bound.count() > 0) {
             self.bound_sockets(facts.ephemeral.as_ref(), true, collector)?;
         }
-        let mut sources = Vec::new();
         for protocol in Protocol::ALL {
             if narrowed.types_of(protocol).next().is_none() {
                 continue;
             }
-            sources.push(if self.idle.contains(&protocol) {
-                SourceName::Counters
-            } else {
-                source::collect(&self.dump(protocol, &narrowed), self.chain, collector)?
-            });
+            if self.idle.contains(&protocol) {
+                sources.push(SourceName::Counters);
+                continue;
+            }
+            let selection = if protocol == Protocol::Tcp { &others } else { &narrowed };
+            match source::collect(&self.dump(protocol, selection), self.chain, collector) {
+                Ok(source) => sources.push(source),
+                Err(error)
+                    if error.is_of_a_part() && collector.goes_on_without(protocol, &error) => {}
+                Err(error) => return Err(error),
+            }
         }
         Ok(sources)
     }
@@ -394,15 +511,13 @@ impl Findings {
         let is_idle = |protocol| visit.idle.contains(&protocol);
         let wants_udp = facts.udp_ports.is_some() && !is_idle(Protocol::Udp);
         let has_sockets = !is_idle(Protocol::Tcp) || has_bound || wants_udp;
-        if has_sockets && wanted != Facts::Limits {
+        if has_sockets && !wanted.no_sockets {
             self.facts.insert(visit.netns, facts);
         }
         // This thread stays in its own namespace, which needs no open door.
-        let may_be_asked_again = match wanted {
-            Facts::Ports if visit.netns == NetnsIndex::OWN => true,
-            Facts::Ports => visit.door.is_open() && self.doors.len() < source::most_doors(),
-            Facts::None | Facts::Listeners | Facts::EphemeralOnly | Facts::Limits => false,
-        };
+        let may_be_asked_again = wanted.doors
+            && (visit.netns == NetnsIndex::OWN
+                || visit.door.is_open() && self.doors.len() < source::most_doors());
         if may_be_asked_again {
             self.doors.push((visit.netns, visit.door));
         }

@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::host_limit::NetnsLimits;
 use crate::listeners::Listeners;
 use crate::socket::{Socket, Wanted};
-use crate::vocabulary::NetnsIndex;
+use crate::vocabulary::{NetnsIndex, Protocol, SourceName};
 
 /// Facts about a network namespace that are read before its sockets, as far as they were requested.
 #[derive(Clone, Debug, Default)]
@@ -26,6 +26,29 @@ pub struct NetnsFacts {
     pub bound: Option<Arc<PortSet>>,
     /// The limits that the namespace shows.
     pub limits: Option<NetnsLimits>,
+    /// The reason why the listeners or the ephemeral ports could not be read, where the others are
+    /// read without them.
+    pub no_ports: Option<Missing>,
+    /// The reason why the limits could not be read, where the others are read without them.
+    pub no_limits: Option<Missing>,
+}
+
+/// The reason why a part of the answer is missing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Missing {
+    /// The reason.
+    pub reason: String,
+    /// Whether something went wrong. Else the part cannot be asked for here: a right is missing, say, or
+    /// the kernel is too old.
+    pub is_failure: bool,
+}
+
+impl Missing {
+    /// The reason for an error.
+    #[must_use]
+    pub fn of(error: &Error) -> Self {
+        Self { reason: error.to_string(), is_failure: !error.is_of_this_place() }
+    }
 }
 
 impl NetnsFacts {
@@ -59,6 +82,15 @@ pub trait Collector: Sized {
     /// Receives the result of a complete dump.
     fn merge(&mut self, dump: Self);
 
+    /// Receives the errors of better sources, where this dump is that of another one.
+    fn falls_back(&mut self, _protocol: Protocol, _causes: &[(SourceName, Error)]) {}
+
+    /// Whether the walk goes on where no source has answered for a protocol. The collector then keeps
+    /// the reason.
+    fn goes_on_without(&mut self, _protocol: Protocol, _error: &Error) -> bool {
+        false
+    }
+
     /// Adds the interfaces of the collected addresses, so that their names can be looked up while
     /// this thread is in the namespace.
     fn interfaces(&self, _found: &mut HashSet<InterfaceIndex>) {}
@@ -86,6 +118,16 @@ impl<C: Collector> Collector for Option<C> {
         if let (Some(collector), Some(dump)) = (self, dump) {
             collector.merge(dump);
         }
+    }
+
+    fn falls_back(&mut self, protocol: Protocol, causes: &[(SourceName, Error)]) {
+        if let Some(collector) = self {
+            collector.falls_back(protocol, causes);
+        }
+    }
+
+    fn goes_on_without(&mut self, protocol: Protocol, error: &Error) -> bool {
+        self.as_mut().is_none_or(|collector| collector.goes_on_without(protocol, error))
     }
 
     fn interfaces(&self, found: &mut HashSet<InterfaceIndex>) {
@@ -118,6 +160,18 @@ impl<A: Collector, B: Collector> Collector for (A, B) {
     fn merge(&mut self, dump: Self) {
         self.0.merge(dump.0);
         self.1.merge(dump.1);
+    }
+
+    fn falls_back(&mut self, protocol: Protocol, causes: &[(SourceName, Error)]) {
+        self.0.falls_back(protocol, causes);
+        self.1.falls_back(protocol, causes);
+    }
+
+    fn goes_on_without(&mut self, protocol: Protocol, error: &Error) -> bool {
+        // Each keeps the reason.
+        let (one, other) =
+            (self.0.goes_on_without(protocol, error), self.1.goes_on_without(protocol, error));
+        one && other
     }
 
     fn interfaces(&self, found: &mut HashSet<InterfaceIndex>) {

@@ -1,7 +1,7 @@
 //! `--measure=accept-queue`: the connections that wait to be accepted, in percent of each
 //! listener's limit (`listen(2)`): of TCP listeners and of unix listeners.
 
-use crate::collect::breakdown::Aspect;
+use crate::collect::breakdown::{Aspect, Breakdowns};
 use crate::collect::queues::{Queue, Queues};
 use crate::error::Error;
 use crate::format::exposition::Page;
@@ -11,7 +11,7 @@ use crate::measure::definition::{Definition, Implied, REFUSED_BY_QUEUES, Reading
 use crate::owner::Names;
 use crate::range::Numbers;
 use crate::source::summary::DropCounter;
-use crate::survey::{Facts, Host};
+use crate::survey::{Facts, Findings, Host};
 use crate::vocabulary::{ConnectionStatus, Protocol, SourceName};
 
 pub const DEFINITION: Definition = Definition {
@@ -43,13 +43,27 @@ pub const DEFINITION: Definition = Definition {
 };
 
 fn collect(host: &Host, scope: &Scope) -> Result<Counted, Error> {
-    let collector = (Queues::default(), scope.breakdowns());
-    let ((Queues { queues, unix }, breakdowns), findings) =
-        host.survey(scope.selection, Facts::None, collector)?;
+    let (collected, findings) = host.survey(scope.selection, Facts::NONE, collector(scope))?;
+    Ok(finish(collected, findings, host))
+}
+
+/// The collector of listeners, and of their owners.
+pub type Collected = (Queues, Option<Breakdowns>);
+
+/// The collector of a walk.
+#[must_use]
+pub fn collector(scope: &Scope) -> Collected {
+    (Queues::default(), scope.breakdowns())
+}
+
+/// The groups of the listeners that a walk has found.
+#[must_use]
+pub fn finish(collected: Collected, findings: Findings, host: &Host) -> Counted {
+    let (Queues { queues, unix }, breakdowns) = collected;
     let part = |(listener, queue): (Group, Queue)| (listener, queue.waiting, queue.share);
     let counted = Counted::of_shares(queues.into_iter().map(part), breakdowns, findings);
     let counted = counted.with_host_drops(host, DropCounter::ListenDrops);
-    Ok(Counted { names: Names::default().with_unix(unix), ..counted })
+    Counted { names: Names::default().with_unix(unix), ..counted }
 }
 
 /// A series for every listener: listeners are few, and live long.

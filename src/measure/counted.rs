@@ -54,10 +54,10 @@ impl Scope<'_> {
                 && WAITING.iter().any(|status| self.selection.statuses.contains(*status))
         };
         match self.group_by.needs() {
-            _ if self.lengthy => Facts::Ports,
-            Needs::Owner if may_wait() => Facts::Listeners,
+            _ if self.lengthy => Facts::PORTS,
+            Needs::Owner if may_wait() => Facts::LISTENERS,
             Needs::Owner | Needs::Nothing | Needs::Namespace | Needs::Ends | Needs::Cgroup => {
-                Facts::None
+                Facts::NONE
             }
         }
     }

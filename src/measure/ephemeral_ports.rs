@@ -2,7 +2,7 @@
 //! the ports that TCP and UDP sockets have taken from every destination, in percent of all ports that
 //! they can get.
 
-use crate::collect::breakdown::Aspect;
+use crate::collect::breakdown::{Aspect, Breakdowns};
 use crate::collect::Collector;
 use crate::collect::ports::{Outgoing, UsedPorts};
 use crate::error::Error;
@@ -14,7 +14,7 @@ use crate::measure::counted::{Counted, Scope};
 use crate::measure::definition::{Definition, Implied, Reading, Series};
 use crate::measure::share::Share;
 use crate::range::Numbers;
-use crate::survey::{Facts, Host};
+use crate::survey::{Facts, Findings, Host};
 use crate::vocabulary::Protocol;
 
 /// The protocols with ports to judge. Windows has other ports for UDP, which are not read.
@@ -43,9 +43,24 @@ pub const DEFINITION: Definition = Definition {
 };
 
 fn collect(host: &Host, scope: &Scope) -> Result<Counted, Error> {
-    let collector = (UsedPorts::new(scope.breakdowns()), Outgoing::new(scope.breakdowns()));
-    let ((mut used, outgoing), findings) =
-        host.survey(scope.selection, Facts::EphemeralOnly, collector)?;
+    let (collected, findings) =
+        host.survey(scope.selection, Facts::EPHEMERAL_ONLY, collector(scope))?;
+    Ok(finish(collected, findings, scope))
+}
+
+/// The collector of ports in use, and of the owners of connections.
+pub type Collected = (UsedPorts, Outgoing<Option<Breakdowns>>);
+
+/// The collector of a walk.
+#[must_use]
+pub fn collector(scope: &Scope) -> Collected {
+    (UsedPorts::new(scope.breakdowns()), Outgoing::new(scope.breakdowns()))
+}
+
+/// The groups of the destinations that a walk has found, and of the ports of whole namespaces.
+#[must_use]
+pub fn finish(collected: Collected, findings: Findings, scope: &Scope) -> Counted {
+    let (mut used, outgoing) = collected;
     let mut breakdowns = used.take_breakdowns();
     breakdowns.merge(outgoing.into_collected());
     let (mut groups, mut doubtful) = (Vec::new(), Vec::new());
@@ -73,7 +88,7 @@ fn collect(host: &Host, scope: &Scope) -> Result<Counted, Error> {
         }
     }
     doubtful.retain(|(_, ports)| *ports > 0);
-    Ok(Counted::of_shares(groups.into_iter(), breakdowns, findings).with_doubtful(doubtful))
+    Counted::of_shares(groups.into_iter(), breakdowns, findings).with_doubtful(doubtful)
 }
 
 /// Series of the fullest destination and of the number of destinations: there may be too many for a

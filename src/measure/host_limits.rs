@@ -60,7 +60,7 @@ pub const DEFINITION: Definition = Definition {
 fn collect(host: &Host, _: &Scope) -> Result<Counted, Error> {
     let of_host = of_host(host)?;
     let selection = Selection::default();
-    let (mut limits, findings) = host.survey(&selection, Facts::Limits, Limits::default())?;
+    let (mut limits, findings) = host.survey(&selection, Facts::LIMITS, Limits::default())?;
     limits.add_limits(&of_host);
     Ok(groups(limits, findings))
 }

@@ -1,7 +1,7 @@
 //! `--measure=receive-buffer`: the bytes in the receive buffer of each UDP socket, in percent of its
 //! limit.
 
-use crate::collect::breakdown::Aspect;
+use crate::collect::breakdown::{Aspect, Breakdowns};
 use crate::collect::buffers::Buffers;
 use crate::error::Error;
 use crate::format::exposition::Page;
@@ -11,7 +11,7 @@ use crate::measure::counted::{Counted, Scope};
 use crate::measure::definition::{Definition, Implied, REFUSED_BY_QUEUES, Reading, Series};
 use crate::range::Numbers;
 use crate::source::summary::DropCounter;
-use crate::survey::{Facts, Host};
+use crate::survey::{Facts, Findings, Host};
 use crate::vocabulary::{Protocol, SourceName};
 
 pub const DEFINITION: Definition = Definition {
@@ -40,10 +40,24 @@ pub const DEFINITION: Definition = Definition {
 };
 
 fn collect(host: &Host, scope: &Scope) -> Result<Counted, Error> {
-    let collector = (Buffers::default(), scope.breakdowns());
     // The ephemeral ports decide which sockets have series.
-    let ((Buffers(buffers), breakdowns), findings) =
-        host.survey(scope.selection, Facts::Ports, collector)?;
+    let (collected, findings) = host.survey(scope.selection, Facts::PORTS, collector(scope))?;
+    Ok(finish(collected, findings, host))
+}
+
+/// The collector of UDP sockets, and of their owners.
+pub type Collected = (Buffers, Option<Breakdowns>);
+
+/// The collector of a walk.
+#[must_use]
+pub fn collector(scope: &Scope) -> Collected {
+    (Buffers::default(), scope.breakdowns())
+}
+
+/// The groups of the sockets that a walk has found.
+#[must_use]
+pub fn finish(collected: Collected, findings: Findings, host: &Host) -> Counted {
+    let (Buffers(buffers), breakdowns) = collected;
     let doubtful = buffers.iter().filter(|(_, found)| found.doubtful > 0);
     let doubtful =
         doubtful.map(|(socket, found)| (Group::Endpoint(*socket), found.doubtful)).collect();
@@ -52,7 +66,7 @@ fn collect(host: &Host, scope: &Scope) -> Result<Counted, Error> {
     });
     let mut counted = Counted::of_shares(parts, breakdowns, findings);
     counted.values.doubtful = doubtful;
-    Ok(counted.with_host_drops(host, DropCounter::RcvbufErrors))
+    counted.with_host_drops(host, DropCounter::RcvbufErrors)
 }
 
 /// The lowest ephemeral port where the host's own ports are not known: the default of Linux.

@@ -1,7 +1,7 @@
 //! `--measure=syn-queue`: the connections whose handshake is not finished, in percent of the backlog
 //! of their listener.
 
-use crate::collect::breakdown::Aspect;
+use crate::collect::breakdown::{Aspect, Breakdowns};
 use crate::collect::syn_queues::SynQueues;
 use crate::error::Error;
 use crate::format::exposition::Page;
@@ -10,7 +10,7 @@ use crate::measure::counted::{Counted, Scope};
 use crate::measure::definition::{Definition, Implied, REFUSED_BY_QUEUES, Reading, Series};
 use crate::range::Numbers;
 use crate::selection::Selection;
-use crate::survey::{Facts, Host};
+use crate::survey::{Facts, Findings, Host};
 use crate::vocabulary::{ConnectionStatus, Protocol, SourceName};
 
 pub const DEFINITION: Definition = Definition {
@@ -39,17 +39,37 @@ pub const DEFINITION: Definition = Definition {
 };
 
 fn collect(host: &Host, scope: &Scope) -> Result<Counted, Error> {
-    // The local address of a connection may be another one than that of its listener, `0.0.0.0` for
-    // example. So connections of every local address are read, and the listeners are selected below.
+    let selection = selection(scope);
+    let (collected, findings) = host.survey(&selection, Facts::NONE, collector(scope))?;
+    Ok(finish(collected, findings, scope))
+}
+
+/// The collector of listeners, of connections in `SYN_RECV`, and of the listeners' owners.
+pub type Collected = SynQueues<Option<Breakdowns>>;
+
+/// The collector of a walk.
+#[must_use]
+pub fn collector(scope: &Scope) -> Collected {
+    SynQueues::new(scope.breakdowns())
+}
+
+/// The connections to read. The local address of a connection may be another one than that of its
+/// listener, `0.0.0.0` for example. So connections of every local address are read, and the listeners
+/// are selected by [`finish`].
+#[must_use]
+pub fn selection(scope: &Scope) -> Selection {
+    Selection { local_addresses: Vec::new(), ..scope.selection.clone() }
+}
+
+/// The groups of the listeners that a walk has found.
+#[must_use]
+pub fn finish(collected: Collected, findings: Findings, scope: &Scope) -> Counted {
     let addresses = &scope.selection.local_addresses;
-    let of_every_address = Selection { local_addresses: Vec::new(), ..scope.selection.clone() };
-    let collector = SynQueues::new(scope.breakdowns());
-    let (collector, findings) = host.survey(&of_every_address, Facts::None, collector)?;
-    let (queues, breakdowns) = collector.into_collected();
+    let (queues, breakdowns) = collected.into_collected();
     let selected = |ip| addresses.is_empty() || addresses.iter().any(|net| net.contains(ip));
     let queues = queues.into_iter().filter(|(listener, _)| selected(listener.address.ip()));
     let part = |(listener, (waiting, share))| (Group::Endpoint(listener), waiting, share);
-    Ok(Counted::of_shares(queues.map(part), breakdowns, findings))
+    Counted::of_shares(queues.map(part), breakdowns, findings)
 }
 
 /// A series for every listener, as of the accept queue.

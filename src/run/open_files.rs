@@ -168,7 +168,7 @@ impl States {
 
     fn read_in(netns: &[Netns], wanted: Inodes, deadline: &Deadline) -> Result<Self, Error> {
         let host = Host::find(netns, None, deadline)?;
-        let (inodes, findings) = host.survey(&Selection::default(), Facts::None, wanted)?;
+        let (inodes, findings) = host.survey(&Selection::default(), Facts::NONE, wanted)?;
         let complete = !netns.is_empty() && findings.coverage.skipped == 0;
         // The kernel counts the sockets of all namespaces in one number.
         let stateless = if complete && open_files::sees_whole_host(deadline)? {
