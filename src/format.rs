@@ -1,11 +1,13 @@
 //! Output formats. Each format is a function of a report, and only these functions format output.
 
+mod exhaustion;
 pub mod exposition;
 pub mod json;
 pub mod list;
 pub mod plugin;
 pub mod prometheus;
 mod tables;
+mod words;
 
 use crate::error::Error;
 use crate::name::named_enum;

@@ -26,6 +26,7 @@ pub mod key;
 pub mod state;
 pub mod threshold;
 
+use crate::collect::stuck_counts::Place;
 use crate::group::{Group, Owner};
 use crate::judge::key::{Key, Specificity};
 use crate::judge::state::State;
@@ -65,6 +66,8 @@ pub struct GroupState {
     pub unbounded: bool,
     /// The key of a threshold that names its owner.
     pub key: Option<String>,
+    /// The port of its connections, where they are counted by port.
+    pub(crate) place: Option<Place>,
     /// Its own state.
     pub state: State,
     /// Whether it stands for a key that matches no group.
@@ -179,10 +182,20 @@ impl Thresholds {
             wait,
             unbounded,
             key,
+            place: None,
             state,
             unmatched,
             nearest,
         }
+    }
+
+    /// Whether some number from 0 to that of the group, or a part of it, is outside of a range.
+    #[must_use]
+    pub fn may_alert(&self, group: &NamedGroup) -> bool {
+        let (_, most) = group.value();
+        let is_fine = |range: &Range| range.between(0.0, most) == Verdict::Fine;
+        let ranges = [&self.warning, &self.critical].into_iter().flatten();
+        ranges.filter_map(|ranges| ranges.of(group)).any(|range| !is_fine(range))
     }
 
     /// The key that names the owner of a group; of several keys the most specific one.
@@ -268,6 +281,7 @@ impl Thresholds {
                     wait,
                     unbounded,
                     key,
+                    place: None,
                     state,
                     unmatched,
                     nearest,
@@ -327,6 +341,7 @@ impl Thresholds {
                 wait: None,
                 unbounded: false,
                 key: None,
+                place: None,
                 state: State::Unknown,
                 unmatched: true,
                 nearest: None,

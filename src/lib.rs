@@ -30,6 +30,7 @@ mod deadline;
 mod details;
 mod ephemeral;
 mod error;
+mod exhaustion;
 mod field;
 mod format;
 mod group;
@@ -91,7 +92,7 @@ pub use netns::Netns;
 pub use owner::{Process, Processes};
 pub use plan::Plan;
 pub use range::{Range, RangeError};
-pub use report::{LimitRow, List, Report};
+pub use report::{LimitRow, List, Part, Report};
 pub use selection::{Choice, Network, Ports, Selection, StuckFor, UnixListeners};
 pub use socket::Socket;
 #[doc(hidden)]

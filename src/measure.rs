@@ -58,6 +58,8 @@ measures! {
     Stuck = stuck,
     /// The numbers that the kernel limits for all programs, in percent of these limits.
     HostLimits = host_limits,
+    /// Every other measure of what runs out, each with built-in thresholds.
+    Exhaustion = exhaustion,
 }
 
 #[cfg(test)]
@@ -85,6 +87,7 @@ mod tests {
             (Measure::OpenFiles, Some((GroupBy::Process, &[], &[][..]))),
             (Measure::Stuck, Some((GroupBy::Kind, &[Protocol::Tcp], &[][..]))),
             (Measure::HostLimits, Some((GroupBy::Limit, &[], &[][..]))),
+            (Measure::Exhaustion, Some((GroupBy::Process, &[], &[][..]))),
         ] {
             assert_eq!(implied(measure), expected);
         }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::check::{Check, Policy, Presentation, Query};
 use crate::collect::breakdown::Aspect;
 use crate::error::Error;
+use crate::exhaustion::{self, Own, Severity};
 use crate::field::Field;
 use crate::group::{GroupBy, Needs};
 use crate::judge::Thresholds;
@@ -45,6 +46,27 @@ pub struct Plan {
     thresholds: Thresholds,
     // Whether the check reads this host, and not a fixture.
     live: bool,
+    // Whether a part of the answer that cannot be read is UNKNOWN.
+    strict: bool,
+    // The measures that are judged together.
+    parts: Vec<PlanPart>,
+    // Of one of several measures: the ranges that the caller has given.
+    asked: Option<Thresholds>,
+}
+
+/// One of several measures that are judged together.
+#[derive(Clone, Debug)]
+pub(crate) struct PlanPart {
+    /// The measure.
+    pub measure: Measure,
+    /// Its plan, or the reason why it has none.
+    pub plan: Result<Plan, String>,
+    /// Whether a threshold of the caller names the measure, or one of its groups.
+    pub is_asked: bool,
+    /// Whether a threshold of the caller is for all its groups.
+    pub all_are_asked: bool,
+    /// Whether the caller does not want to hear about the measure.
+    pub is_silent: bool,
 }
 
 impl Plan {
@@ -104,6 +126,9 @@ impl Plan {
         let Check { mut query, policy, presentation } = check;
         let definition = query.measure.definition();
         refuse_meaningless(&query)?;
+        if query.measure == Measure::Exhaustion {
+            return Self::of_parts(Check { query, policy, presentation }, live, details);
+        }
         let implied = definition.implied.as_ref();
         let unix = implied.is_some_and(|implied| implied.protocols.contains(&Protocol::Unix));
         query.selection.unix = unix_listeners(&query.selection, unix)?;
@@ -162,8 +187,17 @@ impl Plan {
         if live && let Some(source) = query.source {
             check_source(&query, group_by, details, source)?;
         }
-        let mut plan =
-            Self { query, policy, presentation, group_by, thresholds: Thresholds::default(), live };
+        let mut plan = Self {
+            query,
+            policy,
+            presentation,
+            group_by,
+            thresholds: Thresholds::default(),
+            live,
+            strict: false,
+            parts: Vec::new(),
+            asked: None,
+        };
         plan.thresholds = plan.read_thresholds()?;
         if plan.thresholds.name_unix_listeners() {
             plan.query.selection.unix = UnixListeners::Required;
@@ -172,6 +206,86 @@ impl Plan {
             plan.refuse_silent()?;
         }
         Ok(plan)
+    }
+
+    /// Validates a check of several measures, each with its built-in thresholds where the check has no
+    /// others.
+    fn of_parts(check: Check, live: bool, details: bool) -> Result<Self, Error> {
+        let Check { query, policy, presentation } = check;
+        for (field, spec) in
+            [(Field::Critical, &policy.critical), (Field::Warning, &policy.warning)]
+        {
+            let refused = spec.as_ref().map_or(Ok(()), exhaustion::refuse);
+            refused.map_err(|error| error.of_field(field))?;
+        }
+        let part = |measure| {
+            let own =
+                [&policy.warning, &policy.critical].map(|spec| Own::of(measure, spec.as_ref()));
+            let is_asked = own.iter().any(Own::asks);
+            let all_are_asked = own.iter().any(Own::asks_for_all);
+            let is_silent = own.iter().all(Own::is_silent);
+            let plan = match part_of_query(&query, measure) {
+                Err(reason) => Err(reason),
+                Ok(query) => Ok(Self::part(query, own, presentation.clone(), (live, details))?),
+            };
+            Ok(PlanPart { measure, plan, is_asked, all_are_asked, is_silent })
+        };
+        let parts = exhaustion::MEASURES.into_iter().map(part).collect::<Result<_, Error>>()?;
+        let group_by = query.measure.definition().implied.as_ref().map(|implied| implied.group_by);
+        Ok(Self {
+            query,
+            policy,
+            presentation,
+            group_by: group_by.unwrap_or_default(),
+            thresholds: Thresholds::default(),
+            live,
+            strict: false,
+            parts,
+            asked: None,
+        })
+    }
+
+    /// Validates one of several measures.
+    fn part(
+        query: Query,
+        own: [Own; 2],
+        presentation: Presentation,
+        (live, details): (bool, bool),
+    ) -> Result<Self, Error> {
+        let asked = own.each_ref().map(Own::asked);
+        let [warning, critical] = own;
+        let policy = Policy {
+            warning: Some(warning.with_built_in(query.measure, Severity::Warning)?),
+            critical: Some(critical.with_built_in(query.measure, Severity::Critical)?),
+            ..Policy::default()
+        };
+        let mut plan = Self::validated(Check { query, policy, presentation }, live, details)?;
+        let [warning, critical] = asked;
+        plan.asked = Some(Thresholds {
+            warning: Some(warning.resolved(&plan.key_context(Field::Warning))?),
+            critical: Some(critical.resolved(&plan.key_context(Field::Critical))?),
+        });
+        Ok(plan)
+    }
+
+    /// The measures that are judged together; empty for a single measure.
+    pub(crate) fn parts(&self) -> &[PlanPart] {
+        &self.parts
+    }
+
+    /// Whether this is one of several measures that are judged together.
+    pub(crate) const fn is_part(&self) -> bool {
+        self.asked.is_some()
+    }
+
+    /// Whether a part of the answer that cannot be read is UNKNOWN.
+    pub(crate) const fn is_strict(&self) -> bool {
+        self.strict
+    }
+
+    /// The ranges that the caller has given, of one of several measures; else all ranges.
+    pub(crate) fn asked<'a>(&'a self, thresholds: &'a Thresholds) -> &'a Thresholds {
+        self.asked.as_ref().unwrap_or(thresholds)
     }
 
     fn read_thresholds(&self) -> Result<Thresholds, Error> {
@@ -265,7 +379,14 @@ impl Plan {
     /// range that has no alert where nothing is found, though 0 lies outside of it; and a warning range
     /// that the critical range hides. Also refuses a selection that no connection is
     /// ever in.
-    pub fn strict(self) -> Result<Self, Error> {
+    pub fn strict(mut self) -> Result<Self, Error> {
+        self.strict = true;
+        if !self.parts.is_empty() {
+            for plan in self.parts.iter_mut().filter_map(|part| part.plan.as_mut().ok()) {
+                plan.strict = true;
+            }
+            return Ok(self);
+        }
         self.refuse_silent()?;
         self.refuse_impossible()?;
         if let Policy { warning: Some(warning), critical: Some(critical), .. } = &self.policy
@@ -389,6 +510,35 @@ impl Plan {
     pub fn presentation(&self) -> &Presentation {
         &self.presentation
     }
+}
+
+/// The query of one of several measures. Ports and addresses are of sockets: a measure of sockets that
+/// cannot have one that is selected is left out, for this reason.
+fn part_of_query(query: &Query, measure: Measure) -> Result<Query, String> {
+    const ENDS: [(Field, &str); 4] = [
+        (Field::LocalPorts, "local ports"),
+        (Field::LocalAddresses, "local addresses"),
+        (Field::RemotePorts, "remote ports"),
+        (Field::RemoteAddresses, "remote addresses"),
+    ];
+    let definition = measure.definition();
+    let is_refused = |field: &Field| definition.refused.contains(field) && is_given(query, *field);
+    let mut part = Query { measure, selection: Selection::default(), ..query.clone() };
+    if definition.is_of_sockets() {
+        let refused: Vec<_> =
+            ENDS.iter().filter(|(field, _)| is_refused(field)).map(|(_, name)| *name).collect();
+        if !refused.is_empty() {
+            return Err(format!("it has no {}", refused.join(" and ")));
+        }
+        part.selection = query.selection.clone();
+    }
+    if is_refused(&Field::Netns) {
+        part.netns = Vec::new();
+    }
+    if measure == Measure::Stuck {
+        part.selection.stuck = exhaustion::stuck_rules();
+    }
+    Ok(part)
 }
 
 /// Refuses a field that has no meaning with the measure.
@@ -723,7 +873,9 @@ mod tests {
                 Field::GroupBy => *group_by = Some(GroupBy::default()),
                 Field::Zero => *zero = true,
                 Field::Warning | Field::Critical => {
-                    let spec = ThresholdSpec::parse("5").unwrap_or_else(|e| panic!("{e}"));
+                    let several = *measure == Measure::Exhaustion;
+                    let text = if several { "open-files=5" } else { "5" };
+                    let spec = ThresholdSpec::parse(text).unwrap_or_else(|e| panic!("{e}"));
                     check.policy.warning = Some(spec);
                 }
             }

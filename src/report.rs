@@ -11,11 +11,14 @@ use crate::group::Group;
 use crate::host_limit::HostLimit;
 use crate::judge::GroupState;
 use crate::judge::state::State;
+use crate::measure::Measure;
 use crate::measure::share::Share;
+use crate::name::Named;
 use crate::namespaces::NetnsCoverage;
 use crate::plan::Plan;
 use crate::selection::UnixListeners;
 use crate::source::summary::DropCounter;
+use crate::stuck::StuckKind;
 use crate::vocabulary::NetnsIndex;
 
 /// The default number of printed groups, for kinds that can have many.
@@ -61,12 +64,63 @@ pub struct Report {
     /// The number of TCP sockets of the whole host in no state; only with `lengthy`, where it can be
     /// told.
     pub stateless: Option<u64>,
+    /// The measures that were judged together; empty where there is a single one.
+    pub parts: Vec<Part>,
     /// The sources that answered, for example `netlink`.
     pub source: String,
     /// The numbers of network namespaces that were read and skipped.
     pub coverage: NetnsCoverage,
     /// The time that the run took.
     pub duration: Duration,
+}
+
+/// One of several measures that were judged together.
+#[derive(Clone, Debug)]
+pub struct Part {
+    /// The measure.
+    pub measure: Measure,
+    /// Its report; `None` where nothing of it could be read.
+    pub report: Option<Report>,
+    /// The reason why it could not be read, or not everywhere.
+    pub missing: Option<String>,
+    /// Whether a number that cannot be read makes the state UNKNOWN.
+    pub is_demanded: bool,
+    /// Of stuck connections: the kinds with their longest times, of every connection that is stuck.
+    pub kinds: Vec<GroupState>,
+    /// Of stuck connections: the most connections of each kind.
+    pub(crate) stuck: Vec<StuckRow>,
+}
+
+impl Part {
+    /// The state of the measure.
+    #[must_use]
+    pub fn state(&self) -> State {
+        let unseen = (self.is_demanded && self.is_incomplete()).then_some(State::Unknown);
+        let state = self.report.as_ref().map(Report::state);
+        state.into_iter().chain(unseen).max_by_key(|state| state.severity()).unwrap_or_default()
+    }
+
+    /// Whether some number of the measure could not be read.
+    #[must_use]
+    pub fn is_incomplete(&self) -> bool {
+        let is_incomplete = |report: &Report| {
+            !report.unseen_limits.is_empty()
+                || report.unseen_files.is_some()
+                || report.unseen_unix.is_some()
+        };
+        self.missing.is_some() || self.report.as_ref().is_some_and(is_incomplete)
+    }
+}
+
+/// The most connections of a kind that one program and port has.
+#[derive(Clone, Debug)]
+pub(crate) struct StuckRow {
+    /// The kind.
+    pub kind: StuckKind,
+    /// The connections.
+    pub count: u64,
+    /// Its ranges: for WARNING and for CRITICAL.
+    pub ranges: [Option<String>; 2],
 }
 
 /// A limit of the host or of a network namespace.
@@ -101,13 +155,19 @@ impl Report {
     #[must_use]
     pub fn state(&self) -> State {
         let always_ok = self.plan.policy().always_ok;
-        let nothing = self.is_empty().then_some(self.nothing());
+        let nothing = (self.is_empty() && self.parts.is_empty()).then_some(self.nothing());
         // A namespace that could not be read may have any number of connections. An alert in another
         // one stands.
-        let failed = (self.coverage.failed > 0).then_some(State::Unknown);
+        let nothing_is_read =
+            !self.parts.is_empty() && self.parts.iter().all(|part| part.report.is_none());
+        let nothing_is_read = nothing_is_read.then_some(State::Unknown);
+        let is_strict = self.plan.is_strict() && !self.parts.is_empty();
+        let failed = (self.coverage.failed > 0 || is_strict && self.coverage.skipped > 0)
+            .then_some(State::Unknown);
         self.groups
             .iter()
             .map(|judged| judged.state)
+            .chain(self.parts.iter().map(Part::state))
             .chain(self.total_state)
             .chain(nothing)
             .map(|state| match state {
@@ -115,6 +175,7 @@ impl Report {
                 state => state,
             })
             .chain(failed)
+            .chain(nothing_is_read)
             .max_by_key(|state| state.severity())
             .unwrap_or_default()
     }
@@ -152,6 +213,18 @@ impl Report {
     /// The groups that were found: they have connections, or a limit.
     pub fn found(&self) -> impl Iterator<Item = &GroupState> {
         self.groups.iter().filter(|group| group.is_found())
+    }
+
+    /// Every group with its number. Those of several measures have the name of their measure in front.
+    #[must_use]
+    pub fn counts(&self) -> Vec<(String, u64)> {
+        let of_part = |part: &Part| {
+            let counts = part.report.as_ref().map(Self::counts).unwrap_or_default();
+            let name = part.measure.name();
+            counts.into_iter().map(move |(label, count)| (format!("{name} {label}"), count))
+        };
+        let own = self.groups.iter().map(|judged| (judged.label.clone(), judged.count));
+        own.chain(self.parts.iter().flat_map(of_part)).collect()
     }
 
     /// The groups that were found and that the measure counts.
@@ -203,7 +276,8 @@ impl Report {
         let mut alerting: Vec<_> =
             shown.into_iter().filter(|judged| judged.state != State::Ok).collect();
         alerting.sort_by_key(|judged| Reverse(judged.state.severity()));
-        let largest = self.groups.first().filter(|judged| alerting.is_empty() && !is_aside(judged));
+        let wants_largest = alerting.is_empty() && !self.plan.is_part();
+        let largest = self.groups.first().filter(|judged| wants_largest && !is_aside(judged));
         alerting.into_iter().chain(largest).collect()
     }
 }
@@ -229,6 +303,7 @@ mod tests {
             wait: None,
             unbounded: false,
             key: None,
+            place: None,
             state: *state,
             unmatched: false,
             nearest: None,
@@ -245,6 +320,7 @@ mod tests {
             limits: [None, None],
             details: Vec::new(),
             missing_details: None,
+            parts: Vec::new(),
             unclear: None,
             ephemeral: BTreeMap::new(),
             limit_rows: Vec::new(),

@@ -49,7 +49,7 @@ fn needed(plan: &Plan) -> CapabilitySet {
         needed |=
             CapabilitySet::SYS_ADMIN | CapabilitySet::SYS_PTRACE | CapabilitySet::DAC_READ_SEARCH;
     }
-    if plan.measure() == Measure::OpenFiles {
+    if [Measure::OpenFiles, Measure::Exhaustion].contains(&plan.measure()) {
         // Listing /proc/PID/fd, where it does not tell its size; with tables, the sockets of every
         // network namespace.
         needed |= CapabilitySet::SYS_PTRACE | CapabilitySet::DAC_READ_SEARCH;
@@ -90,8 +90,11 @@ mod tests {
         let netns = Query { group_by: Some(GroupBy::Netns), ..Query::default() };
         let unit = Query { group_by: Some(GroupBy::Unit), ..Query::default() };
         let limits = Query { measure: Measure::HostLimits, ..Query::default() };
+        let exhaustion = Query { measure: Measure::Exhaustion, ..Query::default() };
         for (query, lengthy, expected) in [
             (limits, true, CapabilitySet::empty()),
+            (exhaustion.clone(), false, ptrace | read),
+            (exhaustion, true, admin | ptrace | read),
             (Query::default(), false, CapabilitySet::empty()),
             (unit, false, read),
             (netns, false, ptrace),

@@ -1,33 +1,29 @@
 //! The pipeline of a check. Each function takes a plan, reads the connections, and returns a
 //! report, counts or a list.
 
+mod exhaustion;
 mod open_files;
+mod reported;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::io::Read;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use crate::collect::breakdown::{Breakdowns, Owners};
 use crate::collect::connections::{Connection, Connections};
 use crate::collect::counts::{Recorded, Table};
 use crate::deadline::Deadline;
-use crate::details::{self, Detail};
+use crate::details::Detail;
 use crate::error::Error;
-use crate::group::Group;
-use crate::group_name::{GroupName, NETNS_SEPARATOR};
 use crate::judge::state::State;
-use crate::judge::{GroupState, Thresholds};
 use crate::measure::counted::{Counted, Scope};
-use crate::name::Named;
-use crate::named_group::{NamedGroup, named_groups};
+use crate::named_group::NamedGroup;
 use crate::namespaces::Namespaces;
-use crate::owner::{self, Names, Need, Unseen};
+use crate::owner::{self, Names, Need};
 use crate::plan::Plan;
-use crate::report::{LimitRow, List, Report};
+use crate::report::{List, Report};
+use crate::run::reported::{add_expected, look_up_names, name_groups, or_without, report, scope};
 use crate::source;
 use crate::survey::{Facts, Findings, Host};
-use crate::vocabulary::SourceName;
 
 /// Counts this host's connections and judges them. `interrupted` returns whether the caller wants
 /// to stop.
@@ -43,6 +39,10 @@ use crate::vocabulary::SourceName;
 pub fn check(plan: Plan, interrupted: &dyn Fn() -> bool) -> Result<Report, Error> {
     let start = Instant::now();
     let deadline = Deadline::new(plan.timeout(), interrupted);
+    if !plan.parts().is_empty() {
+        let report = exhaustion::check(&plan, &deadline)?;
+        return Ok(Report { duration: start.elapsed(), ..report });
+    }
     let thresholds = plan.thresholds(&|name| owner::user_id(name, &deadline))?;
     let host = Host::find(plan.netns(), plan.source(), &deadline)?;
     let scope = Scope {
@@ -160,212 +160,6 @@ fn listed(
     Ok(List { connections: connections.named(processes, &names), total, coverage })
 }
 
-/// The input of the plan's measure. Owners and peers are left out: a caller that needs them sets
-/// `lengthy`.
-fn scope(plan: &Plan) -> Scope<'_> {
-    Scope {
-        selection: plan.selection(),
-        group_by: plan.group_by(),
-        aspect: plan.aspect(),
-        lengthy: false,
-        every_holder: false,
-        every_name: true,
-    }
-}
-
-/// Looks up the names of the groups, judges the groups, and adds the details.
-fn report(
-    plan: Plan,
-    thresholds: &Thresholds,
-    counted: &mut Counted,
-    namespaces: &Namespaces,
-    deadline: &Deadline,
-) -> Result<Report, Error> {
-    add_expected(&plan, counted);
-    let names = look_up_names(counted, namespaces, deadline)?;
-    let mut groups = name_groups(&plan, counted, &names, namespaces);
-    name_places(&mut groups, counted, namespaces, deadline)?;
-    let mut report = judge(plan, thresholds, groups, counted, deadline);
-    if let Some(tables) = counted.tables.take() {
-        let needed = owner::needed(Unseen::Files, deadline);
-        report.unseen_files = tables.note(needed.as_deref());
-        if report.plan.presentation().lengthy {
-            let explained = open_files::explain(&report, &tables, &names, deadline);
-            let explained = explained.map(|found| (report.details, report.stateless) = found);
-            or_without(&mut report, explained)?;
-        }
-        if names.have_ids_as_labels() {
-            let printed = open_files::name_printed(&mut report, &tables, deadline);
-            or_without(&mut report, printed)?;
-        }
-    }
-    if let Some(breakdowns) = counted.breakdowns.take() {
-        let explained = explain(&report, breakdowns, &names, namespaces, deadline);
-        let explained = explained.map(|details| report.details = details);
-        or_without(&mut report, explained)?;
-    }
-    Ok(report)
-}
-
-/// Adds expected groups without connections, if the plan asks for them.
-fn add_expected(plan: &Plan, counted: &mut Counted) {
-    if plan.zero() {
-        counted.add_missing(plan.group_by().expected(plan.selection()));
-    }
-}
-
-/// Looks up the names of all groups. Takes over the names that were looked up already.
-fn look_up_names(
-    counted: &mut Counted,
-    namespaces: &Namespaces,
-    deadline: &Deadline,
-) -> Result<Names, Error> {
-    let interfaces = std::mem::take(&mut counted.findings.interfaces);
-    let known = std::mem::take(&mut counted.names)
-        .with_interfaces(interfaces)
-        .with_listeners(counted.findings.listeners());
-    let need = Need { units: true, every_holder: true };
-    let groups = counted.groups.iter().map(|(group, _)| *group);
-    Names::look_up(groups, need, &known, namespaces, deadline)
-}
-
-/// The groups with their names, the largest first.
-fn name_groups(
-    plan: &Plan,
-    counted: &Counted,
-    names: &Names,
-    namespaces: &Namespaces,
-) -> Vec<NamedGroup> {
-    let merged = plan.group_by().is_merged(namespaces.are_several());
-    named_groups(merged, &counted.groups, &counted.values, names)
-}
-
-/// The reason why the number of taken ports is not certain.
-const BOUND_FIRST: &str = "the system does not report the ports that programs have bound before they \
-     connected";
-/// Adds the namespaces in which limits are fullest to the names of the limits, where several are read.
-fn name_places(
-    groups: &mut [NamedGroup],
-    counted: &Counted,
-    namespaces: &Namespaces,
-    deadline: &Deadline,
-) -> Result<(), Error> {
-    if counted.places.is_empty() || !namespaces.are_several() {
-        return Ok(());
-    }
-    let names = namespaces.names(&counted.places.values().copied().collect(), deadline)?;
-    for group in groups {
-        if let Some(Group::Limit(limit)) = group.group
-            && let Some(netns) = counted.places.get(&limit).and_then(|netns| names.get(netns))
-        {
-            let label = format!("{}{NETNS_SEPARATOR}{}", limit.name(), netns.label);
-            group.name = GroupName { label, interface: None, netns: Some(Arc::clone(netns)) };
-        }
-    }
-    Ok(())
-}
-
-/// The limits that were found, with their ranges.
-fn limit_rows(groups: &[NamedGroup], thresholds: &Thresholds) -> Vec<LimitRow> {
-    let row = |group: &NamedGroup| match group.group {
-        Some(Group::Limit(limit)) => Some(LimitRow {
-            limit,
-            used: group.count,
-            share: group.share?,
-            netns: group.name.netns.as_ref().map(|netns| netns.label.to_string()),
-            ranges: thresholds.of(group),
-        }),
-        _ => None,
-    };
-    groups.iter().filter_map(row).collect()
-}
-
-/// Judges the groups and their total. The details are not filled in yet.
-fn judge(
-    plan: Plan,
-    thresholds: &Thresholds,
-    groups: Vec<NamedGroup>,
-    counted: &Counted,
-    deadline: &Deadline,
-) -> Report {
-    let Findings { sources, coverage, unseen_unix, .. } = &counted.findings;
-    // The number of unseen processes is told with the reason, and that of a process in an unseen unit
-    // is known.
-    let is_told = counted.tables.is_some()
-        && !groups.iter().any(|group| group.hidden && group.share.is_some());
-    let some_skipped = coverage.skipped > 0;
-    let sum = || groups.iter().map(|group| group.count).sum();
-    let total = counted.total.unwrap_or_else(sum);
-    let most = total + groups.iter().map(|group| group.doubtful).sum::<u64>();
-    let fullest = groups.first().filter(|group| group.share.is_some() || group.wait.is_some());
-    // Where nothing is found, the graph keeps the ranges of all groups.
-    let limits = fullest.map_or_else(|| thresholds.without_keys(), |one| thresholds.of(one));
-    let host_is_unseen =
-        groups.iter().any(|g| g.name.netns.as_ref().is_some_and(|n| n.may_be_host));
-    let unseen = if host_is_unseen { Some(Unseen::HostNetns) } else { Unseen::of(plan.group_by()) };
-    let is_denied = groups.iter().any(|group| group.hidden && owner::is_denied(group.label()));
-    let limit_rows = limit_rows(&groups, thresholds);
-    let mut groups = thresholds.judge(groups, some_skipped);
-    let unseen_limits = counted.unseen_limits.clone();
-    thresholds.doubt(&mut groups, unseen_limits.iter().copied().map(Group::Limit));
-    let mut unclear = groups.iter().filter(|group| group.state == State::Unknown).peekable();
-    let ports = |group: &GroupState| matches!(group.group, Some(Group::Ports(..)));
-    Report {
-        unseen_unix: unseen_unix.as_ref().map(ToString::to_string),
-        unseen_files: None,
-        stateless: None,
-        unclear: match unseen {
-            _ if is_told => None,
-            Some(unseen) if unclear.peek().is_some() => {
-                Some(owner::unseen_message(unseen, deadline))
-            }
-            Some(unseen) if is_denied => owner::denial(unseen, deadline),
-            Some(_) => None,
-            None => unclear.any(ports).then(|| BOUND_FIRST.to_owned()),
-        },
-        plan,
-        groups,
-        total,
-        most,
-        total_state: thresholds.judge_total(total, most, some_skipped),
-        limits,
-        details: Vec::new(),
-        limit_rows,
-        unseen_limits,
-        missing_details: None,
-        ephemeral: counted.findings.ephemeral(),
-        host_drops: counted.host_drops,
-        source: SourceName::join(sources),
-        coverage: coverage.clone(),
-        duration: Duration::ZERO,
-    }
-}
-
-/// Returns the details (owners and peers) of the groups in `Report::explained`. `names` has the
-/// names of the groups; this function looks up the names of the owners and peers.
-fn explain(
-    report: &Report,
-    breakdowns: Breakdowns,
-    names: &Names,
-    namespaces: &Namespaces,
-    deadline: &Deadline,
-) -> Result<Vec<Detail>, Error> {
-    let explained = report.explained();
-    let places: HashMap<&str, usize> =
-        explained.iter().enumerate().map(|(place, group)| (&*group.label, place)).collect();
-    let place = |group| places.get(&*names.name(group).label).copied();
-    let sums = breakdowns.sums(explained.len(), place);
-    let groups = details::groups(&sums, namespaces.are_several());
-    let need = Need { units: false, every_holder: false };
-    let names = Names::look_up(groups, need, names, namespaces, deadline)?;
-    let is_unix = |group: &GroupState| matches!(group.group, Some(Group::Unix(_)));
-    let unix = explained.iter().zip(&sums).filter(|(group, _)| is_unix(group));
-    let keys = unix.flat_map(|(_, sum)| sum.owners.keys().filter_map(Owners::process));
-    let names = names.with_process_units(keys, deadline)?;
-    let detail = |(group, sum): (&GroupState, _)| Detail::new(group.label.clone(), sum, &names);
-    Ok(explained.into_iter().zip(sums).map(detail).collect())
-}
-
 /// Adds to each shown peer the number of ephemeral ports in use towards it. A second dump counts
 /// these ports: connections in any status use ports, but the groups may have connections in one
 /// status only. Where the ports are slow to read, an OK report is left without them.
@@ -385,20 +179,10 @@ fn add_ports(report: &mut Report, findings: &mut Findings, host: &Host) -> Resul
     Ok(())
 }
 
-/// Keeps a report whose details took too long: an alert is worth more than its details. Any other
-/// error ends the run.
-fn or_without(report: &mut Report, details: Result<(), Error>) -> Result<(), Error> {
-    match details {
-        Err(error @ Error::Timeout(_)) => {
-            report.missing_details = Some(error.to_string());
-            Ok(())
-        }
-        details => details,
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::check::{Check, Policy, Presentation, Query};
     use crate::group::GroupBy;

@@ -133,7 +133,7 @@ def test_an_unknown_measure_and_a_fixture(native: Command, measure: str) -> None
     assert (done.stdout.split("\n")[0], done.returncode) == (
         f'--measure: invalid value "{measure}s", did you mean "{measure}"? (choose from '
         "connections, accept-queue, syn-queue, receive-buffer, ephemeral-ports, open-files, stuck, "
-        "host-limits)",
+        "host-limits, exhaustion)",
         3,
     )
     fixture = native.fixture(harness.connections({"tcp_LISTEN": 1}))

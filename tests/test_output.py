@@ -96,7 +96,7 @@ def test_memory_that_ends_is_unknown(native: Command) -> None:
     """With a line: of the check on standard output, or of the runtime on standard error."""
     test = native.fixture(harness.peers(60_000))
     ended = 0
-    for kib in range(3_000, 40_000, 1_000):
+    for kib in range(4_000, 40_000, 1_000):
         before = ["sh", "-c", f'ulimit -v {kib}; exec "$@"', "sh"]
         args = (test, "--group-by=remote-address", "--lengthy")
         done = native.run(*args, before=before, env={"RUST_BACKTRACE": "0"})

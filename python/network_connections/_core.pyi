@@ -183,6 +183,7 @@ _Measure = Literal[
     "open-files",
     "stuck",
     "host-limits",
+    "exhaustion",
 ]
 _NoMatchSeverity = Literal[
     "ok",
@@ -332,8 +333,10 @@ def check(
             destination, in percent of those there are, or the kernel's limits
             for all programs, such as tracked connections and orphans, in
             percent; or the seconds for which the longest connection of each
-            kind has been stuck. One of: connections, accept-queue, syn-queue,
-            receive-buffer, ephemeral-ports, open-files, stuck, host-limits.
+            kind has been stuck; or exhaustion, all of these, each with
+            built-in thresholds. One of: connections, accept-queue, syn-queue,
+            receive-buffer, ephemeral-ports, open-files, stuck, host-limits,
+            exhaustion.
         netns: Look into this network namespace instead of the own one: a name
             below /run/netns, a path as in /proc/1/ns/net, the id of a process
             in it, or "all" for every one that can be seen. Where it may not be

@@ -378,7 +378,7 @@ pub static OPTIONS: &[Opt] = &[
                of its limit, or the ephemeral ports towards each destination, in percent of \
                those there are, or the kernel's limits for all programs, such as tracked connections \
                and orphans, in percent; or the seconds for which the longest connection of each kind has \
-               been stuck.",
+               been stuck; or exhaustion, all of these, each with built-in thresholds.",
         ..OPT
     },
     Opt {

@@ -389,7 +389,7 @@ mod tests {
                 &["--measure=connections,accept-queue"],
                 "--measure: invalid value \"connections,accept-queue\", give one value (choose from \
                  connections, accept-queue, syn-queue, receive-buffer, ephemeral-ports, \
-                 open-files, stuck, host-limits)",
+                 open-files, stuck, host-limits, exhaustion)",
             ),
             (&["--zero=1"], "--zero takes no value, but \"1\" is given"),
             (&["--help=V"], "--help takes no value, but \"V\" is given"),

@@ -2,14 +2,17 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::collect::stuck_counts::Place;
+use crate::exhaustion::seconds;
 use crate::format::plugin::message;
+use crate::group::Group;
 use crate::judge::GroupState;
 use crate::judge::state::State;
 use crate::judge::threshold::ThresholdSpec;
 use crate::measure::Measure;
 use crate::name::Named;
 use crate::namespaces::NetnsCoverage;
-use crate::report::Report;
+use crate::report::{Part, Report};
 
 /// The version of the schema. It changes where a field changes its meaning or goes away; new fields
 /// do not change it.
@@ -18,7 +21,9 @@ const SCHEMA: u32 = 1;
 /// A report as one JSON object in one line.
 #[must_use]
 pub fn report(report: &Report) -> String {
-    let groups: Vec<Value> = report.groups.iter().map(group).collect();
+    let of_parts = report.parts.iter().flat_map(groups_of_part);
+    let groups: Vec<Value> =
+        report.groups.iter().map(group).map(Value::from).chain(of_parts).collect();
     let text = |thresholds: &Option<ThresholdSpec>| {
         thresholds.as_ref().map(|thresholds| thresholds.text().to_owned())
     };
@@ -43,6 +48,9 @@ pub fn report(report: &Report) -> String {
         object.extend(most.map(|most| ("most".to_owned(), most)));
         let unix = report.sees_unix();
         object.extend(unix.map(|seen| ("unix_listeners_seen".to_owned(), seen.into())));
+        let measures: Vec<_> = report.parts.iter().map(measure).collect();
+        let measures = (!measures.is_empty()).then(|| measures.into());
+        object.extend(measures.map(|measures| ("measures".to_owned(), measures)));
         let measure = report.plan.measure();
         let measure = (measure != Measure::default()).then(|| measure.name().into());
         object.extend(measure.map(|measure| ("measure".to_owned(), measure)));
@@ -57,7 +65,47 @@ fn netns(report: &Report) -> Option<Value> {
     asked.then(|| json!({"seen": read, "unseen": skipped, "doubtful": maybe_read}))
 }
 
-fn group(judged: &GroupState) -> Value {
+/// The groups of one of several measures: the number that is judged, its unit, and the limit.
+fn groups_of_part(part: &Part) -> Vec<Value> {
+    let of_group = |judged: &GroupState| {
+        let mut object = group(judged);
+        let is_stuck = part.measure == Measure::Stuck;
+        let percent = judged.share.map(|share| share.percent(judged.count));
+        let value = if is_stuck { Some(judged.count.into()) } else { percent.map(Value::from) };
+        let unit = if is_stuck { "connections" } else { "%" };
+        let mut add = |key: &str, value: Value| object.insert(key.to_owned(), value);
+        add("measure", part.measure.name().into());
+        add("value", value.into());
+        add("unit", unit.into());
+        add("limit", judged.share.map(|share| share.of).into());
+        if let (Some(Group::Kind(kind)), Some(place)) = (judged.group, judged.place) {
+            add("longer_than", seconds(kind).into());
+            match place {
+                Place::At(number) => add("local_port", number.into()),
+                Place::To(number) => add("remote_port", number.into()),
+            };
+        }
+        object.into()
+    };
+    part.report.iter().flat_map(|report| &report.groups).map(of_group).collect()
+}
+
+/// One of several measures: its state, and the reason why it could not be asked.
+fn measure(part: &Part) -> Value {
+    let report = part.report.as_ref();
+    let unseen_limits = report.into_iter().flat_map(|report| &report.unseen_limits);
+    json!({
+        "measure": part.measure.name(),
+        "state": part.state() as u8,
+        "asked": part.report.is_some(),
+        "missing": part.missing,
+        "unseen_limits": unseen_limits.map(|limit| limit.name()).collect::<Vec<_>>(),
+        "unseen_processes": report.and_then(|report| report.unseen_files.as_ref()),
+        "unseen_unix_listeners": report.and_then(|report| report.unseen_unix.as_ref()),
+    })
+}
+
+fn group(judged: &GroupState) -> Map<String, Value> {
     let GroupState {
         group: _,
         label,
@@ -67,6 +115,7 @@ fn group(judged: &GroupState) -> Value {
         wait,
         unbounded,
         key: _,
+        place: _,
         state,
         unmatched,
         nearest,
@@ -99,7 +148,7 @@ fn group(judged: &GroupState) -> Value {
     if let Some(nearest) = nearest {
         object.insert("nearest".to_owned(), nearest.as_str().into());
     }
-    object.into()
+    object
 }
 
 /// The object for an error. It has no counts, so that none can be mistaken for a result.

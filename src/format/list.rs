@@ -6,8 +6,9 @@ use serde_json::{Value, json};
 
 use crate::address::{with_interface, with_port};
 use crate::collect::connections::Connection;
-use crate::format::plugin::{failed, skipped};
+
 use crate::format::tables::{and_more, dash, header, table};
+use crate::format::words::{failed, skipped};
 use crate::name::Named;
 use crate::printable::neutralised;
 use crate::report::List;

@@ -1,21 +1,19 @@
 //! The message and performance data of a Nagios plugin.
 
 use crate::error::Error;
-use crate::format::tables::{Namer, and_more, dash, percent, table, tables};
-use crate::group::{Group, GroupBy};
-use crate::host_limit::HostLimit;
+use crate::format::exhaustion;
+use crate::format::tables::{and_more, percent, tables};
+use crate::format::words::{
+    LIMIT, failed, limits_table, mark, namer, number, skipped, unseen_limits, visible,
+};
+use crate::group::Group;
 use crate::judge::GroupState;
 use crate::judge::key::TOTAL;
 use crate::judge::state::State;
 use crate::measure::definition::Reading;
 use crate::name::Named;
-use crate::namespaces::NetnsCoverage;
-use crate::printable::{is_invisible, neutralised, shortened};
+use crate::printable::neutralised;
 use crate::report::Report;
-
-/// The maximum length of the output in bytes. Nagios and NRPE cut longer outputs at the end, where
-/// the performance data is.
-const LIMIT: usize = 8_000;
 
 /// The line that the command prints.
 #[must_use]
@@ -27,6 +25,9 @@ pub fn report(report: &Report) -> String {
 /// where they are asked for.
 #[must_use]
 pub fn message(report: &Report) -> String {
+    if !report.parts.is_empty() {
+        return exhaustion::message(report);
+    }
     if report.details.is_empty() {
         let line = first_line(report, report.shown());
         let table = limits_table(report);
@@ -46,27 +47,6 @@ pub fn message(report: &Report) -> String {
     let hint = Some(hint(report)).filter(|hint| hint.len() <= room).unwrap_or_default();
     let left = room - hint.len();
     line + &tables(&report.details, report.plan.aspect(), namer(report), left) + &hint
-}
-
-/// A table of the limits, where one is asked for.
-fn limits_table(report: &Report) -> String {
-    if report.limit_rows.is_empty() || !report.plan.presentation().lengthy {
-        return String::new();
-    }
-    let several = report.limit_rows.iter().any(|row| row.netns.is_some());
-    let columns: &[&str] = &["Limit", "In use", "Of", "Percent", "Setting"];
-    let netns = several.then_some("Network namespace");
-    let header: Vec<_> = columns.iter().copied().chain(netns).collect();
-    let rows = report.limit_rows.iter().map(|row| {
-        let percent = format!("{}%", percent(row.share.percent(row.used)));
-        let netns = several.then(|| row.netns.clone().unwrap_or_else(dash));
-        let (used, of) = (row.used.to_string(), row.share.of.to_string());
-        [row.limit.name().to_owned(), used, of, percent, row.limit.setting().to_owned()]
-            .into_iter()
-            .chain(netns)
-            .collect()
-    });
-    format!("\n\n{}", table(&header, rows, usize::MAX))
 }
 
 /// The text below the tables: the sockets of the host in no state, or a hint where a report without
@@ -159,81 +139,6 @@ fn first_line(report: &Report, (shown, left_out): (Vec<&GroupState>, usize)) -> 
     neutralised(&message).into_owned()
 }
 
-/// The note about limits that the kernel does not show here.
-fn unseen_limits(limits: &[HostLimit]) -> Option<String> {
-    let mut reasons: Vec<&str> = Vec::new();
-    for limit in limits {
-        if !reasons.contains(&limit.why_unseen()) {
-            reasons.push(limit.why_unseen());
-        }
-    }
-    let of_reason = |reason: &str| {
-        let limits = limits.iter().filter(|limit| limit.why_unseen() == reason);
-        let names: Vec<_> = limits.map(|limit| limit.name()).collect();
-        format!("{} ({reason})", names.join(", "))
-    };
-    let parts: Vec<_> = reasons.into_iter().map(of_reason).collect();
-    (!parts.is_empty()).then(|| format!("not seen: {}", parts.join(", ")))
-}
-
-/// The note about namespaces that this process may not read.
-pub fn skipped(coverage: &NetnsCoverage) -> Option<String> {
-    let number = coverage.skipped.saturating_sub(coverage.failed);
-    let up_to = if coverage.maybe_read > 0 { "up to " } else { "" };
-    let plural = if number == 1 { "" } else { "s" };
-    let why = match &*coverage.reasons {
-        [] => String::new(),
-        reasons => format!(" ({})", reasons.join("; ")),
-    };
-    (number > 0).then(|| format!("{up_to}{number} network namespace{plural} not seen{why}"))
-}
-
-/// The note about namespaces whose reading failed.
-pub fn failed(NetnsCoverage { failed, failure, .. }: &NetnsCoverage) -> Option<String> {
-    let plural = if *failed == 1 { "" } else { "s" };
-    let failure = visible(failure.as_ref()?);
-    Some(format!("{failed} network namespace{plural} could not be read: {failure}"))
-}
-
-/// The function that shows a label in a message.
-fn namer(report: &Report) -> Namer {
-    let by = report.plan.group_by();
-    // The name of a limit may be followed by that of a network namespace.
-    if by.is_fixed() && by != GroupBy::Limit { |label| label.replace('_', " ") } else { shortened }
-}
-
-/// `5`, `2 to 5`, `60% (3 of 5)`, `0% to 60% (0 to 3 of 5)`, `120% (6 of 5, 12 dropped)` or
-/// `4512 s (37 connections)`
-fn number(judged: &GroupState, reading: Reading) -> String {
-    let GroupState { group, count, most, share, wait, unbounded, state, .. } = judged;
-    let (count, most) = (*count, *most);
-    let counted = if most > count { format!("{count} to {most}") } else { count.to_string() };
-    if reading == Reading::Seconds {
-        let plural = if most == 1 { "" } else { "s" };
-        return format!("{} ({counted} connection{plural})", wait.unwrap_or_default());
-    }
-    let Some(share) = share else {
-        let is_limit = matches!(group, Some(Group::Limit(_))) && *state == State::Unknown;
-        return match (*unbounded || is_limit, group, count) {
-            (false, ..) => counted,
-            (true, Some(Group::Process(_) | Group::Program(_) | Group::Cgroup(_)), 1..) => {
-                format!("{count} not seen")
-            }
-            (true, ..) => "not seen".to_owned(),
-        };
-    };
-    let dropped = share.drops.filter(|drops| *drops > 0);
-    let dropped = dropped.map_or_else(String::new, |drops| format!(", {drops} dropped"));
-    let percent = |count| format!("{}%", percent(share.percent(count)));
-    let percents = if most > count {
-        format!("{} to {}", percent(count), percent(most))
-    } else {
-        percent(count)
-    };
-    let least = if *unbounded { "at least " } else { "" };
-    format!("{least}{percents} ({counted} of {}{dropped})", share.of)
-}
-
 fn nothing(report: &Report) -> String {
     let nothing = (report.plan.definition().nothing)(report.plan.selection());
     format!("{nothing}{}", mark(report.nothing()))
@@ -246,6 +151,9 @@ fn nothing(report: &Report) -> String {
 pub fn perfdata(report: &Report) -> String {
     if !report.plan.presentation().perfdata {
         return String::new();
+    }
+    if !report.parts.is_empty() {
+        return exhaustion::perfdata(report);
     }
     match report.plan.definition().reading {
         Reading::Count => perfdata_of_counts(report),
@@ -322,11 +230,6 @@ fn perfdata_of_waits(report: &Report) -> String {
     expected.into_iter().map(metric).collect::<Vec<_>>().join(" ")
 }
 
-/// The state behind a number; empty for OK.
-fn mark(state: State) -> String {
-    if state == State::Ok { String::new() } else { format!(" [{}]", state.name()) }
-}
-
 /// A message and its performance data, put together.
 #[must_use]
 pub fn line(message: &str, perfdata: &str) -> String {
@@ -338,16 +241,6 @@ pub fn line(message: &str, perfdata: &str) -> String {
 #[must_use]
 pub fn failure(error: &Error) -> String {
     neutralised(&visible(&error.to_string())).into_owned()
-}
-
-/// A text in one line, in which nothing is invisible.
-fn visible(text: &str) -> String {
-    let visible = |c: char| match c {
-        c if c.is_control() => ' ',
-        c if is_invisible(c) => '?',
-        c => c,
-    };
-    text.chars().map(visible).collect()
 }
 
 #[cfg(test)]

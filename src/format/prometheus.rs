@@ -1,7 +1,9 @@
 //! The Prometheus text exposition format, as the textfile collector of `node_exporter` reads it.
 
 use crate::format::exposition::Page;
+use crate::judge::GroupState;
 use crate::judge::state::State;
+use crate::measure::Measure;
 use crate::measure::definition::Series;
 use crate::namespaces::NetnsCoverage;
 use crate::report::Report;
@@ -14,13 +16,12 @@ use crate::report::Report;
 pub fn report(report: &Report, name: &str) -> String {
     let mut page = Page::new(name);
     let plan = &report.plan;
-    let series = Series {
-        group_by: plan.group_by(),
-        selection: plan.selection(),
-        ephemeral: &report.ephemeral,
-        groups: &report.groups,
-    };
-    (plan.definition().series)(&mut page, &series);
+    add_series(&mut page, report, &report.groups);
+    for (part, report) in report.parts.iter().filter_map(|p| Some((p, p.report.as_ref()?))) {
+        let is_stuck = part.measure == Measure::Stuck;
+        add_series(&mut page, report, if is_stuck { &part.kinds } else { &report.groups });
+        add_unix(&mut page, report);
+    }
     if plan.definition().is_of_sockets() {
         page.gauge("_selected", "Sockets selected.", report.total);
     }
@@ -32,15 +33,31 @@ pub fn report(report: &Report, name: &str) -> String {
         let help = "Network namespaces that may have been read through a process, or not at all.";
         page.gauge("_netns_doubtful", help, maybe_read);
     }
-    if let Some(seen) = report.sees_unix() {
-        let help = "1 if the unix listeners were read, else 0.";
-        page.gauge("_unix_listeners_seen", help, u8::from(seen));
-    }
+    add_unix(&mut page, report);
     page.head("_check_source_info", "gauge", "Who answered.");
     page.sample("_check_source_info", &[("source", &report.source)], 1);
     let seconds = report.duration.as_secs_f64();
     page.gauge("_check_duration_seconds", "How long the check took.", seconds);
     page.end(report.state())
+}
+
+/// Adds the series of a measure.
+fn add_series(page: &mut Page, report: &Report, groups: &[GroupState]) {
+    let plan = &report.plan;
+    let series = Series {
+        group_by: plan.group_by(),
+        selection: plan.selection(),
+        ephemeral: &report.ephemeral,
+        groups,
+    };
+    (plan.definition().series)(page, &series);
+}
+
+fn add_unix(page: &mut Page, report: &Report) {
+    if let Some(seen) = report.sees_unix() {
+        let help = "1 if the unix listeners were read, else 0.";
+        page.gauge("_unix_listeners_seen", help, u8::from(seen));
+    }
 }
 
 /// The page for an error: the reason as a comment, and the state.

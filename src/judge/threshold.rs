@@ -65,6 +65,26 @@ impl ThresholdSpec {
         Ok(thresholds)
     }
 
+    /// A range for all groups, and ranges with keys.
+    #[must_use]
+    pub fn of(plain: Option<Range>, keyed: Vec<(String, Range)>) -> Self {
+        let texts = keyed.iter().map(|(key, range)| format!("{key}={range}"));
+        let texts: Vec<_> = texts.chain(plain.as_ref().map(Range::to_string)).collect();
+        Self { text: texts.join(","), plain, keyed }
+    }
+
+    /// The range for all groups.
+    #[must_use]
+    pub fn plain(&self) -> Option<&Range> {
+        self.plain.as_ref()
+    }
+
+    /// The ranges with their keys.
+    #[must_use]
+    pub fn keyed(&self) -> &[(String, Range)] {
+        &self.keyed
+    }
+
     /// Whether the critical range leaves the warning range no number of its own, so that the state is
     /// never WARNING.
     #[must_use]

@@ -75,7 +75,7 @@ pub fn check<'py>(
                 state: report.state() as u8,
                 message: plugin::message(&report),
                 perfdata: plugin::perfdata(&report),
-                counts: report.groups.iter().map(|j| (j.label.clone(), j.count)).collect(),
+                counts: report.counts(),
                 json: json::report(&report),
                 prometheus: prometheus::report(&report, ""),
             })

@@ -6,6 +6,7 @@ use crate::cli::options::{Opt, Section};
 use crate::cli::pages::text::{
     DESCRIPTION, EXAMPLES, HOMEPAGE, NAME, explanation, filled, value, visible,
 };
+use crate::exhaustion::table;
 use crate::name::Named;
 use crate::vocabulary::SourceName;
 
@@ -56,7 +57,21 @@ pub fn help() -> String {
          \"~:10\", from 10 to 20 with \"10:20\", and outside of that with \"@10:20\".\n\
          Exit codes: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN (also for wrong arguments).",
     );
+    text.push_str(&thresholds());
     text.push_str(&homepage(HOMEPAGE));
+    text
+}
+
+/// The built-in thresholds of `--measure=exhaustion`.
+fn thresholds() -> String {
+    let mut text = format!(
+        "\n\nBuilt-in thresholds of --measure=exhaustion. Keys change or remove them, as in\n\
+         -w open-files=90,host-limits:conntrack=60,stuck=~:\n  {:47}{:>8}{:>9}",
+        "", "WARNING", "CRITICAL"
+    );
+    for [name, warning, critical] in table() {
+        let _ = write!(text, "\n  {name:47}{warning:>8}{critical:>9}");
+    }
     text
 }
 
