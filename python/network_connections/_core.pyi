@@ -325,15 +325,13 @@ def check(
             or several. Default: any.
         local_port: Count only connections from this local port or range of
             ports, as in 443 or 8000-8099. One value or several. Default: any.
-        measure: What is judged: the number of connections of each group; or
-            what runs out, the accept queue of each TCP or unix listener, the
-            SYN queue of each TCP listener, the receive buffer of each UDP
-            socket, or the open files of each process and of the host, in
-            percent of its limit, or the ephemeral ports towards each
-            destination, in percent of those there are, or the kernel's limits
-            for all programs, such as tracked connections and orphans, in
-            percent; or the seconds for which the longest connection of each
-            kind has been stuck; or exhaustion, all of these, each with
+        measure: What is judged: connections, the number of each group. In
+            percent of a limit: accept-queue of each TCP or unix listener,
+            syn-queue of each TCP listener, receive-buffer of each UDP socket,
+            ephemeral-ports towards each destination, open-files of each
+            process and of the host, host-limits of the kernel for all
+            programs. stuck: the seconds for which the longest connection of
+            each kind has been stuck. exhaustion: all that runs out, with
             built-in thresholds. One of: connections, accept-queue, syn-queue,
             receive-buffer, ephemeral-ports, open-files, stuck, host-limits,
             exhaustion.

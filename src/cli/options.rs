@@ -372,13 +372,12 @@ pub static OPTIONS: &[Opt] = &[
         default: Some(default::<Measure>),
         field: Some(Field::Measure),
         keyword: Some(keyword("measure", Api::Check)),
-        help: "What is judged: the number of connections of each group; or what runs out, the accept \
-               queue of each TCP or unix listener, the SYN queue of each TCP listener, the receive \
-               buffer of each UDP socket, or the open files of each process and of the host, in percent \
-               of its limit, or the ephemeral ports towards each destination, in percent of \
-               those there are, or the kernel's limits for all programs, such as tracked connections \
-               and orphans, in percent; or the seconds for which the longest connection of each kind has \
-               been stuck; or exhaustion, all of these, each with built-in thresholds.",
+        help: "What is judged: connections, the number of each group. In percent of a limit: accept-queue \
+               of each TCP or unix listener, syn-queue of each TCP listener, receive-buffer of each UDP \
+               socket, ephemeral-ports towards each destination, open-files of each process and of the \
+               host, host-limits of the kernel for all programs. stuck: the seconds for which the longest \
+               connection of each kind has been stuck. exhaustion: all that runs out, with built-in \
+               thresholds.",
         ..OPT
     },
     Opt {
