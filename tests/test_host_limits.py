@@ -414,7 +414,8 @@ def test_orphans_fill_up(pair: Pair, native: Command) -> None:
         while aborted(pair.a) == 0:
             orphans.add(50)
         full = found(ask(native, None, "--format=json"))["orphans"]
-        assert full.used >= of * 0.95
+        # Some of the first ones may have ended meanwhile.
+        assert full.used >= of * 0.8
         assert ask(native, None, "-w=orphans=25", "-c=orphans=75").returncode == 2
         wait_for_message("too many orphaned sockets|Out of socket memory", lambda: orphans.add(50))
 
