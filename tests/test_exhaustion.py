@@ -183,7 +183,7 @@ def test_where_nothing_is_wrong_one_line_says_what_was_looked_at(
     made.bind(pair.a, pair.a4, 5140)
     done = ask(native, pair.a)
     assert done.stdout.count("\n") == 1
-    assert message(done).startswith("Nothing runs out: open-files at most ")
+    assert message(done).startswith("Of what could be asked, nothing runs out: open-files at most ")
     for part in (
         "accept-queue 0% (1 listener)",
         "syn-queue 0% (1 listener)",

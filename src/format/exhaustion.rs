@@ -142,7 +142,10 @@ fn nothing(report: &Report) -> String {
     if parts.is_empty() {
         return format!("Nothing could be asked{}", mark(State::Unknown));
     }
-    format!("Nothing runs out: {}", parts.join(", "))
+    let coverage = &report.coverage;
+    let is_whole = coverage.skipped == 0 && !report.parts.iter().any(Part::is_incomplete);
+    let nothing = if is_whole { "Nothing" } else { "Of what could be asked, nothing" };
+    format!("{nothing} runs out: {}", parts.join(", "))
 }
 
 fn singular(plural: &str) -> &str {
