@@ -78,12 +78,14 @@ mod tests {
         let listen = &[ConnectionStatus::Listen][..];
         let queued = &[ConnectionStatus::Listen, ConnectionStatus::SynRecv][..];
         let (local, remote) = (GroupBy::LocalEndpoint, GroupBy::RemoteEndpoint);
+        let both = &[Protocol::Tcp, Protocol::Udp][..];
+        let ports = if cfg!(windows) { &[Protocol::Tcp][..] } else { both };
         for (measure, expected) in [
             (Measure::Connections, None),
             (Measure::AcceptQueue, Some((local, &[Protocol::Tcp, Protocol::Unix][..], listen))),
             (Measure::SynQueue, Some((local, &[Protocol::Tcp], queued))),
             (Measure::ReceiveBuffer, Some((local, &[Protocol::Udp], &[][..]))),
-            (Measure::EphemeralPorts, Some((remote, &[Protocol::Tcp, Protocol::Udp], &[][..]))),
+            (Measure::EphemeralPorts, Some((remote, ports, &[][..]))),
             (Measure::OpenFiles, Some((GroupBy::Process, &[], &[][..]))),
             (Measure::Stuck, Some((GroupBy::Kind, &[Protocol::Tcp], &[][..]))),
             (Measure::HostLimits, Some((GroupBy::Limit, &[], &[][..]))),

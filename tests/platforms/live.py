@@ -125,7 +125,7 @@ def test_selections_and_groups(native: Command, counts: dict[str, int], options:
         (["--group-by=user"], "the users of sockets are not known here"),
         (["--netns=all"], "This system has no network namespaces (Linux has them)"),
         (["--measure=accept-queue"], "the limits of accept queues are not known here"),
-        (["--measure=syn-queue"], "the limits of accept queues are not known here"),
+        (["--measure=syn-queue"], "the limits of SYN queues are not known here"),
         (["--measure=receive-buffer"], "the limits of receive buffers are not known here"),
         (["--measure=ephemeral-ports"], "The ports for outgoing connections cannot be read here"),
         (["--measure=open-files"], "This system has no limit of open files for each process"),
