@@ -44,7 +44,7 @@ const fn percent(
     BuiltIn { measure, key, warning, critical, seconds: None }
 }
 
-/// Thresholds of the connections that one program has with one port. One alone is ordinary: a pool of
+/// Thresholds of the connections that one program has with one port. A single connection is ordinary: a pool of
 /// connections notices the peer's close when it uses the connection again.
 const fn stuck(kind: StuckKind, seconds: u32, warning: u32, critical: u32) -> BuiltIn {
     let key = match kind {

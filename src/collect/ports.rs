@@ -159,7 +159,7 @@ impl OfTcp {
     }
 }
 
-/// The most local addresses of a network namespace whose ports are told apart. Other users can
+/// The most local addresses of a network namespace whose ports are counted apart. Other users can
 /// connect from any number of loopback addresses.
 const MOST_ADDRESSES: usize = 64;
 
@@ -446,7 +446,7 @@ mod tests {
         let mut others = own(1..21);
         others.extend((1..26).map(|n| tcp(&format!("192.0.2.2:{}", 100 + n), &to(n))));
         assert_eq!(taken(&others), Some((3, 25, 100)));
-        // Where one destination uses all these ports, its own number tells.
+        // The number of a destination that uses all these ports says as much.
         let one: Vec<_> = (0..20).map(|n| tcp(&format!("192.0.2.1:{}", 100 + n), &to(7))).collect();
         assert_eq!(taken(&one), Some((3, 0, 100)));
     }

@@ -106,7 +106,7 @@ pub fn group_by(by: GroupBy) -> fn(u64) -> Group {
     }
 }
 
-/// Looks up the processes of all tables. Those that have ended since lose their table.
+/// Looks up the processes of all tables. Processes that have ended since lose their table.
 fn processes(tables: &mut Tables, deadline: &Deadline) -> Result<Names, Error> {
     let ids: Vec<_> = tables.of_processes.iter().map(|table| (table.pid, table.thread)).collect();
     let (names, unseen) = Names::of_ids(&ids, deadline)?;

@@ -9,7 +9,7 @@ pub struct Table {
     pub thread: Option<u32>,
     /// The number of open files, at least.
     pub open: u64,
-    /// The number of open files, at most. It is above `open` where only a bound is told.
+    /// The number of open files, at most. It is above `open` where only a bound is known.
     pub most: u64,
     /// The limit of open files (`RLIMIT_NOFILE` in `getrlimit(2)`, the soft limit).
     pub limit: u64,
@@ -46,7 +46,7 @@ impl Tables {
         self.unseen > 0 || self.hiding.is_some()
     }
 
-    /// The note about processes and a host whose number of open files is not told; `needed` are the
+    /// The note about processes and a host whose number of open files is not known; `needed` are the
     /// rights that would tell that of processes.
     #[must_use]
     pub fn note(&self, needed: Option<&str>) -> Option<String> {

@@ -278,7 +278,7 @@ fn of_files(asked: &Asked, host: &Host) -> Result<Part, Error> {
     if !asked.part.all_are_asked
         && let Some(report) = &mut part.report
     {
-        // Processes that cannot be seen are told behind the message.
+        // The message ends with the number of processes that cannot be seen.
         let unseen = report.groups.iter_mut().filter(|judged| judged.key.is_none());
         for judged in unseen.filter(|judged| judged.state == State::Unknown) {
             judged.state = State::Ok;

@@ -64,7 +64,7 @@ struct Explained<'a> {
 }
 
 /// The details of the groups in `Report::explained`: a row for each process; and the number of TCP
-/// sockets of the whole host in no state, where that can be told. `names` has the names of the groups
+/// sockets of the whole host in no state, where that number is known. `names` has the names of the groups
 /// as they were judged.
 pub fn explain(
     report: &Report,

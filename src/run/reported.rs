@@ -152,7 +152,7 @@ pub fn judge(
     deadline: &Deadline,
 ) -> Report {
     let Findings { sources, coverage, unseen_unix, .. } = &counted.findings;
-    // The number of unseen processes is told with the reason, and that of a process in an unseen unit
+    // The number of unseen processes is printed with the reason, and that of a process in an unseen unit
     // is known.
     let is_told = counted.tables.is_some()
         && !groups.iter().any(|group| group.hidden && group.share.is_some());
