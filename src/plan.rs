@@ -50,7 +50,7 @@ pub struct Plan {
     strict: bool,
     // The measures that are judged together.
     parts: Vec<PlanPart>,
-    // Of one of several measures: the ranges that the caller has given.
+    // The ranges that the caller has given, where this is a part of several measures.
     asked: Option<Thresholds>,
 }
 
@@ -283,7 +283,7 @@ impl Plan {
         self.strict
     }
 
-    /// The ranges that the caller has given, of one of several measures; else all ranges.
+    /// The ranges that the caller has given, where this is a part of several measures; else all ranges.
     pub(crate) fn asked<'a>(&'a self, thresholds: &'a Thresholds) -> &'a Thresholds {
         self.asked.as_ref().unwrap_or(thresholds)
     }

@@ -61,8 +61,8 @@ pub struct Report {
     pub(crate) host_drops: Option<(DropCounter, u64)>,
     /// The number of processes whose open files are not known, and the reason.
     pub unseen_files: Option<String>,
-    /// The number of TCP sockets of the whole host in no state; only with `lengthy`, where it can be
-    /// told.
+    /// The number of TCP sockets of the whole host in no state; only with `lengthy`, where every
+    /// network namespace was read.
     pub stateless: Option<u64>,
     /// The measures that were judged together; empty where there is a single one.
     pub parts: Vec<Part>,
