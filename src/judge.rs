@@ -46,7 +46,7 @@ pub struct Thresholds {
 }
 
 /// A group, counted and judged.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct GroupState {
     /// The group, or the first of several merged groups. `None` where only a threshold names it.
     pub group: Option<Group>,
@@ -77,6 +77,14 @@ pub struct GroupState {
 }
 
 impl GroupState {
+    /// A group that is not judged yet.
+    fn of(found: NamedGroup) -> Self {
+        let most = found.most();
+        let NamedGroup { group, name, count, share, wait, unbounded, .. } = found;
+        let label = name.label;
+        Self { group, label, count, most, share, wait, unbounded, ..Self::default() }
+    }
+
     /// Whether the group was found: the group has connections, or a limit.
     #[must_use]
     pub fn is_found(&self) -> bool {
@@ -168,25 +176,8 @@ impl Thresholds {
             },
             state => state,
         };
-        let most = whole.most();
         let key = self.owner_key_of(&whole);
-        let NamedGroup { group, name, share, wait, unbounded, .. } = whole;
-        let (unmatched, nearest) = (false, None);
-        let label = name.label;
-        GroupState {
-            group,
-            label,
-            count,
-            most,
-            share,
-            wait,
-            unbounded,
-            key,
-            place: None,
-            state,
-            unmatched,
-            nearest,
-        }
+        GroupState { key, state, ..GroupState::of(whole) }
     }
 
     /// Whether some number from 0 to that of the group, or a part of it, is outside of a range.
@@ -267,24 +258,19 @@ impl Thresholds {
             let unmatched = closest.is_none();
             if state != State::Ok || unmatched && key.may_be_mistyped() {
                 let nearest = key.nearest(groups).filter(|_| unmatched).map(str::to_owned);
-                let NamedGroup { group, name, count: most, share, wait, unbounded, .. } = unseen;
                 let key = key.owner().map(str::to_owned);
-                let wait = wait.map(|wait| Wait { least: 0, ..wait });
-                let label = name.label;
-                let count = 0;
+                let (count, most) = (0, unseen.count);
+                let wait = unseen.wait.map(|wait| Wait { least: 0, ..wait });
+                let found = GroupState::of(unseen);
                 judged.push(GroupState {
-                    group,
-                    label,
                     count,
                     most,
-                    share,
                     wait,
-                    unbounded,
                     key,
-                    place: None,
                     state,
                     unmatched,
                     nearest,
+                    ..found
                 });
             }
         }
@@ -335,16 +321,9 @@ impl Thresholds {
             judged.push(GroupState {
                 group: Some(group),
                 label: group.to_string(),
-                count: 0,
-                most: 0,
-                share: None,
-                wait: None,
-                unbounded: false,
-                key: None,
-                place: None,
                 state: State::Unknown,
                 unmatched: true,
-                nearest: None,
+                ..GroupState::default()
             });
         }
     }

@@ -60,6 +60,18 @@ pub const REFUSED_BY_QUEUES: &[Field] = &[
     Field::RemotePorts,
 ];
 
+/// The fields without a meaning where no sockets are read.
+pub const REFUSED_WITHOUT_SOCKETS: &[Field] = &[
+    Field::Zero,
+    Field::Stuck,
+    Field::Types,
+    Field::Statuses,
+    Field::LocalAddresses,
+    Field::LocalPorts,
+    Field::RemoteAddresses,
+    Field::RemotePorts,
+];
+
 /// The part of a query that a measure decides.
 #[derive(Debug)]
 pub struct Implied {

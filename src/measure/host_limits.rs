@@ -6,12 +6,11 @@ use std::collections::HashMap;
 use crate::collect::breakdown::Aspect;
 use crate::collect::limits::{Fullest, Limits};
 use crate::error::Error;
-use crate::field::Field;
 use crate::format::exposition::Page;
 use crate::group::{Group, GroupBy};
 use crate::host_limit::{HostLimit, NetnsLimits};
 use crate::measure::counted::{Counted, Scope};
-use crate::measure::definition::{Definition, Implied, Reading, Series};
+use crate::measure::definition::{Definition, Implied, REFUSED_WITHOUT_SOCKETS, Reading, Series};
 use crate::measure::share::Share;
 use crate::name::Named;
 use crate::namespaces::View;
@@ -29,16 +28,7 @@ pub const DEFINITION: Definition = Definition {
         protocols: &[],
         statuses: &[],
     }),
-    refused: &[
-        Field::Zero,
-        Field::Stuck,
-        Field::Types,
-        Field::Statuses,
-        Field::LocalAddresses,
-        Field::LocalPorts,
-        Field::RemoteAddresses,
-        Field::RemotePorts,
-    ],
+    refused: REFUSED_WITHOUT_SOCKETS,
     unreported: |source| match source {
         SourceName::Netlink | SourceName::Netstat2 | SourceName::Counters => {
             Some("the limits of the host")
