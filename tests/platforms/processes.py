@@ -264,18 +264,16 @@ class Netsh:
 
 
 @pytest.fixture
-def netsh() -> Iterator[Netsh]:
+def netsh(monkeypatch: pytest.MonkeyPatch) -> Iterator[Netsh]:
     """Put the stand-in where Wine has a netsh that says nothing."""
     path, kept = SYSTEM / "netsh.exe", SYSTEM / "netsh.exe.kept"
-    overrides = "HKCU\\Software\\Wine\\DllOverrides"
+    monkeypatch.setenv("WINEDLLOVERRIDES", "netsh.exe=n")
     if not kept.exists():
         path.rename(kept)
     shutil.copy(EXAMPLES / "netsh.exe", path)
-    wine("reg.exe", "add", overrides, "/v", "netsh.exe", "/d", "native", "/f")
     try:
         yield Netsh()
     finally:
-        wine("reg.exe", "delete", overrides, "/v", "netsh.exe", "/f")
         kept.replace(path)
         for file in SYSTEM.glob("interface-*-show-*"):
             file.unlink()
