@@ -103,6 +103,9 @@ mod tests {
             let decides = definition.implied.is_some() && !names_kind;
             assert_eq!(refuses(Field::GroupBy), decides, "{measure:?}");
             assert_eq!(refuses(Field::Zero), definition.implied.is_some(), "{measure:?}");
+            let default =
+                definition.implied.as_ref().map_or(GroupBy::default(), |implied| implied.group_by);
+            assert!((definition.has_groups_by)(default), "{measure:?}");
         }
     }
 }

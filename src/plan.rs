@@ -143,39 +143,11 @@ impl Plan {
                 query.selection.types = types_of(protocols, &query.selection, groups)?;
             }
         }
-        if query.measure == Measure::OpenFiles {
-            refuse_groups_of_sockets(group_by, definition)?;
-        }
+        refuse_groups(group_by, query.measure)?;
         if let Some(statuses) =
             implied.map(|implied| implied.statuses).filter(|statuses| !statuses.is_empty())
         {
             query.selection.statuses = Choice::of(statuses);
-        }
-        if group_by == GroupBy::Kind && query.measure != Measure::Stuck {
-            return Err(Error::Conflict {
-                field: Field::GroupBy,
-                problem: "a connection may be of several kinds, so that kinds are not counted"
-                    .to_owned(),
-                other: Field::Measure,
-                valid: Measure::Stuck.name().to_owned(),
-            });
-        }
-        if group_by == GroupBy::Limit && query.measure != Measure::HostLimits {
-            return Err(Error::Conflict {
-                field: Field::GroupBy,
-                problem: "limits have no sockets, so that sockets are not counted by limit"
-                    .to_owned(),
-                other: Field::Measure,
-                valid: Measure::HostLimits.name().to_owned(),
-            });
-        }
-        if group_by != GroupBy::Limit && query.measure == Measure::HostLimits {
-            return Err(Error::Conflict {
-                field: Field::GroupBy,
-                problem: format!("limits have no groups by {}", group_by.name()),
-                other: Field::GroupBy,
-                valid: GroupBy::Limit.name().to_owned(),
-            });
         }
         refuse_unstuck(&query)?;
         if live && needs_times(&query) && SourceName::AVAILABLE.contains(&SourceName::Netlink) {
@@ -555,17 +527,26 @@ fn refuse_meaningless(query: &Query) -> Result<(), Error> {
     }
 }
 
-/// Refuses kinds of groups that only sockets have.
-fn refuse_groups_of_sockets(group_by: GroupBy, definition: &Definition) -> Result<(), Error> {
-    const OF_PROCESSES: [GroupBy; 3] = [GroupBy::Process, GroupBy::Program, GroupBy::Unit];
-    if OF_PROCESSES.contains(&group_by) {
+/// Refuses kinds of groups that the measure does not have.
+fn refuse_groups(group_by: GroupBy, measure: Measure) -> Result<(), Error> {
+    let definition = measure.definition();
+    if (definition.has_groups_by)(group_by) {
         return Ok(());
     }
+    let can_count = Measure::default().definition().has_groups_by;
+    let (other, valid) = if can_count(group_by) {
+        let kinds = GroupBy::VALUES.iter().filter(|kind| (definition.has_groups_by)(**kind));
+        (Field::GroupBy, alternatives(kinds.map(|kind| kind.name())))
+    } else {
+        let has_it = |measure: &&Measure| (measure.definition().has_groups_by)(group_by);
+        let measures = Measure::VALUES.iter().filter(has_it);
+        (Field::Measure, alternatives(measures.map(|measure| measure.name())))
+    };
     Err(Error::Conflict {
         field: Field::GroupBy,
         problem: format!("{} are not measured by {}", definition.groups, group_by.name()),
-        other: Field::GroupBy,
-        valid: alternatives(OF_PROCESSES.into_iter().map(Named::name)),
+        other,
+        valid,
     })
 }
 

@@ -572,7 +572,7 @@ REFUSED = {
     "--remote-address=::1": "--remote-address: {no_meaning}",
     "--stuck=60": "--stuck: {no_meaning}",
     "--zero": "--zero: {no_meaning}",
-    "--group-by=user": "--group-by: limits have no groups by user (valid: --group-by=limit)",
+    "--group-by=user": "--group-by: limits are not measured by user (valid: --group-by=limit)",
     "--source=netlink": (
         "The source netlink does not tell the limits of the host (valid: auto, procfs)"
     ),
@@ -603,7 +603,7 @@ def test_what_has_no_meaning_is_one_line(someone: Asker, way: str, options: str)
 
 def test_limits_are_no_groups_of_sockets(native: Command) -> None:
     assert one_line(native.run("--group-by=limit")) == (
-        "--group-by: limits have no sockets, so that sockets are not counted by limit "
+        "--group-by: connections are not measured by limit "
         "(valid: --measure=host-limits)"
     )
     assert native.run(MEASURE, "--group-by=limit").returncode == 0

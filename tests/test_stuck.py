@@ -422,7 +422,7 @@ def test_where_netlink_fails_the_answer_is_unknown(native: Command, tampered: Ta
         (["--stuck=5", "--conn-status=listen"], "--conn-status: no connection in such a status"),
         (["--stuck=5", "--conn-status=time_wait"], "--conn-status: no connection in such a status"),
         (["--stuck=5", "--measure=accept-queue"], "--stuck: has no meaning where listeners"),
-        (["--group-by=kind"], "--group-by: a connection may be of several kinds"),
+        (["--group-by=kind"], "--group-by: connections are not measured by kind"),
         (["--measure=stuck", "--zero"], "--zero: has no meaning where stuck connections"),
         (["--measure=stuck", "-c", "total=5"], '--critical: "total" is the key of no group'),
         (["--measure=stuck", "-c", "idle=5"], '--critical: "idle" is the key of no group'),

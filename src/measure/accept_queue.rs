@@ -22,6 +22,7 @@ pub const DEFINITION: Definition = Definition {
         protocols: &[Protocol::Tcp, Protocol::Unix],
         statuses: &[ConnectionStatus::Listen],
     }),
+    has_groups_by: |kind| kind == GroupBy::LocalEndpoint,
     refused: REFUSED_BY_QUEUES,
     unreported: |source| match source {
         SourceName::Procfs | SourceName::Netstat2 => Some("the queue limits"),

@@ -25,6 +25,7 @@ pub const DEFINITION: Definition = Definition {
     name: "connections",
     groups: "connections",
     implied: None,
+    has_groups_by: |kind| kind.is_counted(),
     refused: &[],
     unreported: |_| None,
     of_fixture: true,

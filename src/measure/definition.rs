@@ -24,6 +24,8 @@ pub struct Definition {
     pub groups: &'static str,
     /// The part of the query that the measure decides; `None` where it decides nothing.
     pub implied: Option<Implied>,
+    /// Whether the measure has groups of a kind. A plan refuses the other kinds.
+    pub has_groups_by: fn(GroupBy) -> bool,
     /// The fields that have no meaning with this measure. A plan refuses them.
     pub refused: &'static [Field],
     /// The numbers that a source cannot report, as in "the queue limits"; `None` where the source

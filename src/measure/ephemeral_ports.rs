@@ -29,6 +29,7 @@ pub const DEFINITION: Definition = Definition {
         protocols: PROTOCOLS,
         statuses: &[],
     }),
+    has_groups_by: |kind| kind == GroupBy::RemoteEndpoint,
     refused: &[Field::GroupBy, Field::Zero, Field::Stuck, Field::Statuses, Field::LocalPorts],
     unreported: |_| None,
     of_fixture: false,

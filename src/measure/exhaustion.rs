@@ -11,6 +11,7 @@ pub const DEFINITION: Definition = Definition {
     name: "exhaustion",
     groups: "measures",
     implied: Some(Implied { group_by: GroupBy::Process, protocols: &[], statuses: &[] }),
+    has_groups_by: |kind| kind == GroupBy::Process,
     refused: &[
         Field::GroupBy,
         Field::Zero,

@@ -28,6 +28,7 @@ pub const DEFINITION: Definition = Definition {
         protocols: &[],
         statuses: &[],
     }),
+    has_groups_by: |kind| kind == GroupBy::Limit,
     refused: REFUSED_WITHOUT_SOCKETS,
     unreported: |source| match source {
         SourceName::Netlink | SourceName::Netstat2 | SourceName::Counters => {

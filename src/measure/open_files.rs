@@ -27,6 +27,7 @@ pub const DEFINITION: Definition = Definition {
         protocols: &[],
         statuses: &[],
     }),
+    has_groups_by: |kind| matches!(kind, GroupBy::Process | GroupBy::Program | GroupBy::Unit),
     refused: &[
         Field::Zero,
         Field::Stuck,

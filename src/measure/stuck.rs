@@ -24,6 +24,7 @@ pub const DEFINITION: Definition = Definition {
         protocols: &[Protocol::Tcp],
         statuses: &[],
     }),
+    has_groups_by: |kind| kind != GroupBy::Limit,
     refused: &[Field::Zero],
     unreported: |source| match source {
         SourceName::Procfs | SourceName::Netstat2 | SourceName::Counters => Some("the times"),
