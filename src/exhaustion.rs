@@ -222,6 +222,15 @@ fn is_called(measure: Measure, name: &str) -> bool {
     measure.name().eq_ignore_ascii_case(name)
 }
 
+/// The section of the documentation about an alert of a measure: `docs/exhaustion.md#stuck`, below the address
+/// of the project where it has one.
+#[must_use]
+pub fn section(measure: Measure) -> String {
+    let address = env!("CARGO_PKG_HOMEPAGE").trim_end_matches('/');
+    let slash = if address.is_empty() { "" } else { "/" };
+    format!("{address}{slash}docs/exhaustion.md#{}", measure.name())
+}
+
 /// The built-in thresholds as a table: what is judged, WARNING and CRITICAL.
 #[must_use]
 pub fn table() -> Vec<[String; 3]> {

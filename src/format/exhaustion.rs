@@ -2,8 +2,7 @@
 
 use std::cmp::Reverse;
 
-use crate::details::Detail;
-use crate::exhaustion::seconds;
+use crate::exhaustion::{seconds, section};
 use crate::format::tables::{and_more, percent, tables};
 use crate::format::words::{
     LIMIT, failed, limits_table, mark, number, skipped, unseen_limits, visible,
@@ -28,21 +27,38 @@ pub fn message(report: &Report) -> String {
         top /= 2;
         text = first_line(report, top);
     }
-    for part in &report.parts {
+    let remedies: Vec<String> = report.parts.iter().map(remedy).collect();
+    // The names of sections are short: the tables leave them room.
+    let mut reserved: usize = remedies.iter().map(String::len).sum();
+    for (part, remedy) in report.parts.iter().zip(remedies) {
         let Some(report) = &part.report else { continue };
-        let label = |detail: &Detail| format!("{} {}", part.measure.name(), detail.label);
-        let details = report.details.iter();
-        let details: Vec<_> =
-            details.map(|detail| Detail { label: label(detail), ..detail.clone() }).collect();
-        let left = room.saturating_sub(text.len());
+        let details = &report.details;
+        let left = room.saturating_sub(text.len() + reserved);
         let below = if details.is_empty() && !report.explained().is_empty() {
             Some(limits_table(report)).filter(|table| table.len() <= left).unwrap_or_default()
         } else {
-            tables(&details, report.plan.aspect(), shortened, left)
+            let of = format!("{} ", part.measure.name());
+            tables(details, &of, report.plan.aspect(), shortened, left)
         };
         text.push_str(&below);
+        reserved = reserved.saturating_sub(remedy.len());
+        if text.len() + remedy.len() <= room {
+            text.push_str(&remedy);
+        }
     }
     text
+}
+
+/// The line below the tables of a measure in alert: the section that says what to do. Empty where nothing
+/// alerts, and where no tables are asked for.
+fn remedy(part: &Part) -> String {
+    let Some(report) = &part.report else { return String::new() };
+    let alerts = report.groups.iter().any(|judged| judged.state != State::Ok);
+    if alerts && report.plan.presentation().lengthy {
+        format!("\n\nWhat to do: {}", section(part.measure))
+    } else {
+        String::new()
+    }
 }
 
 /// A group with its measure.

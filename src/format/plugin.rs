@@ -46,7 +46,7 @@ pub fn message(report: &Report) -> String {
     let room = room(report, line.len()).unwrap_or(0);
     let hint = Some(hint(report)).filter(|hint| hint.len() <= room).unwrap_or_default();
     let left = room - hint.len();
-    line + &tables(&report.details, report.plan.aspect(), namer(report), left) + &hint
+    line + &tables(&report.details, "", report.plan.aspect(), namer(report), left) + &hint
 }
 
 /// The text below the tables: the sockets of the host in no state, or a hint where a report without

@@ -16,15 +16,15 @@ use crate::stuck::{Meaning, StuckKind, Wait};
 /// A function that shows a label.
 pub type Namer = fn(&str) -> String;
 
-/// Details in at most `left` bytes. Rows and groups that do not fit are counted.
+/// Details in at most `left` bytes. Rows and groups that do not fit are counted. Each title begins with `of`.
 #[must_use]
-pub fn tables(details: &[Detail], aspect: Aspect, name: Namer, left: usize) -> String {
+pub fn tables(details: &[Detail], of: &str, aspect: Aspect, name: Namer, left: usize) -> String {
     for rows in (1..=ROWS).rev() {
         let mut text = String::new();
         // Stops where the text is too long: there may be thousands of groups.
         for detail in details {
             if text.len() <= left {
-                text.push_str(&tables_of(detail, aspect, name, rows));
+                text.push_str(&tables_of(detail, of, aspect, name, rows));
             }
         }
         if text.len() <= left {
@@ -34,7 +34,7 @@ pub fn tables(details: &[Detail], aspect: Aspect, name: Namer, left: usize) -> S
     // One row for each group is still too long. The first groups are the worst, so they are shown.
     let mut text = String::new();
     for (number, detail) in details.iter().enumerate() {
-        let table = tables_of(detail, aspect, name, 1);
+        let table = tables_of(detail, of, aspect, name, 1);
         let rest = format!("\n\n{} groups", and_more((details.len() - number) as u64));
         if text.len() + table.len() + rest.len() > left {
             if text.len() + rest.len() <= left {
@@ -47,8 +47,8 @@ pub fn tables(details: &[Detail], aspect: Aspect, name: Namer, left: usize) -> S
     text
 }
 
-fn tables_of(detail: &Detail, aspect: Aspect, name: Namer, rows: usize) -> String {
-    let label = neutralised(&name(&detail.label)).into_owned();
+fn tables_of(detail: &Detail, of: &str, aspect: Aspect, name: Namer, rows: usize) -> String {
+    let label = format!("{of}{}", neutralised(&name(&detail.label)));
     let mut text = String::new();
     if !detail.owners.is_empty() {
         let owners = detail.owners.iter().map(|owner| {
