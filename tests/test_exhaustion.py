@@ -37,6 +37,8 @@ MEASURE = "--measure=exhaustion"
 # The processes of other tests fill their tables of files on purpose.
 NO_FILES = ("-w=open-files=~:", "-c=open-files=~:")
 FIRST, LAST = 40000, 40099
+# The longest output, in bytes.
+LIMIT = 8000
 TIME_WAIT = "net/ipv4/tcp_max_tw_buckets"
 DEFER = (socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, 600)
 NO_PORT = [(socket.IPPROTO_IP, servers.IP_BIND_ADDRESS_NO_PORT, 1)]
@@ -211,6 +213,8 @@ def test_each_fault_alerts(pair: Pair, made: Sockets, native: Command, name: str
     # Its owner, and nothing of others.
     tables = ask(native, pair.a, "--lengthy").stdout
     titles = re.findall(r"^(.*), by (?:owner|peer):$", tables, re.MULTILINE)
+    assert tables.count("What to do: ") == 1
+    assert f"\n\nWhat to do: docs/exhaustion.md#{alert['measure']}|" in tables
     if alert["measure"] == "host-limits":
         assert "net.ipv4.tcp_max_tw_buckets" in tables
         assert titles == []
@@ -376,6 +380,49 @@ def test_the_help_and_the_page_have_the_thresholds(native: Command) -> None:
         (line,) = re.findall(rf"^\| .*`{key}`.*$", page, re.MULTILINE)
         assert f" | {warning}, {critical} | " in line
         assert not seconds or f" {seconds} s |" in line
+
+
+def test_every_measure_has_a_section(native: Command) -> None:
+    """The one that an alert names: with a table above it, with what to do, and with a link."""
+    page = (harness.ROOT / "docs" / "exhaustion.md").read_text(encoding="utf-8")
+    _, *sections = re.split(r"^## ", page, flags=re.MULTILINE)
+    names = [section.partition("\n")[0] for section in sections]
+    with namespaces.pair() as pair:
+        measures = report(ask(native, pair.a, "--format=json"))["measures"]
+    assert names == [measure["measure"] for measure in measures]
+    for section in sections:
+        assert re.search(r"\]\((incidents|limits)\.md#", section)
+
+
+def test_each_alert_names_its_section_below_its_tables(
+    pair: Pair, made: Sockets, native: Command
+) -> None:
+    for fault in FAULTS.values():
+        fault(pair, made)
+    done = ask(native, pair.a, "--lengthy")
+    below = done.stdout.split("|'open-files'")[0].split("\n", 1)[1]
+    # A measure has one line, below the tables of all its alerts.
+    found = re.findall(r"^(?:([a-z-]+) .*, by (?:owner|peer):|What to do: .*#(.*))$", below, re.M)
+    parts = [title or f"to do: {section}" for title, section in found]
+    assert [*dict.fromkeys(parts)] == [
+        *("accept-queue", "to do: accept-queue", "syn-queue", "to do: syn-queue"),
+        *("receive-buffer", "to do: receive-buffer"),
+        *("ephemeral-ports", "to do: ephemeral-ports", "to do: host-limits"),
+    ]
+    assert len(done.stdout) <= LIMIT
+    assert parts[-1] == "to do: host-limits"
+    assert "What to do" not in ask(native, pair.a).stdout
+    quiet = ask(native, pair.b, "--lengthy").stdout
+    assert "What to do" not in quiet
+
+
+def test_many_alerts_leave_room_for_the_section(pair: Pair, made: Sockets, native: Command) -> None:
+    for port in range(9000, 9060):
+        made.listen(pair.a, pair.a4, port, 1)
+        made.crowd(pair.b, pair.a, (pair.a4, port), 2)
+    done = ask(native, pair.a, "--lengthy", "--top=60")
+    assert " groups\n\nWhat to do: docs/exhaustion.md#accept-queue|" in done.stdout
+    assert len(done.stdout) <= LIMIT
 
 
 # A part of the answer that cannot be asked for.
@@ -582,6 +629,35 @@ def test_series_are_those_of_the_single_measures(
             assert any(known.startswith(line) for known in lines), line
     for name in ("_open_files_fullest_ratio", "_host_limit_used_ratio", "_unix_listeners_seen"):
         assert f"# TYPE network_connections{name} gauge" in heads
+
+
+def test_each_measure_has_its_state_as_a_series(
+    pair: Pair, made: Sockets, native: Command, tampered: Tampered
+) -> None:
+    def series(kind: str, *options: str, before: Sequence[str] = ()) -> dict[str, int]:
+        page = ask(native, pair.a, "--format=prometheus", *options, before=before).stdout
+        row = rf'^network_connections_exhaustion_{kind}{{measure="(.*)"}} (\d)$'
+        return {name: int(value) for name, value in re.findall(row, page, re.MULTILINE)}
+
+    FAULTS["SYN queue"](pair, made)
+    FAULTS["TIME_WAIT"](pair, made)
+    states = series("state")
+    assert [*states] == [*series("read")]
+    assert {name for name, state in states.items() if state == 0} == {
+        *("open-files", "accept-queue", "receive-buffer", "ephemeral-ports", "stuck")
+    }
+    assert (states["syn-queue"], states["host-limits"]) == (2, 1)
+    # The limits of the host are not all there.
+    assert [name for name, read in series("read").items() if not read] == ["host-limits"]
+    # The exit code is not what is wrong.
+    assert series("state", "--always-ok") == states
+    FAULTS["ephemeral ports"](pair, made)
+    made.bind(pair.a, pair.a4, 5140)
+    before = tampered(harness.NO_SOCKETS)
+    unread = {"accept-queue", "syn-queue", "receive-buffer", "stuck"}
+    assert {name for name, read in series("read", before=before).items() if not read} >= unread
+    assert not unread & {*series("state", before=before)}
+    assert {series("state", "--strict", before=before)[name] for name in unread} == {3}
 
 
 def test_the_python_module_asks_too(pair: Pair, made: Sockets) -> None:

@@ -45,7 +45,26 @@ STATES = ValueMap(
 ONE = 'job="$job", instance="$instance"'
 HOST = f'{ONE}, check=~"$check"'
 FLEET = 'job=~"$job", instance=~"$instance"'
+MEASURES = "network_connections_exhaustion_state"
 FILES = 'file=~".*/network_connections(_.*)?[.]prom"'
+
+
+def fullest(hosts: str) -> tuple[tuple[str, str], ...]:
+    """Return a query for the fullest of each measure in percent, and what its curve is called."""
+    name = "network_connections"
+
+    def of(metric: str, limit: str = "") -> str:
+        used = f"{name}_{metric}{{{hosts}}}"
+        return f"max({used} / {name}_{limit}{{{hosts}}})" if limit else f"max({used})"
+
+    return (
+        (of("open_files_fullest_ratio"), "open-files"),
+        (of("accept_queue_connections", "accept_queue_limit"), "accept-queue"),
+        (of("syn_queue_connections", "syn_queue_limit"), "syn-queue"),
+        (of("receive_buffer_fullest_ratio"), "receive-buffer"),
+        (of("ephemeral_ports_used_ratio"), "ephemeral-ports"),
+        (of("host_limit_used_ratio"), "host-limits"),
+    )
 
 
 def age(hosts: str) -> str:
@@ -69,7 +88,7 @@ def series(title: str, description: str, *queries: tuple[str, str], unit: str = 
         .unit(unit or "short")
         .legend(VizLegendOptions().show_legend(True).calcs(["lastNotNull", "max"]))
     )
-    for (expr, legend), ref in zip(queries, "ABC"):
+    for (expr, legend), ref in zip(queries, "ABCDEF"):
         panel.with_target(Dataquery().expr(expr).legend_format(legend).range().ref_id(ref))
     return panel
 
@@ -144,6 +163,31 @@ def host() -> Dashboard:
         .with_variable(variable("instance", f'{state}{{job="$job"}}', several=False))
         .with_variable(
             variable("check", f'{state}{{job="$job", instance="$instance"}}', several=True)
+        )
+        .with_panel(
+            stat(
+                "What runs out",
+                "The state of each measure of --measure=exhaustion. Remedies: docs/exhaustion.md.",
+                f"{MEASURES}{{{HOST}}}",
+                "{{measure}}",
+            )
+            .mappings([STATES])
+            .thresholds(levels())
+        )
+        .with_panel(
+            series(
+                "How full",
+                "The fullest of each measure, of its limit.",
+                *fullest(HOST),
+                unit="percentunit",
+            )
+        )
+        .with_panel(
+            series(
+                "Stuck connections",
+                "By kind, of every age. Many of one program, and for long, are an alert.",
+                (f"network_connections_stuck{{{HOST}}}", "{{kind}}"),
+            )
         )
         .with_panel(
             stat(
@@ -285,13 +329,6 @@ def host() -> Dashboard:
         )
         .with_panel(
             series(
-                "Stuck connections",
-                "By kind, of checks with --measure=stuck.",
-                (f"network_connections_stuck{{{HOST}}}", "{{kind}}"),
-            )
-        )
-        .with_panel(
-            series(
                 "Longest stuck",
                 "Seconds, by kind.",
                 (f"network_connections_stuck_seconds{{{HOST}}}", "{{kind}}"),
@@ -350,6 +387,20 @@ def fleet() -> Dashboard:
         .with_variable(variable("job", state, several=True))
         .with_variable(variable("instance", f'{state}{{job=~"$job"}}', several=True))
         .with_panel(
+            table(
+                "What runs out",
+                "Measures of --measure=exhaustion that are not OK, with their state.",
+                f"{MEASURES}{{{FLEET}}} > 0",
+            ).mappings([STATES])
+        )
+        .with_panel(
+            table(
+                "Alerts",
+                "Of the rules beside this dashboard, firing and pending.",
+                f'ALERTS{{alertname=~"NetworkConnections.*", {FLEET}}}',
+            )
+        )
+        .with_panel(
             stat(
                 "Checks by state",
                 "0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN.",
@@ -361,13 +412,6 @@ def fleet() -> Dashboard:
             table(
                 "Checks that are not OK", "With their state.", f"{state}{{{FLEET}}} > 0"
             ).mappings([STATES])
-        )
-        .with_panel(
-            table(
-                "Alerts",
-                "Of the rules beside this dashboard, firing and pending.",
-                f'ALERTS{{alertname=~"NetworkConnections.*", {FLEET}}}',
-            )
         )
         .with_panel(
             series(

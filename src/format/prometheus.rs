@@ -5,8 +5,9 @@ use crate::judge::GroupState;
 use crate::judge::state::State;
 use crate::measure::Measure;
 use crate::measure::definition::Series;
+use crate::name::Named;
 use crate::namespaces::NetnsCoverage;
-use crate::report::Report;
+use crate::report::{Part, Report};
 
 /// A report as a page. It has every series that the selection can have, also with the value 0: a
 /// missing series would be a gap and not a zero.
@@ -21,6 +22,9 @@ pub fn report(report: &Report, name: &str) -> String {
         let is_stuck = part.measure == Measure::Stuck;
         add_series(&mut page, report, if is_stuck { &part.kinds } else { &report.groups });
         add_unix(&mut page, report);
+    }
+    if !report.parts.is_empty() {
+        add_states(&mut page, report);
     }
     if plan.definition().is_of_sockets() {
         page.gauge("_selected", "Sockets selected.", report.total);
@@ -51,6 +55,20 @@ fn add_series(page: &mut Page, report: &Report, groups: &[GroupState]) {
         groups,
     };
     (plan.definition().series)(page, &series);
+}
+
+/// Adds the state of each of several measures, whatever the exit code is to be. A measure that was not read,
+/// and that nobody demands, has none.
+fn add_states(page: &mut Page, report: &Report) {
+    let is_known = |part: &&Part| part.report.is_some() || part.is_demanded;
+    let states = report.parts.iter().filter(is_known);
+    let states = states.map(|part| (part.measure.name(), u64::from(part.state() as u8)));
+    let help = "State of each measure: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN.";
+    page.labelled(("_exhaustion_state", "gauge", help), "measure", states);
+    let read = report.parts.iter();
+    let read = read.map(|part| (part.measure.name(), u64::from(!part.is_incomplete())));
+    let help = "1 if all of the measure was read, else 0.";
+    page.labelled(("_exhaustion_read", "gauge", help), "measure", read);
 }
 
 fn add_unix(page: &mut Page, report: &Report) {

@@ -35,6 +35,8 @@ TIMER = "network-connections@{}.timer"
 UNITS = "/etc/systemd/system"
 COMMAND = "/usr/local/bin/network-connections"
 TEXTFILES = "/var/lib/network-connections/node-exporter"
+# The checks that the page sets up.
+SHIPPED = ("exhaustion", "all")
 # What the machine is called, by itself and in alerts.
 HOST = "web1.example"
 EXPORTER = "http://localhost:9100/metrics"
@@ -66,8 +68,8 @@ def monitored() -> Iterator[Machine]:
         made.do(f"cd /root\n{block('sh', 'systemctl daemon-reload')}")
         made.do(block("sh", "systemctl enable"))
         # Tests start what they look at.
-        made.do("systemctl disable --now network-connections@all.timer 2>&1")
-        made.do(f"systemctl stop {SERVICE.format('all')}; rm -f {TEXTFILES}/*")
+        made.do(f"systemctl disable --now {units(SHIPPED, TIMER)} 2>&1")
+        made.do(f"systemctl stop {units(SHIPPED)}; rm -f {TEXTFILES}/*")
         made.do(block("sh", "ln -s"))
         made.write("/etc/default/prometheus-node-exporter", block("sh", "textfile.directory"))
         made.do("systemctl restart prometheus-node-exporter")

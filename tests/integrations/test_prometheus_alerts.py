@@ -59,15 +59,17 @@ CHECKS = {
     "all": "",
     "limits": "-w total=0",
     "networks": "--netns=all --group-by=netns",
-    "ports": "--measure=ephemeral-ports",
+    # A program has a series of its own where a threshold names it. A machine does not see the
+    # limits of its host.
+    "exhaustion": "--measure=exhaustion -w open-files:systemd=99,host-limits=~: -c host-limits=~:",
+    # A measure alone, for which the rules have levels.
     "queues": "--measure=accept-queue",
-    "requests": "--measure=syn-queue",
-    "buffers": "--measure=receive-buffer",
-    # A program has a series of its own where a threshold names it.
-    "files": "--measure=open-files -w systemd=99",
-    "host-limits": "--measure=host-limits",
-    "stuck": "--measure=stuck",
 }
+
+MEASURES = (
+    *("open-files", "accept-queue", "syn-queue", "receive-buffer", "ephemeral-ports"),
+    *("host-limits", "stuck"),
+)
 
 PROMETHEUS = f"""
 global: {{scrape_interval: 1s, evaluation_interval: 1s}}
@@ -149,14 +151,20 @@ def test_every_rule_says_what_to_do(watched: Machine) -> None:
         assert severity in ("warning", "critical")
         assert {"summary", "description", "runbook_url"} == set(rule["annotations"])
         path, _, wanted = rule["annotations"]["runbook_url"].partition("#")
-        found = re.fullmatch(r".*/(docs/(?:incidents|limits)\.md)(?:\.gz)?", path)
+        found = re.fullmatch(r".*/(docs/(?:exhaustion|incidents|limits)\.md)(?:\.gz)?", path)
         assert found is not None
         page = (harness.ROOT / found[1]).read_text(encoding="utf-8")
         # The section of that anchor names the rule, in its heading or below it.
         parts = re.split(r"^##+ ", page, flags=re.MULTILINE)
-        (section,) = (part for part in parts if anchor(part.partition("\n")[0]) == wanted)
-        assert name in section
-        assert "```" in section
+        sections = {anchor(part.partition("\n")[0]): part for part in parts}
+        if "exhaustion.md" in path:
+            # The page names the rule, and has a section for each measure.
+            assert name in parts[0]
+            assert wanted == "{{ $labels.measure }}"
+            assert {*MEASURES} <= {*sections}
+        else:
+            assert name in sections[wanted]
+            assert "```" in sections[wanted]
         # Fires, does not fire, resolves.
         (tested,) = re.findall(rf"- name: {name}, {severity}\n(.*?)(?=\n\n|\Z)", tests, re.DOTALL)
         assert tested.count("exp_alerts: []") >= 2
@@ -193,6 +201,32 @@ def test_a_leak_is_told_and_resolves(watched: Machine, told: Hook) -> None:
     told.wait("NetworkConnectionsCloseWaitHigh", "resolved", check="all")
 
 
+def test_what_runs_out_is_told_once_and_resolves(watched: Machine, told: Hook) -> None:
+    names = "NetworkConnections(Exhaustion|Threshold|AcceptQueueFull)"
+    firing = f'ALERTS{{alertname=~"{names}", alertstate="firing", check="exhaustion"}}'
+    with actor(watched) as web:
+        web.do("listen", "127.0.0.1", 8090, 5)
+        web.do("connect", "127.0.0.1", 8090, 6)
+        alert = told.wait("NetworkConnectionsExhaustion", "firing", severity="critical")
+        assert alert["labels"] == {
+            "alertname": "NetworkConnectionsExhaustion",
+            "check": "exhaustion",
+            "instance": f"{HOST}:9100",
+            "job": "node",
+            "measure": "accept-queue",
+            "severity": "critical",
+        }
+        assert f"accept-queue on {HOST}:9100: CRITICAL" in annotated(alert)
+        assert alert["annotations"]["runbook_url"].endswith("/exhaustion.md.gz#accept-queue")
+        # Rules with levels are silent about this check, and alert for a check of a measure alone.
+        assert {found["metric"]["alertname"] for found in ask(watched, firing)} == {
+            "NetworkConnectionsExhaustion"
+        }
+        full = told.wait("NetworkConnectionsAcceptQueueFull", "firing", check="queues")
+        assert "127.0.0.1:8090" in annotated(full)
+    told.wait("NetworkConnectionsExhaustion", "resolved", severity="critical")
+
+
 def test_a_listener_that_goes_and_comes_back(watched: Machine, told: Hook) -> None:
     # On loopback, listeners are left out.
     listener = "0.0.0.0:8443"
@@ -200,7 +234,8 @@ def test_a_listener_that_goes_and_comes_back(watched: Machine, told: Hook) -> No
     with actor(watched) as web:
         web.do("listen", "0.0.0.0", 8443)  # noqa: S104
         wait_for(lambda: ask(watched, seen) or None, "the listener")
-    alert = told.wait("NetworkConnectionsListenerGone", "firing", check="queues", listener=listener)
+    gone = {"check": "exhaustion", "listener": listener}
+    alert = told.wait("NetworkConnectionsListenerGone", "firing", **gone)
     assert f"Nobody listens on {listener} on {HOST}:9100" in annotated(alert)
     with actor(watched) as web:
         web.do("listen", "0.0.0.0", 8443)  # noqa: S104
@@ -208,23 +243,24 @@ def test_a_listener_that_goes_and_comes_back(watched: Machine, told: Hook) -> No
 
 
 def test_what_cannot_publish_is_told(watched: Machine, told: Hook) -> None:
-    timer, path = TIMER.format("ports"), file("ports")
+    check = "exhaustion"
+    timer, path = TIMER.format(check), file(check)
     # Not while it publishes.
-    watched.do(f"systemctl stop {timer}; systemctl stop {SERVICE.format('ports')}")
+    watched.do(f"systemctl stop {timer}; systemctl stop {SERVICE.format(check)}")
     watched.do(f"touch -d '10 min ago' {path}")
     alert = told.wait("NetworkConnectionsStale", "firing", file=path)
     assert f"{path} on {HOST}:9100 is old" in annotated(alert)
     watched.do(f"rm {path}")
     told.wait("NetworkConnectionsStale", "resolved", file=path)
-    annotated(told.wait("NetworkConnectionsMissing", "firing", check="ports"))
+    annotated(told.wait("NetworkConnectionsMissing", "firing", check=check))
     try:
-        configure(watched, "ports", "--mistyped")
+        configure(watched, check, "--mistyped")
         watched.do(f"systemctl start {timer}")
-        told.wait("NetworkConnectionsMissing", "resolved", check="ports")
-        annotated(told.wait("NetworkConnectionsUnknown", "firing", check="ports"))
+        told.wait("NetworkConnectionsMissing", "resolved", check=check)
+        annotated(told.wait("NetworkConnectionsUnknown", "firing", check=check))
     finally:
-        configure(watched, "ports", CHECKS["ports"])
-    told.wait("NetworkConnectionsUnknown", "resolved", check="ports")
+        configure(watched, check, CHECKS[check])
+    told.wait("NetworkConnectionsUnknown", "resolved", check=check)
 
 
 # The dashboards.
@@ -264,8 +300,9 @@ def test_every_query_has_data(watched: Machine, path: Path) -> None:
         return None if without else True
 
     with actor(watched) as web:
-        web.do("listen", "127.0.0.1", 8081)
-        web.do("connect", "127.0.0.1", 8081, 2)
+        web.do("listen", "127.0.0.1", 8081, 2)
+        # As many as can wait, for the panel of what is not OK.
+        web.do("connect", "127.0.0.1", 8081, 3)
         web.do("udp_at", "127.0.0.1", 514)
         try:
             wait_for(all_have, "data", seconds=20)
