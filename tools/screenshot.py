@@ -86,7 +86,7 @@ object Zone NodeName { endpoints = [ NodeName ] }
 object IcingaDB "icingadb" { host = "127.0.0.1"; port = 6379 }
 object Host NodeName {
   check_command = "dummy"
-  vars.network_connections = true
+  vars.network_connections_counts = true
 }
 """,
     "/run/icingadb.sql": """

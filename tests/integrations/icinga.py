@@ -51,6 +51,7 @@ template Host "quiet" { check_command = "dummy"; enable_active_checks = false }
 object Host "master" {
   import "quiet"
   vars.network_connections = true
+  vars.network_connections_counts = true
   vars.network_connections_peers["database"] = { address = "127.0.0.1", port = 5432 }
   vars.network_connections_peers["idle"] = { address = "127.0.0.1", port = 5433, no_match = "ok" }
   vars.network_connections_listeners["here"] = 7001
@@ -59,6 +60,12 @@ object Host "master" {
 }
 
 object Host "agent" {
+  import "quiet"
+  vars.network_connections = true
+  vars.network_connections_counts = true
+}
+
+object Host "plain" {
   import "quiet"
   vars.network_connections = true
 }
