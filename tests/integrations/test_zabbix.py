@@ -26,7 +26,11 @@ PLACE = INTEGRATIONS / "zabbix"
 CONFIGURED = "/etc/zabbix/zabbix_agentd.conf.d/network-connections.conf"
 PARAMETERS = (PLACE / "network-connections.conf").read_text(encoding="utf-8")
 TEMPLATE = json.loads((PLACE / "network-connections.json").read_text(encoding="utf-8"))
-KEY, *MEASURED = re.findall(r"^UserParameter=([\w.]+),", PARAMETERS, re.MULTILINE)
+KEYS = re.findall(r"^UserParameter=([\w.]+),", PARAMETERS, re.MULTILINE)
+EXHAUSTION, KEY = KEYS
+# A machine does not see the limits of its host.
+NO_LIMITS = "-w host-limits=~: -c host-limits=~:"
+MEASURES = ("open-files", "accept-queue", "syn-queue", "receive-buffer", "ephemeral-ports")
 
 
 @pytest.fixture(scope="module")
@@ -76,20 +80,30 @@ def test_the_server_gives_no_arguments(agent: Machine) -> None:
     assert get(agent, f"{KEY}[--version]").startswith("ZBX_NOTSUPPORTED")
 
 
-@pytest.mark.parametrize("key", MEASURED)
-def test_what_runs_out_has_an_item_of_its_own(agent: Machine, key: str) -> None:
-    configure(agent)
+def test_what_runs_out_has_items_of_its_own(agent: Machine) -> None:
+    configure(agent, NO_LIMITS)
     with actor(agent) as web:
         web.do("listen", "127.0.0.1", 80, 5)
-        web.do("connect", "127.0.0.1", 80, 3)
-        answer = get(agent, key)
-    values = {name: read(answer, path) for name, path in paths(key).items()}
-    full = key.endswith("accept_queue")
-    assert values["state"] == (1 if full else 0), answer
-    assert values["message"]
-    if full:
-        assert values["percent"] == 60
-    assert set(values) == {"state", "message", "selected" if key.endswith("stuck") else "percent"}
+        web.do("connect", "127.0.0.1", 80, 6)
+        answer = get(agent, EXHAUSTION)
+    values = {name: read(answer, path) for name, path in paths(EXHAUSTION).items()}
+    assert values["state"] == 2, answer
+    first, *tables = values["message"].splitlines()
+    assert first.startswith("accept-queue 127.0.0.1:80: 120% (6 of 5) [CRITICAL], ")
+    assert any("127.0.0.1:80" in line for line in tables)
+    assert tables[-1] == "What to do: docs/exhaustion.md#accept-queue"
+    assert values["percent[accept-queue]"] == 120
+    assert 0 < values["percent[open-files]"] < 80
+    percents = {f"percent[{measure}]" for measure in (*MEASURES, "host-limits")}
+    assert set(values) == {"state", "message", "stuck", *percents}
+    assert read(get(agent, EXHAUSTION), "$.state") == 0
+
+
+def test_limits_that_a_machine_does_not_see_are_unknown(agent: Machine) -> None:
+    configure(agent)
+    answer = get(agent, EXHAUSTION)
+    assert read(answer, "$.state") == 3
+    assert "; not seen: tcp-memory" in read(answer, "$.message")
 
 
 def paths(key: str = KEY) -> dict[str, str]:
@@ -109,8 +123,9 @@ def read(answer: str, path: str) -> Any:  # noqa: ANN401 - as JSON has it
     report = json.loads(answer)
     if group := re.fullmatch(r"\$\.groups\[\?\(@\.label=='(\w+)'\)\]\.count\.first\(\)", path):
         return next(found["count"] for found in report["groups"] if found["label"] == group[1])
-    if path == "$.groups[*].percent.max()":
-        return max((group["percent"] for group in report["groups"]), default=None)
+    if of := re.fullmatch(r"\$\.groups\[\?\(@\.measure=='([\w-]+)'\)\]\.(\w+)\.max\(\)", path):
+        groups = (group for group in report["groups"] if group["measure"] == of[1])
+        return max((group[of[2]] for group in groups if of[2] in group), default=None)
     return report[path.removeprefix("$.")]
 
 
@@ -123,7 +138,7 @@ def test_the_template_is_of_one_piece() -> None:
     (template,) = export["templates"]
     keys = {item["key"] for item in template["items"]}
     masters = [item["key"] for item in template["items"] if "master_item" not in item]
-    assert masters == [KEY, *MEASURED]
+    assert masters == KEYS
     assert all(paths(key) for key in masters)
     for asked in re.findall(rf"/{template['template']}/([\w.]+)", text):
         assert asked in keys
