@@ -127,8 +127,10 @@ def command(basket: Basket, name: str, line: str, of: str = "") -> dict[str, Any
     return made
 
 
-def template(basket: Basket, name: str, check_command: str, of: str = "") -> None:
-    """Add a service template."""
+def template(
+    basket: Basket, name: str, check_command: str, of: str = "", **variables: object
+) -> None:
+    """Add a service template; `variables` are those of the check."""
     made: dict[str, Any] = {
         **dict.fromkeys(_UNSAID),
         "check_command": check_command,
@@ -139,7 +141,7 @@ def template(basket: Basket, name: str, check_command: str, of: str = "") -> Non
         "imports": [of or "tpl-service-generic"],
         "object_name": name,
         "object_type": "template",
-        "vars": {"criticality": "C"},
+        "vars": {"criticality": "C", **variables},
     }
     if not of:
         made |= {
@@ -200,6 +202,10 @@ def basket() -> Basket:
     fields(made, linux, "network_connections_")
     command(made, f"{base}-sudo", f"/usr/bin/sudo {PLUGIN}", base)
     template(made, f"{service}-sudo", f"{base}-sudo", service)
+    # Everything that runs out, with built-in thresholds: a service of its own that needs no field.
+    exhaustion = {"measure": "exhaustion", "lengthy": True, "strict": True}
+    values = {f"network_connections_{name}": value for name, value in exhaustion.items()}
+    template(made, f"{service}-exhaustion", base, service, **values)
     windows = command(made, f"{base}-windows", f"{WINDOWS}.exe")
     template(made, f"{service}-windows", f"{base}-windows")
     fields(made, windows, "network_connections_windows_")

@@ -67,6 +67,7 @@ def reference() -> dict[str, Any]:
     made = copy.deepcopy(basket())
     for kind, name in (("Command", COMMAND), ("ServiceTemplate", TEMPLATE)):
         del made[kind][f"{name}-sudo"]
+    del made["ServiceTemplate"][f"{TEMPLATE}-exhaustion"]
     kept = {}
     for command in made["Command"].values():
         arguments = command["arguments"]
@@ -106,6 +107,7 @@ def site() -> Iterator[Director]:
             "every", TEMPLATE, **{f"network_connections_{name}": v for name, v in VALUES.items()}
         )
         made.service("queue", TEMPLATE, network_connections_measure="accept-queue")
+        made.service("exhaustion", f"{TEMPLATE}-exhaustion")
         made.service("sudo", f"{TEMPLATE}-sudo", network_connections_group_by="process")
         made.machine.write(
             "/etc/sudoers.d/network-connections",
@@ -168,6 +170,18 @@ def test_a_measure_needs_no_other_field(site: Director) -> None:
     result = site.result("queue")
     assert result.command == [f"{PLUGINS}/{CHECK}", "--measure", "accept-queue"]
     assert result.state == 0
+
+
+def test_everything_that_runs_out_needs_no_field(site: Director) -> None:
+    result = site.result("exhaustion")
+    program, *words = result.command
+    assert program == f"{PLUGINS}/{CHECK}"
+    assert sorted(words) == ["--lengthy", "--measure", "--strict", "exhaustion"]
+    # A machine does not see the limits of its host, and says so.
+    assert result.state == 3
+    assert " runs out: open-files at most " in result.output
+    assert "not seen: tcp-memory" in result.output
+    assert any(entry.startswith("accept-queue=") for entry in result.perfdata)
 
 
 def test_sudo(site: Director) -> None:

@@ -692,12 +692,20 @@ def test_objects_of_the_basket() -> None:
     }
     templates = {name: entry["check_command"] for name, entry in made["ServiceTemplate"].items()}
     assert templates == {
-        f"tpl-service-{NAME}{variant}": f"cmd-check-{NAME}{variant}"
-        for variant in ("", "-sudo", "-windows")
+        **{
+            f"tpl-service-{NAME}{variant}": f"cmd-check-{NAME}{variant}"
+            for variant in ("", "-sudo", "-windows")
+        },
+        f"tpl-service-{NAME}-exhaustion": f"cmd-check-{NAME}",
     }
-    # Whatever a template set would be on every command line.
-    assert {str(entry["vars"]) for entry in made["ServiceTemplate"].values()} == {
-        "{'criticality': 'C'}"
+    variables = {name: dict(entry["vars"]) for name, entry in made["ServiceTemplate"].items()}
+    assert {kept.pop("criticality") for kept in variables.values()} == {"C"}
+    assert variables.pop(f"tpl-service-{NAME}-exhaustion") == {
+        "network_connections_measure": "exhaustion",
+        "network_connections_lengthy": True,
+        "network_connections_strict": True,
     }
+    # Whatever the others set would be on every command line.
+    assert not any(variables.values())
     ids = [entry["uuid"] for objects in made.values() for entry in objects.values()]
     assert len(ids) == len(set(ids))
