@@ -603,8 +603,7 @@ def test_what_has_no_meaning_is_one_line(someone: Asker, way: str, options: str)
 
 def test_limits_are_no_groups_of_sockets(native: Command) -> None:
     assert one_line(native.run("--group-by=limit")) == (
-        "--group-by: connections are not measured by limit "
-        "(valid: --measure=host-limits)"
+        "--group-by: connections are not measured by limit (valid: --measure=host-limits)"
     )
     assert native.run(MEASURE, "--group-by=limit").returncode == 0
     line = one_line(native.run("--zero", "--group-by=limit"))
