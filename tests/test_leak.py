@@ -1,7 +1,7 @@
 """The demonstration: a server leaks connections among others that do not, and the check says so.
 
-With NETWORK_CONNECTIONS_WRITE_DOCS=1 it writes docs/leak.txt, which the README shows; otherwise
-it sees that a run still gives what is written there.
+With NETWORK_CONNECTIONS_WRITE_DOCS=1 it writes docs/leak.txt, which docs/evidence/leak.md shows;
+otherwise it sees that a run still gives what is written there.
 """
 
 from __future__ import annotations
@@ -131,15 +131,15 @@ def test_the_page_shows_what_a_run_gives(answers: Mapping[str, Answer]) -> None:
     page.rewrite(PAGE, lambda _: text, comparable)
 
 
-def test_the_readme_shows_the_page() -> None:
-    def change(readme: str) -> str:
+def test_the_evidence_shows_the_page() -> None:
+    def change(evidence: str) -> str:
         leak = PAGE.read_text(encoding="utf-8")
         begin, end = "<!-- leak -->\n", "<!-- /leak -->"
-        before, rest = readme.split(begin)
+        before, rest = evidence.split(begin)
         _, after = rest.split(end)
         return f"{before}{begin}```text\n{leak}```\n{end}{after}"
 
-    page.rewrite(harness.ROOT / "README.md", change)
+    page.rewrite(harness.ROOT / "docs" / "evidence" / "leak.md", change)
 
 
 def comparable(text: str) -> str:
