@@ -50,8 +50,21 @@ impl Holders {
         self.keys.binary_search(&key).ok()
     }
 
-    /// Adds a process to the sockets at these places.
-    pub fn add(&mut self, process: &Process, mut places: Vec<usize>) {
+    /// Adds a process to the sockets at these places, behind the processes that they have.
+    pub fn add(&mut self, process: &Process, places: Vec<usize>) {
+        self.join(places, |list| list.iter().chain([process]).cloned().collect());
+    }
+
+    /// Adds a process to the sockets at these places, by its id.
+    pub fn add_sorted(&mut self, process: &Process, places: Vec<usize>) {
+        self.join(places, |list| {
+            let (lower, higher) = list.split_at(list.partition_point(|one| one.pid < process.pid));
+            lower.iter().chain([process]).chain(higher).cloned().collect()
+        });
+    }
+
+    /// Gives the sockets at these places the list of processes that `joined` makes of theirs.
+    fn join(&mut self, mut places: Vec<usize>, join: impl Fn(&[Process]) -> Processes) {
         places.sort_unstable();
         places.dedup();
         let mut joined: HashMap<u32, u32> = HashMap::new();
@@ -60,7 +73,7 @@ impl Holders {
                 continue;
             };
             let after = *joined.entry(before).or_insert_with(|| {
-                let all = self.list(before).iter().chain([process]).cloned().collect();
+                let all = join(self.list(before));
                 self.insert_list(all)
             });
             if let Some(list) = self.list_of.get_mut(place) {
@@ -102,6 +115,14 @@ impl Holders {
     #[must_use]
     pub fn covers(&self, key: u64) -> bool {
         self.keys.binary_search(&key).is_ok()
+    }
+
+    /// The number of the list of a key's processes; `None` where the key is not in the table. `last` is
+    /// the place of the previous key, and then that of this one.
+    #[must_use]
+    pub fn list_of(&self, key: u64, last: &mut usize) -> Option<u32> {
+        *last = self.place(key, *last)?;
+        self.list_of.get(*last).copied()
     }
 
     /// Counts sorted keys by list of processes. Each result is one key of a list and the number of
@@ -185,6 +206,9 @@ mod tests {
         assert_eq!(pids(&holders, 30), [5]);
         assert_eq!(pids(&holders, 40), [0; 0]);
         assert_eq!(pids(&holders, 50), [0; 0]);
+        let mut by_id = holders.clone();
+        by_id.add_sorted(&process(3), vec![one]);
+        assert_eq!(pids(&by_id, 10), [1, 3, 5]);
         assert!(!holders.is_open(one) && holders.is_missing(place(&holders, 40)));
         assert!(holders.covers(40) && !holders.covers(50));
         // A key may be repeated, and a key may have no process.

@@ -25,6 +25,10 @@ use crate::owner::unseen::{OTHERS, UNREAD, UNSEEN_PROCESSES};
 /// processes.
 const SHARED_BUDGET: usize = 100_000;
 
+/// The maximum number of file descriptors that are read of likely processes once each socket has a
+/// process: another process rarely shares it, and a table may have a million descriptors.
+const FURTHER_BUDGET: usize = 100_000;
+
 /// The most bytes of the list of an `io_uring` that are read: 100,000 sockets, say.
 const LONGEST_RING: usize = 4 << 20;
 
@@ -34,7 +38,8 @@ const RING_TRIES: u32 = 20;
 /// Finds the processes that have the sockets with these inode numbers. Also returns the label of
 /// sockets whose process was not found; `None` where every process was read.
 ///
-/// Reads the processes in `likely` first. Then reads all other processes for the sockets that still
+/// Reads the processes in `likely` first, those with few files before the others, and once each socket has
+/// a process only as many files as [`FURTHER_BUDGET`]. Then reads all other processes for the sockets that still
 /// lack a process, or have only process 1. With an empty `likely`, reads every process for every
 /// socket: several processes may share a socket, and the result has all of them.
 pub fn holders(
@@ -51,14 +56,21 @@ pub fn holders(
     let hidden = (!sees_all).then_some(OTHERS);
     let mut search = Search { deadline, found: Holders::new(inodes), hidden };
     let mut known = Vec::new();
-    for pid in likely {
-        known.push((*pid, search.read_process(*pid, Wanted::All)?));
+    let mut budget = FURTHER_BUDGET;
+    for (size, pid) in search.by_size(likely)? {
+        if !search.wants_any(Wanted::Undecided) {
+            let Some(rest) = budget.checked_sub(size) else {
+                break;
+            };
+            budget = rest;
+        }
+        known.push((pid, search.read_process(pid, Wanted::All, true)?));
     }
     let wanted = if likely.is_empty() { Wanted::All } else { Wanted::Undecided };
     if search.wants_any(wanted) {
         for pid in pids(deadline)? {
             if !likely.contains(&pid) {
-                known.push((pid, search.read_process(pid, wanted)?));
+                known.push((pid, search.read_process(pid, wanted, false)?));
             }
         }
     }
@@ -146,7 +158,9 @@ impl Search<'_> {
     /// Finds the sockets of a process in the table of its first thread. The other threads nearly
     /// always share this table. Once the first thread has ended, its table is empty, and the table
     /// of another thread is read instead.
-    fn read_process(&mut self, pid: u32, wanted: Wanted) -> Result<Table, Error> {
+    ///
+    /// With `sorted`, the process comes before the processes with higher ids, else behind the others.
+    fn read_process(&mut self, pid: u32, wanted: Wanted, sorted: bool) -> Result<Table, Error> {
         let mut table = Table { thread: format!("/proc/{pid}"), size: 0 };
         let mut sockets = Vec::new();
         let seen = self.read_thread(&table.thread, wanted, &mut sockets)?;
@@ -160,7 +174,7 @@ impl Search<'_> {
                 }
             }
         }
-        self.add(pid, &table.thread, sockets)?;
+        self.add(pid, &table.thread, sockets, sorted)?;
         Ok(table)
     }
 
@@ -189,7 +203,7 @@ impl Search<'_> {
             }
             let mut sockets = Vec::new();
             let seen = self.read_thread(&thread, Wanted::Missing, &mut sockets)?;
-            self.add(pid, &thread, sockets)?;
+            self.add(pid, &thread, sockets, false)?;
             if seen.is_none() {
                 break;
             }
@@ -201,16 +215,35 @@ impl Search<'_> {
     /// differ. Since Linux 6.2 the size is the number of entries. Before Linux 6.2 the size is
     /// always 0.
     fn differ(&self, one: &str, other: &str) -> Result<bool, Error> {
-        let size = |thread: &str| -> Result<Option<i64>, Error> {
-            let path = format!("{thread}/fd");
-            Ok(match look(&path, self.deadline, || stat(&path))? {
-                Seen::There(stat) => Some(stat.st_size),
-                Seen::Gone(_) | Seen::Hidden(_) => None,
-            })
-        };
-        let (before, size_of_one, after) = (size(other)?, size(one)?, size(other)?);
+        let (before, size_of_one, after) = (self.size(other)?, self.size(one)?, self.size(other)?);
         // The table of `other` may have changed in between.
         Ok(before == after && size_of_one != before)
+    }
+
+    /// The size of the `fd` directory of a thread, or of a process's first thread: see
+    /// [`Search::differ`].
+    fn size(&self, thread: &str) -> Result<Option<i64>, Error> {
+        let path = format!("{thread}/fd");
+        Ok(match look(&path, self.deadline, || stat(&path))? {
+            Seen::There(stat) => Some(stat.st_size),
+            Seen::Gone(_) | Seen::Hidden(_) => None,
+        })
+    }
+
+    /// The processes with the number of their files, as far as it is known without reading them; those
+    /// with the fewest files first.
+    fn by_size(&self, pids: &[u32]) -> Result<Vec<(usize, u32)>, Error> {
+        let sized = |pid: &u32| {
+            let size = match self.size(&format!("/proc/{pid}")) {
+                Err(error) if error.is_final() => return Err(error),
+                // The order alone depends on it.
+                size => size.ok().flatten(),
+            };
+            Ok((size.and_then(|size| usize::try_from(size).ok()).unwrap_or(0), *pid))
+        };
+        let mut sized = pids.iter().map(sized).collect::<Result<Vec<_>, Error>>()?;
+        sized.sort_unstable();
+        Ok(sized)
     }
 
     /// The directories of a process's threads, without its first thread.
@@ -245,7 +278,13 @@ impl Search<'_> {
     }
 
     /// Adds a process to `sockets`, the places of sockets that one of its threads has.
-    fn add(&mut self, pid: u32, thread: &str, sockets: Vec<usize>) -> Result<(), Error> {
+    fn add(
+        &mut self,
+        pid: u32,
+        thread: &str,
+        sockets: Vec<usize>,
+        sorted: bool,
+    ) -> Result<(), Error> {
         if sockets.is_empty() {
             return Ok(());
         }
@@ -257,7 +296,12 @@ impl Search<'_> {
                 return Ok(());
             }
         };
-        self.found.add(&process(pid, names), sockets);
+        let process = process(pid, names);
+        if sorted {
+            self.found.add_sorted(&process, sockets);
+        } else {
+            self.found.add(&process, sockets);
+        }
         Ok(())
     }
 
