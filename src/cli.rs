@@ -8,6 +8,7 @@ pub mod reader;
 mod values;
 
 use std::ffi::OsString;
+use std::fmt;
 use std::io::{self, BufReader, IsTerminal};
 use std::path::Path;
 
@@ -48,6 +49,21 @@ impl Run {
     /// Runs the check. `program` is the running executable: the directory beside it has fixtures.
     #[must_use]
     pub fn outcome(self, program: &Path, interrupted: &dyn Fn() -> bool) -> Outcome {
+        let mut text = String::new();
+        let outcome = self.written(program, interrupted, &mut text);
+        text.push_str(&outcome.stdout);
+        Outcome { stdout: text, ..outcome }
+    }
+
+    /// Runs the check as [`Run::outcome`] does, and writes the text of a report to `stdout` as it is
+    /// made. An error of `stdout` ends the text: its caller knows it.
+    #[must_use]
+    pub fn written(
+        self,
+        program: &Path,
+        interrupted: &dyn Fn() -> bool,
+        stdout: &mut dyn fmt::Write,
+    ) -> Outcome {
         guard(|| {
             let (format, name, stderr) = (self.format, self.name.clone(), self.hint.clone());
             if let Some(most) = self.list {
@@ -61,11 +77,11 @@ impl Run {
                 };
             }
             match self.report(program, interrupted) {
-                Ok(report) => Outcome {
-                    stdout: format!("{}\n", format.report(&report, &name)),
-                    stderr,
-                    code: report.state() as u8,
-                },
+                Ok(report) => {
+                    let written = format.write(&report, &name, stdout);
+                    let _ = written.and_then(|()| stdout.write_char('\n'));
+                    Outcome { stdout: String::new(), stderr, code: report.state() as u8 }
+                }
                 Err(error) => Outcome { stderr, ..failed(error, format, &name) },
             }
         })

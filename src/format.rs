@@ -9,6 +9,8 @@ pub mod prometheus;
 mod tables;
 mod words;
 
+use std::fmt;
+
 use crate::error::Error;
 use crate::name::named_enum;
 use crate::report::{List, Report};
@@ -35,6 +37,15 @@ impl Format {
             Self::Plugin => plugin::report(report),
             Self::Json => json::report(report),
             Self::Prometheus => prometheus::report(report, name),
+        }
+    }
+
+    /// Writes a report in this format, without its last line end. JSON is written group by group: there may
+    /// be a million.
+    pub fn write(self, report: &Report, name: &str, to: &mut dyn fmt::Write) -> fmt::Result {
+        match self {
+            Self::Plugin | Self::Prometheus => to.write_str(&self.report(report, name)),
+            Self::Json => json::write(report, to),
         }
     }
 

@@ -1,6 +1,7 @@
 //! The native command: `cli.rs`, and the outcome of a run that cannot be delivered.
 
-use std::io::{self, Write};
+use std::fmt;
+use std::io::{self, BufWriter, StdoutLock, Write};
 use std::process::ExitCode;
 
 use network_connections::cli::command_line;
@@ -48,9 +49,25 @@ mod linux {
     }
 }
 
+/// Standard output, and its first error.
+struct Stdout<'a> {
+    to: BufWriter<StdoutLock<'a>>,
+    written: io::Result<()>,
+}
+
+impl fmt::Write for Stdout<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        if self.written.is_ok() {
+            self.written = self.to.write_all(text.as_bytes());
+        }
+        self.written.as_ref().map_err(|_| fmt::Error).copied()
+    }
+}
+
 fn main() -> ExitCode {
     #[cfg(target_os = "linux")]
     linux::exit_where_memory_ends();
+    let mut stdout = Stdout { to: BufWriter::new(io::stdout().lock()), written: Ok(()) };
     let arguments: Vec<_> = std::env::args_os().skip(1).collect();
     let outcome = match command_line(&arguments) {
         Err(answer) => answer,
@@ -59,11 +76,11 @@ fn main() -> ExitCode {
             network_connections::rights::give_up(run.host_plan());
             // A caller can forge argv[0].
             let program = std::env::current_exe().unwrap_or_default();
-            run.outcome(&program, &|| false)
+            run.written(&program, &|| false, &mut stdout)
         }
     };
-    let mut stdout = io::stdout().lock();
-    let written = stdout.write_all(outcome.stdout.as_bytes()).and_then(|()| stdout.flush());
+    let _ = fmt::Write::write_str(&mut stdout, &outcome.stdout);
+    let written = stdout.written.and_then(|()| stdout.to.flush());
     #[cfg(target_os = "linux")]
     let written =
         if linux::has_no_stdout() { Err(io::ErrorKind::BrokenPipe.into()) } else { written };

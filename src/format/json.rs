@@ -1,5 +1,7 @@
 //! One JSON object; its schema is in docs/output.md.
 
+use std::fmt::{self, Write};
+
 use serde_json::{Map, Value, json};
 
 use crate::collect::stuck_counts::Place;
@@ -18,21 +20,50 @@ use crate::report::{Part, Report};
 /// do not change it.
 const SCHEMA: u32 = 1;
 
+/// The field of the groups.
+const GROUPS: &str = "groups";
+
 /// A report as one JSON object in one line.
 #[must_use]
 pub fn report(report: &Report) -> String {
-    let of_parts = report.parts.iter().flat_map(groups_of_part);
-    let groups: Vec<Value> =
-        report.groups.iter().map(group).map(Value::from).chain(of_parts).collect();
+    let mut text = String::new();
+    // A string takes every text.
+    let _ = write(report, &mut text);
+    text
+}
+
+/// Writes a report as one JSON object in one line, group by group: there may be a million.
+pub fn write(report: &Report, to: &mut dyn Write) -> fmt::Result {
+    for (number, (key, value)) in object(report).into_iter().enumerate() {
+        let separator = if number == 0 { '{' } else { ',' };
+        write!(to, "{separator}\"{key}\":")?;
+        if key != GROUPS {
+            write!(to, "{value}")?;
+            continue;
+        }
+        let of_parts = report.parts.iter().flat_map(groups_of_part);
+        let groups = report.groups.iter().map(group).map(Value::from).chain(of_parts);
+        to.write_char('[')?;
+        for (number, group) in groups.enumerate() {
+            let separator = if number == 0 { "" } else { "," };
+            write!(to, "{separator}{group}")?;
+        }
+        to.write_char(']')?;
+    }
+    to.write_char('}')
+}
+
+/// The fields of a report, still without its groups.
+fn object(report: &Report) -> Map<String, Value> {
     let text = |thresholds: &Option<ThresholdSpec>| {
         thresholds.as_ref().map(|thresholds| thresholds.text().to_owned())
     };
     let policy = report.plan.policy();
-    let mut object = json!({
+    let object = json!({
         "schema": SCHEMA,
         "state": report.state() as u8,
         "message": message(report),
-        "groups": groups,
+        GROUPS: [],
         "total": report.total,
         "total_state": report.total_state.map(|state| state as u8),
         "thresholds": {
@@ -42,20 +73,19 @@ pub fn report(report: &Report) -> String {
         "source": report.source,
         "duration": report.duration.as_secs_f64(),
     });
-    if let Some(object) = object.as_object_mut() {
-        object.extend(netns(report).map(|netns| ("netns".to_owned(), netns)));
-        let most = (report.most > report.total).then(|| report.most.into());
-        object.extend(most.map(|most| ("most".to_owned(), most)));
-        let unix = report.sees_unix();
-        object.extend(unix.map(|seen| ("unix_listeners_seen".to_owned(), seen.into())));
-        let measures: Vec<_> = report.parts.iter().map(measure).collect();
-        let measures = (!measures.is_empty()).then(|| measures.into());
-        object.extend(measures.map(|measures| ("measures".to_owned(), measures)));
-        let measure = report.plan.measure();
-        let measure = (measure != Measure::default()).then(|| measure.name().into());
-        object.extend(measure.map(|measure| ("measure".to_owned(), measure)));
-    }
-    object.to_string()
+    let Value::Object(mut object) = object else { return Map::new() };
+    object.extend(netns(report).map(|netns| ("netns".to_owned(), netns)));
+    let most = (report.most > report.total).then(|| report.most.into());
+    object.extend(most.map(|most| ("most".to_owned(), most)));
+    let unix = report.sees_unix();
+    object.extend(unix.map(|seen| ("unix_listeners_seen".to_owned(), seen.into())));
+    let measures: Vec<_> = report.parts.iter().map(measure).collect();
+    let measures = (!measures.is_empty()).then(|| measures.into());
+    object.extend(measures.map(|measures| ("measures".to_owned(), measures)));
+    let measure = report.plan.measure();
+    let measure = (measure != Measure::default()).then(|| measure.name().into());
+    object.extend(measure.map(|measure| ("measure".to_owned(), measure)));
+    object
 }
 
 /// The numbers of network namespaces that were read and skipped, where namespaces were asked for.
