@@ -3,6 +3,8 @@
 
 use std::collections::{HashMap, HashSet};
 
+use foldhash::fast::RandomState;
+
 use crate::address::InterfaceIndex;
 use crate::collect::collector::Collector;
 use crate::error::{Error, Optional};
@@ -117,14 +119,24 @@ impl Table for PortTable {
 #[derive(Clone, Debug)]
 pub struct CountMap {
     by: GroupBy,
-    counts: HashMap<Group, u64>,
+    counts: HashMap<Group, u64, RandomState>,
+    // The group of the last sockets and their number, which `counts` does not have yet: neighbours often
+    // have the same group.
+    last: Option<(Group, u64)>,
 }
 
 impl CountMap {
     /// An empty table.
     #[must_use]
     pub fn new(by: GroupBy) -> Self {
-        Self { by, counts: HashMap::new() }
+        Self { by, counts: HashMap::default(), last: None }
+    }
+
+    /// Adds the last sockets to the others.
+    fn settle(&mut self) {
+        if let Some((group, number)) = self.last.take() {
+            *self.counts.entry(group).or_insert(0) += number;
+        }
     }
 }
 
@@ -135,11 +147,20 @@ impl Collector for CountMap {
 
     #[inline]
     fn add(&mut self, netns: NetnsIndex, socket: &impl Socket) -> Result<(), Error> {
-        *self.counts.entry(self.by.group(netns, socket)?).or_insert(0) += 1;
+        let group = self.by.group(netns, socket)?;
+        match &mut self.last {
+            Some((last, number)) if *last == group => *number += 1,
+            Some(_) | None => {
+                self.settle();
+                self.last = Some((group, 1));
+            }
+        }
         Ok(())
     }
 
-    fn merge(&mut self, dump: Self) {
+    fn merge(&mut self, mut dump: Self) {
+        dump.settle();
+        self.settle();
         if self.counts.is_empty() {
             self.counts = dump.counts;
             return;
@@ -150,12 +171,14 @@ impl Collector for CountMap {
     }
 
     fn interfaces(&self, found: &mut HashSet<InterfaceIndex>) {
-        found.extend(self.counts.keys().filter_map(|group| group.interface()));
+        let groups = self.counts.keys().chain(self.last.iter().map(|(group, _)| group));
+        found.extend(groups.filter_map(|group| group.interface()));
     }
 }
 
 impl Table for CountMap {
-    fn groups(self) -> Vec<(Group, u64)> {
+    fn groups(mut self) -> Vec<(Group, u64)> {
+        self.settle();
         canonical(self.counts)
     }
 }
@@ -258,7 +281,7 @@ impl Collector for ProcessKeys {
     }
 }
 
-fn canonical(counts: HashMap<Group, u64>) -> Vec<(Group, u64)> {
+fn canonical<S>(counts: HashMap<Group, u64, S>) -> Vec<(Group, u64)> {
     let mut groups: Vec<_> = counts.into_iter().collect();
     groups.sort_unstable_by_key(|(group, _)| *group);
     groups
