@@ -13,6 +13,9 @@ _SOME = (10_000, 100_000, 1_000_000)
 # Where the start and the end matter.
 _ENDS = (0, 1_000_000)
 
+# Every group alerts, and the exit code is 0.
+_ALERT = ("--critical=0", "--always-ok")
+
 # A loaded machine is no reason to fail.
 _PATIENT = ("--timeout=600",)
 
@@ -159,6 +162,16 @@ COMMANDS = (
         sizes=_SOME,
     ),
     _with("--group-by=process", "--lengthy", name="by process", over="ss -p"),
+    _with("--lengthy", name="lengthy", each=False),
+    _with("--lengthy", *_ALERT, name="lengthy alert", over="by process alone", each=False),
+    _with(
+        *("--group-by=process", "--lengthy", *_ALERT),
+        name="by process, alert",
+        over="by process alone",
+        each=False,
+    ),
+    _with("--group-by=local-endpoint", name="by local-endpoint"),
+    _with("--group-by=local-endpoint", "--format=json", name="by local-endpoint, JSON"),
     Command(
         "ss -p",
         "`ss -Htanp`",
@@ -400,6 +413,26 @@ TARGETS = (
         1.15,
     ),
     Target("by process alone at 1M, peak memory, MB", peak("by process alone"), 64),
+    Target("lengthy at 1M, CPU over wheel", cpu("lengthy", "wheel"), 1.1),
+    *(
+        target
+        for name in ("lengthy alert", "by process, alert")
+        for target in (
+            Target(f"{name} at 1M, CPU over by process alone", cpu(name, "by process alone"), 1.2),
+            Target(f"{name} at 1M, peak memory, MB", peak(name), 64),
+        )
+    ),
+    *(
+        target
+        for name, limit, most_peak in (
+            ("by local-endpoint", 1.5, 128),
+            ("by local-endpoint, JSON", 2.5, 192),
+        )
+        for target in (
+            Target(f"{name} at 1M, CPU over wheel", cpu(name, "wheel"), limit),
+            Target(f"{name} at 1M, peak memory, MB", peak(name), most_peak),
+        )
+    ),
     Target(
         "time_wait minus python at 1M ESTABLISHED, CPU over its floor",
         cpu("time_wait", "time_wait floor", minus="python"),
