@@ -4,6 +4,7 @@ pub mod apart;
 pub mod breakdown;
 pub mod buffers;
 pub mod certain;
+pub mod chosen;
 pub mod connections;
 pub mod counts;
 pub mod inodes;

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use crate::address::Endpoint;
-use crate::collect::breakdown::{Breakdown, Destination, Extra, Owners, Sum};
+use crate::collect::breakdown::{Breakdown, Destination, Extra, Owners, Sockets, Sum};
 use crate::group::Group;
 use crate::owner::Names;
 use crate::stuck::{StuckKind, Wait};
@@ -73,8 +73,9 @@ pub struct PeerRow {
 impl Detail {
     /// The details of the group with this label.
     #[must_use]
-    pub fn new(label: String, breakdown: Breakdown, names: &Names) -> Self {
-        let Breakdown { owners, peers } = breakdown;
+    pub fn new(label: String, mut breakdown: Breakdown, names: &Names) -> Self {
+        breakdown.by_process(|key, last| names.list_of(key, last));
+        let Breakdown { owners, peers, sockets: _ } = breakdown;
         Self { label, owners: owner_rows(owners, names), peers: peer_rows(peers, names) }
     }
 
@@ -96,16 +97,17 @@ impl Detail {
 /// The groups of owners and peers of all these connections, so that their names can be looked up.
 /// `netns` adds the network namespaces; the name of a single one is not printed.
 pub fn groups(breakdowns: &[Breakdown], netns: bool) -> impl Iterator<Item = Group> {
-    let owners = breakdowns.iter().flat_map(|breakdown| breakdown.owners.keys());
-    let owners = owners.flat_map(move |owners| {
+    let owners = || breakdowns.iter().flat_map(|of| of.owners.keys().chain(of.sockets.keys()));
+    let of_owners = owners().filter_map(|owners| owners.extra.destination());
+    let owners = owners().flat_map(move |owners| {
         let netns = netns.then_some(Group::Netns(owners.netns));
         owners.groups().into_iter().chain([netns])
     });
-    let of_owners = breakdowns.iter().flat_map(|breakdown| breakdown.owners.keys());
-    let of_owners = of_owners.filter_map(|owners| owners.extra.destination());
+    let sockets = breakdowns.iter().flat_map(|breakdown| breakdown.sockets.values());
+    let owners = owners.flatten().chain(sockets.flat_map(Sockets::keys).map(Group::Process));
     let peers = breakdowns.iter().flat_map(|breakdown| breakdown.peers.keys().copied());
     let peers = peers.chain(of_owners);
-    owners.flatten().chain(peers.map(|destination| Group::Address(destination.address)))
+    owners.chain(peers.map(|destination| Group::Address(destination.address)))
 }
 
 /// The cells of a row: process, unit and user, whether accepted, local port, extra, network

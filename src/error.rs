@@ -1,5 +1,6 @@
 //! Errors, each with the facts that a person needs to act on it.
 
+use std::collections::TryReserveError;
 use std::io;
 use std::time::Duration;
 
@@ -92,6 +93,10 @@ pub enum Error {
     #[error("Timeout: no answer within {} s", .0.as_secs_f64())]
     Timeout(Duration),
 
+    /// The memory for an answer is missing.
+    #[error("Out of memory")]
+    Memory,
+
     /// A bug in this program, such as a panic.
     #[error("Internal error, please report it: {0}")]
     Internal(String),
@@ -175,9 +180,10 @@ impl Error {
         }
     }
 
-    /// Whether another source must not be tried: no time is left, or the caller has asked to stop.
+    /// Whether another source must not be tried: no time or memory is left, or the caller has asked to
+    /// stop.
     pub(crate) const fn is_final(&self) -> bool {
-        matches!(self, Self::Timeout(_) | Self::Interrupted)
+        matches!(self, Self::Timeout(_) | Self::Memory | Self::Interrupted)
     }
 
     /// Whether this system, or the rights of this process, do not have the answer: nothing went wrong.
@@ -226,6 +232,13 @@ impl Error {
             Self::Namespace { error, .. } => error.errno(),
             _ => None,
         }
+    }
+}
+
+/// No memory for a table.
+impl From<TryReserveError> for Error {
+    fn from(_: TryReserveError) -> Self {
+        Self::Memory
     }
 }
 

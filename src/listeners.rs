@@ -50,7 +50,10 @@ impl Listeners {
     #[must_use]
     pub fn new(netns: NetnsIndex, ends: &HashMap<End, Vec<Owner>>) -> Self {
         let mut listeners = Self::default();
-        for end in ends.keys() {
+        // In the same order every time: the keys of several listeners are the same in the next dump.
+        let mut sorted: Vec<_> = ends.keys().collect();
+        sorted.sort_unstable();
+        for end in sorted {
             listeners.ports.insert(end.2);
             // The kernel prefers a listener on the address itself. A connection may wait at a
             // listener on every address, though: it came before the other listener was made.

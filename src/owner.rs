@@ -161,6 +161,13 @@ impl Names {
         self.holders.count_lists(one).into_iter().chain(several).collect()
     }
 
+    /// A number that keys of the same processes share; `None` where a key stands for several listeners,
+    /// or where its processes were not looked up. `last` is 0 at first, and helps with the next key.
+    #[must_use]
+    pub fn list_of(&self, key: u64, last: &mut usize) -> Option<u32> {
+        if is_of_several(key) { None } else { self.holders.list_of(key, last) }
+    }
+
     /// The names with these listeners of all namespaces.
     #[must_use]
     pub fn with_listeners<'a>(self, listeners: impl Iterator<Item = &'a Listeners>) -> Self {
@@ -205,6 +212,14 @@ impl Names {
     #[must_use]
     pub fn with_interfaces(self, interfaces: InterfaceNames) -> Self {
         Self { interfaces: Arc::new(interfaces), ..self }
+    }
+
+    /// The names with further interfaces.
+    #[must_use]
+    pub fn with_further_interfaces(self, mut interfaces: InterfaceNames) -> Self {
+        let known = self.interfaces.iter().map(|(index, name)| (*index, Arc::clone(name)));
+        interfaces.extend(known);
+        self.with_interfaces(interfaces)
     }
 
     /// Looks up the owners of groups. Processes and interfaces in `known` are not looked up again.

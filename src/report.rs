@@ -24,6 +24,10 @@ use crate::vocabulary::NetnsIndex;
 /// The default number of printed groups, for kinds that can have many.
 pub const TOP: usize = 10;
 
+/// The most connections of a group for which tables are made where all is fine: 100,000 take a third of a
+/// second, and nobody has to act on them.
+pub const MOST_UNASKED: u64 = 100_000;
+
 /// The result of a check.
 #[derive(Clone, Debug)]
 pub struct Report {
@@ -45,6 +49,8 @@ pub struct Report {
     pub details: Vec<Detail>,
     /// The error that left details out.
     pub missing_details: Option<String>,
+    /// Whether details are left out because all is fine, and the largest group is huge.
+    pub leaves_out: bool,
     /// The reason why the state of a group is UNKNOWN: owners are hidden, with the rights that would show
     /// them, or a number has only bounds.
     pub unclear: Option<String>,
@@ -280,6 +286,17 @@ impl Report {
         let largest = self.groups.first().filter(|judged| wants_largest && !is_aside(judged));
         alerting.into_iter().chain(largest).collect()
     }
+
+    /// Whether all is fine, and the largest group has so many connections that its details are not worth
+    /// their time.
+    #[must_use]
+    pub fn is_huge(&self) -> bool {
+        let is_fine = |state: Option<State>| state.is_none_or(|state| state == State::Ok);
+        let explained = self.explained();
+        is_fine(self.total_state)
+            && explained.iter().all(|judged| is_fine(Some(judged.state)))
+            && explained.iter().any(|judged| judged.most > MOST_UNASKED)
+    }
 }
 
 fn is_aside(judged: &GroupState) -> bool {
@@ -320,6 +337,7 @@ mod tests {
             limits: [None, None],
             details: Vec::new(),
             missing_details: None,
+            leaves_out: false,
             parts: Vec::new(),
             unclear: None,
             ephemeral: BTreeMap::new(),
@@ -445,6 +463,28 @@ mod tests {
         assert_eq!(eleven.shown().1, 1);
         let types = changed(&eleven, |check| check.query.group_by = Some(GroupBy::Type));
         assert_eq!(types.shown().0.len(), 11);
+    }
+
+    #[test]
+    fn a_huge_group_that_is_fine_is_left_out() {
+        let report = |number, state, total_state| {
+            let report = report(&[(1, number, state), (2, 1, Ok)]);
+            Report { total_state, ..report }
+        };
+        for (number, state, total_state, expected) in [
+            (MOST_UNASKED + 1, Ok, None, true),
+            (MOST_UNASKED + 1, Ok, Some(Ok), true),
+            (MOST_UNASKED, Ok, None, false),
+            (MOST_UNASKED + 1, Warning, None, false),
+            (MOST_UNASKED + 1, Unknown, None, false),
+            (MOST_UNASKED + 1, Ok, Some(Critical), false),
+        ] {
+            assert_eq!(
+                report(number, state, total_state).is_huge(),
+                expected,
+                "{number} {state:?}"
+            );
+        }
     }
 
     #[test]

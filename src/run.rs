@@ -2,6 +2,7 @@
 //! report, counts or a list.
 
 mod exhaustion;
+mod explained;
 mod open_files;
 mod reported;
 
@@ -45,14 +46,18 @@ pub fn check(plan: Plan, interrupted: &dyn Fn() -> bool) -> Result<Report, Error
     }
     let thresholds = plan.thresholds(&|name| owner::user_id(name, &deadline))?;
     let host = Host::find(plan.netns(), plan.source(), &deadline)?;
+    let lengthy = plan.presentation().lengthy;
+    // Connections may be a million: those that alert are read again.
+    let reads_again = lengthy && plan.aspect().has_peers();
     let scope = Scope {
-        lengthy: plan.presentation().lengthy,
+        lengthy: lengthy && !reads_again,
         every_holder: thresholds.ask_for_owners(),
         every_name: thresholds.ask_for_owners() || plan.presentation().every_name,
         ..scope(&plan)
     };
     let mut counted = (plan.definition().collect)(&host, &scope)?;
-    let mut report = report(plan, &thresholds, &mut counted, &host.namespaces, &deadline)?;
+    let again = reads_again.then_some(&host);
+    let mut report = report(plan, &thresholds, &mut counted, &host.namespaces, again, &deadline)?;
     let ports = add_ports(&mut report, &mut counted.findings, &host);
     or_without(&mut report, ports)?;
     report.duration = start.elapsed();
@@ -84,7 +89,8 @@ pub fn fixture(
     source::fixture::read(text, plan.selection(), &deadline, &mut collector)?;
     let (table, breakdowns) = collector;
     let mut counted = Counted { groups: table.groups(), breakdowns, ..Counted::default() };
-    let mut report = report(plan, &thresholds, &mut counted, &Namespaces::default(), &deadline)?;
+    let here = Namespaces::default();
+    let mut report = report(plan, &thresholds, &mut counted, &here, None, &deadline)?;
     "fixture".clone_into(&mut report.source);
     report.duration = start.elapsed();
     Ok(report)
@@ -260,6 +266,23 @@ mod tests {
     }
 
     #[test]
+    fn tables_that_are_left_out_are_told() {
+        let mut report = recorded(Check::default());
+        report.leaves_out = true;
+        let told = "\n\nThe tables of the largest group are left out: it is fine, and has more than \
+                    100000 connections.";
+        let line = |report: &Report| crate::format::Format::Plugin.report(report, "");
+        let unjudged = line(&report);
+        assert!(
+            unjudged.contains(&format!("{told} -w 0 adds those of every group.|")),
+            "{unjudged}"
+        );
+        let mut report = recorded(Check { policy: critical("5"), ..Check::default() });
+        report.leaves_out = true;
+        assert!(line(&report).contains(&format!("{told}|")));
+    }
+
+    #[test]
     fn an_alert_outlives_details_that_take_too_long() {
         let mut report = recorded(Check { policy: critical("0"), ..Check::default() });
         let late = or_without(&mut report, Err(Error::Timeout(Duration::from_secs(8))));
@@ -267,8 +290,14 @@ mod tests {
         assert_eq!(report.state(), State::Critical);
         let line = crate::format::Format::Plugin.report(&report, "");
         assert!(line.contains("; details are missing: Timeout: no answer within 8 s"), "{line}");
-        let unreadable = Err(Error::Garbled("cut short".to_owned()));
-        assert!(or_without(&mut report, unreadable).is_err());
+        for (error, shown) in [
+            (Error::Garbled("cut short".to_owned()), "; details are missing: cut short"),
+            (Error::Memory, "; details are missing: Out of memory"),
+        ] {
+            assert!(or_without(&mut report, Err(error)).is_ok());
+            let line = crate::format::Format::Plugin.report(&report, "");
+            assert!(line.contains(shown), "{line}");
+        }
         assert!(or_without(&mut report, Err(Error::Interrupted)).is_err());
     }
 }

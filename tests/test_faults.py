@@ -417,7 +417,7 @@ def _owner(host: owners.Host, name: str, count: int, *, ended: bool) -> Iterator
 
 
 def owners_outcome(done: owners.Answer, asked: str, owner: Owner, *others: Owner) -> str:
-    """Say what came of a look-up, where nothing but these is right."""
+    """Say what came of a look-up, where nothing but these is right. An alert always comes."""
     assert done.stderr == "", done
     if done.returncode == 3:
         assert re.fullmatch(r"[^\n]+\n", done.stdout), done
@@ -427,6 +427,10 @@ def owners_outcome(done: owners.Answer, asked: str, owner: Owner, *others: Owner
         return f"UNKNOWN: `{harness.reworded(owner.named(message))}`"
     if asked == "--lengthy":
         assert done.returncode == 2, done
+        message, _, below = done.stdout.partition("|")[0].partition("\n")
+        if missing := re.search("; (details are missing: .*)", message):
+            assert not below, done
+            return f"the alert; `{harness.reworded(owner.named(missing[1]))}`"
         rows = re.findall(r"^(\d+) +! (.+?) +! (.+?) +! (.+?)$", done.stdout, re.MULTILINE)
         assert sum(int(count) for count, *_ in rows) == owner.count + sum(o.count for o in others)
         named = {label: int(count) for count, *two, _ in rows for label in two}
@@ -502,10 +506,8 @@ def test_looking_up_owners_that_fails(nobodys: Mapping[str, Command], share: sli
             if error == "EINTR":
                 assert text == "right", (file, asked)
             elif error in ("EACCES", "ENOENT", "ESRCH"):
-                assert text in ("right", "none named") or text.startswith("UNKNOWN: "), (
-                    file,
-                    asked,
-                )
+                said = text.startswith(("UNKNOWN: ", "the alert; "))
+                assert said or text in ("right", "none named"), (file, asked)
             elif text == "right":
                 # They say only whether any process may be hidden.
                 assert "`/proc/self/" in file

@@ -322,6 +322,18 @@ def test_as_nobody_only_the_processes_are_missing(leaky: Host) -> None:
     assert (nobody.message, nobody.perfdata) == (root.message, root.perfdata)
 
 
+@pytest.mark.skipif(bool(harness.no_strace()), reason=harness.no_strace() or "-")
+def test_an_alert_is_printed_though_its_tables_never_come(leaky: Host) -> None:
+    options = ["--group-by=status", "-c", "CLOSE_WAIT=10", "--conn-type=tcp", "--conn-type=tcp6"]
+    plain = leaky.ask(*options)
+    # The first request counts; the listeners and what follows are for the tables.
+    before = harness.tampered(f"{harness.SILENT}:when=2+")
+    done = leaky.ask(*options, "--lengthy", "--timeout=4", before=before)
+    message, _, perfdata = plain.stdout.partition("|")
+    missing = "; details are missing: Timeout: no answer within 4 s"
+    assert done == (f"{message}{missing}|{perfdata}", "", 2)
+
+
 def test_procfs_shows_the_same_without_units_and_times(leaky: Host) -> None:
     options = ["--group-by=status", "-c", "CLOSE_WAIT=10"]
     netlink = asked(leaky, *options, state=2)

@@ -1,6 +1,8 @@
-//! Owners and peers of each group's connections, collected in the dump that is counted.
+//! Owners and peers of each group's connections.
 
 use std::collections::{HashMap, HashSet};
+use std::hash::Hash;
+use std::mem::take;
 use std::sync::Arc;
 
 use crate::address::{Address, Endpoint, InterfaceIndex};
@@ -9,7 +11,7 @@ use crate::collect::collector::{Collector, NetnsFacts};
 use crate::collect::queues::Queue;
 use crate::error::{Error, Optional};
 use crate::group::{Group, GroupBy};
-use crate::listeners::Listeners;
+use crate::listeners::{Listeners, is_of_several};
 use crate::open_files::tables::Files;
 use crate::selection::{StuckFor, found, longest};
 use crate::socket::{Socket, Wanted};
@@ -37,7 +39,8 @@ pub enum Aspect {
 
 impl Aspect {
     /// Whether the sockets are connections: with peers, ports and times.
-    const fn has_peers(self) -> bool {
+    #[must_use]
+    pub const fn has_peers(self) -> bool {
         match self {
             Self::Peer | Self::Stuck => true,
             Self::Status | Self::Queue | Self::Backlog | Self::Buffer | Self::Files => false,
@@ -66,8 +69,7 @@ impl Side {
     }
 }
 
-/// The owners of a connection, as far as the source reports them. Kept small: there may be one
-/// value per connection.
+/// The owners of a connection, as far as the source reports them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 // `None`: the source does not report the owner. `Some(None)`: the connection has no owner.
 #[allow(clippy::option_option)]
@@ -178,6 +180,64 @@ impl Sum {
     }
 }
 
+/// Sockets of owners that are the same but for their processes, which follow from the key of each socket
+/// once all are read. Kept small: there may be a million of them.
+#[derive(Clone, Debug, Default)]
+pub struct Sockets {
+    // The keys of sockets that are not stuck and have no bytes waiting: 8 bytes each.
+    plain: Vec<u64>,
+    others: Vec<Other>,
+}
+
+/// A socket that is stuck, or has bytes waiting.
+#[derive(Clone, Copy, Debug)]
+struct Other {
+    key: u64,
+    longest: Option<(Wait, StuckKind)>,
+    bytes: u32,
+}
+
+impl Sockets {
+    fn push(&mut self, key: u64, Sum { count: _, longest, bytes }: Sum) -> Result<(), Error> {
+        if longest.is_none() && bytes == 0 {
+            self.plain.try_reserve(1)?;
+            self.plain.push(key);
+        } else {
+            self.others.try_reserve(1)?;
+            self.others.push(Other { key, longest, bytes });
+        }
+        Ok(())
+    }
+
+    fn append(&mut self, mut sockets: Self) {
+        // Mostly there is one dump, whose sockets are not moved.
+        if self.plain.is_empty() {
+            self.plain = sockets.plain;
+        } else {
+            self.plain.append(&mut sockets.plain);
+        }
+        if self.others.is_empty() {
+            self.others = sockets.others;
+        } else {
+            self.others.append(&mut sockets.others);
+        }
+    }
+
+    /// The key of each socket.
+    pub fn keys(&self) -> impl Iterator<Item = u64> {
+        self.plain.iter().copied().chain(self.others.iter().map(|other| other.key))
+    }
+
+    /// The sockets with the sum of each.
+    fn sums(self) -> impl Iterator<Item = (u64, Sum)> {
+        let plain = self.plain.into_iter().map(|key| (key, Sum { count: 1, ..Sum::default() }));
+        let others = self.others.into_iter();
+        plain.chain(
+            others.map(|Other { key, longest, bytes }| (key, Sum { count: 1, longest, bytes })),
+        )
+    }
+}
+
 /// Owners and peers, summed over some groups.
 #[derive(Clone, Debug, Default)]
 pub struct Breakdown {
@@ -185,6 +245,41 @@ pub struct Breakdown {
     pub owners: HashMap<Owners, Sum>,
     /// Connections by peer.
     pub peers: HashMap<Destination, Sum>,
+    /// Connections that are still to be added up by process: see [`Breakdown::by_process`].
+    pub sockets: HashMap<Owners, Sockets>,
+}
+
+impl Breakdown {
+    /// Adds up the connections with the same processes, as `list_of` tells them: the same number for
+    /// keys of the same processes, and `None` for a key of its own. It also gets the place for the
+    /// key before.
+    pub fn by_process(&mut self, list_of: impl Fn(u64, &mut usize) -> Option<u32>) {
+        for (owners, sockets) in take(&mut self.sockets) {
+            let mut of_lists: HashMap<u32, (u64, Sum)> = HashMap::new();
+            let mut of_process = |key, sum| {
+                let owners = Owners { process: Some(key), ..owners.clone() };
+                self.owners.entry(owners).or_default().add(sum);
+            };
+            let mut place = 0;
+            for (key, sum) in sockets.sums() {
+                match list_of(key, &mut place) {
+                    Some(list) => of_lists.entry(list).or_insert((key, Sum::default())).1.add(sum),
+                    None => of_process(key, sum),
+                }
+            }
+            for (key, sum) in of_lists.into_values() {
+                of_process(key, sum);
+            }
+        }
+    }
+}
+
+/// Adds to the sum of a key, where there is memory for it.
+fn add<K: Eq + Hash>(sums: &mut HashMap<K, Sum>, key: K, sum: Sum) -> Result<(), Error> {
+    // The standard library looks whether there is room before it looks whether the key is new.
+    sums.try_reserve(1)?;
+    sums.entry(key).or_default().add(sum);
+    Ok(())
 }
 
 /// Collects owners and peers of every group.
@@ -196,6 +291,7 @@ pub struct Breakdowns {
     listeners: Option<Arc<Listeners>>,
     owners: HashMap<(Group, Owners), Sum>,
     peers: HashMap<(Group, Destination), Sum>,
+    sockets: HashMap<(Group, Owners), Sockets>,
 }
 
 impl Breakdowns {
@@ -203,8 +299,8 @@ impl Breakdowns {
     /// any where there is none.
     #[must_use]
     pub fn new(by: GroupBy, aspect: Aspect, stuck: Vec<StuckFor>) -> Self {
-        let (owners, peers) = (HashMap::new(), HashMap::new());
-        Self { by, aspect, stuck, listeners: None, owners, peers }
+        let (owners, peers, sockets) = (HashMap::new(), HashMap::new(), HashMap::new());
+        Self { by, aspect, stuck, listeners: None, owners, peers, sockets }
     }
 
     /// Adds groups up to `places` breakdowns. `place` returns the index of the breakdown that a
@@ -221,6 +317,16 @@ impl Breakdowns {
             if let Some(sum) = place(group).and_then(|place| sums.get_mut(place)) {
                 sum.peers.entry(destination).or_default().add(part);
             }
+        }
+        for ((group, owners), part) in self.sockets {
+            if let Some(sum) = place(group).and_then(|place| sums.get_mut(place)) {
+                sum.sockets.entry(owners).or_default().append(part);
+            }
+        }
+        for sockets in sums.iter_mut().flat_map(|sum| sum.sockets.values_mut()) {
+            // Neighbours mostly have the same process.
+            sockets.plain.sort_unstable();
+            sockets.others.sort_unstable_by_key(|other| other.key);
         }
         sums
     }
@@ -240,8 +346,16 @@ impl Breakdowns {
     }
 
     /// Adds a connection to a group.
-    fn count(&mut self, group: Group, owners: Owners, sum: Sum) {
-        self.owners.entry((group, owners)).or_default().add(sum);
+    fn count(&mut self, group: Group, mut owners: Owners, sum: Sum) -> Result<(), Error> {
+        // Many sockets have the key 0, or that of several listeners.
+        let key = owners.process.filter(|key| *key != 0 && !is_of_several(*key));
+        match key {
+            None => add(&mut self.owners, (group, owners), sum),
+            Some(key) => {
+                owners.process = None;
+                self.sockets.entry((group, owners)).or_default().push(key, sum)
+            }
+        }
     }
 
     /// Adds a socket to a group that is not of the kind.
@@ -288,18 +402,21 @@ impl Breakdowns {
             },
             netns,
         };
+        // Only the tables of stuck connections have them.
+        let waiting = transfer.filter(|_| self.aspect == Aspect::Stuck);
+        let bytes = waiting.map_or(0, |transfer| transfer.bytes());
         let sum = |longest: Option<(StuckKind, Wait)>| Sum {
             count: 1,
             longest: longest.map(|(kind, wait)| (wait, kind)),
-            bytes: transfer.map_or(0, |transfer| transfer.bytes()),
+            bytes,
         };
         if self.aspect != Aspect::Stuck {
             let group = group_of()?;
-            self.count(group, owners, sum(longest));
-            if let Some(destination) = destination {
-                self.peers.entry((group, destination)).or_default().add(sum(longest));
-            }
-            return Ok(());
+            self.count(group, owners, sum(longest))?;
+            return match destination {
+                Some(destination) => add(&mut self.peers, (group, destination), sum(longest)),
+                None => Ok(()),
+            };
         }
         let Some(transfer) = transfer else {
             return Ok(());
@@ -310,11 +427,11 @@ impl Breakdowns {
         };
         if self.by == GroupBy::Kind {
             for (kind, wait) in stuck {
-                self.count(Group::Kind(kind), row(kind), sum(Some((kind, wait))));
+                self.count(Group::Kind(kind), row(kind), sum(Some((kind, wait))))?;
             }
         } else if let Some((kind, _)) = longest {
             let group = group_of()?;
-            self.count(group, row(kind), sum(longest));
+            self.count(group, row(kind), sum(longest))?;
         }
         Ok(())
     }
@@ -359,13 +476,21 @@ impl Collector for Breakdowns {
         for (key, part) in dump.owners {
             self.owners.entry(key).or_default().add(part);
         }
-        for (key, part) in dump.peers {
-            self.peers.entry(key).or_default().add(part);
+        if self.peers.is_empty() {
+            self.peers = dump.peers;
+        } else {
+            for (key, part) in dump.peers {
+                self.peers.entry(key).or_default().add(part);
+            }
+        }
+        for (key, part) in dump.sockets {
+            self.sockets.entry(key).or_default().append(part);
         }
     }
 
     fn interfaces(&self, interfaces: &mut HashSet<InterfaceIndex>) {
-        let of_owners = self.owners.keys().filter_map(|(_, owners)| owners.extra.destination());
+        let owners = self.owners.keys().chain(self.sockets.keys());
+        let of_owners = owners.filter_map(|(_, owners)| owners.extra.destination());
         let peers = self.peers.keys().map(|(_, to)| *to).chain(of_owners);
         interfaces.extend(peers.filter_map(|to| to.address.interface()));
     }

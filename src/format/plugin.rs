@@ -13,7 +13,7 @@ use crate::judge::state::State;
 use crate::measure::definition::Reading;
 use crate::name::Named;
 use crate::printable::neutralised;
-use crate::report::Report;
+use crate::report::{MOST_UNASKED, Report};
 
 /// The line that the command prints.
 #[must_use]
@@ -30,7 +30,7 @@ pub fn message(report: &Report) -> String {
     }
     if report.details.is_empty() {
         let line = first_line(report, report.shown());
-        let table = limits_table(report);
+        let table = limits_table(report) + &left_out(report);
         return match room(report, line.len()) {
             Some(room) if table.len() <= room => line + &table,
             Some(_) | None => line,
@@ -49,19 +49,35 @@ pub fn message(report: &Report) -> String {
     line + &tables(&report.details, "", report.plan.aspect(), namer(report), left) + &hint
 }
 
+/// The text in the place of tables that are left out; empty where none are.
+fn left_out(report: &Report) -> String {
+    if !report.leaves_out {
+        return String::new();
+    }
+    let further = if is_unjudged(report) { " -w 0 adds those of every group." } else { "" };
+    format!(
+        "\n\nThe tables of the largest group are left out: it is fine, and has more than \
+         {MOST_UNASKED} connections.{further}"
+    )
+}
+
+/// Whether the check has no thresholds.
+fn is_unjudged(report: &Report) -> bool {
+    let policy = report.plan.policy();
+    policy.warning.is_none() && policy.critical.is_none()
+}
+
 /// The text below the tables: the sockets of the host in no state, or a hint where a report without
 /// thresholds has tables of one group alone.
 fn hint(report: &Report) -> String {
     if let Some(number) = report.stateless {
         return format!("\n\nTCP sockets of the host in no state: {number}");
     }
-    let policy = report.plan.policy();
-    let without_thresholds = policy.warning.is_none() && policy.critical.is_none();
     let counts = match report.plan.definition().reading {
         Reading::Count | Reading::Seconds => true,
         Reading::Percent => false,
     };
-    if without_thresholds && counts && report.groups.len() > 1 {
+    if is_unjudged(report) && counts && report.groups.len() > 1 {
         "\n\nThese are the tables of the largest group. -w 0 adds those of every group.".to_owned()
     } else {
         String::new()

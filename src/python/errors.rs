@@ -1,7 +1,7 @@
 //! Errors as Python's exceptions.
 
 use pyo3::PyErr;
-use pyo3::exceptions::{PyOSError, PyRuntimeError, PyTimeoutError, PyValueError};
+use pyo3::exceptions::{PyMemoryError, PyOSError, PyRuntimeError, PyTimeoutError, PyValueError};
 
 use crate::cli::options::{keyword_name, name_of};
 use crate::error::Error;
@@ -26,6 +26,7 @@ fn exception(error: &Error, text: String) -> PyErr {
         | Error::Fixture(_)
         | Error::Unsupported(_) => PyValueError::new_err(text),
         Error::Timeout(_) => PyTimeoutError::new_err(text),
+        Error::Memory => PyMemoryError::new_err(text),
         Error::Internal(_) => PyRuntimeError::new_err(text),
         Error::System { .. }
         | Error::Garbled(_)

@@ -234,7 +234,7 @@ impl Asked<'_> {
     ) -> Result<Part, Error> {
         let judged = counted.and_then(|mut counted| {
             let plan = self.plan.clone();
-            report(plan, &self.thresholds, &mut counted, &host.namespaces, host.deadline)
+            report(plan, &self.thresholds, &mut counted, &host.namespaces, None, host.deadline)
         });
         self.with_report(judged, missing)
     }

@@ -1,10 +1,11 @@
 //! From the groups of a measure to its report: names, states and details.
 
 use std::collections::HashMap;
+use std::mem::take;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::collect::breakdown::{Breakdowns, Owners};
+use crate::collect::breakdown::{Breakdowns, Sockets};
 use crate::deadline::Deadline;
 use crate::details::{self, Detail};
 use crate::error::Error;
@@ -19,8 +20,8 @@ use crate::namespaces::Namespaces;
 use crate::owner::{self, Names, Need, Unseen};
 use crate::plan::Plan;
 use crate::report::{LimitRow, Report};
-use crate::run::open_files;
-use crate::survey::Findings;
+use crate::run::{explained, open_files};
+use crate::survey::{Findings, Host};
 use crate::vocabulary::SourceName;
 
 /// The input of the plan's measure. Owners and peers are left out: a caller that needs them sets
@@ -36,12 +37,14 @@ pub fn scope(plan: &Plan) -> Scope<'_> {
     }
 }
 
-/// Looks up the names of the groups, judges the groups, and adds the details.
+/// Looks up the names of the groups, judges the groups, and adds the details. Where they were not
+/// collected with the groups, they are read from `host`.
 pub fn report(
     plan: Plan,
     thresholds: &Thresholds,
     counted: &mut Counted,
     namespaces: &Namespaces,
+    host: Option<&Host>,
     deadline: &Deadline,
 ) -> Result<Report, Error> {
     add_expected(&plan, counted);
@@ -66,6 +69,13 @@ pub fn report(
         let explained = explain(&report, breakdowns, &names, namespaces, deadline);
         let explained = explained.map(|details| report.details = details);
         or_without(&mut report, explained)?;
+    } else if let Some(host) = host {
+        report.leaves_out = report.is_huge();
+        if !report.leaves_out && !report.explained().is_empty() {
+            let explained = read_again(&report, counted, names, host);
+            let explained = explained.map(|details| report.details = details);
+            or_without(&mut report, explained)?;
+        }
     }
     Ok(report)
 }
@@ -196,6 +206,7 @@ pub fn judge(
         limit_rows,
         unseen_limits,
         missing_details: None,
+        leaves_out: false,
         parts: Vec::new(),
         ephemeral: counted.findings.ephemeral(),
         host_drops: counted.host_drops,
@@ -203,6 +214,21 @@ pub fn judge(
         coverage: coverage.clone(),
         duration: Duration::ZERO,
     }
+}
+
+/// The details of the groups in `Report::explained`, from another dump.
+fn read_again(
+    report: &Report,
+    counted: &mut Counted,
+    names: Names,
+    host: &Host,
+) -> Result<Vec<Detail>, Error> {
+    let (breakdowns, mut findings) = explained::read(report, &counted.groups, &names, host)?;
+    let names = names
+        .with_further_interfaces(take(&mut findings.interfaces))
+        .with_listeners(findings.listeners());
+    counted.findings = findings;
+    explain(report, breakdowns, &names, &host.namespaces, host.deadline)
 }
 
 /// Returns the details (owners and peers) of the groups in `Report::explained`. `names` has the
@@ -224,20 +250,21 @@ pub fn explain(
     let names = Names::look_up(groups, need, names, namespaces, deadline)?;
     let is_unix = |group: &GroupState| matches!(group.group, Some(Group::Unix(_)));
     let unix = explained.iter().zip(&sums).filter(|(group, _)| is_unix(group));
-    let keys = unix.flat_map(|(_, sum)| sum.owners.keys().filter_map(Owners::process));
+    let keys = unix.flat_map(|(_, sum)| sum.sockets.values().flat_map(Sockets::keys));
     let names = names.with_process_units(keys, deadline)?;
     let detail = |(group, sum): (&GroupState, _)| Detail::new(group.label.clone(), sum, &names);
     Ok(explained.into_iter().zip(sums).map(detail).collect())
 }
 
-/// Keeps a report whose details took too long: an alert is worth more than its details. Any other
-/// error ends the run.
+/// Keeps a report whose details could not be read: its numbers are complete, and an alert is worth more
+/// than its details. Only a caller who asks to stop ends the run.
 pub fn or_without(report: &mut Report, details: Result<(), Error>) -> Result<(), Error> {
     match details {
-        Err(error @ Error::Timeout(_)) => {
+        Ok(()) => Ok(()),
+        Err(Error::Interrupted) => Err(Error::Interrupted),
+        Err(error) => {
             report.missing_details = Some(error.to_string());
             Ok(())
         }
-        details => details,
     }
 }
