@@ -24,7 +24,7 @@ mod _core {
     #[pymodule_export]
     use super::counts::{CheckResult, check, count_connections};
     #[pymodule_export]
-    use super::logging::records;
+    use super::logging::{has_records, log_records, records};
     #[pymodule_export]
     use super::range::Range;
     #[pymodule_export]

@@ -512,6 +512,27 @@ network_connections.check()
     assert all(name.startswith(f"{LOGGER}.") for name in names)
 
 
+def test_a_daemon_thread_hands_over_the_same_records(tampered: Tampered) -> None:
+    script = """
+import logging, sys, threading
+import network_connections
+form = "%(levelname)s %(name)s %(message)s %(threadName)s"
+logging.basicConfig(format=form, stream=sys.stdout, level="DEBUG")
+for daemon in (False, True):
+    count = network_connections.count_connections
+    one = threading.Thread(target=count, args=("tcp",), name="one", daemon=daemon)
+    one.start()
+    one.join()
+"""
+    done = python(script, before=tampered(harness.NO_SOCKETS))
+    assert (done.stderr, done.returncode) == ("", 0)
+    # How many rows there are may differ.
+    lines = re.sub(r"\d+", "N", done.stdout).splitlines()
+    assert len(lines) > 3
+    assert lines[: len(lines) // 2] == lines[len(lines) // 2 :]
+    assert lines[0].startswith(f"WARNING {LOGGER}.")
+
+
 def test_a_handler_that_raises_raises_here(caplog: pytest.LogCaptureFixture) -> None:
     class Failing(logging.Handler):
         def emit(self, _: logging.LogRecord) -> None:

@@ -33,19 +33,14 @@ __all__ = [
 
 
 def _logged(function: "_Function") -> "_Function":
-    """Hand the log records of each call over to ``logging`` when it is done.
-
-    From Python, with nothing of Rust below: at its end Python tears daemon threads out of whatever
-    Python code they are in, and Rust cannot be torn out of.
-    """
+    """Hand the log records of each call over to ``logging`` when it is done."""
 
     def call(*args: object, **keywords: object) -> object:
         try:
             return function(*args, **keywords)
         finally:
-            records = _core.records()
-            if records:
-                _log(records)
+            if _core.has_records():
+                _log()
 
     for name in ("__name__", "__qualname__", "__doc__"):
         setattr(call, name, getattr(function, name))
@@ -53,12 +48,19 @@ def _logged(function: "_Function") -> "_Function":
     return call  # type: ignore[return-value]
 
 
-def _log(records: "list[tuple[str, int, str, int, str]]") -> None:
+def _log() -> None:
+    # Imported by `logging`, without which there are no records.
+    from threading import current_thread
+
+    if not current_thread().daemon:
+        _core.log_records()
+        return
+    # At its end Python, before 3.14, tears daemon threads out of the handlers, and Rust cannot be
+    # torn out of. With nothing of Rust below, the handlers are called from here.
     logging = sys.modules["logging"]
-    for name, level, path, line, message in records:
-        logger = logging.getLogger(name)
-        if logger.isEnabledFor(level):
-            logger.handle(logger.makeRecord(name, level, path, line, message, (), None))
+    for target, level, message in _core.records():
+        logger = logging.getLogger(target.replace("::", "."))
+        logger.log(getattr(logging, level), message)
 
 
 check = _logged(_core.check)

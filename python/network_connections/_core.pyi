@@ -13,6 +13,8 @@ __all__ = [
     "check",
     "connections",
     "count_connections",
+    "has_records",
+    "log_records",
     "options",
     "records",
     "run",
@@ -639,8 +641,17 @@ def run(
         What belongs on standard output and on standard error, and the exit code.
     """
 
-def records() -> list[tuple[str, int, str, int, str]]:
-    """Take the log records that calls in this thread have left: name, level, file, line, text."""
+def has_records() -> bool:
+    """Whether calls in this thread have left log records."""
+
+def log_records() -> None:
+    """Hand the log records of this thread to ``logging``, and raise what a handler raises.
+
+    Only for threads that Python waits for at its end: below the handlers is Rust.
+    """
+
+def records() -> list[tuple[str, str, str]]:
+    """Take the log records of this thread: target in Rust, level's name in Rust, message."""
 
 def options() -> list[dict[str, Any]]:
     """Return the option table, a dictionary an option; for :mod:`network_connections.plugin`.
