@@ -53,9 +53,24 @@ pub fn names<T: Named>() -> Vec<&'static str> {
     T::VALUES.iter().map(|value| value.name()).collect()
 }
 
-/// The value of this name, in any case.
+/// Other names of values, which the reference's own documentation has.
+pub const ALIASES: &[(&str, &str)] = &[("tcp4", "tcp"), ("udp4", "udp")];
+
+/// The value of this name, in any spelling.
 pub fn named<T: Named>(name: &str) -> Result<T, Unknown> {
-    find(name, |value| value.eq_ignore_ascii_case(name))
+    find(name, |value| is_name_of(name, value))
+}
+
+/// Whether a value of this name is meant: in any case, with dashes, underscores or nothing between words,
+/// or by an alias.
+#[must_use]
+pub fn is_name_of(name: &str, value: &str) -> bool {
+    let mut aliases = ALIASES.iter().filter(|(_, of)| *of == value);
+    letters(name).eq(letters(value)) || aliases.any(|(alias, _)| letters(name).eq(letters(alias)))
+}
+
+fn letters(name: &str) -> impl Iterator<Item = char> {
+    name.chars().filter(|c| !matches!(c, '-' | '_')).map(|c| c.to_ascii_lowercase())
 }
 
 /// The value of this name, spelled exactly like this.
@@ -94,3 +109,27 @@ macro_rules! named_enum {
     };
 }
 pub(crate) use named_enum;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_has_several_spellings() {
+        for (name, value) in [
+            ("TCP", "tcp"),
+            ("Udp4", "udp"),
+            ("fin_wait_2", "FIN_WAIT2"),
+            ("FIN_WAIT_1", "FIN_WAIT1"),
+            ("time-wait", "TIME_WAIT"),
+            ("remote_address", "remote-address"),
+        ] {
+            assert!(is_name_of(name, value), "{name}");
+        }
+        for (name, value) in
+            [("tcp4", "tcp6"), ("udp", "udp6"), ("", "tcp"), ("close", "CLOSE_WAIT")]
+        {
+            assert!(!is_name_of(name, value), "{name}");
+        }
+    }
+}

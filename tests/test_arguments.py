@@ -356,6 +356,30 @@ def test_names_are_taken_in_any_case(command: Command, option: str, value: str) 
 
 
 @pytest.mark.parametrize(
+    ("option", "value", "name"),
+    [
+        ("--conn-type", "TCP4", "tcp"),
+        ("--conn-type", "udp4", "udp"),
+        ("--conn-status", "FIN_WAIT_1", "fin_wait1"),
+        ("--conn-status", "fin_wait_2", "fin_wait2"),
+        ("--conn-status", "time-wait", "time_wait"),
+        ("--group-by", "local_port", "local-port"),
+    ],
+)
+def test_names_have_several_spellings(
+    command: Command, option: str, value: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = [command.run(f"{option}={each}") for each in (value, name)]
+    assert runs[0] == runs[1]
+    assert runs[0].returncode < 3
+    read = []
+    for each in (value, name):
+        monkeypatch.setattr(sys, "argv", ["network-connections", f"{option}={each}"])
+        read.append(plugin.parse_args())
+    assert read[0] == read[1]
+
+
+@pytest.mark.parametrize(
     ("option", "value"),
     [
         ("--local-port", "80,443"),

@@ -13,6 +13,7 @@ from ._core import DESCRIPTION, __version__, options
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Callable
     from typing import Any, TextIO
 
 __author__ = "The network-connections authors"
@@ -57,7 +58,7 @@ def parse_args() -> "argparse.Namespace":
         if action in ("store", "append"):
             settings["choices"] = option["choices"]
             if option["choices"]:
-                settings["type"] = str.lower
+                settings["type"] = _chosen(option["choices"], option["aliases"])
             # With a default, argparse appends to it: https://bugs.python.org/issue16399
             settings["default"] = None if action == "append" else option["default"]
         if option["value"] in types:
@@ -67,6 +68,17 @@ def parse_args() -> "argparse.Namespace":
         parser.add_argument(*option["names"], **settings)
     args, _ = parser.parse_known_args()
     return args
+
+
+def _chosen(choices: "list[str]", aliases: "dict[str, str]") -> "Callable[[str], str]":
+    """Return a function from any spelling of a choice to the choice."""
+
+    def letters(text: str) -> str:
+        return text.lower().replace("-", "").replace("_", "")
+
+    spelled = {letters(choice): choice for choice in choices}
+    spelled.update((alias, of) for alias, of in aliases.items() if of in choices)
+    return lambda text: spelled.get(letters(text), text)
 
 
 def _comma_separated(text: str) -> "list[str]":

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use crate::cli::options::{OPTIONS, Opt, Takes, Value};
-use crate::name::{did_you_mean, suggestion};
+use crate::name::{did_you_mean, is_name_of, suggestion};
 use crate::nearest::nearest;
 
 /// The reason why arguments cannot be read.
@@ -184,11 +184,10 @@ fn choose(option: &Opt, value: &str) -> Result<(), UsageError> {
     let Some(choices) = option.choices() else {
         return Ok(());
     };
-    if choices.iter().any(|choice| choice.eq_ignore_ascii_case(value)) {
+    let is_choice = |part: &str| choices.iter().any(|choice| is_name_of(part.trim(), choice));
+    if is_choice(value) && value == value.trim() {
         return Ok(());
     }
-    let is_choice =
-        |part: &str| choices.iter().any(|choice| choice.eq_ignore_ascii_case(part.trim()));
     let hint = if is_list(option, value) {
         AGAIN.to_owned()
     } else if value.contains(',') && value.split(',').all(is_choice) {

@@ -49,16 +49,18 @@ impl<T: Member> Choice<T> {
             let valid = choices::<T>(|_| true).join(", ");
             return Err(Error::Argument(format!("no {} is given (valid: {valid})", T::WHAT)));
         }
-        let mut bits = 0;
+        let (mut bits, mut label) = (0, Vec::new());
         for name in names.iter().map(AsRef::as_ref) {
-            bits |= if name.eq_ignore_ascii_case(ALL) {
-                u32::MAX
+            let (bit, name) = if name.eq_ignore_ascii_case(ALL) {
+                (u32::MAX, ALL)
             } else {
                 let unknown = |_| Unknown::new(T::WHAT, name, &choices::<T>(|_| true));
-                named::<T>(name).map_err(unknown)?.bit()
+                let value = named::<T>(name).map_err(unknown)?;
+                (value.bit(), value.name())
             };
+            bits |= bit;
+            label.push(name.to_ascii_lowercase());
         }
-        let label: Vec<_> = names.iter().map(|name| name.as_ref().to_ascii_lowercase()).collect();
         Ok(Self { bits, label: label.join(","), given: true, values: PhantomData })
     }
 
