@@ -72,6 +72,7 @@ mod worker;
 
 pub use address::{Address, Endpoint};
 pub use check::{Check, Policy, Presentation, Query, TIMEOUT};
+pub use collect::columns::{ConnectionTable, Named as NamedColumn, Rows};
 pub use collect::connections::Connection;
 pub use details::{Detail, OwnerRow, PeerRow};
 pub use error::Error;

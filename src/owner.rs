@@ -36,7 +36,7 @@ use windows as system;
 
 pub use found::{Units, UserId};
 pub use process::{Process, Processes};
-pub use system::{unit_of_process, user_id};
+pub use system::{descriptors, unit_of_process, user_id};
 pub use unseen::{UNSEEN_PROCESSES, Unseen, WAITING, is_denied};
 
 /// The message about owners or namespaces that cannot be seen, with the rights that are missing.

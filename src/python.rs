@@ -9,8 +9,10 @@ mod errors;
 mod fields;
 mod gil;
 mod logging;
+mod psutil;
 mod range;
 mod summary;
+mod table;
 
 use pyo3::prelude::*;
 
@@ -26,9 +28,13 @@ mod _core {
     #[pymodule_export]
     use super::logging::{has_records, log_records, records};
     #[pymodule_export]
+    use super::psutil::inet_sockets;
+    #[pymodule_export]
     use super::range::Range;
     #[pymodule_export]
     use super::summary::{SocketSummary, socket_summary};
+    #[pymodule_export]
+    use super::table::{ConnectionTable, connections_table};
 
     #[pymodule_export]
     const DESCRIPTION: &str = crate::cli::pages::text::DESCRIPTION;

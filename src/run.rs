@@ -10,6 +10,7 @@ use std::collections::HashSet;
 use std::io::Read;
 use std::time::Instant;
 
+use crate::collect::columns::{Columns, ConnectionTable};
 use crate::collect::connections::{Connection, Connections};
 use crate::collect::counts::{Recorded, Table};
 use crate::deadline::Deadline;
@@ -132,6 +133,38 @@ pub fn connections(
     interrupted: &dyn Fn() -> bool,
 ) -> Result<Vec<Connection>, Error> {
     Ok(listed(plan, processes, None, interrupted)?.connections)
+}
+
+/// The selected connections as columns, in the kernel's order: for a million of them.
+///
+/// ```
+/// use network_connections::{Plan, Query, run};
+///
+/// let rows = run::table(&Plan::of_list(Query::default())?, &|| false)?.rows;
+/// assert_eq!(rows.status.len(), rows.local_port.len());
+/// # Ok::<(), network_connections::Error>(())
+/// ```
+pub fn table(plan: &Plan, interrupted: &dyn Fn() -> bool) -> Result<ConnectionTable, Error> {
+    let deadline = Deadline::new(plan.timeout(), interrupted);
+    let host = Host::find(plan.netns(), plan.source(), &deadline)?;
+    let columns = Columns::new(&plan.selection().stuck);
+    let (columns, findings) = host.survey(plan.selection(), Facts::NONE, columns)?;
+    let owners = columns.owners(plan.asks_for_namespaces());
+    let need = Need { units: false, every_holder: true };
+    let known = Names::default().with_interfaces(findings.interfaces);
+    let names = Names::look_up(owners, need, &known, &host.namespaces, &deadline)?;
+    Ok(columns.named(&names))
+}
+
+/// For each key of the processes of a socket, the id of the process with the highest id that has the
+/// socket, and its lowest descriptor of it.
+#[doc(hidden)]
+pub fn descriptors(
+    plan: &Plan,
+    keys: &[u64],
+    interrupted: &dyn Fn() -> bool,
+) -> Result<Vec<Option<(u32, i32)>>, Error> {
+    owner::descriptors(keys, &Deadline::new(plan.timeout(), interrupted))
 }
 
 /// The selected connections that have been stuck the longest, with the processes that hold their

@@ -73,6 +73,53 @@ pub struct Connection {
     pub cgroup: Option<NonZeroU64>,
 }
 
+impl Connection {
+    /// A socket of a network namespace, without the names of its owners. It has been stuck for one of
+    /// these times and kinds, or for any where there is none.
+    #[inline]
+    pub(super) fn of(
+        netns: NetnsIndex,
+        socket: &impl Socket,
+        stuck: &[StuckFor],
+    ) -> Result<Self, Error> {
+        let queues = socket.queues().optional()?;
+        let transfer = socket.transfer().optional()?.flatten();
+        let stuck = transfer.as_ref().and_then(|facts| longest(&found(stuck, facts)));
+        // The kernel counts these times from the start of a connection.
+        let timed = transfer.filter(|facts| {
+            !matches!(
+                facts.status,
+                ConnectionStatus::SynSent | ConnectionStatus::Listen | ConnectionStatus::Close
+            )
+        });
+        Ok(Self {
+            last_sent: timed.map(|facts| facts.last_sent),
+            last_received: timed.map(|facts| facts.last_received),
+            stuck: stuck.map(|(_, wait)| wait),
+            stuck_kind: stuck.map(|(kind, _)| kind),
+            drops: socket.drops().optional()?,
+            timer: transfer.map(|facts| facts.timer),
+            retransmits: transfer.map(|facts| facts.retransmits),
+            connection_type: socket.connection_type(),
+            status: socket.status(),
+            local: socket.local()?,
+            remote: socket.remote().optional()?,
+            local_interface: None,
+            remote_interface: None,
+            recv_queue: queues.map(|(receive, _)| receive),
+            send_queue: queues.map(|(_, send)| send),
+            inode: socket.process_key().optional()?,
+            uid: socket.uid().optional()?.flatten(),
+            user: None,
+            unit: None,
+            processes: None,
+            netns: None,
+            netns_index: netns,
+            cgroup: socket.cgroup().optional()?.flatten().and_then(NonZeroU64::new),
+        })
+    }
+}
+
 /// Collects connections as values.
 #[derive(Debug, Default)]
 pub struct Connections {
@@ -110,47 +157,13 @@ impl Collector for Connections {
     }
 
     fn add(&mut self, netns: NetnsIndex, socket: &impl Socket) -> Result<(), Error> {
-        let queues = socket.queues().optional()?;
-        let transfer = socket.transfer().optional()?.flatten();
-        let stuck = transfer.as_ref().and_then(|facts| longest(&found(&self.stuck, facts)));
-        // The kernel counts these times from the start of a connection.
-        let timed = transfer.filter(|facts| {
-            !matches!(
-                facts.status,
-                ConnectionStatus::SynSent | ConnectionStatus::Listen | ConnectionStatus::Close
-            )
-        });
         self.total += 1;
         if let Some(most) = self.most
             && self.kept.len() >= most.saturating_mul(2)
         {
             self.keep(most);
         }
-        self.kept.push(Connection {
-            last_sent: timed.map(|facts| facts.last_sent),
-            last_received: timed.map(|facts| facts.last_received),
-            stuck: stuck.map(|(_, wait)| wait),
-            stuck_kind: stuck.map(|(kind, _)| kind),
-            drops: socket.drops().optional()?,
-            timer: transfer.map(|facts| facts.timer),
-            retransmits: transfer.map(|facts| facts.retransmits),
-            connection_type: socket.connection_type(),
-            status: socket.status(),
-            local: socket.local()?,
-            remote: socket.remote().optional()?,
-            local_interface: None,
-            remote_interface: None,
-            recv_queue: queues.map(|(receive, _)| receive),
-            send_queue: queues.map(|(_, send)| send),
-            inode: socket.process_key().optional()?,
-            uid: socket.uid().optional()?.flatten(),
-            user: None,
-            unit: None,
-            processes: None,
-            netns: None,
-            netns_index: netns,
-            cgroup: socket.cgroup().optional()?.flatten().and_then(NonZeroU64::new),
-        });
+        self.kept.push(Connection::of(netns, socket, &self.stuck)?);
         Ok(())
     }
 

@@ -48,6 +48,13 @@ fn snapshot() -> SysResult<Vec<(u32, String)>> {
 
 // The following functions have the signatures of `owner/linux.rs`.
 
+/// The process of each socket: the key is its id, and sockets have no descriptors.
+#[allow(clippy::unnecessary_wraps)]
+pub fn descriptors(ids: &[u64], _: &Deadline) -> Result<Vec<Option<(u32, i32)>>, Error> {
+    let of = |id: &u64| u32::try_from(*id).ok().filter(|id| *id != 0).map(|id| (id, -1));
+    Ok(ids.iter().map(of).collect())
+}
+
 /// The names of no process: the measure that needs them does not exist on Windows.
 #[allow(clippy::unnecessary_wraps)]
 pub fn by_id(_: &[(u32, Option<u32>)], _: &Deadline) -> Result<(Holders, u64), Error> {

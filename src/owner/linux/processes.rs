@@ -1,6 +1,7 @@
 //! Finds the processes that have sockets: `/proc/PID/fd` has the inode numbers of a process's
 //! sockets (`proc_pid_fd(5)`).
 
+use std::ffi::CStr;
 use std::iter;
 use std::mem::MaybeUninit;
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use rustix::io::Errno;
 use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::linux::look::{Seen, look, open_directory, whole};
-use crate::linux::proc_text::{inode, is_ring, ring_sockets};
+use crate::linux::proc_text::{inode, is_ring, number, ring_sockets};
 use crate::linux::processes::{
     ENTRIES, ProcessNames, names, other_threads, pids, sees_every_process,
 };
@@ -107,6 +108,85 @@ pub fn by_id(
         }
     }
     Ok((found, unseen))
+}
+
+/// For each socket, by its inode number, the process with the highest id that has it, and the lowest
+/// descriptor in the table of the first thread of that process. `None` where none can be seen.
+pub fn descriptors(inodes: &[u64], deadline: &Deadline) -> Result<Vec<Option<(u32, i32)>>, Error> {
+    let keys = Holders::new(inodes.iter().copied().filter(|inode| *inode != 0).collect());
+    let mut found = vec![None; keys.places().len()];
+    for pid in if found.is_empty() { Vec::new() } else { pids(deadline)? } {
+        let mut last = 0;
+        // A table that ends or is hidden half-way has shown what it has shown.
+        read_links(&format!("/proc/{pid}/fd"), deadline, &mut |name, inode, _| {
+            let place = inode.and_then(|inode| keys.place(inode, last));
+            let Some((place, descriptor)) = place.zip(number::<i32>(name.to_bytes())) else {
+                return;
+            };
+            last = place;
+            if let Some(known) = found.get_mut(place) {
+                match known {
+                    Some((of, lower)) if *of == pid && *lower < descriptor => {}
+                    Some(_) | None => *known = Some((pid, descriptor)),
+                }
+            }
+        })?;
+    }
+    let of = |inode: &u64| keys.place(*inode, 0).and_then(|place| found.get(place).copied()?);
+    Ok(inodes.iter().map(of).collect())
+}
+
+/// Reads a table of file descriptors, and hands over each descriptor, the inode number of its socket
+/// if it is one, and whether it is an `io_uring`. Returns the number of descriptors.
+///
+/// Links are read relative to the open directory: a path from the root costs twice as much, and there
+/// may be a million links.
+fn read_links(
+    table: &str,
+    deadline: &Deadline,
+    found: &mut dyn FnMut(&CStr, Option<u64>, bool),
+) -> Result<Seen<usize>, Error> {
+    let directory = match open_directory(table, table, deadline)?.ok_or_status() {
+        Ok(directory) => directory,
+        Err(seen) => return Ok(seen),
+    };
+    let mut space = Vec::with_capacity(ENTRIES);
+    let mut entries = RawDir::new(&directory, space.spare_capacity_mut());
+    let mut target = [MaybeUninit::uninit(); 64];
+    let mut size = 0;
+    while let Some(entry) = entries.next() {
+        let entry = match entry {
+            Err(Errno::INTR) => {
+                deadline.check()?;
+                continue;
+            }
+            entry => match Seen::of(table, entry)? {
+                Seen::There(entry) => entry,
+                Seen::Gone(error) => return Ok(Seen::Gone(error)),
+                Seen::Hidden(error) => return Ok(Seen::Hidden(error)),
+            },
+        };
+        let name = entry.file_name();
+        // `.` and `..` are directories.
+        if name.to_bytes().starts_with(b".") {
+            continue;
+        }
+        size += 1;
+        let link = look(table, deadline, || {
+            match readlinkat_raw(&directory, name, &mut target) {
+                // A file with a path that is too long for the kernel is no socket.
+                Err(Errno::NAMETOOLONG) => Ok((None, false)),
+                outcome => outcome.map(|(target, _)| (inode(target), is_ring(target))),
+            }
+        })?;
+        match link {
+            Seen::There((inode, is_ring)) => found(name, inode, is_ring),
+            // The descriptor was closed meanwhile.
+            Seen::Gone(_) => {}
+            Seen::Hidden(error) => return Ok(Seen::Hidden(error)),
+        }
+    }
+    Ok(Seen::There(size))
 }
 
 fn process(pid: u32, names: ProcessNames) -> Process {
@@ -308,63 +388,23 @@ impl Search<'_> {
     /// Reads a table of file descriptors, and adds the places (in `found`) of the wanted sockets to
     /// `sockets`. Returns the number of descriptors. Sockets that an `io_uring` keeps (*direct
     /// descriptors* in `io_uring_register(2)`) have no descriptor, but belong to the table too.
-    ///
-    /// Links are read relative to the open directory: a path from the root costs twice as much, and
-    /// there may be a million links.
     fn read_table(
         &mut self,
         table: &str,
         wanted: Wanted,
         sockets: &mut Vec<usize>,
     ) -> Result<Seen<usize>, Error> {
-        let deadline = self.deadline;
-        let directory = match open_directory(table, table, deadline)?.ok_or_status() {
-            Ok(directory) => directory,
-            Err(seen) => return Ok(seen),
+        let (mut rings, mut last) = (Vec::new(), 0);
+        let seen = read_links(table, self.deadline, &mut |name, inode, is_ring| {
+            rings.extend(is_ring.then(|| name.to_owned()));
+            if let Some(place) = inode.and_then(|inode| self.found.place(inode, last)) {
+                last = place;
+                sockets.extend(self.wants(wanted, place).then_some(place));
+            }
+        })?;
+        let Seen::There(size) = seen else {
+            return Ok(seen);
         };
-        let mut space = Vec::with_capacity(ENTRIES);
-        let mut entries = RawDir::new(&directory, space.spare_capacity_mut());
-        let mut target = [MaybeUninit::uninit(); 64];
-        let (mut size, mut last) = (0, 0);
-        let mut rings = Vec::new();
-        while let Some(entry) = entries.next() {
-            let entry = match entry {
-                Err(Errno::INTR) => {
-                    deadline.check()?;
-                    continue;
-                }
-                entry => match Seen::of(table, entry)? {
-                    Seen::There(entry) => entry,
-                    Seen::Gone(error) => return Ok(Seen::Gone(error)),
-                    Seen::Hidden(error) => return Ok(Seen::Hidden(error)),
-                },
-            };
-            let name = entry.file_name();
-            // `.` and `..` are directories.
-            if name.to_bytes().starts_with(b".") {
-                continue;
-            }
-            size += 1;
-            let link = look(table, deadline, || {
-                match readlinkat_raw(&directory, name, &mut target) {
-                    // A file with a path that is too long for the kernel is no socket.
-                    Err(Errno::NAMETOOLONG) => Ok((None, false)),
-                    outcome => outcome.map(|(target, _)| (inode(target), is_ring(target))),
-                }
-            })?;
-            match link {
-                Seen::There((inode, is_ring)) => {
-                    rings.extend(is_ring.then(|| name.to_owned()));
-                    if let Some(place) = inode.and_then(|inode| self.found.place(inode, last)) {
-                        last = place;
-                        sockets.extend(self.wants(wanted, place).then_some(place));
-                    }
-                }
-                // The descriptor was closed meanwhile.
-                Seen::Gone(_) => {}
-                Seen::Hidden(error) => return Ok(Seen::Hidden(error)),
-            }
-        }
         for ring in rings {
             self.read_ring(&format!("{table}info/{}", ring.to_string_lossy()), wanted, sockets)?;
         }
