@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-SOURCES := $(shell find src python -name '*.rs' -o -name '*.py' -o -name '*.pyi') \
+SOURCES := $(shell find src python -name '*.rs' -o -name '*.py' -o -name '*.pyi' -o -name '*.txt') \
 	Cargo.toml Cargo.lock pyproject.toml README.md LICENSE
 NATIVE := target/release/network-connections
 SHARE := target/share

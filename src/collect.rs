@@ -5,6 +5,7 @@ pub mod breakdown;
 pub mod buffers;
 pub mod certain;
 pub mod chosen;
+pub mod columns;
 pub mod connections;
 pub mod counts;
 pub mod inodes;

@@ -138,6 +138,48 @@ def test_an_unknown_keyword_is_a_type_error(function: Callable[..., object], nam
         function(**{name: None})
 
 
+@pytest.mark.parametrize(
+    ("function", "name", "hint"),
+    [
+        (check, "conn_type", 'did you mean "types"?'),
+        (check, "status", 'did you mean "statuses"?'),
+        (count_connections, "grup_by", 'did you mean "group_by"?'),
+        (count_connections, "no_perfdata", '"no_perfdata"'),
+        (count_connections, "warning", "(check() has it)"),
+        (connections, "zero", "(count_connections() has it)"),
+        (check, "nonsense", '"nonsense"'),
+    ],
+)
+def test_an_unknown_keyword_names_the_nearest(
+    function: Callable[..., object], name: str, hint: str
+) -> None:
+    with pytest.raises(TypeError) as caught:
+        function(**{name: None})
+    assert str(caught.value).startswith(f'unexpected keyword argument "{name}"')
+    assert str(caught.value).endswith(hint)
+
+
+@pytest.mark.parametrize(
+    ("keyword", "name", "group"),
+    [
+        ("types", "TCP4", "tcp_LISTEN"),
+        ("types", "udp4", "udp_NONE"),
+        ("types", "UDP-6", "udp6_NONE"),
+        ("statuses", "Listen", "tcp_LISTEN"),
+    ],
+)
+def test_names_have_several_spellings(
+    keyword: str, name: str, group: str, counts: dict[str, int]
+) -> None:
+    asked: dict[str, Any] = {keyword: name}
+    assert group in count_connections(**asked)
+    for spelling in ("FIN_WAIT_1", "fin_wait_2", "time-wait", "SynSent"):
+        asked = {"statuses": spelling, "types": "tcp"}
+        assert count_connections(**asked) == {}
+    asked = {"group_by": "LOCAL_PORT"}
+    assert sum(count_connections(**asked).values()) == sum(counts.values())
+
+
 @pytest.mark.parametrize("name", ["warning", "critical", "always_ok", "perfdata", "top"])
 def test_counting_refuses_what_only_judging_needs(name: str) -> None:
     with pytest.raises(TypeError, match=name):
@@ -288,6 +330,39 @@ def test_results_differ(result: CheckResult) -> None:
     assert make(*arguments) == result
     for at, other in enumerate((2, "", "", {})):
         assert make(*arguments[:at], other, *arguments[at + 1 :]) != result
+
+
+def test_groups_have_what_was_judged(counts: dict[str, int]) -> None:
+    found = check(warning=2, critical="@1").groups
+    assert all(isinstance(one, network_connections.Group) for one in found)
+    assert [(one.label, one.found, one.state) for one in found] == [
+        ("tcp_LISTEN", counts["tcp_LISTEN"], 1),
+        ("udp_NONE", counts["udp_NONE"], 0),
+        ("tcp6_LISTEN", counts["tcp6_LISTEN"], 2),
+        ("udp6_NONE", counts["udp6_NONE"], 2),
+    ]
+    assert {(one.measure, one.unit, one.limit) for one in found} == {
+        ("connections", "connections", None)
+    }
+    assert all(one.value == one.found for one in found)
+    queues = check("tcp", measure="accept-queue").groups
+    assert queues
+    assert {(one.measure, one.unit) for one in queues} == {("accept-queue", "%")}
+    assert all(one.limit and one.value == 100 * one.found / one.limit for one in queues)
+    together = check(measure="exhaustion").groups
+    assert "accept-queue" in {one.measure for one in together}
+
+
+def test_a_result_can_be_made(result: CheckResult) -> None:
+    made = CheckResult(2, "message")
+    assert (made.state, made.message, made.perfdata, str(made)) == (2, "message", "", "message")
+    assert (made.counts, made.groups, made.to_json(), made.to_prometheus()) == ({}, (), "", "")
+    group = network_connections.Group("tcp", "stuck", 12, "s", None, 1, 2)
+    made = CheckResult(2, "message", counts={"tcp": 1}, groups=[group])
+    assert made.groups == (group,)
+    assert pickle.loads(pickle.dumps(made)).groups == made.groups  # noqa: S301
+    parts = (result.state, result.message, result.perfdata, result.counts)
+    assert CheckResult(*parts) == result
 
 
 def test_repr_shows_what_was_found(result: CheckResult) -> None:

@@ -22,7 +22,7 @@ from lab import namespaces
 from lab.names import LOWER, TYPES
 from lab.owners import NAMELESS, Owned, OwnedLab
 from model import Question
-from network_connections import Connection, connections, count_connections
+from network_connections import Connection, Process, connections, count_connections
 
 # In the order in which they are given to the type.
 FIELDS = (
@@ -76,6 +76,12 @@ def test_equal_hashable_and_picklable(connection: Connection) -> None:
     assert {*copies, connection} == {connection}
 
 
+def test_a_process_is_a_named_tuple() -> None:
+    assert ALL.processes is not None
+    assert [(each.pid, each.name) for each in ALL.processes] == [*ALL.processes]
+    assert type(ALL.processes[0]) is Process
+
+
 OTHER = (
     *("tcp", "CLOSE", "::1", 81, "::1", 1, 4, 129, 4712, 34, "www", "web.scope"),
     ((12, "web"),),
@@ -90,7 +96,8 @@ def test_unequal() -> None:
 
 @pytest.mark.parametrize("connection", [SOME, ALL], ids=["some", "all"])
 def test_repr_can_be_evaluated(connection: Connection) -> None:
-    assert eval(repr(connection), {"Connection": Connection}) == connection  # noqa: S307
+    names = {"Connection": Connection, "Process": Process}
+    assert eval(repr(connection), names) == connection  # noqa: S307
     assert repr(connection).startswith("Connection(type='")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import doctest
 import inspect
 import re
 from pathlib import Path
@@ -14,6 +15,8 @@ import pytest
 from network_connections import _core
 
 FUNCTIONS = ("connections", "count_connections", "check")
+# The keywords of `connections()` without `processes`.
+DOCUMENTED = (*FUNCTIONS, "connections_table")
 STUB = ast.parse(
     Path(harness.ROOT, "python", "network_connections", "_core.pyi").read_text(encoding="utf-8")
 )
@@ -79,11 +82,28 @@ def test_signatures_have_every_keyword_and_its_default(function: str) -> None:
     assert positional == ["types", "statuses"]
 
 
-@pytest.mark.parametrize("function", FUNCTIONS)
-def test_the_stub_describes_every_parameter(function: str) -> None:
-    text = ast.get_docstring(stubbed(function)) or ""
+@pytest.mark.parametrize("function", DOCUMENTED)
+def test_help_describes_every_parameter(function: str) -> None:
+    text = inspect.getdoc(getattr(network_connections, function)) or ""
+    assert text == ast.get_docstring(stubbed(function))
     for name in parameters(function):
-        assert re.search(rf"^    {name}: \S", text, re.MULTILINE), f"{name} is not described"
+        assert re.search(rf"^    {name} \(.+\): \S", text, re.MULTILINE), f"{name} is not described"
+    for part in ("Returns:", "Raises:", f">>> .*{function}\\("):
+        assert re.search(part, text), part
+
+
+@pytest.mark.parametrize("function", DOCUMENTED)
+def test_the_example_of_help_runs(function: str) -> None:
+    found = doctest.DocTestFinder().find(getattr(network_connections, function), function)
+    (test,) = [one for one in found if one.examples]
+    test.globs = {name: getattr(network_connections, name) for name in network_connections.__all__}
+    assert doctest.DocTestRunner().run(test).failed == 0
+
+
+def test_the_table_has_the_keywords_of_the_list() -> None:
+    found = parameters("connections")
+    del found["processes"]
+    assert parameters("connections_table") == found
 
 
 @pytest.mark.parametrize("keyword", NAMED)

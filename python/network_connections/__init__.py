@@ -10,23 +10,37 @@ True
 import sys
 
 from . import _core
-from ._core import CheckResult, Connection, Range, SocketSummary, __version__, socket_summary
+from ._core import (
+    CheckResult,
+    Connection,
+    ConnectionTable,
+    Range,
+    SocketSummary,
+    __version__,
+    socket_summary,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, TypeVar
 
+    from ._tuples import Group, Process
+
     _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 __all__ = [
     "CheckResult",
     "Connection",
+    "ConnectionTable",
+    "Group",
+    "Process",
     "Range",
     "SocketSummary",
     "__version__",
     "check",
     "connections",
+    "connections_table",
     "count_connections",
     "socket_summary",
 ]
@@ -65,4 +79,14 @@ def _log() -> None:
 
 check = _logged(_core.check)
 connections = _logged(_core.connections)
+connections_table = _logged(_core.connections_table)
 count_connections = _logged(_core.count_connections)
+
+
+def __getattr__(name: str) -> object:
+    """Import the named tuples when they are asked for: the module `typing` starts slowly."""
+    if name in ("Group", "Process"):
+        from . import _tuples
+
+        return getattr(_tuples, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -3,17 +3,22 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from os import PathLike
 from typing import Any, Literal, final
 
+from ._tuples import Group, Process
+
 __all__ = [
     "DESCRIPTION",
     "CheckResult",
     "Connection",
+    "ConnectionTable",
     "Range",
     "SocketSummary",
     "__version__",
     "check",
     "connections",
+    "connections_table",
     "count_connections",
     "has_records",
+    "inet_sockets",
     "log_records",
     "options",
     "records",
@@ -56,11 +61,12 @@ class CheckResult:
     def __new__(
         cls,
         state: int,
-        message: str,
-        perfdata: str,
-        counts: dict[str, int],
-        json: str,
-        prometheus: str,
+        message: str = "",
+        perfdata: str = "",
+        counts: dict[str, int] | None = None,
+        groups: Sequence[Group] = (),
+        json: str = "",
+        prometheus: str = "",
     ) -> CheckResult: ...
     @property
     def state(self) -> int:
@@ -79,6 +85,9 @@ class CheckResult:
         ``receive-buffer`` the bytes in each buffer, with ``ephemeral-ports`` the ports in use
         towards each destination.
         """
+    @property
+    def groups(self) -> tuple[Group, ...]:
+        """What was judged of each group, in display order; of ``exhaustion`` by measure."""
     def to_json(self) -> str:
         """Return the result as one JSON object in one line; docs/output.md has its schema."""
     def to_prometheus(self) -> str:
@@ -86,7 +95,9 @@ class CheckResult:
     def __eq__(self, other: object, /) -> bool: ...
     def __ne__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
-    def __reduce__(self) -> tuple[Any, tuple[int, str, str, dict[str, int], str, str]]: ...
+    def __reduce__(
+        self,
+    ) -> tuple[Any, tuple[int, str, str, dict[str, int], tuple[Group, ...], str, str]]: ...
 
 _Port = str | int
 _Address = str | IPv4Address | IPv4Network | IPv6Address | IPv6Network
@@ -119,6 +130,20 @@ _Status = Literal[
     "IDLE",
     "BOUND",
     "DELETE_TCB",
+]
+_StuckKind = Literal[
+    "half-closed",
+    "unread",
+    "silent-peer",
+    "peer-not-reading",
+    "idle",
+]
+_Timer = Literal[
+    "none",
+    "on",
+    "keepalive",
+    "timewait",
+    "persist",
 ]
 _ConnStatus = Literal[
     "all",
@@ -220,58 +245,62 @@ def count_connections(
 
     Needs no privileges and releases the GIL while the kernel works. Every keyword is the command's
     option of that name, and None leaves its default; values of one keyword are alternatives, and
-    all keywords must hold. Types and states are taken in lower and upper case. Sockets without an
-    owner are those of ``(kernel)``.
+    all keywords must hold. Names are taken in any case. Sockets without an owner are those of
+    `(kernel)`.
 
     Args:
-        types: Count only connections of this type. "unix" is for accept queues
-            alone: unix sockets are not counted. One of: all, tcp, tcp6, udp,
-            udp6, unix. One value or several. Default: all.
-        statuses: Count only connections in this status. UDP sockets have the
-            status "none". One of: all, close, close_wait, closing,
-            established, fin_wait1, fin_wait2, last_ack, listen, none,
-            syn_recv, syn_sent, time_wait, IDLE, BOUND, DELETE_TCB. One value
-            or several. Default: all.
-        group_by: What is counted, judged and printed: the connections of each
-            of these. One of: type-status, type, status, local-port,
+        types (str, or several): Count only connections of this type. "unix" is for
+            accept queues alone: unix sockets are not counted. One of: all, tcp,
+            tcp6, udp, udp6, unix. Default: all.
+        statuses (str, or several): Count only connections in this status. UDP
+            sockets have the status "none". One of: all, close, close_wait,
+            closing, established, fin_wait1, fin_wait2, last_ack, listen, none,
+            syn_recv, syn_sent, time_wait, IDLE, BOUND, DELETE_TCB. Default: all.
+        group_by (str): What is counted, judged and printed: the connections of
+            each of these. One of: type-status, type, status, local-port,
             remote-port, local-address, remote-address, local-endpoint,
             remote-endpoint, user, unit, process, program, netns, kind, limit.
-        local_address: Count only connections from this local address or
-            network, as in 192.0.2.7, 192.0.2.0/24 or 2001:db8::/32. One value
-            or several. Default: any.
-        local_port: Count only connections from this local port or range of
-            ports, as in 443 or 8000-8099. One value or several. Default: any.
-        netns: Look into this network namespace instead of the own one: a name
-            below /run/netns, a path as in /proc/1/ns/net, the id of a process
-            in it, or "all" for every one that can be seen. Where it may not be
-            entered, /proc shows what a process in it has. One value or
-            several. Default: own.
-        remote_address: Count only connections to this remote address or
-            network. An IPv4 network has the IPv4-mapped peers of IPv6 sockets
-            too. One value or several. Default: any.
-        remote_port: Count only connections to this remote port or range of
-            ports. One value or several. Default: any.
-        source: Where the connections are read from. "auto" takes the best
+        local_address (str, or address or network of ipaddress, or several): Count
+            only connections from this local address or network, as in 192.0.2.7,
+            192.0.2.0/24 or 2001:db8::/32. Default: any.
+        local_port (str or int, or several): Count only connections from this local
+            port or range of ports, as in 443 or 8000-8099. Default: any.
+        netns (str, int or path, or several): Look into this network namespace
+            instead of the own one: a name below /run/netns, a path as in
+            /proc/1/ns/net, the id of a process in it, or "all" for every one that
+            can be seen. Where it may not be entered, /proc shows what a process in
+            it has. Default: own.
+        remote_address (str, or address or network of ipaddress, or several): Count
+            only connections to this remote address or network. An IPv4 network has
+            the IPv4-mapped peers of IPv6 sockets too. Default: any.
+        remote_port (str or int, or several): Count only connections to this remote
+            port or range of ports. Default: any.
+        source (str): Where the connections are read from. "auto" takes the best
             source that answers completely; a source named here is the only one
-            asked. "counters" is quicker where most connections are
-            established: it asks the kernel only for the others. One of: auto,
-            netlink, procfs, counters, netstat2.
-        stuck: Count only connections that have been stuck for at least so many
-            seconds: the peer has closed and the program has not, data is not
-            read, the peer does not answer, or the peer does not read.
-            "unread:60" is one kind alone, and "idle:7200" is the kind that has
-            to be named. One value or several. Default: .
-        timeout: Give up after this many seconds.
-        zero: Report and judge selected types and statuses without connections
-            as 0.
+            asked. "counters" is quicker where most connections are established: it
+            asks the kernel only for the others. One of: auto, netlink, procfs,
+            counters, netstat2.
+        stuck (str or int, or several): Count only connections that have been stuck
+            for at least so many seconds: the peer has closed and the program has
+            not, data is not read, the peer does not answer, or the peer does not
+            read. "unread:60" is one kind alone, and "idle:7200" is the kind that
+            has to be named.
+        timeout (float): Give up after this many seconds.
+        zero (bool): Report and judge selected types and statuses without
+            connections as 0.
 
     Returns:
-        Sockets per group, the largest first: ``{"tcp_ESTABLISHED": 19, "udp_NONE": 16}``.
+        A dict of sockets per group, the largest first.
 
     Raises:
         ValueError: An argument is not valid; the message says what would be.
-        OSError: No source answered; the message names each one's cause, ``errno`` the first.
+        TypeError: There is no such keyword; the message names the nearest.
+        OSError: No source answered; the message names each one's cause, `errno` the first.
         TimeoutError: The timeout passed.
+
+    >>> counts = count_connections("tcp", group_by="status")
+    >>> counts.get("CLOSE_WAIT", 0) < 1000
+    True
     """
 
 def check(
@@ -299,79 +328,87 @@ def check(
 ) -> CheckResult:
     """Count this host's sockets and judge every group by the thresholds.
 
-    Never exits the process and never returns a guess.
+    Keywords are taken as by `count_connections()`. Never exits the process and never returns a
+    guess.
 
     Args:
-        types: Count only connections of this type. "unix" is for accept queues
-            alone: unix sockets are not counted. One of: all, tcp, tcp6, udp,
-            udp6, unix. One value or several. Default: all.
-        statuses: Count only connections in this status. UDP sockets have the
-            status "none". One of: all, close, close_wait, closing,
-            established, fin_wait1, fin_wait2, last_ack, listen, none,
-            syn_recv, syn_sent, time_wait, IDLE, BOUND, DELETE_TCB. One value
-            or several. Default: all.
-        always_ok: Make the states WARNING and CRITICAL OK. UNKNOWN stays
+        types (str, or several): Count only connections of this type. "unix" is for
+            accept queues alone: unix sockets are not counted. One of: all, tcp,
+            tcp6, udp, udp6, unix. Default: all.
+        statuses (str, or several): Count only connections in this status. UDP
+            sockets have the status "none". One of: all, close, close_wait,
+            closing, established, fin_wait1, fin_wait2, last_ack, listen, none,
+            syn_recv, syn_sent, time_wait, IDLE, BOUND, DELETE_TCB. Default: all.
+        always_ok (bool): Make the states WARNING and CRITICAL OK. UNKNOWN stays
             UNKNOWN.
-        critical: CRITICAL where the number of a group lies outside this Nagios
-            range. With keys, as in "5000,CLOSE_WAIT=100,total=30000", a group,
-            status, type or the total has a range of its own.
-        group_by: What is counted, judged and printed: the connections of each
-            of these. One of: type-status, type, status, local-port,
+        critical (Range, str or number): CRITICAL where the number of a group lies
+            outside this Nagios range. With keys, as in
+            "5000,CLOSE_WAIT=100,total=30000", a group, status, type or the total
+            has a range of its own.
+        group_by (str): What is counted, judged and printed: the connections of
+            each of these. One of: type-status, type, status, local-port,
             remote-port, local-address, remote-address, local-endpoint,
             remote-endpoint, user, unit, process, program, netns, kind, limit.
-        lengthy: Add tables to the message: who has the connections of each
+        lengthy (bool): Add tables to the message: who has the connections of each
             group in alert state, or of the largest one where all is fine, and
             which peers they lead to. Reads /proc/PID/fd.
-        local_address: Count only connections from this local address or
-            network, as in 192.0.2.7, 192.0.2.0/24 or 2001:db8::/32. One value
-            or several. Default: any.
-        local_port: Count only connections from this local port or range of
-            ports, as in 443 or 8000-8099. One value or several. Default: any.
-        measure: What is judged: connections, the number of each group. In
+        local_address (str, or address or network of ipaddress, or several): Count
+            only connections from this local address or network, as in 192.0.2.7,
+            192.0.2.0/24 or 2001:db8::/32. Default: any.
+        local_port (str or int, or several): Count only connections from this local
+            port or range of ports, as in 443 or 8000-8099. Default: any.
+        measure (str): What is judged: connections, the number of each group. In
             percent of a limit: accept-queue of each TCP or unix listener,
             syn-queue of each TCP listener, receive-buffer of each UDP socket,
-            ephemeral-ports towards each destination, open-files of each
-            process and of the host, host-limits of the kernel for all
-            programs. stuck: the seconds for which the longest connection of
-            each kind has been stuck. exhaustion: all that runs out, with
-            built-in thresholds. One of: connections, accept-queue, syn-queue,
-            receive-buffer, ephemeral-ports, open-files, stuck, host-limits,
-            exhaustion.
-        netns: Look into this network namespace instead of the own one: a name
-            below /run/netns, a path as in /proc/1/ns/net, the id of a process
-            in it, or "all" for every one that can be seen. Where it may not be
-            entered, /proc shows what a process in it has. One value or
-            several. Default: own.
-        no_match_severity: The state where no connection is found. One of: ok,
-            warn, crit, unknown.
-        perfdata: Give the result performance data.
-        remote_address: Count only connections to this remote address or
-            network. An IPv4 network has the IPv4-mapped peers of IPv6 sockets
-            too. One value or several. Default: any.
-        remote_port: Count only connections to this remote port or range of
-            ports. One value or several. Default: any.
-        source: Where the connections are read from. "auto" takes the best
+            ephemeral-ports towards each destination, open-files of each process
+            and of the host, host-limits of the kernel for all programs. stuck: the
+            seconds for which the longest connection of each kind has been stuck.
+            exhaustion: all that runs out, with built-in thresholds. One of:
+            connections, accept-queue, syn-queue, receive-buffer, ephemeral-ports,
+            open-files, stuck, host-limits, exhaustion.
+        netns (str, int or path, or several): Look into this network namespace
+            instead of the own one: a name below /run/netns, a path as in
+            /proc/1/ns/net, the id of a process in it, or "all" for every one that
+            can be seen. Where it may not be entered, /proc shows what a process in
+            it has. Default: own.
+        no_match_severity (str): The state where no connection is found. One of:
+            ok, warn, crit, unknown.
+        perfdata (bool): Give the result performance data.
+        remote_address (str, or address or network of ipaddress, or several): Count
+            only connections to this remote address or network. An IPv4 network has
+            the IPv4-mapped peers of IPv6 sockets too. Default: any.
+        remote_port (str or int, or several): Count only connections to this remote
+            port or range of ports. Default: any.
+        source (str): Where the connections are read from. "auto" takes the best
             source that answers completely; a source named here is the only one
-            asked. "counters" is quicker where most connections are
-            established: it asks the kernel only for the others. One of: auto,
-            netlink, procfs, counters, netstat2.
-        stuck: Count only connections that have been stuck for at least so many
-            seconds: the peer has closed and the program has not, data is not
-            read, the peer does not answer, or the peer does not read.
-            "unread:60" is one kind alone, and "idle:7200" is the kind that has
-            to be named. One value or several. Default: .
-        timeout: Give up after this many seconds.
-        top: Print at most this many groups. Without it, 10 ports or addresses,
-            but all types and statuses.
-        warning: WARNING where the number of a group lies outside this Nagios
-            range. Takes keys as critical does.
-        zero: Report and judge selected types and statuses without connections
-            as 0.
+            asked. "counters" is quicker where most connections are established: it
+            asks the kernel only for the others. One of: auto, netlink, procfs,
+            counters, netstat2.
+        stuck (str or int, or several): Count only connections that have been stuck
+            for at least so many seconds: the peer has closed and the program has
+            not, data is not read, the peer does not answer, or the peer does not
+            read. "unread:60" is one kind alone, and "idle:7200" is the kind that
+            has to be named.
+        timeout (float): Give up after this many seconds.
+        top (int): Print at most this many groups. Without it, 10 ports or
+            addresses, but all types and statuses.
+        warning (Range, str or number): WARNING where the number of a group lies
+            outside this Nagios range. Takes keys as critical does.
+        zero (bool): Report and judge selected types and statuses without
+            connections as 0.
+
+    Returns:
+        A `CheckResult`.
 
     Raises:
         ValueError: An argument is not valid; the message says what would be.
-        OSError: No source answered; the message names each one's cause, ``errno`` the first.
+        TypeError: There is no such keyword; the message names the nearest.
+        OSError: No source answered; the message names each one's cause, `errno` the first.
         TimeoutError: The timeout passed.
+
+    >>> result = check(warning="CLOSE_WAIT=1000", critical="total=100000")
+    >>> result.state in (0, 1, 2)
+    True
     """
 
 @final
@@ -384,8 +421,8 @@ class Connection:
 
     def __new__(
         cls,
-        type: str,  # noqa: A002 - the field's name everywhere
-        status: str,
+        type: _Type,  # noqa: A002 - the field's name everywhere
+        status: _Status,
         local_address: str,
         local_port: int,
         remote_address: str | None = None,
@@ -402,9 +439,9 @@ class Connection:
         last_received: float | None = None,
         stuck: float | None = None,
         stuck_most: float | None = None,
-        stuck_kind: str | None = None,
+        stuck_kind: _StuckKind | None = None,
         drops: int | None = None,
-        timer: str | None = None,
+        timer: _Timer | None = None,
         retransmits: int | None = None,
     ) -> Connection: ...
     @property
@@ -450,7 +487,7 @@ class Connection:
     def unit(self) -> str | None:
         """The systemd unit or container in whose cgroup the socket was made (netlink)."""
     @property
-    def processes(self) -> tuple[tuple[int, str], ...] | None:
+    def processes(self) -> tuple[Process, ...] | None:
         """Ids and names of the processes that have it, the lowest first; None if not asked for.
 
         Empty where none has it, or where only its user and root may see it.
@@ -471,13 +508,13 @@ class Connection:
     def stuck_most(self) -> float | None:
         """The same, at most: the kernel may tell bounds of the time only."""
     @property
-    def stuck_kind(self) -> str | None:
+    def stuck_kind(self) -> _StuckKind | None:
         """The kind of being stuck for that time, for example ``half-closed``."""
     @property
     def drops(self) -> int | None:
         """Packets that the socket has dropped (netlink)."""
     @property
-    def timer(self) -> str | None:
+    def timer(self) -> _Timer | None:
         """The timer that runs, for example ``keepalive``, as ``ss`` names it (netlink)."""
     @property
     def retransmits(self) -> int | None:
@@ -503,50 +540,152 @@ def connections(
 ) -> list[Connection]:
     """Return this host's connections themselves, in the kernel's order.
 
-    To count them, :func:`count_connections` is faster and needs no memory.
+    To count them, `count_connections()` is faster and needs no memory. For hundreds of thousands
+    `connections_table()` is faster.
 
     Args:
-        types: Count only connections of this type. "unix" is for accept queues
-            alone: unix sockets are not counted. One of: all, tcp, tcp6, udp,
-            udp6, unix. One value or several. Default: all.
-        statuses: Count only connections in this status. UDP sockets have the
-            status "none". One of: all, close, close_wait, closing,
-            established, fin_wait1, fin_wait2, last_ack, listen, none,
-            syn_recv, syn_sent, time_wait, IDLE, BOUND, DELETE_TCB. One value
-            or several. Default: all.
-        local_address: Count only connections from this local address or
-            network, as in 192.0.2.7, 192.0.2.0/24 or 2001:db8::/32. One value
-            or several. Default: any.
-        local_port: Count only connections from this local port or range of
-            ports, as in 443 or 8000-8099. One value or several. Default: any.
-        netns: Look into this network namespace instead of the own one: a name
-            below /run/netns, a path as in /proc/1/ns/net, the id of a process
-            in it, or "all" for every one that can be seen. Where it may not be
-            entered, /proc shows what a process in it has. One value or
-            several. Default: own.
-        processes: Look up the processes of each connection, which reads all of
-            /proc/PID/fd; without root only those of the caller can be seen.
-        remote_address: Count only connections to this remote address or
-            network. An IPv4 network has the IPv4-mapped peers of IPv6 sockets
-            too. One value or several. Default: any.
-        remote_port: Count only connections to this remote port or range of
-            ports. One value or several. Default: any.
-        source: Where the connections are read from. "auto" takes the best
+        types (str, or several): Count only connections of this type. "unix" is for
+            accept queues alone: unix sockets are not counted. One of: all, tcp,
+            tcp6, udp, udp6, unix. Default: all.
+        statuses (str, or several): Count only connections in this status. UDP
+            sockets have the status "none". One of: all, close, close_wait,
+            closing, established, fin_wait1, fin_wait2, last_ack, listen, none,
+            syn_recv, syn_sent, time_wait, IDLE, BOUND, DELETE_TCB. Default: all.
+        local_address (str, or address or network of ipaddress, or several): Count
+            only connections from this local address or network, as in 192.0.2.7,
+            192.0.2.0/24 or 2001:db8::/32. Default: any.
+        local_port (str or int, or several): Count only connections from this local
+            port or range of ports, as in 443 or 8000-8099. Default: any.
+        netns (str, int or path, or several): Look into this network namespace
+            instead of the own one: a name below /run/netns, a path as in
+            /proc/1/ns/net, the id of a process in it, or "all" for every one that
+            can be seen. Where it may not be entered, /proc shows what a process in
+            it has. Default: own.
+        processes (bool): Look up the processes of each connection, which reads all
+            of /proc/PID/fd; without root only those of the caller can be seen.
+        remote_address (str, or address or network of ipaddress, or several): Count
+            only connections to this remote address or network. An IPv4 network has
+            the IPv4-mapped peers of IPv6 sockets too. Default: any.
+        remote_port (str or int, or several): Count only connections to this remote
+            port or range of ports. Default: any.
+        source (str): Where the connections are read from. "auto" takes the best
             source that answers completely; a source named here is the only one
-            asked. "counters" is quicker where most connections are
-            established: it asks the kernel only for the others. One of: auto,
-            netlink, procfs, counters, netstat2.
-        stuck: Count only connections that have been stuck for at least so many
-            seconds: the peer has closed and the program has not, data is not
-            read, the peer does not answer, or the peer does not read.
-            "unread:60" is one kind alone, and "idle:7200" is the kind that has
-            to be named. One value or several. Default: .
-        timeout: Give up after this many seconds.
+            asked. "counters" is quicker where most connections are established: it
+            asks the kernel only for the others. One of: auto, netlink, procfs,
+            counters, netstat2.
+        stuck (str or int, or several): Count only connections that have been stuck
+            for at least so many seconds: the peer has closed and the program has
+            not, data is not read, the peer does not answer, or the peer does not
+            read. "unread:60" is one kind alone, and "idle:7200" is the kind that
+            has to be named.
+        timeout (float): Give up after this many seconds.
+
+    Returns:
+        A list of `Connection`.
 
     Raises:
         ValueError: An argument is not valid; the message says what would be.
-        OSError: No source answered; the message names each one's cause, ``errno`` the first.
+        TypeError: There is no such keyword; the message names the nearest.
+        OSError: No source answered; the message names each one's cause, `errno` the first.
         TimeoutError: The timeout passed.
+
+    >>> ports = {each.local_port for each in connections(statuses="listen")}
+    """
+
+@final
+class ConnectionTable:
+    """Connections as columns; see :func:`connections_table`.
+
+    Columns of numbers: ``type``, ``status``, ``local_port``, ``remote_port`` (-1 where the source
+    does not tell it), ``recv_queue``, ``send_queue``, ``inode``, ``uid``, ``drops`` and
+    ``retransmits`` (-1 where there is none), ``last_sent``, ``last_received``, ``stuck`` and
+    ``stuck_most`` (seconds, NaN where there is none), ``stuck_kind``, ``timer``, ``unit``,
+    ``netns``. Columns of 16 bytes: ``local_address`` and ``remote_address``; those of IPv4 are
+    IPv4-mapped. They mean what the fields of :class:`Connection` mean.
+    """
+
+    @property
+    def columns(self) -> dict[str, memoryview]:
+        """A read-only view of each column, by its name: one number a connection, or 16 bytes."""
+    @property
+    def names(self) -> dict[str, tuple[str | None, ...]]:
+        """For the columns with names of the API: the name for each number in the column."""
+    @property
+    def users(self) -> dict[int, str]:
+        """The names of the users in ``uid``, as far as they have one."""
+    def texts(self, column: str) -> list[str | None]:
+        """Return a column of names, or of addresses with their interfaces, as texts.
+
+        Raises:
+            KeyError: There is no such column.
+        """
+    def __len__(self) -> int: ...
+
+def connections_table(
+    types: _ConnType | Iterable[_ConnType] | None = None,
+    statuses: _ConnStatus | Iterable[_ConnStatus] | None = None,
+    *,
+    local_address: _Address | Iterable[_Address] | None = None,
+    local_port: _Port | Iterable[_Port] | None = None,
+    netns: _Netns | Iterable[_Netns] | None = None,
+    remote_address: _Address | Iterable[_Address] | None = None,
+    remote_port: _Port | Iterable[_Port] | None = None,
+    source: _Source = "auto",
+    stuck: _Stuck | Iterable[_Stuck] | None = None,
+    timeout: float = 8.0,
+) -> ConnectionTable:
+    """Return this host's connections as columns, in the kernel's order.
+
+    A million connections take 150 MiB. A column is a memoryview, which numpy, pandas and polars
+    read without a copy: `numpy.asarray(table.columns["local_port"])`.
+
+    Args:
+        types (str, or several): Count only connections of this type. "unix" is for
+            accept queues alone: unix sockets are not counted. One of: all, tcp,
+            tcp6, udp, udp6, unix. Default: all.
+        statuses (str, or several): Count only connections in this status. UDP
+            sockets have the status "none". One of: all, close, close_wait,
+            closing, established, fin_wait1, fin_wait2, last_ack, listen, none,
+            syn_recv, syn_sent, time_wait, IDLE, BOUND, DELETE_TCB. Default: all.
+        local_address (str, or address or network of ipaddress, or several): Count
+            only connections from this local address or network, as in 192.0.2.7,
+            192.0.2.0/24 or 2001:db8::/32. Default: any.
+        local_port (str or int, or several): Count only connections from this local
+            port or range of ports, as in 443 or 8000-8099. Default: any.
+        netns (str, int or path, or several): Look into this network namespace
+            instead of the own one: a name below /run/netns, a path as in
+            /proc/1/ns/net, the id of a process in it, or "all" for every one that
+            can be seen. Where it may not be entered, /proc shows what a process in
+            it has. Default: own.
+        remote_address (str, or address or network of ipaddress, or several): Count
+            only connections to this remote address or network. An IPv4 network has
+            the IPv4-mapped peers of IPv6 sockets too. Default: any.
+        remote_port (str or int, or several): Count only connections to this remote
+            port or range of ports. Default: any.
+        source (str): Where the connections are read from. "auto" takes the best
+            source that answers completely; a source named here is the only one
+            asked. "counters" is quicker where most connections are established: it
+            asks the kernel only for the others. One of: auto, netlink, procfs,
+            counters, netstat2.
+        stuck (str or int, or several): Count only connections that have been stuck
+            for at least so many seconds: the peer has closed and the program has
+            not, data is not read, the peer does not answer, or the peer does not
+            read. "unread:60" is one kind alone, and "idle:7200" is the kind that
+            has to be named.
+        timeout (float): Give up after this many seconds.
+
+    Returns:
+        A `ConnectionTable`.
+
+    Raises:
+        ValueError: An argument is not valid; the message says what would be.
+        TypeError: There is no such keyword; the message names the nearest.
+        OSError: No source answered; the message names each one's cause, `errno` the first.
+        TimeoutError: The timeout passed.
+
+    >>> table = connections_table("tcp")
+    >>> len(table) == len(table.columns["local_port"])
+    True
     """
 
 @final
@@ -639,6 +778,18 @@ def run(
 
     Returns:
         What belongs on standard output and on standard error, and the exit code.
+    """
+
+def inet_sockets(
+    types: Sequence[_Type],
+) -> tuple[
+    list[int], list[int], list[str], list[int], list[str], list[int], list[str], list[int | None]
+]:
+    """List sockets for :mod:`network_connections.psutil`.
+
+    Returns:
+        Descriptors, places of the types, local addresses and ports, remote ones, statuses, and
+        processes.
     """
 
 def has_records() -> bool:

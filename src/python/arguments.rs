@@ -5,9 +5,11 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyByteArray, PyBytes, PyDict, PyFloat, PyInt, PyMemoryView, PyString};
 
 use crate::cli;
-use crate::cli::options::{Api, OPTIONS, Takes, keyword_name};
+use crate::cli::options::{Api, OPTIONS, Opt, Takes, keyword_name};
 use crate::cli::reader::Arguments;
 use crate::error::Error;
+use crate::name::{is_name_of, suggestion};
+use crate::nearest::nearest;
 use crate::plan::Plan;
 use crate::python::range::Range;
 
@@ -45,7 +47,8 @@ fn set(
         Some((option, keyword))
     });
     let Some((option, keyword)) = known else {
-        return Err(PyTypeError::new_err(format!("unexpected keyword argument {name:?}")));
+        let hint = meant(api, name);
+        return Err(PyTypeError::new_err(format!("unexpected keyword argument {name:?}{hint}")));
     };
     let Some(value) = value.filter(|value| !value.is_none()) else {
         return Ok(());
@@ -58,6 +61,20 @@ fn set(
     };
     arguments.set(option, values);
     Ok(())
+}
+
+/// The keyword that may be meant by an unknown one, or the function that has it.
+fn meant(api: Api, name: &str) -> String {
+    let keywords = OPTIONS.iter().filter_map(|option| Some((option, option.keyword?)));
+    let of_option = |option: &Opt| is_name_of(name, option.long);
+    if let Some((_, keyword)) = keywords.clone().find(|(_, keyword)| keyword.name == name) {
+        return format!(" ({}() has it)", keyword.of.name());
+    }
+    let known = keywords.filter(|(_, keyword)| keyword.of <= api);
+    if let Some((_, keyword)) = known.clone().find(|(option, _)| of_option(option)) {
+        return suggestion(Some(keyword.name));
+    }
+    suggestion(nearest(name, known.map(|(_, keyword)| (keyword.name, keyword.name))))
 }
 
 /// The state of a switch. Any other object is refused: most of them, `"False"` too, count as true.

@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::name::{Named, named};
 use crate::owner::Process;
 use crate::python::arguments;
-use crate::python::fields::{fields, reduced};
+use crate::python::fields::{fields, named_tuple, reduced};
 use crate::python::gil::{guarded, released};
 use crate::run;
 use crate::stuck::Wait;
@@ -170,8 +170,11 @@ impl Connection {
         let Some(processes) = &self.0.processes else {
             return Ok(None);
         };
-        let processes = processes.iter().map(|process| (process.pid, &*process.name));
-        guarded(|| PyTuple::new(py, processes).map(Some))
+        let named = |process: &Process| named_tuple(py, "Process", (process.pid, &*process.name));
+        guarded(|| {
+            let processes = processes.iter().map(named).collect::<PyResult<Vec<_>>>()?;
+            PyTuple::new(py, processes).map(Some)
+        })
     }
 
     #[getter]
@@ -292,10 +295,7 @@ const FIELDS: [&str; 22] = [
     "retransmits",
 ];
 
-/// This host's connections themselves, in the kernel's order.
-///
-/// Keywords select as in `count_connections`; `processes=True` adds the processes that have each
-/// connection.
+#[doc = include_str!("docs/connections.txt")]
 #[pyfunction]
 #[pyo3(
     signature = (types=None, statuses=None, *, processes=None, **keywords),

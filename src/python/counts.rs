@@ -1,14 +1,20 @@
 //! Counts and checks as Python objects.
 
 use std::hash::{Hash, Hasher};
+use std::sync::OnceLock;
 
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
 use crate::cli::options::Api;
 use crate::format::{json, plugin, prometheus};
+use crate::judge::GroupState;
+use crate::measure::definition::Reading;
+use crate::name::Named;
 use crate::python::arguments;
+use crate::python::fields::named_tuple;
 use crate::python::gil::{guarded, released};
+use crate::report::Report;
 use crate::run;
 
 fn dictionary<'py, 'a>(
@@ -22,10 +28,7 @@ fn dictionary<'py, 'a>(
     Ok(dict)
 }
 
-/// Counts this host's connections per group, the largest first.
-///
-/// Every keyword is the command's option of that name; `types` and `statuses` are --conn-type and
-/// --conn-status. None leaves the default.
+#[doc = include_str!("docs/count_connections.txt")]
 #[pyfunction]
 #[pyo3(
     signature = (types=None, statuses=None, **keywords),
@@ -47,9 +50,7 @@ pub fn count_connections<'py>(
     })
 }
 
-/// Counts this host's connections and judges every group by the thresholds.
-///
-/// Keywords are as in `count_connections`. Never exits the process, never returns a guess.
+#[doc = include_str!("docs/check.txt")]
 #[pyfunction]
 #[pyo3(
     signature = (types=None, statuses=None, **keywords),
@@ -68,40 +69,112 @@ pub fn check<'py>(
 ) -> PyResult<CheckResult> {
     guarded(|| {
         let plan = arguments::plan(Api::Check, types, statuses, keywords)?;
-        // The texts are formatted without the GIL, too: for a million groups that takes time.
-        released(py, |interrupted| {
-            let report = run::check(plan, interrupted)?;
-            Ok(CheckResult {
-                state: report.state() as u8,
-                message: plugin::message(&report),
-                perfdata: plugin::perfdata(&report),
-                counts: report.counts(),
-                json: json::report(&report),
-                prometheus: prometheus::report(&report, ""),
-            })
+        let report = released(py, |interrupted| run::check(plan, interrupted))?;
+        Ok(CheckResult {
+            state: report.state() as u8,
+            report: Some(report),
+            ..CheckResult::default()
         })
     })
 }
 
-/// The outcome of a check.
+/// A group: its label, its measure, the number that is judged, the unit and the limit of that number,
+/// the connections, and its state.
+type Group = (String, String, Value, String, Option<u64>, u64, u8);
+
+/// A number that is judged.
+#[derive(FromPyObject, IntoPyObject, IntoPyObjectRef)]
+enum Value {
+    Whole(u64),
+    Percent(f64),
+}
+
+/// The outcome of a check. What is not asked for is not rendered.
 #[pyclass(module = "network_connections", frozen, eq, hash)]
+#[derive(Default)]
 pub struct CheckResult {
     #[pyo3(get)]
     state: u8,
-    #[pyo3(get)]
-    message: String,
-    #[pyo3(get)]
-    perfdata: String,
-    counts: Vec<(String, u64)>,
-    json: String,
-    prometheus: String,
+    // `None` where the parts were given.
+    report: Option<Report>,
+    message: OnceLock<String>,
+    perfdata: OnceLock<String>,
+    counts: OnceLock<Vec<(String, u64)>>,
+    groups: OnceLock<Vec<Group>>,
+    json: OnceLock<String>,
+    prometheus: OnceLock<String>,
 }
 
 impl CheckResult {
+    /// A part, rendered when it is first asked for.
+    fn part<'a, T: Default>(
+        &self,
+        part: &'a OnceLock<T>,
+        rendered: impl FnOnce(&Report) -> T,
+    ) -> &'a T {
+        part.get_or_init(|| self.report.as_ref().map(rendered).unwrap_or_default())
+    }
+
+    /// The same without the GIL: for a million groups it takes time.
+    fn part_without_gil<'a, T: Default + Send + Sync>(
+        &'a self,
+        py: Python<'_>,
+        part: &'a OnceLock<T>,
+        rendered: impl Send + FnOnce(&Report) -> T,
+    ) -> &'a T {
+        py.detach(|| self.part(part, rendered))
+    }
+
+    fn all_groups(&self, py: Python<'_>) -> &[Group] {
+        self.part_without_gil::<Vec<_>>(py, &self.groups, groups)
+    }
+
     /// The parts that make two results equal; the duration is not among them.
     fn found(&self) -> (u8, &str, &str, &[(String, u64)]) {
-        (self.state, &self.message, &self.perfdata, &self.counts)
+        (
+            self.state,
+            self.part::<String>(&self.message, plugin::message),
+            self.part::<String>(&self.perfdata, plugin::perfdata),
+            self.part::<Vec<_>>(&self.counts, Report::counts),
+        )
     }
+}
+
+/// The groups of a report; those of several measures one after the other.
+fn groups(report: &Report) -> Vec<Group> {
+    if !report.parts.is_empty() {
+        let reports = report.parts.iter().filter_map(|part| part.report.as_ref());
+        return reports.flat_map(groups).collect();
+    }
+    let measure = report.plan.measure();
+    let of = |judged: &GroupState| {
+        // Of several measures, stuck connections are judged by their number.
+        let reading = match report.plan.definition().reading {
+            Reading::Seconds if judged.place.is_some() => Reading::Count,
+            reading => reading,
+        };
+        let (value, unit) = match reading {
+            Reading::Count => (Value::Whole(judged.count), "connections"),
+            Reading::Percent => {
+                let percent = judged.share.map(|share| share.percent(judged.count));
+                (Value::Percent(percent.unwrap_or_default()), "%")
+            }
+            Reading::Seconds => {
+                let seconds = judged.wait.map(|wait| wait.seconds().0);
+                (Value::Whole(seconds.unwrap_or_default().into()), "s")
+            }
+        };
+        (
+            judged.label.clone(),
+            measure.name().to_owned(),
+            value,
+            unit.to_owned(),
+            judged.share.map(|share| share.of),
+            judged.count,
+            judged.state as u8,
+        )
+    };
+    report.groups.iter().map(of).collect()
 }
 
 impl PartialEq for CheckResult {
@@ -119,40 +192,79 @@ impl Hash for CheckResult {
 #[pymethods]
 impl CheckResult {
     #[new]
+    #[pyo3(
+        signature = (
+            state, message=String::new(), perfdata=String::new(), counts=None, groups=Vec::new(),
+            json=String::new(), prometheus=String::new()
+        ),
+        text_signature = "(state, message='', perfdata='', counts=None, groups=(), json='', \
+prometheus='')"
+    )]
     fn new(
         state: u8,
         message: String,
         perfdata: String,
-        counts: &Bound<'_, PyDict>,
+        counts: Option<&Bound<'_, PyDict>>,
+        groups: Vec<Group>,
         json: String,
         prometheus: String,
     ) -> PyResult<Self> {
         guarded(|| {
-            let counts = counts.iter();
+            let counts = counts.into_iter().flatten();
             let counts = counts.map(|(label, count)| Ok((label.extract()?, count.extract()?)));
-            let counts = counts.collect::<PyResult<_>>()?;
-            Ok(Self { state, message, perfdata, counts, json, prometheus })
+            let counts = counts.collect::<PyResult<Vec<_>>>()?;
+            Ok(Self {
+                state,
+                report: None,
+                message: message.into(),
+                perfdata: perfdata.into(),
+                counts: counts.into(),
+                groups: groups.into(),
+                json: json.into(),
+                prometheus: prometheus.into(),
+            })
         })
     }
 
     #[getter]
+    fn message(&self, py: Python<'_>) -> PyResult<&str> {
+        guarded(|| Ok(&**self.part_without_gil(py, &self.message, plugin::message)))
+    }
+
+    #[getter]
+    fn perfdata(&self, py: Python<'_>) -> PyResult<&str> {
+        guarded(|| Ok(&**self.part_without_gil(py, &self.perfdata, plugin::perfdata)))
+    }
+
+    #[getter]
     fn counts<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let counts = self.counts.iter().map(|(label, count)| (label.as_str(), *count));
-        guarded(|| dictionary(py, counts))
+        guarded(|| {
+            let counts = self.part_without_gil(py, &self.counts, Report::counts);
+            dictionary(py, counts.iter().map(|(label, count)| (label.as_str(), *count)))
+        })
+    }
+
+    #[getter]
+    fn groups<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        guarded(|| {
+            let groups = self.all_groups(py).iter().map(|group| named_tuple(py, "Group", group));
+            PyTuple::new(py, groups.collect::<PyResult<Vec<_>>>()?)
+        })
     }
 
     /// The result as one JSON object.
-    fn to_json(&self) -> &str {
-        &self.json
+    fn to_json(&self, py: Python<'_>) -> PyResult<&str> {
+        guarded(|| Ok(&**self.part_without_gil(py, &self.json, json::report)))
     }
 
     /// The result in the Prometheus text exposition format.
-    fn to_prometheus(&self) -> String {
-        format!("{}\n", self.prometheus)
+    fn to_prometheus(&self, py: Python<'_>) -> PyResult<&str> {
+        let rendered = |report: &Report| prometheus::report(report, "") + "\n";
+        guarded(|| Ok(&**self.part_without_gil(py, &self.prometheus, rendered)))
     }
 
-    fn __str__(&self) -> String {
-        plugin::line(&self.message, &self.perfdata)
+    fn __str__(&self, py: Python<'_>) -> PyResult<String> {
+        Ok(plugin::line(self.message(py)?, self.perfdata(py)?))
     }
 
     fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
@@ -161,7 +273,7 @@ impl CheckResult {
             Ok(format!(
                 "<CheckResult state={} message={} counts={}>",
                 result.state,
-                PyString::new(slf.py(), &result.message).repr()?,
+                PyString::new(slf.py(), result.message(slf.py())?).repr()?,
                 result.counts(slf.py())?.repr()?
             ))
         })
@@ -170,14 +282,15 @@ impl CheckResult {
     fn __reduce__<'py>(
         slf: &Bound<'py, Self>,
     ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
-        let result = slf.get();
+        let (result, py) = (slf.get(), slf.py());
         let arguments = (
             result.state,
-            &result.message,
-            &result.perfdata,
-            result.counts(slf.py())?,
-            &result.json,
-            &result.prometheus,
+            result.message(py)?,
+            result.perfdata(py)?,
+            result.counts(py)?,
+            result.groups(py)?,
+            result.to_json(py)?,
+            result.to_prometheus(py)?,
         );
         Ok((slf.get_type().into_any(), arguments.into_pyobject(slf.py())?))
     }

@@ -14,6 +14,15 @@ pub fn fields(object: &Bound<'_, PyAny>, name: &str, fields: &[&str]) -> PyResul
     })
 }
 
+/// A named tuple of the package, with these values. The types are imported when the first one is made.
+pub fn named_tuple<'py>(
+    py: Python<'py>,
+    name: &str,
+    values: impl IntoPyObject<'py, Target = PyTuple, Output = Bound<'py, PyTuple>, Error = PyErr>,
+) -> PyResult<Bound<'py, PyAny>> {
+    py.import("network_connections._tuples")?.getattr(name)?.call1(values.into_pyobject(py)?)
+}
+
 /// The type and the fields of an object, from which `pickle` makes it again.
 pub fn reduced<'py>(
     object: &Bound<'py, PyAny>,

@@ -4,21 +4,100 @@
 use network_connections::cli::options::{Api, Keyword, OPTIONS, Opt, Takes, Value};
 use network_connections::cli::pages::text::{default, filled};
 use network_connections::names as named;
-use network_connections::{ConnectionStatus, ConnectionType};
+use network_connections::{ConnectionStatus, ConnectionType, StuckKind, Timer};
 
 /// The positional parameters, in their order.
 const POSITIONAL: [&str; 2] = ["types", "statuses"];
 
+/// A function of the Python API with options as keywords.
+pub struct Function {
+    /// Its name.
+    pub name: &'static str,
+    /// The function of the crate whose keywords it has.
+    api: Api,
+    /// Its docstring before the description of the parameters.
+    head: &'static str,
+    /// The docstring's text about what it returns.
+    returns: &'static str,
+    /// An example.
+    example: &'static str,
+}
+
+/// Every such function.
+pub const FUNCTIONS: [Function; 4] = [
+    Function {
+        name: "connections",
+        api: Api::Connections,
+        head: "Return this host's connections themselves, in the kernel's order.
+
+To count them, `count_connections()` is faster and needs no memory. For hundreds of thousands
+`connections_table()` is faster.
+",
+        returns: "A list of `Connection`.",
+        example: ">>> ports = {each.local_port for each in connections(statuses=\"listen\")}",
+    },
+    Function {
+        name: "connections_table",
+        api: Api::Connections,
+        head: "Return this host's connections as columns, in the kernel's order.
+
+A million connections take 150 MiB. A column is a memoryview, which numpy, pandas and polars
+read without a copy: `numpy.asarray(table.columns[\"local_port\"])`.
+",
+        returns: "A `ConnectionTable`.",
+        example: ">>> table = connections_table(\"tcp\")
+>>> len(table) == len(table.columns[\"local_port\"])
+True",
+    },
+    Function {
+        name: "count_connections",
+        api: Api::Count,
+        head: "Count this host's sockets per group.
+
+Needs no privileges and releases the GIL while the kernel works. Every keyword is the command's
+option of that name, and None leaves its default; values of one keyword are alternatives, and
+all keywords must hold. Names are taken in any case. Sockets without an owner are those of
+`(kernel)`.
+",
+        returns: "A dict of sockets per group, the largest first.",
+        example: ">>> counts = count_connections(\"tcp\", group_by=\"status\")
+>>> counts.get(\"CLOSE_WAIT\", 0) < 1000
+True",
+    },
+    Function {
+        name: "check",
+        api: Api::Check,
+        head: "Count this host's sockets and judge every group by the thresholds.
+
+Keywords are taken as by `count_connections()`. Never exits the process and never returns a
+guess.
+",
+        returns: "A `CheckResult`.",
+        example: ">>> result = check(warning=\"CLOSE_WAIT=1000\", critical=\"total=100000\")
+>>> result.state in (0, 1, 2)
+True",
+    },
+];
+
+const RAISES: &str = "
+Raises:
+    ValueError: An argument is not valid; the message says what would be.
+    TypeError: There is no such keyword; the message names the nearest.
+    OSError: No source answered; the message names each one's cause, `errno` the first.
+    TimeoutError: The timeout passed.
+";
+
 /// A parameter of a function.
 struct Parameter {
     name: &'static str,
+    readable: String,
     annotation: String,
     default: String,
     description: String,
 }
 
 /// The line of a function's `text_signature`, as an argument of pyo3's attribute.
-pub fn signature(function: Api) -> String {
+pub fn signature(function: &Function) -> String {
     let parameters = all(function).into_iter();
     let mut words: Vec<_> = parameters.map(|p| format!("{}={}", p.name, p.default)).collect();
     words.insert(POSITIONAL.len(), "*".to_owned());
@@ -29,7 +108,7 @@ pub fn signature(function: Api) -> String {
 }
 
 /// The lines of the stub with a function's parameters.
-pub fn parameters(function: Api) -> String {
+pub fn parameters(function: &Function) -> String {
     let mut lines: Vec<_> = all(function)
         .into_iter()
         .map(|p| format!("    {}: {} = {},", p.name, p.annotation, p.default.replace('\'', "\"")))
@@ -38,18 +117,33 @@ pub fn parameters(function: Api) -> String {
     lines.join("\n")
 }
 
-/// The lines of a docstring of the stub that describe a function's parameters.
-pub fn descriptions(function: Api) -> String {
+/// The docstring of a function.
+pub fn docstring(function: &Function) -> String {
     let described = all(function).into_iter().map(|p| {
-        let start = format!("        {}: ", p.name);
-        filled(&start, 12, p.description.split(' ').map(str::to_owned))
+        let start = format!("    {} ({}): ", p.name, p.readable);
+        filled(&start, 8, p.description.split(' ').map(str::to_owned))
     });
-    described.collect::<String>().replace('\\', "\\\\").trim_end().to_owned()
+    let Function { head, returns, example, .. } = function;
+    let arguments = described.collect::<String>();
+    format!("{head}\nArgs:\n{arguments}\nReturns:\n    {returns}\n{RAISES}\n{example}\n")
+}
+
+/// The docstring in the stub.
+pub fn indented_docstring(function: &Function) -> String {
+    let text = docstring(function).replace('\\', "\\\\");
+    let line = |line: &str| if line.is_empty() { String::new() } else { format!("    {line}") };
+    let text = text.lines().map(line).collect::<Vec<_>>().join("\n");
+    format!("{}\n    ", text.trim_start())
 }
 
 /// The `Literal` types of all parameters and results that are names.
 pub fn names() -> String {
-    let results = [("_Type", named::<ConnectionType>()), ("_Status", named::<ConnectionStatus>())];
+    let results = [
+        ("_Type", named::<ConnectionType>()),
+        ("_Status", named::<ConnectionStatus>()),
+        ("_StuckKind", named::<StuckKind>()),
+        ("_Timer", named::<Timer>()),
+    ];
     let results = results.map(|(alias, names)| literal(alias, names));
     let parameters = OPTIONS.iter().filter_map(|option| {
         let keyword = option.keyword?;
@@ -85,18 +179,19 @@ fn taken(option: &Opt, keyword: Keyword, same: fn(&str, &str) -> bool) -> Vec<St
 }
 
 /// The parameters of a function in their order.
-fn all(function: Api) -> Vec<Parameter> {
+fn all(function: &Function) -> Vec<Parameter> {
     let mut parameters: Vec<_> = OPTIONS
         .iter()
         .filter_map(|option| {
-            let keyword = option.keyword.filter(|keyword| keyword.of <= function)?;
+            let keyword = option.keyword.filter(|keyword| keyword.of <= function.api)?;
             Some(parameter(option, keyword))
         })
         .collect();
     // The only parameter that is not an option.
-    if function == Api::Connections {
+    if function.name == Api::Connections.name() {
         parameters.push(Parameter {
             name: "processes",
+            readable: "bool".to_owned(),
             annotation: "bool".to_owned(),
             default: "False".to_owned(),
             description: "Look up the processes of each connection, which reads all of \
@@ -125,8 +220,14 @@ fn parameter(option: &Opt, keyword: Keyword) -> Parameter {
         Takes::Single(..) | Takes::Switch(_) | Takes::Help | Takes::Version => String::new(),
     };
     let none = if default == "None" { " | None" } else { "" };
+    let readable = option.value().map_or("bool", readable);
+    let readable = match option.takes {
+        Takes::Several(..) => format!("{readable}, or several"),
+        Takes::Single(..) | Takes::Switch(_) | Takes::Help | Takes::Version => readable.to_owned(),
+    };
     Parameter {
         name: keyword.name,
+        readable,
         annotation: format!("{one}{several}{none}"),
         default,
         description: description(option, keyword),
@@ -147,6 +248,19 @@ fn annotation(option: &Opt, value: Value) -> String {
         Value::Seconds => "float",
     }
     .to_owned()
+}
+
+/// The type of one value, for people.
+fn readable(value: Value) -> &'static str {
+    match value {
+        Value::Choice(_) | Value::Text | Value::Fixture => "str",
+        Value::Range => "Range, str or number",
+        Value::Port | Value::Stuck => "str or int",
+        Value::Address => "str, or address or network of ipaddress",
+        Value::Netns => "str, int or path",
+        Value::Whole => "int",
+        Value::Seconds => "float",
+    }
 }
 
 /// A value of the command line in Python's language.
@@ -177,10 +291,7 @@ fn description(option: &Opt, keyword: Keyword) -> String {
         parts.push(format!("One of: {}.", names.join(", ")));
     }
     if let Takes::Several(..) = option.takes {
-        parts.push(format!(
-            "One value or several. Default: {}.",
-            default(option).unwrap_or_default()
-        ));
+        parts.extend(default(option).map(|default| format!("Default: {default}.")));
     }
     parts.join(" ")
 }
