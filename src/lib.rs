@@ -94,7 +94,7 @@ pub use owner::{Process, Processes};
 pub use plan::Plan;
 pub use range::{Range, RangeError};
 pub use report::{LimitRow, List, Part, Report};
-pub use selection::{Choice, Network, Ports, Selection, StuckFor, UnixListeners};
+pub use selection::{Among, Choice, Network, Ports, Selection, StuckFor, UnixListeners};
 pub use socket::Socket;
 #[doc(hidden)]
 pub use socket::Wanted;

@@ -626,8 +626,8 @@ fn unix_listeners(selection: &Selection, of_measure: bool) -> Result<UnixListene
     if is_named && !listed {
         return Err(Error::Unsupported("This system does not list unix sockets".to_owned()));
     }
-    if is_named && selection.is_of_ends() && selection.types_of(Protocol::Tcp).next().is_none() {
-        let field = if selection.local_ports.is_empty() {
+    if is_named && selection.asks_for_ends() && selection.types_of(Protocol::Tcp).next().is_none() {
+        let field = if selection.local_ports.any_of.is_empty() {
             Field::LocalAddresses
         } else {
             Field::LocalPorts
@@ -639,7 +639,7 @@ fn unix_listeners(selection: &Selection, of_measure: bool) -> Result<UnixListene
             valid: "tcp or tcp6".to_owned(),
         });
     }
-    let is_read = of_measure && listed && !selection.is_of_ends();
+    let is_read = of_measure && listed && !selection.asks_for_ends();
     Ok(match is_read && selection.types.contains(ConnectionType::Unix) {
         false => UnixListeners::Unread,
         true if is_named => UnixListeners::Required,
@@ -829,8 +829,8 @@ mod tests {
     fn every_refused_field_is_refused_where_it_is_given() {
         let give = |check: &mut Check, field| {
             let Query { selection, group_by, zero, measure, netns, source, .. } = &mut check.query;
-            let port = || vec![crate::selection::Ports::of(443)];
-            let address = || vec![crate::selection::Network::of([192, 0, 2, 1].into())];
+            let port = || vec![crate::selection::Ports::of(443)].into();
+            let address = || vec![crate::selection::Network::of([192, 0, 2, 1].into())].into();
             match field {
                 Field::Types => {
                     selection.types = Choice::of(&[ConnectionType::Tcp, ConnectionType::Udp]);
@@ -894,7 +894,7 @@ mod tests {
         };
         let nothing = |_: &mut Check| {};
         let port = |check: &mut Check| {
-            check.query.selection.local_ports = vec![crate::selection::Ports::of(443)];
+            check.query.selection.local_ports = vec![crate::selection::Ports::of(443)].into();
         };
         let key = |check: &mut Check| {
             check.policy.critical = ThresholdSpec::parse("80=1,/run/fpm.sock=90").ok();
@@ -946,7 +946,7 @@ mod tests {
         let queues = |check: &mut Check| check.query.measure = Measure::AcceptQueue;
         let lengthy = |check: &mut Check| check.presentation.lengthy = true;
         let port = |check: &mut Check| {
-            check.query.selection.local_ports = vec![crate::selection::Ports::of(443)];
+            check.query.selection.local_ports = vec![crate::selection::Ports::of(443)].into();
         };
         for (source, change, message) in [
             (SourceName::Procfs, &by(GroupBy::Process) as &dyn Fn(&mut Check), None),

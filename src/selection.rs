@@ -1,5 +1,6 @@
 //! The selection of connections.
 
+mod among;
 mod choice;
 mod ends;
 mod stuck_for;
@@ -12,26 +13,27 @@ use crate::socket::Socket;
 use crate::stuck::StuckKind;
 use crate::vocabulary::{ConnectionStatus, ConnectionType, Protocol, possible};
 
+pub use among::{Among, EXCLUDING, Set};
 pub use choice::{ALL, Choice, choices};
-pub use ends::{Network, Ports};
+pub use ends::{MAPPED, Network, Ports};
 pub use stuck_for::{Certainty, StuckFor, found, longest};
 
-/// A selection of connections, by default all. The values of one field are alternatives, and all
-/// fields must match.
+/// A selection of connections, by default all. The values of one field are alternatives, or taken
+/// away from them, and all fields must match.
 #[derive(Clone, Debug, Default)]
 pub struct Selection {
     /// Families and protocols.
     pub types: Choice<ConnectionType>,
     /// States.
     pub statuses: Choice<ConnectionStatus>,
-    /// Local ports; any where empty.
-    pub local_ports: Vec<Ports>,
-    /// Remote ports; any where empty.
-    pub remote_ports: Vec<Ports>,
-    /// Local addresses; any where empty.
-    pub local_addresses: Vec<Network>,
-    /// Remote addresses; any where empty.
-    pub remote_addresses: Vec<Network>,
+    /// Local ports.
+    pub local_ports: Among<Ports>,
+    /// Remote ports.
+    pub remote_ports: Among<Ports>,
+    /// Local addresses.
+    pub local_addresses: Among<Network>,
+    /// Remote addresses.
+    pub remote_addresses: Among<Network>,
     /// The kinds and times for which connections have been stuck; any connection where empty.
     pub stuck: Vec<StuckFor>,
     /// Whether unix listeners are read, too. A plan decides this by the measure and the types.
@@ -101,12 +103,21 @@ impl Selection {
             && self.remote_addresses.is_empty())
     }
 
+    /// Whether ports or addresses are asked for, and not only taken away.
+    #[must_use]
+    pub fn asks_for_ends(&self) -> bool {
+        !(self.local_ports.any_of.is_empty()
+            && self.remote_ports.any_of.is_empty()
+            && self.local_addresses.any_of.is_empty()
+            && self.remote_addresses.any_of.is_empty())
+    }
+
     /// ` with local port "443" and remote address "192.0.2.0/24"`: the selected ports and addresses;
     /// empty where none are selected.
     #[must_use]
     pub fn ends(&self) -> String {
-        let addresses = |networks: &[Network]| -> Vec<_> { networks.iter().map(label).collect() };
-        let ports = |ports: &[Ports]| -> Vec<_> { ports.iter().map(Ports::to_string).collect() };
+        let addresses = |networks: &Among<Network>| texts(networks, label);
+        let ports = |ports: &Among<Ports>| texts(ports, Ports::to_string);
         let ends = [
             ("local address", addresses(&self.local_addresses)),
             ("local port", ports(&self.local_ports)),
@@ -146,6 +157,12 @@ impl Selection {
 /// The most ports or addresses in a text.
 const MOST_IN_TEXT: usize = 3;
 
+/// The alternatives, and those that are taken away with a mark in front.
+fn texts<T>(values: &Among<T>, text: impl Fn(&T) -> String) -> Vec<String> {
+    let excluded = values.none_of.iter().map(|value| format!("!{}", text(value)));
+    values.any_of.iter().map(&text).chain(excluded).collect()
+}
+
 /// The first values, and a mark where there are more.
 fn some_of(mut values: Vec<String>) -> String {
     if values.len() > MOST_IN_TEXT {
@@ -165,16 +182,16 @@ fn label(network: &Network) -> String {
 /// ports or addresses are selected.
 #[inline]
 fn holds(
-    ports: &[Ports],
-    addresses: &[Network],
+    ports: &Among<Ports>,
+    addresses: &Among<Network>,
     endpoint: impl FnOnce() -> Result<SocketAddr, Error>,
 ) -> Result<bool, Error> {
     if ports.is_empty() && addresses.is_empty() {
         return Ok(true);
     }
     let endpoint = endpoint()?;
-    Ok((ports.is_empty() || ports.iter().any(|ports| ports.contains(endpoint.port())))
-        && (addresses.is_empty() || addresses.iter().any(|net| net.contains(endpoint.ip()))))
+    Ok(ports.selects(|ports| ports.contains(endpoint.port()))
+        && addresses.selects(|network| network.contains(endpoint.ip())))
 }
 
 #[cfg(test)]
@@ -196,15 +213,15 @@ mod tests {
     fn the_selected_ends_have_a_text() {
         assert_eq!(Selection::default().ends(), "");
         let ports =
-            selection(|s| s.local_ports = vec![Ports::of(443), Ports { first: 8, last: 9 }]);
+            selection(|s| s.local_ports = vec![Ports::of(443), Ports { first: 8, last: 9 }].into());
         assert_eq!(ports.ends(), " with local port \"443,8-9\"");
         let both = selection(|s| {
-            s.remote_addresses = vec![network("192.0.2.0/24"), network("2001:db8::1")];
-            s.remote_ports = vec![Ports::of(5)];
+            s.remote_addresses = vec![network("192.0.2.0/24"), network("2001:db8::1")].into();
+            s.remote_ports = vec![Ports::of(5)].into();
         });
         let expected = " with remote address \"192.0.2.0/24,2001:db8::1\" and remote port \"5\"";
         assert_eq!(both.ends(), expected);
-        let many = selection(|s| s.local_ports = [1, 2, 3, 4].map(Ports::of).to_vec());
+        let many = selection(|s| s.local_ports = [1, 2, 3, 4].map(Ports::of).into_iter().collect());
         assert_eq!(many.ends(), " with local port \"1,2,3,...\"");
     }
 
@@ -212,8 +229,8 @@ mod tests {
     fn all_fields_must_match_with_one_value_each() {
         let (tcp, listen) = (ConnectionType::Tcp, ConnectionStatus::Listen);
         let socket = Made::new(tcp, listen, "192.0.2.1:80", "198.51.100.1:443");
-        let ports = |ports: [u16; 2]| ports.map(Ports::of).to_vec();
-        let networks = |networks: [&str; 2]| networks.map(network).to_vec();
+        let ports = |ports: [u16; 2]| Among::from(ports.map(Ports::of).to_vec());
+        let networks = |networks: [&str; 2]| Among::from(networks.map(network).to_vec());
         for (selection, expected) in [
             (Selection::default(), true),
             (selection(|s| s.types = Choice::of(&[tcp])), true),
@@ -260,8 +277,8 @@ mod tests {
 
     #[test]
     fn ports_and_addresses_are_ends() {
-        let ports = || vec![Ports::of(80)];
-        let networks = || vec![network("192.0.2.0/24")];
+        let ports = || Among::from(vec![Ports::of(80)]);
+        let networks = || Among::from(vec![network("192.0.2.0/24")]);
         for (selection, expected) in [
             (Selection::default(), false),
             (selection(|s| s.types = Choice::of(&[ConnectionType::Tcp])), false),

@@ -89,7 +89,7 @@ fn a_measure_reads_the_queues_of_listeners_alone() {
     let mut client = std::net::TcpStream::connect(end).unwrap();
     let (_server, _) = listener.accept().unwrap();
     std::io::Write::write_all(&mut client, &[0; 5000]).unwrap();
-    let ports = vec![end.port().to_string().parse().unwrap()];
+    let ports = vec![end.port().to_string().parse().unwrap()].into();
     let selection = Selection { local_ports: ports, ..Selection::default() };
     let query = Query { selection, measure: Measure::AcceptQueue, ..Query::default() };
     let plan = Plan::new(Check { query, ..Check::default() });

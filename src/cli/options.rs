@@ -339,7 +339,7 @@ pub static OPTIONS: &[Opt] = &[
         section: Section::Select,
         metavar: "LOCAL_ADDRESS",
         takes: Takes::Several(Value::Address, |c, networks| {
-            set(&mut c.check.query.selection.local_addresses, values::each(networks))
+            set(&mut c.check.query.selection.local_addresses, values::among(networks))
         }),
         default: Some(any),
         field: Some(Field::LocalAddresses),
@@ -353,7 +353,7 @@ pub static OPTIONS: &[Opt] = &[
         section: Section::Select,
         metavar: "LOCAL_PORT",
         takes: Takes::Several(Value::Port, |c, ports| {
-            set(&mut c.check.query.selection.local_ports, values::each(ports))
+            set(&mut c.check.query.selection.local_ports, values::among(ports))
         }),
         default: Some(any),
         field: Some(Field::LocalPorts),
@@ -437,7 +437,7 @@ pub static OPTIONS: &[Opt] = &[
         section: Section::Select,
         metavar: "REMOTE_ADDRESS",
         takes: Takes::Several(Value::Address, |c, networks| {
-            set(&mut c.check.query.selection.remote_addresses, values::each(networks))
+            set(&mut c.check.query.selection.remote_addresses, values::among(networks))
         }),
         default: Some(any),
         field: Some(Field::RemoteAddresses),
@@ -451,7 +451,7 @@ pub static OPTIONS: &[Opt] = &[
         section: Section::Select,
         metavar: "REMOTE_PORT",
         takes: Takes::Several(Value::Port, |c, ports| {
-            set(&mut c.check.query.selection.remote_ports, values::each(ports))
+            set(&mut c.check.query.selection.remote_ports, values::among(ports))
         }),
         default: Some(any),
         field: Some(Field::RemotePorts),

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use crate::cli::options::{OPTIONS, Opt, Takes, Value};
 use crate::name::{did_you_mean, is_name_of, suggestion};
 use crate::nearest::nearest;
+use crate::selection::EXCLUDING;
 
 /// The reason why arguments cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -185,7 +186,11 @@ fn choose(option: &Opt, value: &str) -> Result<(), UsageError> {
         return Ok(());
     };
     let is_choice = |part: &str| choices.iter().any(|choice| is_name_of(part.trim(), choice));
-    if is_choice(value) && value == value.trim() {
+    let name = match option.takes {
+        Takes::Several(..) => value.strip_prefix(EXCLUDING).unwrap_or(value),
+        Takes::Single(..) | Takes::Switch(_) | Takes::Help | Takes::Version => value,
+    };
+    if is_choice(name) && name == name.trim() {
         return Ok(());
     }
     let hint = if is_list(option, value) {
@@ -193,7 +198,7 @@ fn choose(option: &Opt, value: &str) -> Result<(), UsageError> {
     } else if value.contains(',') && value.split(',').all(is_choice) {
         ", give one value".to_owned()
     } else {
-        did_you_mean(value, &choices)
+        did_you_mean(name, &choices)
     };
     Err(UsageError(format!(
         "{}: invalid value {value:?}{hint} (choose from {})",

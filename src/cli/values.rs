@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::deadline;
 use crate::error::Error;
+use crate::selection::{Among, Set};
 
 /// Every value of an option that can be given several times.
 pub fn each<T: FromStr<Err = Error>>(values: &[String]) -> Result<Vec<T>, Error> {
@@ -13,6 +14,15 @@ pub fn each<T: FromStr<Err = Error>>(values: &[String]) -> Result<Vec<T>, Error>
         return Err(Error::Argument("no value is given".to_owned()));
     }
     values.iter().map(|value| value.parse()).collect()
+}
+
+/// Every value of an option of which values with a mark in front are taken away.
+pub fn among<T: FromStr<Err = Error> + Set>(values: &[String]) -> Result<Among<T>, Error> {
+    // An empty list, as above.
+    if values.is_empty() {
+        return Err(Error::Argument("no value is given".to_owned()));
+    }
+    Among::parse(values)
 }
 
 /// A time in seconds.

@@ -15,7 +15,7 @@ use crate::nearest::nearest;
 use crate::owner::{Process, UserId};
 use crate::printable::printable;
 use crate::range::Numbers;
-use crate::selection::{Network, Ports, Selection, UnixListeners};
+use crate::selection::{Among, Network, Ports, Selection, UnixListeners};
 use crate::stuck::Wait;
 use crate::vocabulary::{ConnectionStatus, ConnectionType, Protocol};
 
@@ -743,9 +743,9 @@ fn names<T: Named + PartialEq>(values: impl Iterator<Item = T>) -> String {
     names.join(", ")
 }
 
-fn port(text: &str, selected: &[Ports]) -> Option<Key> {
+fn port(text: &str, selected: &Among<Ports>) -> Option<Key> {
     let Ports { first, last } = text.parse().ok()?;
-    let fits = selected.is_empty() || selected.iter().any(|ports| ports.contains(first));
+    let fits = selected.selects(|ports| ports.contains(first));
     (first == last && fits).then_some(Key::Group(Group::Port(first)))
 }
 
@@ -756,7 +756,7 @@ fn is_link_local(ip: IpAddr) -> bool {
     }
 }
 
-fn address(text: &str, selected: &[Network], selection: &Selection) -> Option<Key> {
+fn address(text: &str, selected: &Among<Network>, selection: &Selection) -> Option<Key> {
     let (ip, interface) = match text.split_once('%') {
         Some((ip, interface)) => (ip, Some(interface.to_owned())),
         None => (text, None),
@@ -776,9 +776,8 @@ fn address(text: &str, selected: &[Network], selection: &Selection) -> Option<Ke
 }
 
 /// Whether a socket with this address can be selected.
-fn is_selected(address: IpAddr, selected: &[Network], selection: &Selection) -> bool {
-    let is_in =
-        |address| selected.is_empty() || selected.iter().any(|network| network.contains(address));
+fn is_selected(address: IpAddr, selected: &Among<Network>, selection: &Selection) -> bool {
+    let is_in = |address| selected.selects(|network| network.contains(address));
     // An IPv4 address belongs to IPv4 sockets, and as an IPv4-mapped address to IPv6 sockets.
     selection.pairs().any(|(t, _)| match (address, t.is_ipv6()) {
         (IpAddr::V4(_), false) | (IpAddr::V6(_), true) => is_in(address),
@@ -791,8 +790,8 @@ fn is_selected(address: IpAddr, selected: &[Network], selection: &Selection) -> 
 /// namespace may follow, as in `443 in blue`.
 fn endpoint(
     text: &str,
-    ports: &[Ports],
-    addresses: &[Network],
+    ports: &Among<Ports>,
+    addresses: &Among<Network>,
     context: &KeyContext,
 ) -> Option<Key> {
     let (end, netns) = match text.split_once(NETNS_SEPARATOR) {
@@ -816,7 +815,7 @@ fn endpoint(
             Ports { .. } => return None,
         },
     };
-    let port_fits = ports.is_empty() || ports.iter().any(|ports| ports.contains(port));
+    let port_fits = ports.selects(|ports| ports.contains(port));
     let ip_fits = ip.is_none_or(|ip| is_selected(ip, addresses, context.selection));
     let link_local = ip.is_some_and(is_link_local);
     let interface_fits = interface.as_ref().is_none_or(|name| !name.is_empty() && link_local);
@@ -1057,8 +1056,8 @@ mod tests {
             assert!(key(text, GroupBy::LocalEndpoint).is_err(), "{text}");
         }
         let selection = &Selection {
-            remote_ports: vec![Ports::of(443)],
-            remote_addresses: vec![Network::of(IpAddr::from([192, 0, 2, 1]))],
+            remote_ports: vec![Ports::of(443)].into(),
+            remote_addresses: vec![Network::of(IpAddr::from([192, 0, 2, 1]))].into(),
             ..Selection::default()
         };
         let by = GroupBy::RemoteEndpoint;

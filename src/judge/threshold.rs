@@ -396,10 +396,11 @@ mod tests {
     #[test]
     fn a_key_outside_the_selection_is_refused() {
         let selection = &Selection {
-            local_ports: vec![Ports { first: 80, last: 90 }],
+            local_ports: vec![Ports { first: 80, last: 90 }].into(),
             remote_addresses: ["192.0.2.0/24", "fe80::/64"]
                 .map(|text| text.parse().unwrap_or_else(|e| panic!("{e}")))
-                .to_vec(),
+                .to_vec()
+                .into(),
             ..Selection::default()
         };
         let parse = |text: &str, by| ThresholdSpec::parse(text)?.resolved(&context(by, selection));

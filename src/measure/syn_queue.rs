@@ -9,7 +9,7 @@ use crate::group::{Group, GroupBy};
 use crate::measure::counted::{Counted, Scope};
 use crate::measure::definition::{Definition, Implied, REFUSED_BY_QUEUES, Reading, Series};
 use crate::range::Numbers;
-use crate::selection::Selection;
+use crate::selection::{Among, Selection};
 use crate::survey::{Facts, Findings, Host};
 use crate::vocabulary::{ConnectionStatus, Protocol, SourceName};
 
@@ -59,7 +59,7 @@ pub fn collector(scope: &Scope) -> Collected {
 /// are selected by [`finish`].
 #[must_use]
 pub fn selection(scope: &Scope) -> Selection {
-    Selection { local_addresses: Vec::new(), ..scope.selection.clone() }
+    Selection { local_addresses: Among::default(), ..scope.selection.clone() }
 }
 
 /// The groups of the listeners that a walk has found.
@@ -67,7 +67,7 @@ pub fn selection(scope: &Scope) -> Selection {
 pub fn finish(collected: Collected, findings: Findings, scope: &Scope) -> Counted {
     let addresses = &scope.selection.local_addresses;
     let (queues, breakdowns) = collected.into_collected();
-    let selected = |ip| addresses.is_empty() || addresses.iter().any(|net| net.contains(ip));
+    let selected = |ip| addresses.selects(|network| network.contains(ip));
     let queues = queues.into_iter().filter(|(listener, _)| selected(listener.address.ip()));
     let part = |(listener, (waiting, share))| (Group::Endpoint(listener), waiting, share);
     Counted::of_shares(queues.map(part), breakdowns, findings)

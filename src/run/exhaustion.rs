@@ -29,7 +29,7 @@ use crate::owner::{self, Names, Need};
 use crate::plan::{Plan, PlanPart};
 use crate::report::{Part, Report, StuckRow};
 use crate::run::reported::{judge, or_without, report, scope};
-use crate::selection::{Choice, Selection, UnixListeners};
+use crate::selection::{Among, Choice, Selection, UnixListeners};
 use crate::stuck::StuckKind;
 use crate::survey::{Facts, Findings, Host};
 
@@ -210,7 +210,7 @@ fn walk(
     };
     let mut selection = plan.selection().clone();
     // A connection in SYN_RECV may have another local address than its listener.
-    selection.local_addresses = Vec::new();
+    selection.local_addresses = Among::default();
     let reads_unix = |asked: &Asked| asked.plan.selection().unix != UnixListeners::Unread;
     if asked.iter().any(reads_unix) {
         selection.unix = UnixListeners::WherePossible;

@@ -4,6 +4,7 @@ use std::marker::PhantomData;
 
 use crate::error::Error;
 use crate::name::{Named, Unknown, named};
+use crate::selection::among::{EXCLUDING, nothing};
 use crate::vocabulary::{ConnectionStatus, ConnectionType};
 
 /// A value that can be one of several.
@@ -43,23 +44,36 @@ impl<T: Member> Default for Choice<T> {
 }
 
 impl<T: Member> Choice<T> {
-    /// Chooses by names in any case; `all` chooses every value.
+    /// Chooses by names in any case; `all` chooses every value. `!NAME` and `^NAME` take a value away,
+    /// from every value where no other name is given. An error where no value is left.
     pub fn parse<S: AsRef<str>>(names: &[S]) -> Result<Self, Error> {
         if names.is_empty() {
             let valid = choices::<T>(|_| true).join(", ");
             return Err(Error::Argument(format!("no {} is given (valid: {valid})", T::WHAT)));
         }
-        let (mut bits, mut label) = (0, Vec::new());
+        let (mut chosen, mut excluded, mut label) = (None, 0, Vec::new());
         for name in names.iter().map(AsRef::as_ref) {
-            let (bit, name) = if name.eq_ignore_ascii_case(ALL) {
-                (u32::MAX, ALL)
-            } else {
+            let meaning = |name: &str| {
+                if name.eq_ignore_ascii_case(ALL) {
+                    return Ok((u32::MAX, ALL.to_owned()));
+                }
                 let unknown = |_| Unknown::new(T::WHAT, name, &choices::<T>(|_| true));
                 let value = named::<T>(name).map_err(unknown)?;
-                (value.bit(), value.name())
+                Ok::<_, Error>((value.bit(), value.name().to_ascii_lowercase()))
             };
-            bits |= bit;
-            label.push(name.to_ascii_lowercase());
+            if let Some(name) = name.strip_prefix(EXCLUDING) {
+                let (bits, name) = meaning(name)?;
+                excluded |= bits;
+                label.push(format!("!{name}"));
+            } else {
+                let (bits, name) = meaning(name)?;
+                chosen = Some(chosen.unwrap_or(0) | bits);
+                label.push(name);
+            }
+        }
+        let bits = chosen.unwrap_or(u32::MAX) & !excluded;
+        if !T::VALUES.iter().any(|value| bits & value.bit() != 0) {
+            return Err(nothing(names));
         }
         Ok(Self { bits, label: label.join(","), given: true, values: PhantomData })
     }
@@ -125,6 +139,34 @@ mod tests {
             Choice::<ConnectionType>::parse(&["tcp6", "all"]).unwrap_or_else(|e| panic!("{e}"));
         assert!(ConnectionType::VALUES.iter().copied().all(|t| choice.contains(t)));
         assert_eq!(choice.label(), "tcp6,all");
+    }
+
+    #[test]
+    fn names_with_a_mark_are_taken_away() {
+        use ConnectionStatus::{Established, Listen, TimeWait};
+        for (names, inside, outside, label) in [
+            (&["!Time_Wait"][..], &[Listen, Established][..], &[TimeWait][..], "!time_wait"),
+            (&["^time_wait", "!LISTEN"], &[Established], &[TimeWait, Listen], "!time_wait,!listen"),
+            (&["all", "!listen"], &[TimeWait, Established], &[Listen], "all,!listen"),
+            (
+                &["!listen", "listen", "time_wait"],
+                &[TimeWait],
+                &[Listen, Established],
+                "!listen,listen,time_wait",
+            ),
+        ] {
+            let choice = Choice::<ConnectionStatus>::parse(names).unwrap_or_else(|e| panic!("{e}"));
+            assert!(inside.iter().all(|status| choice.contains(*status)), "{names:?}");
+            assert!(!outside.iter().any(|status| choice.contains(*status)), "{names:?}");
+            assert_eq!(choice.label(), label);
+        }
+        let unix = Choice::<ConnectionType>::parse(&["!unix"]).unwrap_or_else(|e| panic!("{e}"));
+        assert!(!unix.names(ConnectionType::Unix) && !unix.contains(ConnectionType::Unix));
+        for names in [&["listen", "^listen"][..], &["!all"]] {
+            let error =
+                Choice::<ConnectionStatus>::parse(names).map(|_| ()).map_err(|e| e.to_string());
+            assert!(error.is_err_and(|e| e.ends_with("leaves nothing")), "{names:?}");
+        }
     }
 
     #[test]

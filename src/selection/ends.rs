@@ -1,10 +1,11 @@
 //! Ports and addresses.
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
 use crate::error::Error;
+use crate::selection::among::Set;
 
 /// Ports from `first` to `last`, both included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +36,20 @@ impl Ports {
     }
 }
 
+impl Set for Ports {
+    fn is_within(&self, other: &Self) -> bool {
+        other.first <= self.first && self.last <= other.last
+    }
+
+    fn overlaps(&self, other: &Self) -> bool {
+        self.first <= other.last && other.first <= self.last
+    }
+
+    fn are_everything(sets: &[Self]) -> bool {
+        sets.contains(&Self { first: 0, last: u16::MAX })
+    }
+}
+
 /// `443` or `8000-8099`.
 impl FromStr for Ports {
     type Err = Error;
@@ -57,7 +72,7 @@ impl FromStr for Ports {
 }
 
 /// An IP address, or all addresses with the same prefix.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Network {
     /// The address, all bits after the prefix unset.
     pub address: IpAddr,
@@ -72,7 +87,8 @@ impl Network {
         Self { address, prefix: if address.is_ipv4() { 32 } else { 128 } }
     }
 
-    /// Whether `address` is in it. An IPv4 network has the IPv4-mapped IPv6 addresses too.
+    /// Whether `address` is in it. An IPv4 network has the IPv4-mapped IPv6 addresses too. An IPv6
+    /// network has them only where it has nothing else: they are addresses of IPv4.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
         match (self.address, address) {
@@ -84,9 +100,45 @@ impl Network {
             }
             (IpAddr::V6(network), IpAddr::V6(address)) => {
                 (network.to_bits() ^ address.to_bits()) & v6_mask(self.prefix) == 0
+                    && (self.prefix >= MAPPED.prefix || address.to_ipv4_mapped().is_none())
             }
             (IpAddr::V6(_), IpAddr::V4(_)) => false,
         }
+    }
+}
+
+/// The IPv4-mapped addresses (RFC 4291, section 2.5.5.2).
+pub const MAPPED: Network =
+    Network { address: IpAddr::V6(Ipv4Addr::UNSPECIFIED.to_ipv6_mapped()), prefix: 96 };
+
+impl Network {
+    /// Whether the IPv4-mapped addresses lie among its addresses, and do not belong to it.
+    #[must_use]
+    pub fn surrounds_mapped(&self) -> bool {
+        match (self.address, MAPPED.address) {
+            (IpAddr::V6(network), IpAddr::V6(mapped)) => {
+                self.prefix < MAPPED.prefix
+                    && (network.to_bits() ^ mapped.to_bits()) & v6_mask(self.prefix) == 0
+            }
+            (IpAddr::V4(_), _) | (_, IpAddr::V4(_)) => false,
+        }
+    }
+}
+
+impl Set for Network {
+    fn is_within(&self, other: &Self) -> bool {
+        let prefix = match (self.address, other.address) {
+            (IpAddr::V4(_), IpAddr::V4(_)) | (IpAddr::V6(_), IpAddr::V6(_)) => other.prefix,
+            (IpAddr::V6(_), IpAddr::V4(_)) => other.prefix + MAPPED.prefix,
+            (IpAddr::V4(_), IpAddr::V6(_)) => return false,
+        };
+        // Both may surround the IPv4-mapped addresses: the first one is not that of such an address.
+        prefix <= self.prefix && other.contains(self.address)
+    }
+
+    fn are_everything(sets: &[Self]) -> bool {
+        let has = |address: IpAddr| sets.contains(&Self { address, prefix: 0 });
+        has(Ipv4Addr::UNSPECIFIED.into()) && has(Ipv6Addr::UNSPECIFIED.into())
     }
 }
 
@@ -195,6 +247,10 @@ mod tests {
             ("192.0.2.0/24", "::ffff:192.0.2.1", "::192.0.2.1"),
             ("0.0.0.0/0", "255.0.0.1", "::1"),
             ("::/0", "::1", "127.0.0.1"),
+            ("::/0", "2001:db8::1", "::ffff:127.0.0.1"),
+            ("::/80", "::1", "::ffff:127.0.0.1"),
+            ("::ffff:0:0/96", "::ffff:127.0.0.1", "127.0.0.1"),
+            ("::ffff:192.0.2.0/120", "::ffff:192.0.2.1", "::ffff:192.0.3.1"),
             ("2001:db8::/33", "2001:db8:7fff::", "2001:db8:8000::"),
             ("192.0.2.7", "192.0.2.7", "192.0.2.6"),
         ] {
@@ -203,6 +259,33 @@ mod tests {
             assert!(network.contains(address(inside)), "{inside} in {network}");
             assert!(!network.contains(address(outside)), "{outside} not in {network}");
         }
+    }
+
+    #[test]
+    fn a_network_may_lie_within_another() {
+        for (inner, outer, expected) in [
+            ("10.1.0.0/16", "10.0.0.0/8", true),
+            ("10.0.0.0/8", "10.0.0.0/8", true),
+            ("10.0.0.0/8", "10.1.0.0/16", false),
+            ("11.0.0.0/16", "10.0.0.0/8", false),
+            ("::ffff:10.1.0.0/112", "10.0.0.0/8", true),
+            ("::ffff:0:0/96", "10.0.0.0/8", false),
+            ("10.0.0.0/8", "::ffff:0:0/96", false),
+            ("::ffff:10.1.0.0/112", "::/0", false),
+            ("2001:db8::/32", "::/0", true),
+            ("::/8", "::/0", true),
+            ("2001:db8::/32", "0.0.0.0/0", false),
+        ] {
+            let network = |text: &str| text.parse::<Network>().unwrap_or_else(|e| panic!("{e}"));
+            assert_eq!(network(inner).is_within(&network(outer)), expected, "{inner} {outer}");
+        }
+        for (network, expected) in
+            [("::/0", true), ("::/95", true), ("::ffff:0:0/96", false), ("2001::/16", false)]
+        {
+            let parsed: Network = network.parse().unwrap_or_else(|e| panic!("{e}"));
+            assert_eq!(parsed.surrounds_mapped(), expected, "{network}");
+        }
+        assert!(!Network { address: [0; 4].into(), prefix: 0 }.surrounds_mapped());
     }
 
     #[test]

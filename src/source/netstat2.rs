@@ -286,7 +286,7 @@ mod tests {
     use crate::collect::counts::{Grid, Table};
     use crate::group::Group;
     use crate::namespaces::View;
-    use crate::selection::{Choice, Network, Ports, Selection};
+    use crate::selection::{Among, Choice, Network, Ports, Selection};
     use crate::source::door::Door;
     use crate::source::linux::sock_diag;
     use crate::vocabulary::NetnsIndex;
@@ -316,7 +316,7 @@ mod tests {
                 }
                 self.tcp.push((listener.try_clone()?, client, server));
             }
-            let ports = vec![Ports { first: end.port(), last: end.port() }];
+            let ports = Among::from(vec![Ports { first: end.port(), last: end.port() }]);
             // Earlier connections of this port may still be in TIME_WAIT.
             let statuses = Choice::of(&[Established, FinWait2, CloseWait, Listen]);
             let of = Selection { statuses, ..only(t, address) };
@@ -341,6 +341,7 @@ mod tests {
                 local_ports.push(Ports { first: end.port(), last: end.port() });
                 self.udp.push(socket);
             }
+            let local_ports = local_ports.into();
             let selection = Selection { local_ports, ..only(t, address) };
             let expected = vec![(Group::TypeStatus(t, ConnectionStatus::None), 3)];
             self.cases.push((selection, expected));
@@ -351,7 +352,7 @@ mod tests {
     fn only(t: ConnectionType, address: IpAddr) -> Selection {
         let types = Choice::parse(&[t.name()]).unwrap_or_else(|e| panic!("{e}"));
         let prefix = if t.is_ipv6() { 128 } else { 32 };
-        let local_addresses = vec![Network { address, prefix }];
+        let local_addresses = vec![Network { address, prefix }].into();
         Selection { types, local_addresses, ..Selection::default() }
     }
 

@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use network_connections::source::linux::inet_diag::requests;
-use network_connections::{Choice, Network, Ports, Selection, UnixListeners, Wanted};
+use network_connections::{Among, Choice, Network, Ports, Selection, UnixListeners, Wanted};
 use network_connections::{ConnectionStatus, ConnectionType, Named, Protocol};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -198,15 +198,23 @@ fn any_ports() -> impl Strategy<Value = Ports> {
 }
 
 fn any_network() -> impl Strategy<Value = Network> {
-    let v4 = (any_v4(), 0..=32_u8).prop_map(|(address, prefix)| {
+    let v4 = (any_v4(), prop_oneof![0..=32_u8, Just(0)]).prop_map(|(address, prefix)| {
         let host = u32::MAX.checked_shr(u32::from(prefix)).unwrap_or(0);
         Network { address: IpAddr::from((address.to_bits() & !host).to_be_bytes()), prefix }
     });
-    let v6 = (any_v6(), 0..=128_u8).prop_map(|(address, prefix)| {
-        let host = u128::MAX.checked_shr(u32::from(prefix)).unwrap_or(0);
-        Network { address: IpAddr::from((address.to_bits() & !host).to_be_bytes()), prefix }
-    });
+    let v6 =
+        (any_v6(), prop_oneof![3 => 0..=128_u8, 1 => 0..=97_u8]).prop_map(|(address, prefix)| {
+            let host = u128::MAX.checked_shr(u32::from(prefix)).unwrap_or(0);
+            Network { address: IpAddr::from((address.to_bits() & !host).to_be_bytes()), prefix }
+        });
     prop_oneof![v4, v6]
+}
+
+/// Alternatives, and values that are taken away from them.
+fn among<T: std::fmt::Debug>(
+    one: impl Strategy<Value = T> + Clone,
+) -> impl Strategy<Value = Among<T>> {
+    (vec(one.clone(), 0..4), vec(one, 0..3)).prop_map(|(any_of, none_of)| Among { any_of, none_of })
 }
 
 fn any_selection() -> impl Strategy<Value = Selection> {
@@ -215,8 +223,8 @@ fn any_selection() -> impl Strategy<Value = Selection> {
     (
         prop_oneof![Just(vec!["all"]), subsequence(types, 1..=4)],
         prop_oneof![Just(vec!["all"]), subsequence(statuses, 1..=15)],
-        (vec(any_ports(), 0..4), vec(any_ports(), 0..4)),
-        (vec(any_network(), 0..4), vec(any_network(), 0..4)),
+        (among(any_ports()), among(any_ports())),
+        (among(any_network()), among(any_network())),
     )
         .prop_map(|(types, statuses, ports, addresses)| Selection {
             stuck: Vec::new(),
@@ -248,10 +256,7 @@ fn parsed(protocol: Protocol, selection: &Selection) -> Vec<Parsed> {
 }
 
 fn asks_for_ends(selection: &Selection) -> bool {
-    !(selection.local_ports.is_empty()
-        && selection.remote_ports.is_empty()
-        && selection.local_addresses.is_empty()
-        && selection.remote_addresses.is_empty())
+    selection.is_of_ends()
 }
 
 proptest! {
@@ -289,8 +294,8 @@ proptest! {
         networks in vec(any_network(), 0..40),
         sockets in vec(any_socket(Protocol::Tcp), 32),
     ) {
-        selection.remote_ports = ports;
-        selection.local_addresses.extend(networks);
+        selection.remote_ports = ports.into();
+        selection.local_addresses.none_of.extend(networks);
         for request in parsed(Protocol::Tcp, &selection) {
             for socket in &sockets {
                 let asked = request.family.is_none_or(|family| family == socket.family());
@@ -308,7 +313,7 @@ proptest! {
 fn the_longest_filter_is_sent_and_a_longer_one_is_not() {
     let selection = |ports: u16, networks: usize| Selection {
         local_ports: (0..ports).map(|port| Ports { first: port, last: port }).collect(),
-        remote_addresses: vec![Network { address: [0; 16].into(), prefix: 0 }; networks],
+        remote_addresses: vec![Network { address: [1; 16].into(), prefix: 128 }; networks].into(),
         ..Selection::default()
     };
     // 20 bytes for each port and 32 for each network, without the jumps of the last port and the

@@ -5,7 +5,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
 use crate::error::Error;
-use crate::selection::{Network, Ports, Selection};
+use crate::selection::{Among, MAPPED, Network, Ports, Selection};
 use crate::socket::{Socket, Wanted};
 use crate::source::linux::netlink::{
     Frame, Frames, SOCK_DIAG_BY_FAMILY, attribute, cut_short, garbled, message,
@@ -131,7 +131,7 @@ pub fn requests(protocol: Protocol, selection: &Selection, wanted: Wanted) -> Ve
 pub fn request_of_bound(ports: Ports) -> Request {
     let (kind, sequence, protocol) = (TCPDIAG_GETSOCK, 1, Protocol::Tcp);
     let mut payload = both_families(1 << BOUND_INACTIVE, 0);
-    payload.extend(filter(&Selection { local_ports: vec![ports], ..Selection::default() }));
+    payload.extend(filter(&Selection { local_ports: vec![ports].into(), ..Selection::default() }));
     let bytes = message(kind, sequence, &payload);
     Request { bytes, kind, sequence, protocol, asks_for_bound: true }
 }
@@ -182,6 +182,44 @@ impl Condition {
     }
 }
 
+/// A condition that must hold, or one that must not.
+#[derive(Clone, Copy, Debug)]
+struct Literal {
+    condition: Condition,
+    holds: bool,
+}
+
+impl Literal {
+    const fn of(condition: Condition) -> Self {
+        Self { condition, holds: true }
+    }
+
+    const fn not(condition: Condition) -> Self {
+        Self { condition, holds: false }
+    }
+
+    fn size(self) -> usize {
+        self.condition.size() + if self.holds { 0 } else { OP }
+    }
+
+    /// Goes on behind the literal where it is true, else `otherwise` bytes from its begin. The kernel
+    /// follows `yes` branches to find the instructions, so that each of them leads to the next one, and
+    /// a jump leads over it.
+    fn write(self, otherwise: usize, program: &mut Vec<u8>) {
+        if self.holds {
+            self.condition.write(otherwise, program);
+            return;
+        }
+        self.condition.write(self.size(), program);
+        program.extend(op(BC_JMP, OP, otherwise - self.condition.size()));
+    }
+}
+
+/// Literals that must all be true.
+type All = Vec<Literal>;
+/// Alternatives, of which one must be true.
+type Clause = Vec<All>;
+
 /// `struct inet_diag_bc_op`: the bytes to jump ahead where the condition holds, and where it does
 /// not.
 fn op(code: u8, yes: usize, no: usize) -> [u8; OP] {
@@ -206,24 +244,14 @@ const LONGEST_FILTER: usize = 32 * 1024;
 /// The selection's ports and addresses as an attribute of a request; empty where the selection has
 /// neither.
 fn filter(selection: &Selection) -> Vec<u8> {
-    let ports = |ports: &[Ports], at_least: u8, at_most: u8| -> Vec<Vec<Condition>> {
-        let both = |ports: &Ports| {
-            vec![
-                Condition::Port { code: at_least, port: ports.first },
-                Condition::Port { code: at_most, port: ports.last },
-            ]
-        };
-        ports.iter().map(both).collect()
-    };
-    let addresses = |networks: &[Network], code: u8| -> Vec<Vec<Condition>> {
-        networks.iter().map(|n| vec![Condition::Address { code, network: *n }]).collect()
-    };
-    let program = program(&[
-        ports(&selection.local_ports, BC_S_GE, BC_S_LE),
-        ports(&selection.remote_ports, BC_D_GE, BC_D_LE),
-        addresses(&selection.local_addresses, BC_S_COND),
-        addresses(&selection.remote_addresses, BC_D_COND),
-    ]);
+    let Selection { local_ports, remote_ports, local_addresses, remote_addresses, .. } = selection;
+    let clauses = [
+        of_ports(local_ports, BC_S_GE, BC_S_LE),
+        of_ports(remote_ports, BC_D_GE, BC_D_LE),
+        of_addresses(local_addresses, BC_S_COND),
+        of_addresses(remote_addresses, BC_D_COND),
+    ];
+    let program = program(&clauses.concat());
     if program.is_empty() || program.len() > LONGEST_FILTER {
         return Vec::new();
     }
@@ -235,29 +263,68 @@ fn filter(selection: &Selection) -> Vec<u8> {
     attribute
 }
 
-/// Compiles clauses that must all hold. A clause holds where all conditions of one of its
-/// alternatives hold. An empty clause always holds.
+/// The clauses for ports: one for the alternatives, and one for each range that is taken away.
+fn of_ports(ports: &Among<Ports>, at_least: u8, at_most: u8) -> Vec<Clause> {
+    let from = |port| Literal::of(Condition::Port { code: at_least, port });
+    let to = |port| Literal::of(Condition::Port { code: at_most, port });
+    let within = |ports: &Ports| vec![from(ports.first), to(ports.last)];
+    let outside = |ports: &Ports| {
+        let below = ports.first.checked_sub(1).map(|port| vec![to(port)]);
+        let above = ports.last.checked_add(1).map(|port| vec![from(port)]);
+        let either: Clause = below.into_iter().chain(above).collect();
+        // No port is outside of all ports.
+        if either.is_empty() { vec![vec![from(1), to(0)]] } else { either }
+    };
+    clauses(ports, within, outside)
+}
+
+/// The clauses for addresses. The kernel finds the IPv4-mapped addresses in every network around
+/// them.
+fn of_addresses(networks: &Among<Network>, code: u8) -> Vec<Clause> {
+    let is_in = |network: Network| Condition::Address { code, network };
+    let within = |network: &Network| {
+        let mapped = network.surrounds_mapped().then(|| Literal::not(is_in(MAPPED)));
+        [Literal::of(is_in(*network))].into_iter().chain(mapped).collect()
+    };
+    let outside = |network: &Network| {
+        let mapped = network.surrounds_mapped().then(|| vec![Literal::of(is_in(MAPPED))]);
+        [vec![Literal::not(is_in(*network))]].into_iter().chain(mapped).collect()
+    };
+    clauses(networks, within, outside)
+}
+
+fn clauses<T>(
+    values: &Among<T>,
+    within: impl Fn(&T) -> All,
+    outside: impl Fn(&T) -> Clause,
+) -> Vec<Clause> {
+    let any: Clause = values.any_of.iter().map(within).collect();
+    let any = (!any.is_empty()).then_some(any);
+    any.into_iter().chain(values.none_of.iter().map(outside)).collect()
+}
+
+/// Compiles clauses that must all hold. A clause holds where all literals of one of its alternatives
+/// are true.
 ///
 /// The program accepts a socket where execution arrives exactly at its end, and refuses a socket
 /// where a jump goes beyond its end. The kernel demands that every jump lands on an instruction
 /// that is reachable by following only `yes` branches.
-fn program(clauses: &[Vec<Vec<Condition>>]) -> Vec<u8> {
-    let conditions =
-        |alternative: &[Condition]| alternative.iter().map(|c| c.size()).sum::<usize>();
-    let size = |clause: &[Vec<Condition>]| {
+fn program(clauses: &[Clause]) -> Vec<u8> {
+    let literals = |alternative: &All| alternative.iter().map(|c| c.size()).sum::<usize>();
+    let size = |clause: &Clause| {
         let jumps = clause.len().saturating_sub(1) * OP;
-        clause.iter().map(|alternative| conditions(alternative)).sum::<usize>() + jumps
+        clause.iter().map(literals).sum::<usize>() + jumps
     };
-    let end: usize = clauses.iter().map(|clause| size(clause)).sum();
+    let end: usize = clauses.iter().map(size).sum();
     let mut program = Vec::with_capacity(end);
     for clause in clauses {
         let clause_end = program.len() + size(clause);
         for (number, alternative) in (1..).zip(clause) {
             let last = number == clause.len();
             let otherwise =
-                if last { end + OP } else { program.len() + conditions(alternative) + OP };
-            for condition in alternative {
-                condition.write(otherwise - program.len(), &mut program);
+                if last { end + OP } else { program.len() + literals(alternative) + OP };
+            for literal in alternative {
+                literal.write(otherwise - program.len(), &mut program);
             }
             if !last {
                 program.extend(op(BC_JMP, OP, clause_end - program.len()));
