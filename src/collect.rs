@@ -8,6 +8,7 @@ pub mod chosen;
 pub mod columns;
 pub mod connections;
 pub mod counts;
+pub mod directions;
 pub mod inodes;
 pub mod limits;
 pub mod listeners;

@@ -21,6 +21,8 @@ named_enum! {
         LocalAddresses = "local_addresses",
         /// `query.selection.remote_addresses`
         RemoteAddresses = "remote_addresses",
+        /// `query.selection.direction`
+        Direction = "direction",
         /// `query.selection.stuck`
         Stuck = "stuck",
         /// `query.netns`

@@ -10,10 +10,12 @@ use crate::error::Error;
 use crate::group_name::HOST;
 use crate::host_limit::HostLimit;
 use crate::name::{Named, named_enum};
-use crate::selection::Selection;
+use crate::selection::{Network, Selection};
 use crate::socket::Socket;
 use crate::stuck::StuckKind;
-use crate::vocabulary::{ConnectionStatus, ConnectionType, NetnsIndex, Protocol};
+use crate::vocabulary::{
+    ConnectionStatus, ConnectionType, Direction, NEITHER, NetnsIndex, Protocol,
+};
 
 named_enum! {
     /// A kind of groups.
@@ -35,6 +37,10 @@ named_enum! {
         /// The remote address. An IPv4-mapped address counts as its IPv4 address, so that a peer is
         /// one group.
         RemoteAddress = "remote-address",
+        /// The network of the local address: 24 bits of an IPv4 address, 64 bits of an IPv6 address.
+        LocalNetwork = "local-network",
+        /// The network of the remote address.
+        RemoteNetwork = "remote-network",
         /// The local address and port; of a unix listener, its path or abstract name.
         LocalEndpoint = "local-endpoint",
         /// The remote address and port.
@@ -50,6 +56,8 @@ named_enum! {
         Program = "program",
         /// The network namespace that the socket is in.
         Netns = "netns",
+        /// The direction of a connection: incoming where its local address and port are listened on.
+        Direction = "direction",
         /// The kind of stuck connections; a connection of several kinds belongs to each.
         Kind = "kind",
         /// The limit of the host or of a network namespace.
@@ -63,6 +71,8 @@ pub enum Kind {
     /// From type and status: the groups are few and always the same, so that each can be a series
     /// of its own.
     Fixed(fn(ConnectionType, ConnectionStatus) -> Group),
+    /// From the listeners: the directions are few and always the same.
+    Directions,
     /// From a port: the groups fit into an array.
     Port(End),
     /// From the processes that hold a socket: groups are known only after all sockets were read. The
@@ -121,11 +131,14 @@ impl GroupBy {
             Self::RemotePort => Kind::Port(End::Remote),
             Self::LocalAddress
             | Self::RemoteAddress
+            | Self::LocalNetwork
+            | Self::RemoteNetwork
             | Self::LocalEndpoint
             | Self::RemoteEndpoint
             | Self::User
             | Self::Unit
             | Self::Netns => Kind::Unbounded,
+            Self::Direction => Kind::Directions,
             Self::Process => Kind::Processes(Group::Process),
             Self::Program => Kind::Processes(Group::Program),
             Self::Kind => Kind::Stuck,
@@ -138,6 +151,7 @@ impl GroupBy {
     pub fn group(self, netns: NetnsIndex, socket: &impl Socket) -> Result<Group, Error> {
         let address = |end: End| Ok(Group::Address(end.address(netns, socket)?));
         let endpoint = |end: End| Ok(Group::Endpoint(end.endpoint(netns, socket)?));
+        let network = |end: End| Ok(Group::Network(Network::around(end.of(socket)?.ip())));
         let port = |end: End| Ok(Group::Port(end.of(socket)?.port()));
         match self {
             Self::TypeStatus => Ok(Group::TypeStatus(socket.connection_type(), socket.status())),
@@ -147,6 +161,8 @@ impl GroupBy {
             Self::RemotePort => port(End::Remote),
             Self::LocalAddress => address(End::Local),
             Self::RemoteAddress => address(End::Remote),
+            Self::LocalNetwork => network(End::Local),
+            Self::RemoteNetwork => network(End::Remote),
             Self::LocalEndpoint => match socket.unix() {
                 Some(unix) => Ok(Group::Unix(UnixSocket { cookie: unix.cookie, netns })),
                 None => endpoint(End::Local),
@@ -157,6 +173,7 @@ impl GroupBy {
             Self::Process => Ok(Group::Process(socket.process_key()?)),
             Self::Program => Ok(Group::Program(socket.process_key()?)),
             Self::Netns => Ok(Group::Netns(netns)),
+            Self::Direction => Ok(Group::Direction(socket.direction()?)),
             Self::Kind => Err(Error::Internal("a connection may be of several kinds".to_owned())),
             Self::Limit => Err(Error::Internal("limits have no sockets".to_owned())),
         }
@@ -172,7 +189,7 @@ impl GroupBy {
     #[must_use]
     pub fn is_fixed(self) -> bool {
         match self.kind() {
-            Kind::Fixed(_) | Kind::Stuck | Kind::Limits => true,
+            Kind::Fixed(_) | Kind::Directions | Kind::Stuck | Kind::Limits => true,
             Kind::Port(_) | Kind::Processes(_) | Kind::Unbounded => false,
         }
     }
@@ -185,10 +202,13 @@ impl GroupBy {
                 Needs::Nothing
             }
             Self::Netns => Needs::Namespace,
+            Self::Direction => Needs::Listeners,
             Self::LocalPort
             | Self::RemotePort
             | Self::LocalAddress
             | Self::RemoteAddress
+            | Self::LocalNetwork
+            | Self::RemoteNetwork
             | Self::LocalEndpoint
             | Self::RemoteEndpoint => Needs::Ends,
             Self::User | Self::Process | Self::Program => Needs::Owner,
@@ -212,6 +232,9 @@ impl GroupBy {
             | Self::Status
             | Self::LocalPort
             | Self::RemotePort
+            | Self::LocalNetwork
+            | Self::RemoteNetwork
+            | Self::Direction
             | Self::Kind
             | Self::Limit => false,
         }
@@ -223,6 +246,14 @@ impl GroupBy {
     pub fn expected(self, selection: &Selection) -> Vec<Group> {
         let group = match self.kind() {
             Kind::Fixed(group) => group,
+            Kind::Directions => {
+                let has = |direction: &Option<Direction>| {
+                    (selection.direction.is_none() || selection.direction == *direction)
+                        && selection.pairs().any(|(t, s)| Direction::is_possible(*direction, t, s))
+                };
+                let all = [Some(Direction::In), Some(Direction::Out), None];
+                return all.into_iter().filter(has).map(Group::Direction).collect();
+            }
             Kind::Stuck => return selection.stuck_kinds().into_iter().map(Group::Kind).collect(),
             Kind::Limits => return HostLimit::VALUES.iter().copied().map(Group::Limit).collect(),
             Kind::Port(_) | Kind::Processes(_) | Kind::Unbounded => return Vec::new(),
@@ -244,6 +275,8 @@ pub enum Needs {
     Namespace,
     /// Its addresses and ports.
     Ends,
+    /// Its addresses and ports, and the listeners of its namespace.
+    Listeners,
     /// Its user or its processes.
     Owner,
     /// The cgroup that it was made in.
@@ -266,6 +299,8 @@ pub enum Group {
     Port(u16),
     /// An address.
     Address(Address),
+    /// A network.
+    Network(Network),
     /// An address and a port.
     Endpoint(Endpoint),
     /// A unix listener.
@@ -280,6 +315,8 @@ pub enum Group {
     Program(u64),
     /// A network namespace.
     Netns(NetnsIndex),
+    /// A direction; `None` for sockets that are no connections.
+    Direction(Option<Direction>),
     /// A kind of stuck connections.
     Kind(StuckKind),
     /// The ephemeral ports of a protocol in a network namespace.
@@ -295,6 +332,8 @@ pub enum Group {
 pub enum Part {
     /// An address.
     Address(Address),
+    /// A network.
+    Network(Network),
     /// An address with a port.
     Endpoint(Endpoint),
     /// A port alone, or neither address nor port.
@@ -329,9 +368,11 @@ impl Group {
             | Self::Status(_)
             | Self::Port(_)
             | Self::Address(_)
+            | Self::Network(_)
             | Self::Endpoint(_)
             | Self::Unix(_)
             | Self::Netns(_)
+            | Self::Direction(_)
             | Self::Kind(_)
             | Self::Limit(_)
             | Self::Ports(..)
@@ -350,6 +391,7 @@ impl Group {
             | Self::Status(_)
             | Self::Port(_)
             | Self::Address(_)
+            | Self::Network(_)
             | Self::Endpoint(_)
             | Self::Unix(_)
             | Self::User(_)
@@ -357,6 +399,7 @@ impl Group {
             | Self::Process(_)
             | Self::Program(_)
             | Self::Netns(_)
+            | Self::Direction(_)
             | Self::Kind(_)
             | Self::Limit(_) => true,
         }
@@ -368,6 +411,7 @@ impl Group {
     pub fn part(self) -> Part {
         match self {
             Self::Address(address) => Part::Address(address),
+            Self::Network(network) => Part::Network(network),
             Self::Endpoint(endpoint) => Part::Endpoint(endpoint),
             Self::TypeStatus(..)
             | Self::Type(_)
@@ -379,6 +423,7 @@ impl Group {
             | Self::Process(_)
             | Self::Program(_)
             | Self::Netns(_)
+            | Self::Direction(_)
             | Self::Kind(_)
             | Self::Limit(_)
             | Self::Ports(..)
@@ -393,7 +438,7 @@ impl Group {
         match self.part() {
             Part::Address(address) => address.interface(),
             Part::Endpoint(endpoint) => endpoint.address.interface(),
-            Part::None => None,
+            Part::Network(_) | Part::None => None,
         }
     }
 }
@@ -408,12 +453,14 @@ impl Hash for Group {
             Self::Status(status) => status.hash(state),
             Self::Port(port) => state.write_u16(*port),
             Self::Address(address) => address.hash(state),
+            Self::Network(network) => network.hash(state),
             Self::Endpoint(endpoint) => endpoint.hash(state),
             Self::Unix(socket) => socket.hash(state),
             Self::User(id) => id.hash(state),
             Self::Cgroup(id) => id.hash(state),
             Self::Process(key) | Self::Program(key) => state.write_u64(*key),
             Self::Netns(net) => net.hash(state),
+            Self::Direction(direction) => direction.hash(state),
             Self::Kind(kind) => kind.hash(state),
             Self::Ports(protocol, netns) => (*protocol, *netns).hash(state),
             Self::Limit(limit) => limit.hash(state),
@@ -432,6 +479,7 @@ impl fmt::Display for Group {
             Self::Status(status) => f.write_str(status.name()),
             Self::Port(port) => port.fmt(f),
             Self::Address(address) => address.fmt(f),
+            Self::Network(network) => f.write_str(&network.shown()),
             Self::Endpoint(endpoint) => f.write_str(&endpoint.shown(&endpoint.address.to_string())),
             Self::Unix(socket) => socket.cookie.fmt(f),
             Self::User(Some(id)) => id.fmt(f),
@@ -440,6 +488,7 @@ impl fmt::Display for Group {
                 f.write_str(KERNEL)
             }
             Self::Netns(NetnsIndex(number)) => number.fmt(f),
+            Self::Direction(direction) => f.write_str(direction.map_or(NEITHER, Named::name)),
             Self::Kind(kind) => f.write_str(kind.name()),
             Self::Ports(protocol, _) => f.write_str(protocol.name()),
             Self::Limit(limit) => f.write_str(limit.name()),
@@ -456,7 +505,7 @@ mod tests {
     use crate::selection::Choice;
     use crate::socket::made::Made;
 
-    const KINDS: [(GroupBy, &str, bool, bool); 14] = [
+    const KINDS: [(GroupBy, &str, bool, bool); 16] = [
         (GroupBy::TypeStatus, "tcp6_CLOSE_WAIT", true, false),
         (GroupBy::Type, "tcp6", true, false),
         (GroupBy::Status, "CLOSE_WAIT", true, false),
@@ -464,6 +513,8 @@ mod tests {
         (GroupBy::RemotePort, "40000", false, false),
         (GroupBy::LocalAddress, "192.0.2.1", false, false),
         (GroupBy::RemoteAddress, "fe80::1%3", false, false),
+        (GroupBy::LocalNetwork, "192.0.2.0/24", false, false),
+        (GroupBy::RemoteNetwork, "fe80::/64", false, false),
         (GroupBy::LocalEndpoint, "192.0.2.1:443", false, false),
         (GroupBy::RemoteEndpoint, "[fe80::1%3]:40000", false, false),
         (GroupBy::User, "33", false, true),
@@ -473,8 +524,8 @@ mod tests {
         (GroupBy::Netns, "0", false, true),
     ];
 
-    /// The kinds that are measured, and not counted.
-    const MEASURED: [GroupBy; 2] = [GroupBy::Kind, GroupBy::Limit];
+    /// The kinds whose groups do not follow from a socket alone.
+    const MEASURED: [GroupBy; 3] = [GroupBy::Direction, GroupBy::Kind, GroupBy::Limit];
 
     #[test]
     fn each_kind_finds_the_group_of_a_socket() {
@@ -494,7 +545,8 @@ mod tests {
             assert_eq!(group.to_string(), label);
             assert_eq!(by.is_fixed(), fixed, "{label}");
             assert_eq!(by.is_merged(false), merged, "{label}");
-            assert_eq!(by.is_merged(true), merged || label.contains(['.', '%']), "{label}");
+            let has_netns = label.contains(['.', '%']) && !label.contains('/');
+            assert_eq!(by.is_merged(true), merged || has_netns, "{label}");
             if let Kind::Fixed(fixed) = by.kind() {
                 assert_eq!(fixed(socket.connection_type, socket.status), group);
             }

@@ -72,6 +72,8 @@ pub struct GroupState {
     pub state: State,
     /// Whether it stands for a key that matches no group.
     pub unmatched: bool,
+    /// Whether it is in alert state because it is there: keys name all groups that are expected.
+    pub unexpected: bool,
     /// The name of a found group that is most like such a key.
     pub nearest: Option<String>,
 }
@@ -177,7 +179,14 @@ impl Thresholds {
             state => state,
         };
         let key = self.owner_key_of(&whole);
-        GroupState { key, state, ..GroupState::of(whole) }
+        let ranges = match state {
+            State::Critical => self.critical.as_ref(),
+            State::Warning => self.warning.as_ref(),
+            State::Ok | State::Unknown => None,
+        };
+        let is_count = whole.share.is_none() && whole.wait.is_none();
+        let unexpected = is_count && ranges.is_some_and(|ranges| ranges.forbid(&whole));
+        GroupState { key, state, unexpected, ..GroupState::of(whole) }
     }
 
     /// Whether some number from 0 to that of the group, or a part of it, is outside of a range.
@@ -237,6 +246,8 @@ impl Thresholds {
                 | Key::Status(_)
                 | Key::Endpoint(_)
                 | Key::LinkLocal(_)
+                | Key::Network(_)
+                | Key::Range(_)
                 | Key::Unix(_)
                 | Key::Ports(_) => self.state(bounds, more, |ranges| ranges.of_key(key)),
                 Key::Total | Key::Group(_) | Key::User(_) | Key::Owner(_) => {
@@ -385,6 +396,8 @@ fn hidden_as(group: &NamedGroup, ranges: &KeyedRanges) -> Option<HiddenAs> {
         | Key::Type(_)
         | Key::Status(_)
         | Key::LinkLocal(_)
+        | Key::Network(_)
+        | Key::Range(_)
         | Key::Endpoint(_)
         | Key::Unix(_)
         | Key::Ports(_)
@@ -410,6 +423,8 @@ fn is_of_one_namespace(group: &NamedGroup) -> bool {
             | Group::Status(_)
             | Group::Port(_)
             | Group::Address(_)
+            | Group::Network(_)
+            | Group::Direction(_)
             | Group::User(_)
             | Group::Cgroup(_)
             | Group::Process(_)

@@ -99,7 +99,9 @@ pub use socket::Socket;
 #[doc(hidden)]
 pub use socket::Wanted;
 pub use stuck::{StuckKind, Timer, Wait};
-pub use vocabulary::{ConnectionStatus, ConnectionType, NetnsIndex, Protocol, SourceName};
+pub use vocabulary::{
+    ConnectionStatus, ConnectionType, Direction, NetnsIndex, Protocol, SourceName,
+};
 
 #[cfg(feature = "python")]
 mod python;

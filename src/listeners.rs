@@ -4,6 +4,8 @@ use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
+
 use crate::vocabulary::{ConnectionType, NetnsIndex};
 
 /// The bit that keys of several listeners have. Keys of sockets lack it: inode numbers of sockets
@@ -41,7 +43,7 @@ pub struct Owner {
 pub struct Listeners {
     /// The ports that have a listener.
     pub ports: HashSet<u16>,
-    owners: HashMap<End, Owner>,
+    owners: HashMap<End, Owner, RandomState>,
     several: HashMap<u64, Arc<[u64]>>,
 }
 
@@ -95,6 +97,18 @@ impl Listeners {
         self.several.iter().map(|(key, keys)| (*key, Arc::clone(keys)))
     }
 
+    /// Whether a listener waits on this end.
+    #[inline]
+    #[must_use]
+    pub fn wait_on(&self, connection_type: ConnectionType, local: SocketAddr) -> bool {
+        let end = (connection_type, local.ip(), local.port());
+        let has = |end: End| self.owners.contains_key(&end);
+        let mapped = (connection_type, MAPPED_ANY, local.port());
+        let is_mapped = || local.is_ipv6() && local.ip().to_canonical().is_ipv4();
+        self.ports.contains(&local.port())
+            && (has(end) || has(any(end)) || is_mapped() && has(mapped))
+    }
+
     /// The owner of the listener at which a connection waits.
     #[must_use]
     pub fn owner(&self, connection_type: ConnectionType, local: SocketAddr) -> Owner {
@@ -103,6 +117,9 @@ impl Listeners {
         owner.unwrap_or(Owner { key: Some(UNKNOWN_LISTENER), uid: None })
     }
 }
+
+/// The address of a listener of IPv6 that waits on every IPv4-mapped address.
+const MAPPED_ANY: IpAddr = IpAddr::V6(Ipv4Addr::UNSPECIFIED.to_ipv6_mapped());
 
 /// The end with every address of its family.
 fn any((connection_type, _, port): End) -> End {

@@ -258,6 +258,8 @@ impl Names {
                 | Group::Status(_)
                 | Group::Port(_)
                 | Group::Address(_)
+                | Group::Network(_)
+                | Group::Direction(_)
                 | Group::Kind(_)
                 | Group::Limit(_)
                 | Group::Host => {}
@@ -451,6 +453,8 @@ impl Names {
             | Group::Port(_)
             | Group::Process(0)
             | Group::Program(0)
+            | Group::Network(_)
+            | Group::Direction(_)
             | Group::Kind(_)
             | Group::Limit(_)
             | Group::Host => None,

@@ -108,6 +108,9 @@ impl Plan {
         if !check.query.selection.stuck.is_empty() {
             return Err(Error::Fixture("Fixture has no times of connections".to_owned()));
         }
+        if check.query.selection.direction.is_some() {
+            return Err(Error::Fixture(NO_DIRECTIONS.to_owned()));
+        }
         let plan = Self::validated(check, false, false)?;
         if !plan.definition().of_fixture {
             return Err(Error::Fixture(
@@ -116,6 +119,7 @@ impl Plan {
         }
         match plan.group_by.needs() {
             Needs::Namespace => Err(Error::Fixture("Fixture has no network namespaces".to_owned())),
+            Needs::Listeners => Err(Error::Fixture(NO_DIRECTIONS.to_owned())),
             Needs::Nothing | Needs::Ends | Needs::Owner | Needs::Cgroup => Ok(plan),
         }
     }
@@ -149,6 +153,7 @@ impl Plan {
         {
             query.selection.statuses = Choice::of(statuses);
         }
+        refuse_undirected(&query)?;
         refuse_unstuck(&query)?;
         if live && needs_times(&query) && SourceName::AVAILABLE.contains(&SourceName::Netlink) {
             query.source.get_or_insert(SourceName::Netlink);
@@ -560,6 +565,7 @@ fn is_given(query: &Query, field: Field) -> bool {
         remote_ports,
         local_addresses,
         remote_addresses,
+        direction,
         stuck,
         // Decided by the plan.
         unix: _,
@@ -571,6 +577,7 @@ fn is_given(query: &Query, field: Field) -> bool {
         Field::RemotePorts => !remote_ports.is_empty(),
         Field::LocalAddresses => !local_addresses.is_empty(),
         Field::RemoteAddresses => !remote_addresses.is_empty(),
+        Field::Direction => direction.is_some(),
         Field::Stuck => !stuck.is_empty(),
         Field::Netns => !query.netns.is_empty(),
         Field::Source => query.source.is_some(),
@@ -582,6 +589,9 @@ fn is_given(query: &Query, field: Field) -> bool {
     }
 }
 
+/// The reason why a fixture has no directions.
+const NO_DIRECTIONS: &str = "Fixture does not tell the directions of connections";
+
 /// The most connections that are listed, if the caller does not say how many.
 const LISTED: usize = 20;
 
@@ -591,6 +601,30 @@ const STUCK: &str = "stuck connections";
 /// Whether only a source that reports the times of connections can answer.
 fn needs_times(query: &Query) -> bool {
     query.measure == Measure::Stuck || !query.selection.stuck.is_empty()
+}
+
+/// Refuses types and statuses in which no connection can have the selected direction.
+fn refuse_undirected(query: &Query) -> Result<(), Error> {
+    let selection = &query.selection;
+    let Some(direction) = selection.direction.filter(|_| selection.pairs().next().is_none()) else {
+        return Ok(());
+    };
+    let undirected = Selection { direction: None, ..selection.clone() };
+    if undirected.pairs().next().is_none() {
+        // Types that are never in these statuses.
+        return Ok(());
+    }
+    Err(Error::Conflict {
+        field: Field::Direction,
+        problem: format!(
+            "no connection of type {:?} in status {:?} has the direction \"{}\"",
+            selection.types.label(),
+            selection.statuses.label(),
+            direction.name()
+        ),
+        other: Field::Types,
+        valid: "tcp or tcp6".to_owned(),
+    })
 }
 
 /// Refuses statuses in which no connection can be of a selected kind.
@@ -754,13 +788,24 @@ fn unreported(
         SourceName::Netlink => None,
         SourceName::Procfs | SourceName::Netstat2 => match group_by.needs() {
             Needs::Cgroup => Some("the units"),
-            Needs::Nothing | Needs::Namespace | Needs::Ends | Needs::Owner => None,
+            Needs::Nothing | Needs::Namespace | Needs::Ends | Needs::Listeners | Needs::Owner => {
+                None
+            }
         },
         SourceName::Counters => match group_by.needs() {
-            Needs::Nothing | Needs::Namespace if !details && !query.selection.is_of_ends() => None,
-            Needs::Nothing | Needs::Namespace | Needs::Ends | Needs::Owner | Needs::Cgroup => {
-                Some("ports, addresses and owners")
+            Needs::Nothing | Needs::Namespace
+                if !details
+                    && !query.selection.is_of_ends()
+                    && query.selection.direction.is_none() =>
+            {
+                None
             }
+            Needs::Nothing
+            | Needs::Namespace
+            | Needs::Ends
+            | Needs::Listeners
+            | Needs::Owner
+            | Needs::Cgroup => Some("ports, addresses and owners"),
         },
     };
     let times = match source {
@@ -842,6 +887,9 @@ mod tests {
                 Field::RemotePorts => selection.remote_ports = port(),
                 Field::LocalAddresses => selection.local_addresses = address(),
                 Field::RemoteAddresses => selection.remote_addresses = address(),
+                Field::Direction => {
+                    selection.direction = Some(crate::vocabulary::Direction::In);
+                }
                 Field::Stuck => selection.stuck = vec![StuckFor { kind: None, seconds: 300 }],
                 Field::Netns => *netns = vec![Netns::All],
                 Field::Source => {

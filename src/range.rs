@@ -151,6 +151,12 @@ impl Range {
         self.start == f64::NEG_INFINITY && self.end == f64::INFINITY && !self.inverted
     }
 
+    /// Whether no number but 0 is fine.
+    #[must_use]
+    pub fn is_nothing(&self) -> bool {
+        self.start <= 0.0 && (0.0..1.0).contains(&self.end) && !self.inverted
+    }
+
     /// Whether the text is empty, or has blanks only. The reference takes such a text for no limit.
     #[must_use]
     pub fn is_blank(&self) -> bool {

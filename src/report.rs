@@ -76,6 +76,8 @@ pub struct Report {
     pub source: String,
     /// The numbers of network namespaces that were read and skipped.
     pub coverage: NetnsCoverage,
+    /// The number of network namespaces with a name that nobody has asked for.
+    pub netns_unasked: usize,
     /// The time that the run took.
     pub duration: Duration,
 }
@@ -323,6 +325,7 @@ mod tests {
             place: None,
             state: *state,
             unmatched: false,
+            unexpected: false,
             nearest: None,
         });
         let groups: Vec<_> = groups.collect();
@@ -349,6 +352,7 @@ mod tests {
             stateless: None,
             source: "fixture".to_owned(),
             coverage: NetnsCoverage::default(),
+            netns_unasked: 0,
             duration: Duration::ZERO,
         }
     }

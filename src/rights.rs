@@ -62,7 +62,7 @@ fn needed(plan: &Plan) -> CapabilitySet {
         Needs::Cgroup => needed |= CapabilitySet::DAC_READ_SEARCH,
         // Reading the link of process 1.
         Needs::Namespace => needed |= CapabilitySet::SYS_PTRACE,
-        Needs::Nothing | Needs::Ends | Needs::Owner => {}
+        Needs::Nothing | Needs::Ends | Needs::Listeners | Needs::Owner => {}
     }
     needed
 }
@@ -70,7 +70,12 @@ fn needed(plan: &Plan) -> CapabilitySet {
 fn reads_processes(group_by: GroupBy) -> bool {
     match group_by.kind() {
         Kind::Processes(_) => true,
-        Kind::Fixed(_) | Kind::Port(_) | Kind::Stuck | Kind::Limits | Kind::Unbounded => false,
+        Kind::Fixed(_)
+        | Kind::Directions
+        | Kind::Port(_)
+        | Kind::Stuck
+        | Kind::Limits
+        | Kind::Unbounded => false,
     }
 }
 

@@ -61,6 +61,7 @@ pub fn check(plan: Plan, interrupted: &dyn Fn() -> bool) -> Result<Report, Error
     let mut report = report(plan, &thresholds, &mut counted, &host.namespaces, again, &deadline)?;
     let ports = add_ports(&mut report, &mut counted.findings, &host);
     or_without(&mut report, ports)?;
+    report.netns_unasked = host.namespaces.named_others(&deadline);
     report.duration = start.elapsed();
     Ok(report)
 }

@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::name::Named;
 use crate::socket::Socket;
 use crate::stuck::StuckKind;
-use crate::vocabulary::{ConnectionStatus, ConnectionType, Protocol, possible};
+use crate::vocabulary::{ConnectionStatus, ConnectionType, Direction, Protocol, possible};
 
 pub use among::{Among, EXCLUDING, Set};
 pub use choice::{ALL, Choice, choices};
@@ -34,6 +34,9 @@ pub struct Selection {
     pub local_addresses: Among<Network>,
     /// Remote addresses.
     pub remote_addresses: Among<Network>,
+    /// The direction of connections; any socket where there is none. Collectors select it: it follows
+    /// from the listeners of the namespace.
+    pub direction: Option<Direction>,
     /// The kinds and times for which connections have been stuck; any connection where empty.
     pub stuck: Vec<StuckFor>,
     /// Whether unix listeners are read, too. A plan decides this by the measure and the types.
@@ -94,6 +97,12 @@ impl Selection {
             && (self.stuck.is_empty() || self.stuck.iter().any(can_be_stuck))
     }
 
+    /// Whether a socket of this type and state can have the selected direction.
+    fn may_go(&self, connection_type: ConnectionType, status: ConnectionStatus) -> bool {
+        let is_possible = |_| Direction::is_possible(self.direction, connection_type, status);
+        self.direction.is_none_or(is_possible)
+    }
+
     /// Whether ports or addresses are selected.
     #[must_use]
     pub fn is_of_ends(&self) -> bool {
@@ -112,27 +121,18 @@ impl Selection {
             && self.remote_addresses.any_of.is_empty())
     }
 
-    /// ` with local port "443" and remote address "192.0.2.0/24"`: the selected ports and addresses;
-    /// empty where none are selected.
+    /// ` at port 443 to 192.0.2.0/24`: the selected local and remote ends; empty where none are selected.
     #[must_use]
     pub fn ends(&self) -> String {
-        let addresses = |networks: &Among<Network>| texts(networks, label);
-        let ports = |ports: &Among<Ports>| texts(ports, Ports::to_string);
-        let ends = [
-            ("local address", addresses(&self.local_addresses)),
-            ("local port", ports(&self.local_ports)),
-            ("remote address", addresses(&self.remote_addresses)),
-            ("remote port", ports(&self.remote_ports)),
-        ];
-        let given = ends.into_iter().filter(|(_, values)| !values.is_empty());
-        let given: Vec<_> =
-            given.map(|(end, values)| format!("{end} \"{}\"", some_of(values))).collect();
-        if given.is_empty() { String::new() } else { format!(" with {}", given.join(" and ")) }
+        let local = end("at", &self.local_addresses, &self.local_ports);
+        local + &end("to", &self.remote_addresses, &self.remote_ports)
     }
 
     /// The selected types, each with the selected states that a connection of that type can have.
     pub fn pairs(&self) -> impl Iterator<Item = (ConnectionType, ConnectionStatus)> {
-        possible().filter(|(t, status)| self.types.contains(*t) && self.has_status(*status))
+        possible().filter(|(t, status)| {
+            self.types.contains(*t) && self.has_status(*status) && self.may_go(*t, *status)
+        })
     }
 
     /// The selected types of one protocol.
@@ -149,19 +149,40 @@ impl Selection {
         ConnectionStatus::VALUES
             .iter()
             .copied()
-            .filter(|status| self.has_status(*status))
+            .filter(|status| {
+                let connection_type = ConnectionType::new(protocol, false);
+                self.has_status(*status) && self.may_go(connection_type, *status)
+            })
             .fold(0, |mask, status| mask | status.linux_mask(protocol))
+    }
+}
+
+/// ` to 192.0.2.7, 192.0.2.8 port 443`: the text of one end; empty where nothing of it is selected.
+fn end(word: &str, addresses: &Among<Network>, ports: &Among<Ports>) -> String {
+    let addresses = words("", "address", addresses, Network::shown);
+    let ports = words("port ", "port", ports, Ports::to_string);
+    let both: Vec<_> = [addresses, ports].into_iter().flatten().collect();
+    if both.is_empty() { String::new() } else { format!(" {word} {}", both.join(" ")) }
+}
+
+/// `port 443, 8000-8099 but not 8080`, or `any port but 443`; `None` where every value is selected.
+fn words<T>(
+    name: &str,
+    one: &str,
+    values: &Among<T>,
+    text: impl Fn(&T) -> String,
+) -> Option<String> {
+    let texts = |values: &[T]| some_of(values.iter().map(&text).collect());
+    match (&*values.any_of, &*values.none_of) {
+        ([], []) => None,
+        (any, []) => Some(format!("{name}{}", texts(any))),
+        ([], none) => Some(format!("any {one} but {}", texts(none))),
+        (any, none) => Some(format!("{name}{} but not {}", texts(any), texts(none))),
     }
 }
 
 /// The most ports or addresses in a text.
 const MOST_IN_TEXT: usize = 3;
-
-/// The alternatives, and those that are taken away with a mark in front.
-fn texts<T>(values: &Among<T>, text: impl Fn(&T) -> String) -> Vec<String> {
-    let excluded = values.none_of.iter().map(|value| format!("!{}", text(value)));
-    values.any_of.iter().map(&text).chain(excluded).collect()
-}
 
 /// The first values, and a mark where there are more.
 fn some_of(mut values: Vec<String>) -> String {
@@ -169,13 +190,7 @@ fn some_of(mut values: Vec<String>) -> String {
         values.truncate(MOST_IN_TEXT);
         values.push("...".to_owned());
     }
-    values.join(",")
-}
-
-/// `192.0.2.7` for one address, `192.0.2.0/24` for a network.
-fn label(network: &Network) -> String {
-    let Network { address, .. } = network;
-    if *network == Network::of(*address) { address.to_string() } else { network.to_string() }
+    values.join(", ")
 }
 
 /// Whether an endpoint has one of the ports and one of the addresses. It is decoded only where
@@ -212,17 +227,28 @@ mod tests {
     #[test]
     fn the_selected_ends_have_a_text() {
         assert_eq!(Selection::default().ends(), "");
-        let ports =
-            selection(|s| s.local_ports = vec![Ports::of(443), Ports { first: 8, last: 9 }].into());
-        assert_eq!(ports.ends(), " with local port \"443,8-9\"");
-        let both = selection(|s| {
-            s.remote_addresses = vec![network("192.0.2.0/24"), network("2001:db8::1")].into();
-            s.remote_ports = vec![Ports::of(5)].into();
-        });
-        let expected = " with remote address \"192.0.2.0/24,2001:db8::1\" and remote port \"5\"";
-        assert_eq!(both.ends(), expected);
-        let many = selection(|s| s.local_ports = [1, 2, 3, 4].map(Ports::of).into_iter().collect());
-        assert_eq!(many.ends(), " with local port \"1,2,3,...\"");
+        let ports = |texts: &[&str]| Among::parse(texts).unwrap_or_else(|e| panic!("{e}"));
+        let networks = |texts: &[&str]| Among::parse(texts).unwrap_or_else(|e| panic!("{e}"));
+        for (selection, expected) in [
+            (selection(|s| s.local_ports = ports(&["443", "8-9"])), " at port 443, 8-9"),
+            (selection(|s| s.remote_ports = ports(&["6432"])), " to port 6432"),
+            (selection(|s| s.remote_ports = ports(&["!80"])), " to any port but 80"),
+            (
+                selection(|s| s.local_addresses = networks(&["!127.0.0.0/8", "!::1"])),
+                " at any address but 127.0.0.0/8, ::1",
+            ),
+            (
+                selection(|s| {
+                    s.local_ports = ports(&["443"]);
+                    s.remote_addresses = networks(&["192.0.2.0/24", "2001:db8::1"]);
+                    s.remote_ports = ports(&["1-9", "!5"]);
+                }),
+                " at port 443 to 192.0.2.0/24, 2001:db8::1 port 1-9 but not 5",
+            ),
+            (selection(|s| s.local_ports = ports(&["1", "2", "3", "4"])), " at port 1, 2, 3, ..."),
+        ] {
+            assert_eq!(selection.ends(), expected);
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use crate::error::Error;
 use crate::stuck::Transfer;
-use crate::vocabulary::{ConnectionStatus, ConnectionType};
+use crate::vocabulary::{ConnectionStatus, ConnectionType, Direction};
 
 /// The reason why a source other than netlink does not tell for how long a connection has been stuck.
 pub const NO_TIMES: &str =
@@ -33,6 +33,12 @@ pub trait Socket {
     #[inline]
     fn unix(&self) -> Option<&UnixName> {
         None
+    }
+
+    /// The direction; `None` for a socket that is no connection. No source reports it: it follows from
+    /// the listeners.
+    fn direction(&self) -> Result<Option<Direction>, Error> {
+        Err(Error::Unsupported("the directions of connections are not known here".to_owned()))
     }
 
     /// The receive and the send queue (`Recv-Q` and `Send-Q` in `ss(8)`).
@@ -106,6 +112,18 @@ pub trait Socket {
         ))
     }
 }
+
+/// The methods of a socket with more facts that are those of the inner `socket`.
+macro_rules! delegated {
+    ($($method:ident -> $result:ty),* $(,)?) => {
+        $(
+            fn $method(&self) -> $result {
+                self.socket.$method()
+            }
+        )*
+    };
+}
+pub(crate) use delegated;
 
 /// The name of a unix socket.
 #[derive(Clone, Debug, PartialEq, Eq)]

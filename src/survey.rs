@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::address::{Endpoint, InterfaceNames};
 use crate::collect::collector::Missing;
+use crate::collect::directions::Directed;
 use crate::collect::listeners::{BoundPorts, Listening as FoundListeners};
 use crate::collect::ports::UsedPorts;
 use crate::collect::{Collector, NetnsFacts};
@@ -50,6 +51,8 @@ pub struct Facts {
     pub limits: bool,
     /// Whether no sockets are read.
     pub no_sockets: bool,
+    /// Whether collectors get the directions of connections, which takes the listeners, too.
+    pub directions: bool,
     /// Whether the walk keeps netlink sockets for [`Host::used_ports`].
     pub doors: bool,
     /// Whether a fact that cannot be read leaves its reason in [`NetnsFacts`], and is no error.
@@ -88,6 +91,7 @@ impl Facts {
         only_ephemeral: false,
         limits: false,
         no_sockets: false,
+        directions: false,
         doors: false,
         lenient: false,
     };
@@ -116,6 +120,17 @@ impl Facts {
         lenient: true,
         ..Self::OF_SOCKETS
     };
+}
+
+impl Facts {
+    /// The facts with the listeners, where the direction of connections is selected or told.
+    fn with_listeners_of(self, selection: &Selection) -> Self {
+        let are_needed = self.directions || selection.direction.is_some();
+        match self.listeners {
+            Listening::Unread if are_needed => Self { listeners: Listening::Read, ..self },
+            Listening::Unread | Listening::Read | Listening::Collected => self,
+        }
+    }
 }
 
 /// The results of a walk besides the collected sockets.
@@ -198,6 +213,7 @@ impl<'a> Host<'a> {
         mut collector: C,
     ) -> Result<(C, Findings), Error> {
         let (chain, chosen) = (self.chain(), self.source.is_some());
+        let wanted = wanted.with_listeners_of(selection);
         let mut findings = Findings::default();
         // Only procfs can read a namespace through a process.
         let processes = chain.contains(&SourceName::Procfs);
@@ -211,9 +227,10 @@ impl<'a> Host<'a> {
                 let visit = Visit { netns, view, door, deadline, chain, idle };
                 // A visit through a process can fail half-way. The walk then repeats the visit
                 // through another process, so only a complete visit is merged.
-                let mut visited = collector.fresh();
+                let mut visited =
+                    Directed::new(selection.direction, wanted.directions, collector.fresh());
                 let are_collected = wanted.listeners == Listening::Collected;
-                let mut listeners = are_collected.then(|| collector.fresh());
+                let mut listeners = are_collected.then(|| visited.fresh());
                 let facts = visit.facts(wanted, &mut listeners)?;
                 visited.begin(&facts)?;
                 if let Some(listeners) = listeners {
@@ -228,7 +245,7 @@ impl<'a> Host<'a> {
                     Err(error) => return Err(error),
                 }
                 findings.interfaces.extend(visit.interface_names(&visited)?);
-                collector.merge(visited);
+                collector.merge(visited.into_collected());
                 findings.add(visit, wanted, facts, sources);
                 Ok(())
             })?;

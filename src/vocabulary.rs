@@ -212,6 +212,40 @@ impl ConnectionStatus {
     }
 }
 
+named_enum! {
+    /// The direction of a connection, seen from this host. It is a conclusion: a connection is incoming
+    /// where a listener waits on its local address and port.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+    pub enum Direction("direction") {
+        /// Made to a port that is listened on.
+        In = "in",
+        /// Made from here.
+        Out = "out",
+    }
+}
+
+/// The name of sockets that are no connections: listeners, and UDP sockets without a peer.
+pub const NEITHER: &str = "neither";
+
+impl Direction {
+    /// Whether a socket of this type and state can have this direction; `None` stands for no
+    /// connection. UDP has no listeners.
+    #[must_use]
+    pub fn is_possible(
+        direction: Option<Self>,
+        connection_type: ConnectionType,
+        status: ConnectionStatus,
+    ) -> bool {
+        use ConnectionStatus::{Bound, Close, Idle, Listen, None as OfUdp, SynRecv, SynSent};
+        let is_tcp = connection_type.protocol() == Protocol::Tcp;
+        match direction {
+            Some(Self::In) => is_tcp && !matches!(status, Listen | SynSent),
+            Some(Self::Out) => !matches!(status, Listen | SynRecv),
+            None => matches!(status, Listen | OfUdp | Close | Idle | Bound),
+        }
+    }
+}
+
 /// A network namespace (`network_namespaces(7)`), by its index among the namespaces of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NetnsIndex(pub u16);

@@ -37,6 +37,7 @@ class Question:
     remote_port: tuple[str, ...] = ()
     local_address: tuple[str, ...] = ()
     remote_address: tuple[str, ...] = ()
+    direction: str | None = None
     group_by: str = "type-status"
     zero: bool = False
     warning: str | None = None
@@ -85,6 +86,8 @@ class Group:
     state: int
     # Whether only a key names it.
     unmatched: bool = False
+    # Whether it is in alert state though no key names it, where nothing else may be there.
+    unexpected: bool = False
 
 
 @dataclass(frozen=True)
@@ -112,6 +115,7 @@ class Answer:
 
 def selected(question: Question, sockets: Sequence[Shown]) -> list[Shown]:
     """Return the sockets that are asked about."""
+    ends = {(socket.type, *socket.local) for socket in sockets if socket.status == "LISTEN"}
     return [
         socket
         for socket in sockets
@@ -121,7 +125,19 @@ def selected(question: Question, sockets: Sequence[Shown]) -> list[Shown]:
         and _ported(socket.remote[1], question.remote_port)
         and _addressed(socket.local[0], question.local_address)
         and _addressed(socket.remote[0], question.remote_address)
+        and question.direction in (None, _direction(socket, ends))
     ]
+
+
+def _direction(socket: Shown, ends: set[tuple[str, str, int]]) -> str:
+    if socket.status == "LISTEN" or not socket.remote[1]:
+        return "neither"
+    if socket.status in ("SYN_SENT", "SYN_RECV"):
+        return "out" if socket.status == "SYN_SENT" else "in"
+    host, port = socket.local
+    any_host = "::" if socket.type == "tcp6" else "0.0.0.0"  # noqa: S104
+    incoming = {(socket.type, host, port), (socket.type, any_host, port)} & ends
+    return "in" if incoming else "out"
 
 
 class RefusedError(Exception):
@@ -162,10 +178,10 @@ def answer(question: Question, sockets: Sequence[Shown]) -> Answer:
     expected = _expected(question)
     if question.zero:
         counts.update(dict.fromkeys(expected, 0))
-    groups = [
-        Group(label, counts[label], judged(counts[label], lambda own, of=label: _range_of(own, of)))  # type: ignore[misc]
-        for label in sorted(counts, key=lambda label: (-counts[label], _rank(question, label)))
-    ]
+    groups = []
+    for label in sorted(counts, key=lambda label: (-counts[label], _rank(question, label))):
+        state = judged(counts[label], lambda own, of=label: _range_of(own, of))  # type: ignore[misc]
+        groups.append(_group(label, counts[label], state, limits))
     keys = [key for _, ranges in limits for key, _ in ranges if key is not None]
     # What a key names and nobody found has no connections, which is said where it is not fine.
     for key in dict.fromkeys(keys):
@@ -192,6 +208,15 @@ def answer(question: Question, sockets: Sequence[Shown]) -> Answer:
         message=_message(question, groups, total, total_state),
         perfdata=_perfdata(question, groups, total, total_state) if question.perfdata else "",
     )
+
+
+def _group(label: str, count: int, state: int, limits: Sequence[tuple[int, Ranges]]) -> Group:
+    """Return a group that was found; where a range is 0 and has keys, others are not expected."""
+    ranges = [own for severity, own in limits if severity == state]
+    keys = [key for own in ranges for key, _ in own if key not in (None, TOTAL)]
+    zero = any((None, "0") in own for own in ranges)
+    forbidden = zero and bool(keys) and not any(key.means(label) for key in keys if key)
+    return Group(label, count, state, unexpected=forbidden)
 
 
 def _ranges(question: Question, text: str | None) -> Ranges:
@@ -289,9 +314,19 @@ def _excused(question: Question, state: int) -> int:
     return 0 if question.always_ok and state in (1, 2) else state
 
 
+def _divided(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return the alternatives, and what is taken away from them, without its mark."""
+    none_of = [word[1:] for word in words if word[0] in "!^"]
+    return [word for word in words if word[0] not in "!^"], none_of
+
+
+def _among(words: Sequence[str], holds: Callable[[str], bool]) -> bool:
+    any_of, none_of = _divided(words)
+    return (not any_of or any(map(holds, any_of))) and not any(map(holds, none_of))
+
+
 def _chosen(name: str, chosen: Sequence[str]) -> bool:
-    words = {word.lower() for word in chosen}
-    return not words or "all" in words or name.lower() in words
+    return _among(chosen, lambda word: word.lower() in ("all", name.lower()))
 
 
 def _ported(port: int, ranges: Sequence[str]) -> bool:
@@ -299,18 +334,23 @@ def _ported(port: int, ranges: Sequence[str]) -> bool:
         first, _, last = text.partition("-")
         return int(first) <= port <= int(last or first)
 
-    return not ranges or any(map(within, ranges))
+    return _among(ranges, within)
 
 
 def _addressed(host: str, networks: Sequence[str]) -> bool:
-    return not networks or any(_inside(host, network) for network in networks)
+    return _among(networks, lambda network: _inside(host, network))
+
+
+MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
 
 
 @functools.cache
-def _inside(host: str, network: str) -> bool:
-    # An IPv4 network also has the IPv4-mapped addresses, an IPv6 one only has its own.
-    forms = {ipaddress.ip_address(host), canonical(host)}
-    return any(form in ipaddress.ip_network(network) for form in forms)
+def _inside(host: str, text: str) -> bool:
+    # An IPv4-mapped address is one of IPv4: an IPv6 network has it only if it has nothing else.
+    address, network = ipaddress.ip_address(host), ipaddress.ip_network(text)
+    if network.version == 4:
+        return canonical(host) in network
+    return address in network and (address not in MAPPED or network.prefixlen >= MAPPED.prefixlen)
 
 
 @functools.cache
@@ -369,14 +409,14 @@ def _message(
         label = group.label.replace("_", " ") if small else group.label
         # An address that ends with a colon would run into the next one.
         label = f"[{label}]" if label.endswith(":") else label
-        parts.append(f"{label}: {group.count}{_mark(group.state)}")
+        unexpected = " (not expected)" if group.unexpected else ""
+        parts.append(f"{label}: {group.count}{unexpected}{_mark(group.state)}")
     if len(groups) > len(kept):
         parts.append(f"and {len(groups) - len(kept)} more")
     if not groups or not (total or question.no_match_severity == "ok"):
-        chosen = [",".join(words) or "all" for words in (question.types, question.statuses)]
         mark = _mark(SEVERITIES.index(question.no_match_severity))
-        kinds = f'of type "{chosen[0]}" in status "{chosen[1]}"'
-        parts.append(f"No connections {kinds}{_ends(question)} found.{mark}")
+        way = {None: "", "in": "incoming ", "out": "outgoing "}[question.direction]
+        parts.append(f"No {way}connections{_kinds(question)}{_ends(question)} found.{mark}")
     return ", ".join(parts) + (" (always ok)" if question.always_ok else "")
 
 
@@ -392,17 +432,38 @@ def _end(value: str) -> str:
     return address if is_one else f"{address}/{network.prefixlen}"
 
 
+def _kinds(question: Question) -> str:
+    """Return the types and states of a message: as the reference, unless there is more to say."""
+    chosen = [
+        ",".join(word.lower().replace("^", "!") for word in words)
+        for words in (question.types, question.statuses)
+    ]
+    if not _ends(question) and not question.direction:
+        chosen = [words or "all" for words in chosen]
+    kinds = (("of type", chosen[0]), ("in status", chosen[1]))
+    return "".join(f' {name} "{words}"' for name, words in kinds if words)
+
+
 def _ends(question: Question) -> str:
     """Return the selected ports and addresses as a message has them."""
-    parts = []
-    for end in ("local_address", "local_port", "remote_address", "remote_port"):
-        value = getattr(question, end)
-        values = value if isinstance(value, (list, tuple)) else [value] if value else []
-        if values:
-            labels = [_end(str(value)) for value in values[:3]]
-            labels += ["..."] if len(values) > 3 else []
-            parts.append(f'{end.replace("_", " ")} "{",".join(labels)}"')
-    return f" with {' and '.join(parts)}" if parts else ""
+    text = ""
+    for word, side in (("at", "local"), ("to", "remote")):
+        parts = []
+        for kind in ("address", "port"):
+            value = getattr(question, f"{side}_{kind}")
+            any_of, none_of = _divided(value if isinstance(value, (list, tuple)) else [value])
+            some, others = _some(any_of), _some(none_of)
+            name = "port " if kind == "port" and some else ""
+            if some or others:
+                but = f" but {'not ' if some else ''}{others}" if others else ""
+                parts.append(f"{name}{some or f'any {kind}'}{but}")
+        text += f" {word} {' '.join(parts)}" if parts else ""
+    return text
+
+
+def _some(values: Sequence[str]) -> str:
+    labels = [_end(str(value)) for value in values[:3]]
+    return ", ".join([*labels, "..."] if len(values) > 3 else labels)
 
 
 def _perfdata(

@@ -300,8 +300,7 @@ def test_both_families_on_one_port_are_two_listeners(pair: Pair, native: Command
         done = ask(native, pair.a, "--format=json", f"--local-address={pair.a6}")
         assert found(done) == {six: expected[six]}
         assert ask(native, pair.a, f"--local-port={PORT + 1}").stdout == (
-            f'No listeners with local port "{PORT + 1}" found.'
-            "|'fullest'=0%;;;0;100 'listeners'=0\n"
+            f"No listeners at port {PORT + 1} found.|'fullest'=0%;;;0;100 'listeners'=0\n"
         )
 
 

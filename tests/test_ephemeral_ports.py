@@ -470,8 +470,7 @@ def test_top_and_nothing(site: Pair, native: Command) -> None:
     assert done.stdout == f"{Pair.b4}:5432: 60% (60 of 100), and 2 more\n"
     done = ask(native, site.a, "--remote-port=9", "--no-match-severity=warn")
     assert (done.stdout, done.returncode) == (
-        'No destinations with remote port "9" found. [WARNING]'
-        "|'fullest'=0%;;;0;100 'destinations'=0\n",
+        "No destinations to port 9 found. [WARNING]|'fullest'=0%;;;0;100 'destinations'=0\n",
         1,
     )
 

@@ -50,7 +50,7 @@ def stubbed(function: str) -> ast.FunctionDef:
 
 
 def names(keyword: str) -> set[str]:
-    """Return the names that a keyword takes by the stub."""
+    """Return the names that a keyword takes by the stub, each of which may be taken away."""
     arguments = stubbed("check").args
     (argument,) = (one for one in (*arguments.args, *arguments.kwonlyargs) if one.arg == keyword)
     assert argument.annotation is not None
@@ -58,7 +58,10 @@ def names(keyword: str) -> set[str]:
     for node in STUB.body:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == alias:
             assert isinstance(node.value, ast.Subscript)
-            return {*ast.literal_eval(node.value.slice)}
+            taken = {*ast.literal_eval(node.value.slice)}
+            found = {name for name in taken if not name.startswith("!")}
+            assert taken - found in (set(), {f"!{name}" for name in found})
+            return found
     raise AssertionError(f"{keyword} takes no names")
 
 

@@ -212,8 +212,7 @@ def test_selections_and_keys(pair: Pair, native: Command) -> None:
         ):
             assert set(found(ask(native, pair.a, *options, "--format=json"))) == labels, options
         assert ask(native, pair.a, f"--local-port={PORT + 1}").stdout == (
-            f'No UDP sockets with local port "{PORT + 1}" found.'
-            "|'fullest'=0%;;;0;100 'sockets'=0\n"
+            f"No UDP sockets at port {PORT + 1} found.|'fullest'=0%;;;0;100 'sockets'=0\n"
         )
         assert ask(native, pair.a, "-c", f"{PORT}=1").returncode == 2
         assert ask(native, pair.a, "-c", f"{PORT}=1,{four}=900").returncode == 0

@@ -11,7 +11,7 @@ use crate::judge::threshold::ThresholdSpec;
 use crate::measure::Measure;
 use crate::name::{Named, named, named_enum, names};
 use crate::selection::{ALL, Choice, choices};
-use crate::vocabulary::{ConnectionStatus, ConnectionType, SourceName};
+use crate::vocabulary::{ConnectionStatus, ConnectionType, Direction, SourceName};
 
 /// The request of a command line.
 #[derive(Clone, Debug, Default)]
@@ -250,7 +250,7 @@ pub static OPTIONS: &[Opt] = &[
             also: names_of::<ConnectionStatus>,
             ..keyword("statuses", Api::Connections)
         }),
-        help: "Count only connections in this status. UDP sockets have the status \"none\".",
+        help: "Count only connections in this status. UDP sockets have the status \"none\". !VALUE excludes.",
         ..OPT
     },
     Opt {
@@ -265,7 +265,7 @@ pub static OPTIONS: &[Opt] = &[
         field: Some(Field::Types),
         keyword: Some(keyword("types", Api::Connections)),
         help: "Count only connections of this type. \"unix\" is for accept queues alone: unix sockets are \
-               not counted.",
+               not counted. !VALUE excludes.",
         ..OPT
     },
     Opt {
@@ -282,6 +282,19 @@ pub static OPTIONS: &[Opt] = &[
         help: "CRITICAL where the number of a group lies outside this Nagios range. With keys, \
                as in \"5000,CLOSE_WAIT=100,total=30000\", a group, status, type or the total \
                has a range of its own.",
+        ..OPT
+    },
+    Opt {
+        long: "--direction",
+        section: Section::Select,
+        metavar: "DIRECTION",
+        takes: Takes::Single(Value::Choice(names_of::<Direction>), |c, name| {
+            set(&mut c.check.query.selection.direction, named(name).map(Some))
+        }),
+        field: Some(Field::Direction),
+        keyword: Some(keyword("direction", Api::Connections)),
+        help: "Count only connections to a local address and port that is listened on (\"in\"), or all others \
+               (\"out\").",
         ..OPT
     },
     Opt {
@@ -345,7 +358,7 @@ pub static OPTIONS: &[Opt] = &[
         field: Some(Field::LocalAddresses),
         keyword: Some(keyword("local_address", Api::Connections)),
         help: "Count only connections from this local address or network, as in 192.0.2.7, \
-               192.0.2.0/24 or 2001:db8::/32.",
+               192.0.2.0/24 or 2001:db8::/32. !VALUE, or ^VALUE, excludes.",
         ..OPT
     },
     Opt {
@@ -359,7 +372,7 @@ pub static OPTIONS: &[Opt] = &[
         field: Some(Field::LocalPorts),
         keyword: Some(keyword("local_port", Api::Connections)),
         help: "Count only connections from this local port or range of ports, as in 443 or \
-               8000-8099.",
+               8000-8099. !VALUE excludes.",
         ..OPT
     },
     Opt {
@@ -443,7 +456,7 @@ pub static OPTIONS: &[Opt] = &[
         field: Some(Field::RemoteAddresses),
         keyword: Some(keyword("remote_address", Api::Connections)),
         help: "Count only connections to this remote address or network. An IPv4 network has \
-               the IPv4-mapped peers of IPv6 sockets too.",
+               the IPv4-mapped peers of IPv6 sockets too. !VALUE excludes.",
         ..OPT
     },
     Opt {
@@ -456,7 +469,7 @@ pub static OPTIONS: &[Opt] = &[
         default: Some(any),
         field: Some(Field::RemotePorts),
         keyword: Some(keyword("remote_port", Api::Connections)),
-        help: "Count only connections to this remote port or range of ports.",
+        help: "Count only connections to this remote port or range of ports. !VALUE excludes.",
         ..OPT
     },
     Opt {

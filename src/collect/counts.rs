@@ -317,7 +317,12 @@ mod tests {
     fn grid(by: GroupBy) -> Grid {
         match by.kind() {
             Kind::Fixed(group) => Grid::new(group),
-            Kind::Port(_) | Kind::Processes(_) | Kind::Stuck | Kind::Limits | Kind::Unbounded => {
+            Kind::Directions
+            | Kind::Port(_)
+            | Kind::Processes(_)
+            | Kind::Stuck
+            | Kind::Limits
+            | Kind::Unbounded => {
                 panic!("{by:?} has no grid")
             }
         }

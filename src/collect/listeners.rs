@@ -12,9 +12,9 @@ use crate::collect::collector::{Collector, NetnsFacts};
 use crate::ephemeral::PortSet;
 use crate::error::{Error, Optional};
 use crate::listeners::{End, Listeners, Owner};
-use crate::socket::{Socket, Wanted};
+use crate::socket::{Socket, Wanted, delegated};
 use crate::stuck::Transfer;
-use crate::vocabulary::{ConnectionStatus, ConnectionType, NetnsIndex, Protocol};
+use crate::vocabulary::{ConnectionStatus, ConnectionType, Direction, NetnsIndex, Protocol};
 
 /// Collects listening sockets.
 #[derive(Debug, Default)]
@@ -135,44 +135,20 @@ struct Waiting<'a, S> {
 }
 
 impl<S: Socket> Socket for Waiting<'_, S> {
-    fn connection_type(&self) -> ConnectionType {
-        self.socket.connection_type()
-    }
-
-    fn status(&self) -> ConnectionStatus {
-        self.socket.status()
-    }
-
-    fn local(&self) -> Result<SocketAddr, Error> {
-        self.socket.local()
-    }
-
-    fn remote(&self) -> Result<SocketAddr, Error> {
-        self.socket.remote()
-    }
-
-    fn queues(&self) -> Result<(u32, u32), Error> {
-        self.socket.queues()
-    }
-
-    fn backlog(&self) -> Result<(u32, u32), Error> {
-        self.socket.backlog()
-    }
-
-    fn drops(&self) -> Result<u32, Error> {
-        self.socket.drops()
-    }
-
-    fn receive_buffer(&self) -> Result<(u32, u32), Error> {
-        self.socket.receive_buffer()
-    }
-
-    fn transfer(&self) -> Result<Option<Transfer>, Error> {
-        self.socket.transfer()
-    }
-
-    fn inode(&self) -> Result<u64, Error> {
-        self.socket.inode()
+    delegated! {
+        connection_type -> ConnectionType,
+        status -> ConnectionStatus,
+        local -> Result<SocketAddr, Error>,
+        remote -> Result<SocketAddr, Error>,
+        direction -> Result<Option<Direction>, Error>,
+        queues -> Result<(u32, u32), Error>,
+        backlog -> Result<(u32, u32), Error>,
+        drops -> Result<u32, Error>,
+        receive_buffer -> Result<(u32, u32), Error>,
+        transfer -> Result<Option<Transfer>, Error>,
+        inode -> Result<u64, Error>,
+        is_full -> Result<bool, Error>,
+        cgroup -> Result<Option<u64>, Error>,
     }
 
     fn process_key(&self) -> Result<u64, Error> {
@@ -183,16 +159,8 @@ impl<S: Socket> Socket for Waiting<'_, S> {
         false
     }
 
-    fn is_full(&self) -> Result<bool, Error> {
-        self.socket.is_full()
-    }
-
     fn uid(&self) -> Result<Option<u32>, Error> {
         self.owner.uid.map_or_else(|| self.socket.uid(), |uid| Ok(Some(uid)))
-    }
-
-    fn cgroup(&self) -> Result<Option<u64>, Error> {
-        self.socket.cgroup()
     }
 }
 

@@ -75,6 +75,8 @@ fn object(report: &Report) -> Map<String, Value> {
     });
     let Value::Object(mut object) = object else { return Map::new() };
     object.extend(netns(report).map(|netns| ("netns".to_owned(), netns)));
+    let unasked = (report.netns_unasked > 0).then(|| report.netns_unasked.into());
+    object.extend(unasked.map(|number| ("netns_unasked".to_owned(), number)));
     let most = (report.most > report.total).then(|| report.most.into());
     object.extend(most.map(|most| ("most".to_owned(), most)));
     let unix = report.sees_unix();
@@ -148,6 +150,7 @@ fn group(judged: &GroupState) -> Map<String, Value> {
         place: _,
         state,
         unmatched,
+        unexpected,
         nearest,
     } = judged;
     let mut object = Map::new();
@@ -174,6 +177,9 @@ fn group(judged: &GroupState) -> Map<String, Value> {
     object.insert("state".to_owned(), (*state as u8).into());
     if *unmatched {
         object.insert("unmatched".to_owned(), true.into());
+    }
+    if *unexpected {
+        object.insert("unexpected".to_owned(), true.into());
     }
     if let Some(nearest) = nearest {
         object.insert("nearest".to_owned(), nearest.as_str().into());

@@ -67,9 +67,20 @@ fn is_unjudged(report: &Report) -> bool {
     policy.warning.is_none() && policy.critical.is_none()
 }
 
-/// The text below the tables: the sockets of the host in no state, or a hint where a report without
-/// thresholds has tables of one group alone.
+/// The text below the tables.
 fn hint(report: &Report) -> String {
+    let unasked = match report.netns_unasked {
+        0 => String::new(),
+        number => format!(
+            "\n\nNetwork namespaces that were not read: {number}. --netns=all reads them, too."
+        ),
+    };
+    hint_at_more(report) + &unasked
+}
+
+/// The sockets of the host in no state, or a hint where a report without
+/// thresholds has tables of one group alone.
+fn hint_at_more(report: &Report) -> String {
     if let Some(number) = report.stateless {
         return format!("\n\nTCP sockets of the host in no state: {number}");
     }
@@ -108,8 +119,9 @@ fn first_line(report: &Report, (shown, left_out): (Vec<&GroupState>, usize)) -> 
         let label = name(&judged.label);
         let label = if label.ends_with(':') { format!("[{label}]") } else { label };
         format!(
-            "{label}: {}{}{}",
+            "{label}: {}{}{}{}",
             number(judged, report.plan.definition().reading),
+            if judged.unexpected { " (not expected)" } else { "" },
             mark(judged.state),
             nearest.unwrap_or_default()
         )

@@ -1,8 +1,8 @@
-//! The keys of thresholds: `CLOSE_WAIT`, `443`, `fe80::1%eth0`, `nginx`, `total`.
+//! The keys of thresholds: `CLOSE_WAIT`, `443`, `10.0.0.0/8`, `fe80::1%eth0`, `nginx`, `total`.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
-use crate::address::{Address, Endpoint, InterfaceIndex};
+use crate::address::{Address, Endpoint, InterfaceIndex, with_interface};
 use crate::error::Error;
 use crate::field::Field;
 use crate::group::{Group, GroupBy, KERNEL, Part};
@@ -15,7 +15,7 @@ use crate::nearest::nearest;
 use crate::owner::{Process, UserId};
 use crate::printable::printable;
 use crate::range::Numbers;
-use crate::selection::{Among, Network, Ports, Selection, UnixListeners};
+use crate::selection::{Among, Network, Ports, Selection, Set, UnixListeners};
 use crate::stuck::Wait;
 use crate::vocabulary::{ConnectionStatus, ConnectionType, Protocol};
 
@@ -131,8 +131,11 @@ impl KeyContext<'_> {
             | GroupBy::RemotePort
             | GroupBy::LocalAddress
             | GroupBy::RemoteAddress
+            | GroupBy::LocalNetwork
+            | GroupBy::RemoteNetwork
             | GroupBy::LocalEndpoint
-            | GroupBy::RemoteEndpoint => {
+            | GroupBy::RemoteEndpoint
+            | GroupBy::Direction => {
                 Key::read(key, &KeyContext { by, selection, ..*self }).is_some()
             }
         };
@@ -156,7 +159,11 @@ pub enum Key {
     Status(ConnectionStatus),
     /// A link-local address.
     LinkLocal(LinkLocalKey),
-    /// A port, or an address with a port.
+    /// Every address, or every smaller network, in this network.
+    Network(Network),
+    /// Every port in this range.
+    Range(Ports),
+    /// Ports, or an address or a network, with ports or without.
     Endpoint(EndpointKey),
     /// A unix listener.
     Unix(NameKey),
@@ -188,7 +195,7 @@ impl LinkLocalKey {
             Some(interface) => names_interface(interface, found.interface(), &group.name)
                 .then_some(Specificity::Exact),
             None if found.interface().is_none() => Some(Specificity::Exact),
-            None => Some(Specificity::Broad),
+            None => Some(Specificity::of_ends(Some(Network::of(self.ip)), None)),
         }
     }
 
@@ -204,7 +211,7 @@ impl LinkLocalKey {
 fn address_of(group: &NamedGroup) -> Option<Address> {
     match group.group?.part() {
         Part::Address(address) => Some(address),
-        Part::Endpoint(_) | Part::None => None,
+        Part::Endpoint(_) | Part::Network(_) | Part::None => None,
     }
 }
 
@@ -214,24 +221,29 @@ fn names_interface(key: &str, index: Option<InterfaceIndex>, name: &GroupName) -
         || index.is_some_and(|(_, index)| index.to_string() == key)
 }
 
-/// A port. The key may also name an address with its interface, and a network namespace; a missing
-/// part matches any value.
+/// Ports, an address or a network, or both. The key may also name the interface of a link-local address,
+/// and a network namespace; a missing part matches any value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EndpointKey {
-    ip: Option<IpAddr>,
+    network: Option<Network>,
     // The name or the index of a link-local address's interface; `None` for any.
     interface: Option<String>,
-    port: u16,
+    ports: Option<Ports>,
     netns: Option<String>,
 }
 
 impl EndpointKey {
     fn label(&self) -> String {
-        let Self { ip, interface, port, netns } = self;
-        let mut label = match (ip, interface) {
-            (None, _) => port.to_string(),
-            (Some(ip), None) => SocketAddr::new(*ip, *port).to_string(),
-            (Some(ip), Some(interface)) => format!("[{ip}%{interface}]:{port}"),
+        let Self { network, interface, ports, netns } = self;
+        let address = network.map(|network| match interface {
+            Some(interface) => with_interface(network.address, Some(interface)),
+            None => network.shown(),
+        });
+        let mut label = match (address, ports) {
+            (None, ports) => ports.map(|ports| ports.to_string()).unwrap_or_default(),
+            (Some(address), None) => address,
+            (Some(address), Some(ports)) if address.contains(':') => format!("[{address}]:{ports}"),
+            (Some(address), Some(ports)) => format!("{address}:{ports}"),
         };
         if let Some(netns) = netns {
             label.push_str(NETNS_SEPARATOR);
@@ -241,19 +253,20 @@ impl EndpointKey {
     }
 
     fn specificity(&self, group: &NamedGroup) -> Option<Specificity> {
-        let Self { ip, interface, netns, .. } = self;
+        let Self { network, interface, ports, netns } = self;
         let found = endpoint_of(group).filter(|found| self.matches(*found, &group.name))?;
         let index = found.address.interface();
-        interface.as_ref().is_none_or(|key| names_interface(key, index, &group.name)).then_some(
-            Specificity::Endpoint {
-                address: ip.is_some(),
-                interface: interface.is_some(),
-                netns: netns.is_some(),
-            },
-        )
+        let is_of = |key: &String| names_interface(key, index, &group.name);
+        let (address, ports) = (closeness_of_network(*network), closeness_of_ports(*ports));
+        interface.as_ref().is_none_or(is_of).then_some(Specificity::Endpoint {
+            address,
+            ports,
+            interface: interface.is_some(),
+            netns: netns.is_some(),
+        })
     }
 
-    /// Whether the port, the address and the network namespace of the key match an endpoint. The
+    /// Whether the ports, the address and the network namespace of the key match an endpoint. The
     /// interface is not compared.
     fn matches(&self, found: Endpoint, name: &GroupName) -> bool {
         let is_in = |netns: &String| name.netns.as_ref().is_some_and(|n| n.is_called(netns));
@@ -261,7 +274,8 @@ impl EndpointKey {
     }
 
     fn is_at(&self, found: Endpoint) -> bool {
-        self.port == found.port && self.ip.is_none_or(|ip| ip == found.address.ip())
+        self.ports.is_none_or(|ports| ports.contains(found.port))
+            && self.network.is_none_or(|network| network.contains(found.address.ip()))
     }
 
     /// Whether the key may mean this group: the key names an interface or the host's network
@@ -282,7 +296,7 @@ impl EndpointKey {
 fn endpoint_of(group: &NamedGroup) -> Option<Endpoint> {
     match group.group?.part() {
         Part::Endpoint(endpoint) => Some(endpoint),
-        Part::Address(_) | Part::None => None,
+        Part::Address(_) | Part::Network(_) | Part::None => None,
     }
 }
 
@@ -307,7 +321,8 @@ impl NameKey {
         let is_in = |key| group.name.netns.as_ref().is_some_and(|netns| netns.is_called(key));
         let with_netns = || self.parts().is_some_and(|(name, netns)| name == found && is_in(netns));
         let netns = if found == self.text { false } else { with_netns().then_some(true)? };
-        Some(Specificity::Endpoint { address: true, interface: false, netns })
+        let (address, ports) = (CLOSEST, CLOSEST_PORT);
+        Some(Specificity::Endpoint { address, ports, interface: false, netns })
     }
 
     /// Whether the key may mean this group: the key names the host's network namespace, but the
@@ -386,11 +401,13 @@ fn service(name: &str) -> Option<String> {
 pub enum Specificity {
     /// The key may also match other groups.
     Broad,
-    /// The key names a port, and further parts of an endpoint. The address counts most, then the
-    /// interface, then the network namespace.
+    /// The key names parts of an end. The address counts most, then the ports, then the interface, then
+    /// the network namespace.
     Endpoint {
-        /// Whether the key names an address.
-        address: bool,
+        /// The length of the prefix of the key's network, and 1; 0 where it names none.
+        address: u8,
+        /// The number of ports that are not among those of the key, and 1; 0 where it names none.
+        ports: u32,
         /// Whether the key names the interface of a link-local address.
         interface: bool,
         /// Whether the key names a network namespace.
@@ -398,6 +415,30 @@ pub enum Specificity {
     },
     /// The key means this group alone.
     Exact,
+}
+
+/// The closeness of the name of a unix listener.
+const CLOSEST: u8 = u8::MAX;
+/// The closeness of one port.
+const CLOSEST_PORT: u32 = 1 << u16::BITS;
+
+/// The length of the prefix, and 1; 0 without a network.
+fn closeness_of_network(network: Option<Network>) -> u8 {
+    network.map_or(0, |network| network.prefix.saturating_add(1))
+}
+
+/// The closer the fewer ports there are; 0 without ports.
+fn closeness_of_ports(ports: Option<Ports>) -> u32 {
+    let others = |ports: Ports| u32::from(ports.last.saturating_sub(ports.first));
+    ports.map_or(0, |ports| CLOSEST_PORT.saturating_sub(others(ports)))
+}
+
+impl Specificity {
+    /// The closeness of a network and ports.
+    fn of_ends(network: Option<Network>, ports: Option<Ports>) -> Self {
+        let (address, ports) = (closeness_of_network(network), closeness_of_ports(ports));
+        Self::Endpoint { address, ports, interface: false, netns: false }
+    }
 }
 
 impl Key {
@@ -416,23 +457,33 @@ impl Key {
                 GroupBy::Status => names(pairs().map(|(_, status)| status)),
                 GroupBy::Kind => names(context.selection.stuck_kinds().into_iter()),
                 GroupBy::Limit => names(HostLimit::VALUES.iter().copied()),
-                GroupBy::LocalPort => "a selected local port".to_owned(),
-                GroupBy::RemotePort => "a selected remote port".to_owned(),
-                GroupBy::LocalAddress => "a selected local address".to_owned(),
-                GroupBy::RemoteAddress => "a selected remote address".to_owned(),
+                GroupBy::Direction => {
+                    let groups = context.by.expected(context.selection);
+                    groups.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+                }
+                GroupBy::LocalPort => "a selected local port or range of ports".to_owned(),
+                GroupBy::RemotePort => "a selected remote port or range of ports".to_owned(),
+                GroupBy::LocalAddress => "a selected local address or network".to_owned(),
+                GroupBy::RemoteAddress => "a selected remote address or network".to_owned(),
+                GroupBy::LocalNetwork => format!("a selected local network, {NOT_SMALLER}"),
+                GroupBy::RemoteNetwork => format!("a selected remote network, {NOT_SMALLER}"),
                 GroupBy::LocalEndpoint if context.selection.unix == UnixListeners::Unread => {
-                    "a selected local port, or address and port".to_owned()
+                    "a selected local port, address, network, or address and port".to_owned()
                 }
                 GroupBy::LocalEndpoint => {
-                    "a selected local port, address and port, or the name of \
-                                           a unix listener as it is printed"
+                    "a selected local port, address, network, address and port, or the name of a \
+                     unix listener as it is printed"
                         .to_owned()
                 }
                 GroupBy::RemoteEndpoint if context.protocols().next().is_some() => {
                     let protocols = context.protocols().collect::<Vec<_>>().join(" or ");
-                    format!("a selected remote port, address and port, or {protocols}")
+                    format!(
+                        "a selected remote port, address, network, address and port, or {protocols}"
+                    )
                 }
-                GroupBy::RemoteEndpoint => "a selected remote port, or address and port".to_owned(),
+                GroupBy::RemoteEndpoint => {
+                    "a selected remote port, address, network, or address and port".to_owned()
+                }
                 GroupBy::Unit | GroupBy::Process | GroupBy::Program | GroupBy::Netns => {
                     "another name: percentages have no total".to_owned()
                 }
@@ -474,11 +525,18 @@ impl Key {
                 let kind = kinds.iter().find(|kind| kind.name().eq_ignore_ascii_case(text));
                 kind.map(|kind| Self::Group(Group::Kind(*kind)))
             }
+            GroupBy::Direction => {
+                let groups = context.by.expected(selection).into_iter();
+                let named = |group: &Group| group.to_string().eq_ignore_ascii_case(text);
+                groups.filter(named).map(Self::Group).next()
+            }
             GroupBy::Limit => named(text).ok().map(|limit| Self::Group(Group::Limit(limit))),
             GroupBy::LocalPort => port(text, &selection.local_ports),
             GroupBy::RemotePort => port(text, &selection.remote_ports),
             GroupBy::LocalAddress => address(text, &selection.local_addresses, selection),
             GroupBy::RemoteAddress => address(text, &selection.remote_addresses, selection),
+            GroupBy::LocalNetwork => network(text, &selection.local_addresses, selection),
+            GroupBy::RemoteNetwork => network(text, &selection.remote_addresses, selection),
             GroupBy::LocalEndpoint if is_unix(text, selection) => {
                 Some(Self::Unix(NameKey { text: text.to_owned(), netns: context.netns }))
             }
@@ -528,6 +586,8 @@ impl Key {
             | Self::Type(_)
             | Self::Status(_)
             | Self::LinkLocal(_)
+            | Self::Network(_)
+            | Self::Range(_)
             | Self::Endpoint(_)
             | Self::Unix(_)
             | Self::Ports(_)
@@ -551,6 +611,18 @@ impl Key {
                 met.then_some(Broad)
             }
             Self::LinkLocal(key) => key.specificity(group),
+            Self::Network(key) => {
+                let is_met = match found?.part() {
+                    Part::Address(address) => key.contains(address.ip()),
+                    Part::Network(network) => network.is_within(key),
+                    Part::Endpoint(_) | Part::None => false,
+                };
+                is_met.then(|| Specificity::of_ends(Some(*key), None))
+            }
+            Self::Range(key) => {
+                let is_met = matches!(found, Some(Group::Port(port)) if key.contains(port));
+                is_met.then(|| Specificity::of_ends(None, Some(*key)))
+            }
             Self::Endpoint(key) => key.specificity(group),
             Self::Unix(key) | Self::Ports(key) => key.specificity(group),
             Self::User(key) => {
@@ -588,7 +660,13 @@ impl Key {
                 group.name.netns.as_ref().is_some_and(|netns| netns.may_be_called(name))
             }
             Self::Unix(key) | Self::Ports(key) => key.may_mean(group),
-            Self::Total | Self::Group(_) | Self::Type(_) | Self::Status(_) | Self::User(_) => false,
+            Self::Total
+            | Self::Group(_)
+            | Self::Type(_)
+            | Self::Status(_)
+            | Self::Network(_)
+            | Self::Range(_)
+            | Self::User(_) => false,
         };
         let mut unseen = self.group();
         if let Some(all) = groups.iter().filter(may_be).cloned().reduce(NamedGroup::with) {
@@ -623,6 +701,8 @@ impl Key {
                 | Self::Type(_)
                 | Self::Status(_)
                 | Self::LinkLocal(_)
+                | Self::Network(_)
+                | Self::Range(_)
                 | Self::Endpoint(_)
                 | Self::Unix(_)
                 | Self::Ports(_) => group.hidden,
@@ -641,6 +721,8 @@ impl Key {
             | Self::Type(_)
             | Self::Status(_)
             | Self::LinkLocal(_)
+            | Self::Network(_)
+            | Self::Range(_)
             | Self::Endpoint(_)
             | Self::Unix(_)
             | Self::Ports(_) => false,
@@ -657,6 +739,8 @@ impl Key {
             | Self::Type(_)
             | Self::Status(_)
             | Self::LinkLocal(_)
+            | Self::Network(_)
+            | Self::Range(_)
             | Self::Endpoint(_)
             | Self::Unix(_)
             | Self::Ports(_)
@@ -675,6 +759,8 @@ impl Key {
             | Self::Type(_)
             | Self::Status(_)
             | Self::LinkLocal(_)
+            | Self::Network(_)
+            | Self::Range(_)
             | Self::Endpoint(_)
             | Self::Unix(_)
             | Self::Ports(_)
@@ -690,7 +776,12 @@ impl Key {
             Self::User(_) | Self::Owner(_) | Self::Unix(_) | Self::Ports(_) => true,
             Self::LinkLocal(key) => key.interface.is_some(),
             Self::Endpoint(key) => key.interface.is_some() || key.netns.is_some(),
-            Self::Total | Self::Group(_) | Self::Type(_) | Self::Status(_) => false,
+            Self::Total
+            | Self::Group(_)
+            | Self::Type(_)
+            | Self::Status(_)
+            | Self::Network(_)
+            | Self::Range(_) => false,
         }
     }
 
@@ -726,6 +817,8 @@ impl Key {
             Self::User(key) => (key.id().map(|id| Group::User(Some(id))), key.text.clone()),
             Self::Owner(name) => (None, name.clone()),
             Self::LinkLocal(key) => (None, key.label()),
+            Self::Network(network) => (None, network.shown()),
+            Self::Range(ports) => (None, ports.to_string()),
             Self::Endpoint(key) => (None, key.label()),
             Self::Unix(key) | Self::Ports(key) => (None, key.text.clone()),
         };
@@ -743,10 +836,27 @@ fn names<T: Named + PartialEq>(values: impl Iterator<Item = T>) -> String {
     names.join(", ")
 }
 
+/// The part of a message about the smallest networks that are groups.
+const NOT_SMALLER: &str = "not smaller than the groups";
+
 fn port(text: &str, selected: &Among<Ports>) -> Option<Key> {
-    let Ports { first, last } = text.parse().ok()?;
-    let fits = selected.selects(|ports| ports.contains(first));
-    (first == last && fits).then_some(Key::Group(Group::Port(first)))
+    let ports: Ports = text.parse().ok()?;
+    let key = if ports.first == ports.last {
+        Key::Group(Group::Port(ports.first))
+    } else {
+        Key::Range(ports)
+    };
+    selected.may_select(&ports).then_some(key)
+}
+
+/// Reads the key of a network, which has groups or is one.
+fn network(text: &str, selected: &Among<Network>, selection: &Selection) -> Option<Key> {
+    let network = text.parse::<Network>().ok()?.canonical();
+    let group = Network::around(network.address);
+    let is_possible = group.is_within(&network) && may_be_selected(network, selected, selection);
+    let key =
+        if group == network { Key::Group(Group::Network(network)) } else { Key::Network(network) };
+    is_possible.then_some(key)
 }
 
 fn is_link_local(ip: IpAddr) -> bool {
@@ -761,7 +871,11 @@ fn address(text: &str, selected: &Among<Network>, selection: &Selection) -> Opti
         Some((ip, interface)) => (ip, Some(interface.to_owned())),
         None => (text, None),
     };
-    let ip: IpAddr = ip.parse().ok()?;
+    let Ok(ip) = ip.parse::<IpAddr>() else {
+        let network = text.parse::<Network>().ok()?.canonical();
+        let is_possible = may_be_selected(network, selected, selection);
+        return is_possible.then_some(Key::Network(network));
+    };
     let ip = ip.to_canonical();
     let link_local = is_link_local(ip);
     if interface.as_ref().is_some_and(|name| name.is_empty() || !link_local) {
@@ -786,8 +900,26 @@ fn is_selected(address: IpAddr, selected: &Among<Network>, selection: &Selection
     })
 }
 
-/// Reads the key of an endpoint: `443`, `192.0.2.1:443` or `[fe80::1%eth0]:443`. A network
-/// namespace may follow, as in `443 in blue`.
+/// Whether a socket with an address of this network can be selected. An IPv4-mapped address counts as
+/// its IPv4 address.
+fn may_be_selected(network: Network, selected: &Among<Network>, selection: &Selection) -> bool {
+    let mapped = match network.address {
+        IpAddr::V4(address) => {
+            let address = address.to_ipv6_mapped().into();
+            let prefix = network.prefix.saturating_add(128 - 32);
+            Some(Network { address, prefix })
+        }
+        IpAddr::V6(_) => None,
+    };
+    selection.pairs().any(|(t, _)| match (mapped, t.is_ipv6()) {
+        (Some(_), false) | (None, true) => selected.may_select(&network),
+        (Some(mapped), true) => selected.may_select(&mapped),
+        (None, false) => false,
+    })
+}
+
+/// Reads the key of an endpoint: `443`, `8000-8099`, `192.0.2.1:443`, `10.0.0.0/8` or
+/// `[fe80::1%eth0]:443`. A network namespace may follow, as in `443 in blue`.
 fn endpoint(
     text: &str,
     ports: &Among<Ports>,
@@ -801,30 +933,39 @@ fn endpoint(
     if netns.is_some() && !context.netns {
         return None;
     }
-    let (end, interface) = match end.split_once('%') {
-        Some((ip, rest)) => {
-            let (interface, port) = rest.rsplit_once(']')?;
-            (format!("{ip}]{port}"), Some(interface.to_owned()))
-        }
-        None => (end.to_owned(), None),
+    let (address, of_key) = ends(end)?;
+    let of_key = of_key.map(str::parse::<Ports>).transpose().ok()?;
+    let (address, interface) = match address.and_then(|address| address.split_once('%')) {
+        Some((address, interface)) => (Some(address), Some(interface.to_owned())),
+        None => (address, None),
     };
-    let (ip, port) = match end.parse::<SocketAddr>() {
-        Ok(end) => (Some(end.ip().to_canonical()), end.port()),
-        Err(_) => match end.parse().ok()? {
-            Ports { first, last } if first == last => (None, first),
-            Ports { .. } => return None,
-        },
-    };
-    let port_fits = ports.selects(|ports| ports.contains(port));
-    let ip_fits = ip.is_none_or(|ip| is_selected(ip, addresses, context.selection));
-    let link_local = ip.is_some_and(is_link_local);
-    let interface_fits = interface.as_ref().is_none_or(|name| !name.is_empty() && link_local);
-    let key = EndpointKey { ip, interface, port, netns };
-    (port_fits && ip_fits && interface_fits).then_some(Key::Endpoint(key))
+    let network = address.map(str::parse::<Network>).transpose().ok()?.map(Network::canonical);
+    let link_local =
+        network.is_some_and(|n| n == Network::of(n.address) && is_link_local(n.address));
+    let is_possible = of_key.is_none_or(|of_key| ports.may_select(&of_key))
+        && network.is_none_or(|n| may_be_selected(n, addresses, context.selection))
+        && interface.as_ref().is_none_or(|name| !name.is_empty() && link_local);
+    let key = EndpointKey { network, interface, ports: of_key, netns };
+    is_possible.then_some(Key::Endpoint(key))
+}
+
+/// The texts of the address and of the ports of an endpoint.
+fn ends(text: &str) -> Option<(Option<&str>, Option<&str>)> {
+    if let Some(rest) = text.strip_prefix('[') {
+        let (address, rest) = rest.rsplit_once(']')?;
+        return Some((Some(address), Some(rest.strip_prefix(':')?)));
+    }
+    let is_v4 = text.contains('.') && text.bytes().filter(|byte| *byte == b':').count() <= 1;
+    Some(match text.split_once(':') {
+        Some((address, ports)) if is_v4 => (Some(address), Some(ports)),
+        None if !is_v4 => (None, Some(text)),
+        Some(_) | None => (Some(text), None),
+    })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
     use std::sync::Arc;
 
     use super::*;
@@ -909,6 +1050,7 @@ mod tests {
                 None,
             )
         };
+        let link_local = "fe80::1".parse().unwrap_or_else(|e| panic!("{e}"));
         for (text, interface, means) in [
             ("fe80::1%eth0", 3, Some(Specificity::Exact)),
             ("fe80::1%ETH0", 3, Some(Specificity::Exact)),
@@ -916,7 +1058,7 @@ mod tests {
             ("fe80::1%4", 3, None),
             ("fe80::1%eth1", 3, None),
             ("fe80::1%eth0", 0, None),
-            ("FE80:0::1", 3, Some(Specificity::Broad)),
+            ("FE80:0::1", 3, Some(Specificity::of_ends(Some(Network::of(link_local)), None))),
             ("fe80::1", 0, Some(Specificity::Exact)),
             ("fe80::2", 3, None),
         ] {
@@ -934,17 +1076,18 @@ mod tests {
         let key = |text: &str| {
             key(text, GroupBy::LocalEndpoint).unwrap_or_else(|e| panic!("{text}: {e}"))
         };
-        let by =
-            |address, interface, netns| Some(Specificity::Endpoint { address, interface, netns });
+        let by = |address, interface, netns| {
+            Some(Specificity::Endpoint { address, ports: CLOSEST_PORT, interface, netns })
+        };
         let web = endpoint_group("[::ffff:192.0.2.1]:443", None, Some("web in 1"));
         let other = endpoint_group("[::]:443", None, None);
         for (text, of_web, of_other) in [
-            ("443", by(false, false, false), by(false, false, false)),
-            ("192.0.2.1:443", by(true, false, false), None),
-            ("[::ffff:192.0.2.1]:443", by(true, false, false), None),
-            ("[::]:443", None, by(true, false, false)),
-            ("443 in WEB in 1", by(false, false, true), None),
-            ("192.0.2.1:443 in web in 1", by(true, false, true), None),
+            ("443", by(0, false, false), by(0, false, false)),
+            ("192.0.2.1:443", by(33, false, false), None),
+            ("[::ffff:192.0.2.1]:443", by(33, false, false), None),
+            ("[::]:443", None, by(129, false, false)),
+            ("443 in WEB in 1", by(0, false, true), None),
+            ("192.0.2.1:443 in web in 1", by(33, false, true), None),
             ("192.0.2.1:443 in 1", None, None),
             ("[fe80::1%eth0]:443", None, None),
             ("80", None, None),
@@ -955,25 +1098,68 @@ mod tests {
         }
         let link = endpoint_group("[fe80::1%7]:443", Some("eth0"), Some("web"));
         for (text, of_link) in [
-            ("[fe80::1%7]:443", by(true, true, false)),
-            ("[fe80::1%ETH0]:443", by(true, true, false)),
+            ("[fe80::1%7]:443", by(129, true, false)),
+            ("[fe80::1%ETH0]:443", by(129, true, false)),
             ("[fe80::1%eth]:443", None),
-            ("[fe80::1]:443 in web", by(true, false, true)),
-            ("[fe80::1%7]:443 in web", by(true, true, true)),
+            ("[fe80::1]:443 in web", by(129, false, true)),
+            ("[fe80::1%7]:443 in web", by(129, true, true)),
             ("[fe80::1%8]:443", None),
         ] {
             assert_eq!(key(text).specificity(&link), of_link, "{text}");
         }
         // From the broadest to the closest.
         let closeness = [
+            "1-1000",
+            "440-450",
             "443",
             "443 in web",
+            "::/0",
+            "fe80::/10",
+            "[fe80::/10]:443",
+            "fe80::1",
+            "[fe80::1]:1-1000",
             "[fe80::1]:443",
             "[fe80::1]:443 in web",
             "[fe80::1%7]:443",
             "[fe80::1%7]:443 in web",
         ];
-        assert!(closeness.map(|text| key(text).specificity(&link)).is_sorted());
+        let closeness = closeness.map(|text| key(text).specificity(&link));
+        assert!(closeness.is_sorted_by(|a, b| a.is_some() && a < b), "{closeness:?}");
+        for text in ["10.0.0.0/8", "fe81::/16", "444-450", "[fe80::/10]:80", "192.0.2.1"] {
+            assert_eq!(key(text).specificity(&link), None, "{text}");
+            assert_eq!(key(text).group().label(), text);
+        }
+    }
+
+    #[test]
+    fn a_network_is_the_key_of_its_addresses_and_of_smaller_networks() {
+        let address = |text: &str| {
+            let ip: IpAddr = text.parse().unwrap_or_else(|e| panic!("{e}"));
+            NamedGroup::without_sockets(Some(Group::Address(ip.into())), text.to_owned().into())
+        };
+        let group = |text: &str| {
+            let network: Network = text.parse().unwrap_or_else(|e| panic!("{e}"));
+            NamedGroup::without_sockets(Some(Group::Network(network)), text.to_owned().into())
+        };
+        let (one, twentyfour) = (address("10.1.2.3"), group("10.1.2.0/24"));
+        for (text, of_address, of_network) in [
+            ("0.0.0.0/0", true, Some(true)),
+            ("10.0.0.0/8", true, Some(true)),
+            ("::ffff:10.0.0.0/104", true, Some(true)),
+            ("10.1.2.0/24", true, Some(true)),
+            ("10.1.2.0/25", true, None),
+            ("10.1.2.3", true, None),
+            ("11.0.0.0/8", false, Some(false)),
+            ("::/0", false, Some(false)),
+        ] {
+            let met = |by, group| key(text, by).map(|key| key.specificity(group).is_some());
+            assert!(met(GroupBy::LocalAddress, &one).is_ok_and(|met| met == of_address), "{text}");
+            assert_eq!(met(GroupBy::RemoteNetwork, &twentyfour).ok(), of_network, "{text}");
+        }
+        let closeness = ["0.0.0.0/0", "10.0.0.0/8", "10.1.0.0/16", "10.1.2.3"].map(|text| {
+            key(text, GroupBy::LocalAddress).ok().and_then(|key| key.specificity(&one))
+        });
+        assert!(closeness.is_sorted_by(|a, b| a.is_some() && a < b), "{closeness:?}");
     }
 
     #[test]
@@ -1005,7 +1191,8 @@ mod tests {
             assert_eq!(key.group().label(), text);
             key.specificity(group)
         };
-        let named = |netns| Some(Specificity::Endpoint { address: true, interface: false, netns });
+        let (address, ports) = (CLOSEST, CLOSEST_PORT);
+        let named = |netns| Some(Specificity::Endpoint { address, ports, interface: false, netns });
         let alone = group("/run/php/fpm.sock", None, false);
         for (text, expected) in [
             ("/run/php/fpm.sock", named(false)),
@@ -1045,8 +1232,11 @@ mod tests {
     #[test]
     fn other_texts_are_refused_as_the_key_of_an_endpoint() {
         for text in [
-            "443-444",
-            "192.0.2.1",
+            "444-443",
+            "192.0.2.1/24",
+            "192.0.2.1:",
+            "192.0.2.1:80:443",
+            "[fe80::/10%eth0]:443",
             "web",
             "0x1:443",
             "[::1]",
@@ -1073,6 +1263,13 @@ mod tests {
         for (text, valid) in [
             ("443", true),
             ("80", false),
+            ("1-1000", true),
+            ("444-1000", false),
+            ("192.0.0.0/16", true),
+            ("192.1.0.0/16", false),
+            ("::/0", false),
+            ("192.0.2.0/24:443", true),
+            ("192.0.2.0/24:80", false),
             ("192.0.2.1:443", true),
             ("192.0.2.2:443", false),
             ("192.0.2.1:80", false),

@@ -174,6 +174,15 @@ impl KeyedRanges {
             .or(self.plain.as_ref())
     }
 
+    /// Whether a group is allowed by no key, where the range of all groups without a key is 0.
+    #[must_use]
+    pub fn forbid(&self, group: &NamedGroup) -> bool {
+        let is_key = |key: &Key| *key != Key::Total;
+        self.plain.as_ref().is_some_and(Range::is_nothing)
+            && self.keys().any(is_key)
+            && !self.keys().any(|key| key.specificity(group).is_some())
+    }
+
     /// Whether a range of this key can be an exception from another range: the range without a key,
     /// or the range of another key.
     fn has_exception(&self, key: &Key) -> bool {
@@ -281,7 +290,7 @@ mod tests {
             ("LISTEN=5", Type),
             ("LISTEN=5", LocalPort),
             ("65536=5", LocalPort),
-            ("80-90=5", LocalPort),
+            ("90-80=5", LocalPort),
             ("localhost=5", RemoteAddress),
         ] {
             let error = parse(text, by).map(|_| ());
@@ -294,7 +303,7 @@ mod tests {
             ("LISTEN=5", Type, "by type (valid: group_by=type-status or status)"),
             ("443=5", TypeStatus, "by type-status (valid: group_by=local-port or remote-port)"),
             ("nginx.service=5", TypeStatus, "by type-status (valid: group_by=unit)"),
-            ("80-81=5", LocalPort, "(valid: total, a selected local port)"),
+            ("81-80=5", LocalPort, "(valid: total, a selected local port or range of ports)"),
         ] {
             let error = parse(text, by).map(|_| ()).err().unwrap_or_default();
             assert!(error.ends_with(end), "{text}: {error}");
@@ -408,11 +417,15 @@ mod tests {
             ("85=5", GroupBy::LocalPort, true),
             ("91=5", GroupBy::LocalPort, false),
             ("80-80=5", GroupBy::LocalPort, true),
-            ("80-81=5", GroupBy::LocalPort, false),
+            ("80-81=5", GroupBy::LocalPort, true),
+            ("1-81=5", GroupBy::LocalPort, true),
+            ("91-99=5", GroupBy::LocalPort, false),
             ("91=5", GroupBy::RemotePort, true),
             ("192.0.2.7=5", GroupBy::RemoteAddress, true),
             ("::ffff:192.0.2.7=5", GroupBy::RemoteAddress, true),
             ("192.0.3.7=5", GroupBy::RemoteAddress, false),
+            ("192.0.0.0/16=5", GroupBy::RemoteAddress, true),
+            ("192.1.0.0/16=5", GroupBy::RemoteAddress, false),
             ("fe80::1=5", GroupBy::RemoteAddress, true),
             ("fe80::1%eth0=5", GroupBy::RemoteAddress, true),
             ("fe80::1%=5", GroupBy::RemoteAddress, false),

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use crate::collect::breakdown::Aspect;
 use crate::collect::certain::Certain;
+use crate::collect::directions::DirectionTable;
 use crate::collect::counts::{CountMap, Grid, PortTable, ProcessKeys, Table};
 use crate::collect::listeners::Attributed;
 use crate::error::Error;
@@ -16,6 +17,7 @@ use crate::owner::Names;
 use crate::range::Numbers;
 use crate::selection::Selection;
 use crate::survey::Host;
+use crate::vocabulary::{Direction, NEITHER};
 
 /// The largest count.
 #[allow(clippy::cast_precision_loss)]
@@ -43,6 +45,7 @@ pub const DEFINITION: Definition = Definition {
 fn collect(host: &Host, scope: &Scope) -> Result<Counted, Error> {
     match scope.group_by.kind() {
         Kind::Fixed(group) => count(host, scope, Grid::new(group)),
+        Kind::Directions => count(host, scope, DirectionTable::default()),
         Kind::Port(end) => count(host, scope, PortTable::new(end)),
         Kind::Unbounded => count(host, scope, CountMap::new(scope.group_by)),
         Kind::Processes(group) => count_by_process(host, scope, group),
@@ -98,12 +101,22 @@ fn nothing(selection: &Selection) -> String {
     } else {
         format!(" stuck for {}", stuck.join(" or "))
     };
-    format!(
-        "No connections of type \"{}\" in status \"{}\"{}{stuck} found.",
-        selection.types.label(),
-        selection.statuses.label(),
-        selection.ends(),
-    )
+    let Selection { types, statuses, direction, .. } = selection;
+    let of_type = format!(" of type {:?}", types.label());
+    let in_status = format!(" in status {:?}", statuses.label());
+    let ends = selection.ends();
+    if ends.is_empty() && stuck.is_empty() && direction.is_none() {
+        // The text of the reference.
+        return format!("No connections{of_type}{in_status} found.");
+    }
+    let direction = match direction {
+        None => "",
+        Some(Direction::In) => "incoming ",
+        Some(Direction::Out) => "outgoing ",
+    };
+    let of_type = if types.is_given() { of_type } else { String::new() };
+    let in_status = if statuses.is_given() { in_status } else { String::new() };
+    format!("No {direction}connections{of_type}{in_status}{ends}{stuck} found.")
 }
 
 /// A series for every group of a fixed kind. Other kinds have series for their number of groups and
@@ -132,8 +145,12 @@ fn labels(group: Group) -> Option<Vec<(&'static str, &'static str)>> {
         Group::TypeStatus(t, status) => Some(vec![("type", t.name()), ("state", status.name())]),
         Group::Type(t) => Some(vec![("type", t.name())]),
         Group::Status(status) => Some(vec![("state", status.name())]),
+        Group::Direction(direction) => {
+            Some(vec![("direction", direction.map_or(NEITHER, Named::name))])
+        }
         Group::Port(_)
         | Group::Address(_)
+        | Group::Network(_)
         | Group::Endpoint(_)
         | Group::Unix(_)
         | Group::User(_)

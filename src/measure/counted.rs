@@ -53,13 +53,18 @@ impl Scope<'_> {
                 && self.selection.types_of(Protocol::Tcp).next().is_some()
                 && WAITING.iter().any(|status| self.selection.statuses.contains(*status))
         };
-        match self.group_by.needs() {
+        let needs = self.group_by.needs();
+        let facts = match needs {
             _ if self.lengthy => Facts::PORTS,
             Needs::Owner if may_wait() => Facts::LISTENERS,
-            Needs::Owner | Needs::Nothing | Needs::Namespace | Needs::Ends | Needs::Cgroup => {
-                Facts::NONE
-            }
-        }
+            Needs::Owner
+            | Needs::Nothing
+            | Needs::Namespace
+            | Needs::Ends
+            | Needs::Listeners
+            | Needs::Cgroup => Facts::NONE,
+        };
+        Facts { directions: needs == Needs::Listeners, ..facts }
     }
 }
 

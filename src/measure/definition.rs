@@ -57,6 +57,7 @@ pub const REFUSED_BY_QUEUES: &[Field] = &[
     Field::GroupBy,
     Field::Zero,
     Field::Stuck,
+    Field::Direction,
     Field::Statuses,
     Field::RemoteAddresses,
     Field::RemotePorts,
@@ -66,6 +67,7 @@ pub const REFUSED_BY_QUEUES: &[Field] = &[
 pub const REFUSED_WITHOUT_SOCKETS: &[Field] = &[
     Field::Zero,
     Field::Stuck,
+    Field::Direction,
     Field::Types,
     Field::Statuses,
     Field::LocalAddresses,

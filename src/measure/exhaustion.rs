@@ -16,6 +16,7 @@ pub const DEFINITION: Definition = Definition {
         Field::GroupBy,
         Field::Zero,
         Field::Stuck,
+        Field::Direction,
         Field::Types,
         Field::Statuses,
         Field::Source,

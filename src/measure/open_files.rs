@@ -31,6 +31,7 @@ pub const DEFINITION: Definition = Definition {
     refused: &[
         Field::Zero,
         Field::Stuck,
+        Field::Direction,
         Field::Types,
         Field::Statuses,
         Field::LocalAddresses,

@@ -20,7 +20,7 @@ use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::group_name::NetnsName;
 use crate::linux::rights::{Right, needed};
-use crate::namespaces::linux::discover::{everything, of_file, of_name, of_process};
+use crate::namespaces::linux::discover::{everything, named, of_file, of_name, of_process};
 use crate::namespaces::linux::enter::{Kernel, Search};
 use crate::namespaces::linux::identity::{Namespace, Places};
 use crate::namespaces::linux::reach::{Reached, closed, covered, reach, shown};
@@ -108,6 +108,12 @@ impl Namespaces {
     #[must_use]
     pub fn are_asked_for(&self) -> bool {
         self.own.is_some()
+    }
+
+    /// The number of namespaces with a name that nobody has asked for.
+    #[must_use]
+    pub fn named_others(&self, deadline: &Deadline) -> usize {
+        if self.are_asked_for() { 0 } else { named(deadline) }
     }
 
     /// Whether there is more than one namespace to read.

@@ -32,6 +32,12 @@ impl Namespaces {
         false
     }
 
+    /// None.
+    #[must_use]
+    pub fn named_others(&self, _: &Deadline) -> usize {
+        0
+    }
+
     /// Whether there is more than one namespace to read.
     #[must_use]
     pub fn are_several(&self) -> bool {

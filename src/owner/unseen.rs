@@ -59,9 +59,12 @@ impl Unseen {
             | GroupBy::RemotePort
             | GroupBy::LocalAddress
             | GroupBy::RemoteAddress
+            | GroupBy::LocalNetwork
+            | GroupBy::RemoteNetwork
             | GroupBy::LocalEndpoint
             | GroupBy::RemoteEndpoint
             | GroupBy::Netns
+            | GroupBy::Direction
             | GroupBy::Kind
             | GroupBy::Limit => None,
         }

@@ -212,6 +212,7 @@ pub fn judge(
         host_drops: counted.host_drops,
         source: SourceName::join(sources),
         coverage: coverage.clone(),
+        netns_unasked: 0,
         duration: Duration::ZERO,
     }
 }

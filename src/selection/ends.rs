@@ -87,6 +87,41 @@ impl Network {
         Self { address, prefix: if address.is_ipv4() { 32 } else { 128 } }
     }
 
+    /// The network of an address: 24 bits of an IPv4 address, 64 bits of an IPv6 address. An
+    /// IPv4-mapped address is an IPv4 address. The address of every interface, and `::1`, are alone.
+    #[must_use]
+    pub fn around(address: IpAddr) -> Self {
+        match address.to_canonical() {
+            address if address.is_unspecified() => Self::of(address),
+            IpAddr::V4(v4) => {
+                let prefix = 24;
+                Self { address: Ipv4Addr::from_bits(v4.to_bits() & v4_mask(prefix)).into(), prefix }
+            }
+            IpAddr::V6(v6) if v6.is_loopback() => Self::of(v6.into()),
+            IpAddr::V6(v6) => {
+                let prefix = 64;
+                Self { address: Ipv6Addr::from_bits(v6.to_bits() & v6_mask(prefix)).into(), prefix }
+            }
+        }
+    }
+
+    /// The network with IPv4-mapped addresses as IPv4 addresses.
+    #[must_use]
+    pub fn canonical(self) -> Self {
+        match (self.address.to_canonical(), self.prefix.checked_sub(MAPPED.prefix)) {
+            (address @ IpAddr::V4(_), Some(prefix)) if self.address.is_ipv6() => {
+                Self { address, prefix }
+            }
+            (IpAddr::V4(_) | IpAddr::V6(_), _) => self,
+        }
+    }
+
+    /// `192.0.2.7` for one address, `192.0.2.0/24` for a network.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        if *self == Self::of(self.address) { self.address.to_string() } else { self.to_string() }
+    }
+
     /// Whether `address` is in it. An IPv4 network has the IPv4-mapped IPv6 addresses too. An IPv6
     /// network has them only where it has nothing else: they are addresses of IPv4.
     #[must_use]
@@ -262,6 +297,33 @@ mod tests {
     }
 
     #[test]
+    fn an_address_has_a_network_around_it() {
+        for (address, network) in [
+            ("192.0.2.7", "192.0.2.0/24"),
+            ("::ffff:192.0.2.7", "192.0.2.0/24"),
+            ("127.0.0.1", "127.0.0.0/24"),
+            ("2001:db8:0:1:2:3:4:5", "2001:db8:0:1::/64"),
+            ("fe80::1", "fe80::/64"),
+            ("0.0.0.0", "0.0.0.0"),
+            ("::", "::"),
+            ("::1", "::1"),
+        ] {
+            let parsed = address.parse().unwrap_or_else(|e| panic!("{address}: {e}"));
+            assert_eq!(Network::around(parsed).shown(), network);
+            assert!(Network::around(parsed).contains(parsed));
+        }
+        for (text, canonical) in [
+            ("::ffff:10.0.0.0/104", "10.0.0.0/8"),
+            ("::ffff:0:0/96", "0.0.0.0/0"),
+            ("::/0", "::/0"),
+            ("10.0.0.0/8", "10.0.0.0/8"),
+        ] {
+            let network: Network = text.parse().unwrap_or_else(|e| panic!("{e}"));
+            assert_eq!(network.canonical().to_string(), canonical);
+        }
+    }
+
+    #[test]
     fn a_network_may_lie_within_another() {
         for (inner, outer, expected) in [
             ("10.1.0.0/16", "10.0.0.0/8", true),
@@ -279,9 +341,13 @@ mod tests {
             let network = |text: &str| text.parse::<Network>().unwrap_or_else(|e| panic!("{e}"));
             assert_eq!(network(inner).is_within(&network(outer)), expected, "{inner} {outer}");
         }
-        for (network, expected) in
-            [("::/0", true), ("::/95", true), ("::ffff:0:0/96", false), ("2001::/16", false)]
-        {
+        for (network, expected) in [
+            ("::/0", true),
+            ("::fffe:0:0/95", true),
+            ("::/95", false),
+            ("::ffff:0:0/96", false),
+            ("2001::/16", false),
+        ] {
             let parsed: Network = network.parse().unwrap_or_else(|e| panic!("{e}"));
             assert_eq!(parsed.surrounds_mapped(), expected, "{network}");
         }
@@ -314,7 +380,7 @@ mod tests {
         for prefix in 1..=128_u8 {
             let bit = 1_u128 << (128 - prefix);
             let (v6, other) = (IpAddr::V6(bit.into()), IpAddr::V6(0.into()));
-            assert!(contains(v6, prefix, IpAddr::V6((bit | (bit - 1)).into())), "{prefix}");
+            assert!(contains(v6, prefix, IpAddr::V6((bit | bit >> 1).into())), "{prefix}");
             assert!(!contains(v6, prefix, other), "{prefix}");
             assert!(!contains(other, prefix, v6), "{prefix}");
         }

@@ -211,10 +211,8 @@ fn any_network() -> impl Strategy<Value = Network> {
 }
 
 /// Alternatives, and values that are taken away from them.
-fn among<T: std::fmt::Debug>(
-    one: impl Strategy<Value = T> + Clone,
-) -> impl Strategy<Value = Among<T>> {
-    (vec(one.clone(), 0..4), vec(one, 0..3)).prop_map(|(any_of, none_of)| Among { any_of, none_of })
+fn among<S: Strategy>(one: fn() -> S) -> impl Strategy<Value = Among<S::Value>> {
+    (vec(one(), 0..4), vec(one(), 0..3)).prop_map(|(any_of, none_of)| Among { any_of, none_of })
 }
 
 fn any_selection() -> impl Strategy<Value = Selection> {
@@ -223,10 +221,11 @@ fn any_selection() -> impl Strategy<Value = Selection> {
     (
         prop_oneof![Just(vec!["all"]), subsequence(types, 1..=4)],
         prop_oneof![Just(vec!["all"]), subsequence(statuses, 1..=15)],
-        (among(any_ports()), among(any_ports())),
-        (among(any_network()), among(any_network())),
+        (among(any_ports), among(any_ports)),
+        (among(any_network), among(any_network)),
     )
         .prop_map(|(types, statuses, ports, addresses)| Selection {
+            direction: None,
             stuck: Vec::new(),
             unix: UnixListeners::Unread,
             types: Choice::parse(&types).unwrap(),

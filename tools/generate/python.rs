@@ -148,7 +148,12 @@ pub fn names() -> String {
     let parameters = OPTIONS.iter().filter_map(|option| {
         let keyword = option.keyword?;
         option.choices()?;
-        Some(literal(&alias(option), taken(option, keyword, |a, b| a == b)))
+        let mut names = taken(option, keyword, |a, b| a == b);
+        if let Takes::Several(..) = option.takes {
+            // Values can be taken away.
+            names.extend(names.clone().iter().map(|name| format!("!{name}")));
+        }
+        Some(literal(&alias(option), names))
     });
     results.into_iter().chain(parameters).collect::<Vec<_>>().join("\n")
 }

@@ -17,7 +17,7 @@ use crate::linux::mounts::{Mount, mounts, mounts_of_init};
 use crate::linux::processes::{Hiding, hidden_processes, other_threads, pids};
 use crate::linux::rights::{missing, needed};
 use crate::name::Unknown;
-use crate::namespaces::linux::identity::{Identity, Namespace, Places, Task, inode, tcp};
+use crate::namespaces::linux::identity::{Identity, Namespace, Places, THREAD, Task, inode, tcp};
 use crate::namespaces::linux::nsfs::{NO_NAMESPACE, file, no_network, to_open};
 use crate::namespaces::linux::text::{INIT_ROOT, below, netns_inode, task_of};
 use crate::netns::NAMED;
@@ -54,6 +54,28 @@ pub fn of_name(name: &str, deadline: &Deadline) -> Result<Namespace, Error> {
         Seen::There(_) | Seen::Hidden(_) => of_file(&path, name, deadline),
     }
 }
+
+/// The number of namespaces that have a name below `/run/netns`; 0 where this thread is in one of
+/// them, which somebody has chosen, or where they cannot be read.
+pub fn named(deadline: &Deadline) -> usize {
+    let own = format!("{THREAD}/ns/net");
+    let Ok(Seen::There(own)) = look(&own, deadline, || stat(own.as_str())) else { return 0 };
+    let names = std::fs::read_dir(NAMED).into_iter().flatten().flatten().take(MOST_NAMES);
+    let mut number = 0;
+    for path in names.map(|entry| entry.path()) {
+        match look(NAMED, deadline, || stat(&path)) {
+            Ok(Seen::There(found)) if found.st_dev != own.st_dev => {}
+            Ok(Seen::There(found)) if found.st_ino == own.st_ino => return 0,
+            Ok(Seen::There(_)) => number += 1,
+            // A name without a namespace.
+            Ok(Seen::Gone(_) | Seen::Hidden(_)) | Err(_) => {}
+        }
+    }
+    number
+}
+
+/// The most names that are looked at for their number.
+const MOST_NAMES: usize = 1_000;
 
 fn unknown_name(name: &str) -> Error {
     let mut names: Vec<String> = std::fs::read_dir(NAMED)
