@@ -56,6 +56,7 @@ object Host "master" {
   vars.network_connections_peers["idle"] = { address = "127.0.0.1", port = 5433, no_match = "ok" }
   vars.network_connections_listeners["here"] = 7001
   vars.network_connections_listeners["gone"] = 7002
+  vars.network_connections_allowed = [ 5665, "9443=1:", "10.0.0.0/8:5432" ]
   vars.network_connections_containers = true
 }
 

@@ -106,7 +106,7 @@ def validate(hosts: Pair, plugins: dict[str, Path]) -> Iterator[Validate]:
 def test_the_configuration_validates(validate: Validate) -> None:
     done = validate("")
     assert done.returncode == 0, done.stdout
-    assert "Instantiated 12 Services." in done.stdout
+    assert "Instantiated 13 Services." in done.stdout
     assert "warning" not in done.stdout.replace("/warning", "")
 
 
@@ -121,7 +121,7 @@ object Host "windows" {
     text = (INTEGRATIONS / "windows" / "icinga2.conf").read_text(encoding="utf-8")
     done = validate(text + host)
     assert done.returncode == 0, done.stdout
-    assert "Instantiated 14 Services." in done.stdout
+    assert "Instantiated 15 Services." in done.stdout
     assert "warning" not in done.stdout.replace("/warning", "")
 
 
@@ -180,8 +180,7 @@ def test_every_option_is_there(fleet: Fleet) -> None:
         (
             {"local_port": 7009, "no_match_severity": "unknown"},
             3,
-            'No connections of type "all" in status "listen" with local port "7009" found. '
-            "[UNKNOWN]",
+            'No connections in status "listen" at port 7009 found. [UNKNOWN]',
             [],
         ),
     ],
@@ -394,6 +393,7 @@ def test_hosts_get_the_services_of_their_rules(fleet: Fleet) -> None:
         "master!network-connections-exhaustion",
         "master!network-connections-listen-gone",
         "master!network-connections-listen-here",
+        "master!network-connections-listeners",
         "master!network-connections-peer-database",
         "master!network-connections-peer-idle",
         # One for every host.
@@ -416,10 +416,27 @@ def test_a_vanished_listener(fleet: Fleet) -> None:
     assert (result.state, result.output) == (0, "total: 2, tcp LISTEN: 1, tcp6 LISTEN: 1")
     assert result.perfdata == ["total=2", "tcp_LISTEN=1", "tcp6_LISTEN=1"]
     result = fleet.master.check("master!network-connections-listen-gone")
-    nobody = 'total: 0 [CRITICAL], No connections of type "all" in status "listen" with '
-    nobody += 'local port "7002" found.'
+    nobody = 'total: 0 [CRITICAL], No connections in status "listen" at port 7002 found.'
     expected = (2, nobody, ["total=0"])
     assert (result.state, result.output, result.perfdata) == expected
+
+
+def test_a_list_of_listeners_that_are_expected(fleet: Fleet) -> None:
+    hosts, service = fleet.hosts, "master!network-connections-listeners"
+    with sockets.listener(hosts.a, 9443, hosts.a4):
+        result = fleet.master.check(service)
+        assert (result.state, "not expected" in result.output) == (0, False), result.output
+        limits = "0,5665=0:,9443=1:,10.0.0.0/8:5432=0:"
+        expected = {f"--critical {limits}", "--local-address !127.0.0.0/8", "--local-address !::1"}
+        assert expected <= {*arguments(result)}
+        with sockets.listener(hosts.a, 6379, hosts.a4):
+            result = fleet.master.check(service)
+    assert result.state == 2
+    assert f"{hosts.a4}:6379: 1 (not expected) [CRITICAL]" in result.first
+    # The table says who listens there.
+    assert "python" in result.output or "(other users' processes)" in result.output
+    result = fleet.master.check(service)
+    assert (result.state, "9443: 0 [CRITICAL]" in result.first) == (2, True), result.output
 
 
 def test_a_leak_by_unit(fleet: Fleet) -> None:

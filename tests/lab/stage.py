@@ -123,6 +123,11 @@ class _Stage:
         made.listen(backlog)
         self.listeners[port] = made
 
+    def stop_listening(self, port: int) -> None:
+        made = self.listeners.pop(port)
+        self.held.remove(made)
+        made.close()
+
     def listen_unix(self, name: str, backlog: int) -> None:
         """Listen at a unix socket, whose abstract name begins with a NUL."""
         made = socket.socket(socket.AF_UNIX)
