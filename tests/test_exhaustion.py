@@ -22,9 +22,9 @@ import shares
 from asking import WAYS, asker
 from conftest import Tampered
 from harness import Command, Done, says
-from lab import namespaces, servers
+from lab import namespaces, owners, servers
 from lab.namespaces import Pair
-from lab.owners import private
+from lab.owners import after, private
 from lab.servers import Sockets, wait_for
 
 pytestmark = [
@@ -271,10 +271,13 @@ sys.stdin.read()
 
 
 @contextlib.contextmanager
-def program(path: Path, script: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """Run a script as a program of this name; it says when it is ready."""
+def program(
+    path: Path, script: str, *arguments: str, unit: Path | None = None
+) -> Iterator[subprocess.Popen[str]]:
+    """Run a script as a program of this name, in the cgroup of a unit; it says when it is ready."""
     shutil.copy(Path(sys.executable).resolve(), path)
-    line = [str(path), "-I", "-S", "-c", script, *arguments]
+    enter = [] if unit is None else after(f"echo $$ >'{unit}/cgroup.procs'")
+    line = [*enter, str(path), "-I", "-S", "-c", script, *arguments]
     pipe = subprocess.PIPE
     with subprocess.Popen(line, stdin=pipe, stdout=pipe, text=True) as process:
         assert process.stdout is not None
@@ -302,6 +305,27 @@ def test_a_process_without_files_alerts_by_name(
         assert (found["measure"], found["value"], found["limit"]) == ("open-files", 97, 100)
         tables = ask(native, pair.a, *given, "--lengthy").stdout
         assert f"\nopen-files hoarder ({process.pid}), by process:\n" in tables
+
+
+SANDBOX = """
+import os, resource, sys
+kept = [os.open("/dev/null", os.O_RDONLY) for _ in range(10)]
+resource.setrlimit(resource.RLIMIT_NOFILE, (1, 1))
+print("locked", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_process_that_wants_no_further_files_is_no_fault(
+    pair: Pair, native: Command, tmp_path: Path
+) -> None:
+    with program(tmp_path / "locked", SANDBOX) as process:
+        given = ("-w=open-files=~:,open-files:locked=80", "-c=open-files=~:,open-files:locked=95")
+        assert f"locked ({process.pid})" not in ask(native, pair.a, *given).stdout
+        groups = report(native.run(MEASURE, "--format=json"))["groups"]
+        assert f"locked ({process.pid})" not in [group["label"] for group in groups]
+        # The measure alone has it.
+        assert f"locked ({process.pid})" in native.run("--measure=open-files").stdout
 
 
 # Keys.
@@ -683,6 +707,12 @@ sys.stdin.read()
 """
 # The rule for data that is not read: more than 10 connections for more than a minute.
 MANY, SECONDS = 12, 60
+POOL = """
+import socket, sys
+kept = [socket.create_connection((sys.argv[1], 8082)) for _ in range(int(sys.argv[2]))]
+print("connected", flush=True)
+sys.stdin.read()
+"""
 
 
 @pytest.mark.slow
@@ -690,8 +720,13 @@ def test_many_stuck_connections_alert_by_number(
     native: Command, nobodys: Mapping[str, Command], tmp_path: Path
 ) -> None:
     with namespaces.pair() as pair, contextlib.ExitStack() as held:
+        unit = None
+        if not owners.missing():
+            unit = held.enter_context(owners.cgroups()) / "shop.service"
+            unit.mkdir()
         with namespaces.inside(pair.a):
-            server = held.enter_context(program(tmp_path / "webapp", SERVER, pair.a4, str(MANY)))
+            line = (tmp_path / "webapp", SERVER, pair.a4, str(MANY))
+            server = held.enter_context(program(*line, unit=unit))
             other = held.enter_context(
                 program(tmp_path / "sparse", SERVER.replace("8080", "8081"), pair.a4, "2")
             )
@@ -705,6 +740,16 @@ def test_many_stuck_connections_alert_by_number(
         for client in clients:
             held.enter_context(client)
             client.send(b"x")
+        # A client that has given up has asked for something, too.
+        clients[0].close()
+        # No fault: idle connections of a pool, which their server has closed with a last word.
+        with servers.sockets() as made:
+            other_end = made.listen(pair.b, pair.b4, 8082, MANY)
+            with namespaces.inside(pair.a):
+                held.enter_context(program(tmp_path / "pool", POOL, pair.b4, str(MANY)))
+            for _ in range(MANY):
+                with other_end.accept()[0] as one:
+                    one.send(b"421 idle for too long")
         begun = time.monotonic()
         assert ask(native, pair.a).returncode == 0
         time.sleep(max(0, begun + SECONDS + 1 - time.monotonic()))
@@ -715,10 +760,11 @@ def test_many_stuck_connections_alert_by_number(
         )
         assert re.match(pattern, message(done))
         assert done.returncode == 1
-        # Others see the unit, or that the processes are not theirs.
+        # Whoever does not see the process sees its unit, or that it is somebody else's.
         with asker(pair.a, "nobody", nobodys) as someone:
             done = someone.run("native", MEASURE, *NO_FILES)
-        assert re.match(pattern.replace("webapp", r"(?!webapp)\S.*?"), message(done))
+        known = r"(?!webapp)\S.*?" if unit is None else r"shop\.service"
+        assert re.match(pattern.replace("webapp", known), message(done))
         assert done.returncode == 1
         (alert,) = alerts(ask(native, pair.a, "--format=json"))
         assert (alert["measure"], alert["label"]) == ("stuck", "webapp unread")

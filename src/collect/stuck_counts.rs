@@ -5,12 +5,13 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::collect::collector::{Collector, NetnsFacts};
+use crate::collect::waits::Waits;
 use crate::error::{Error, Optional};
 use crate::listeners::Listeners;
 use crate::selection::{Certainty, StuckFor, found};
 use crate::socket::{Socket, Wanted};
 use crate::stuck::{StuckKind, Wait};
-use crate::vocabulary::NetnsIndex;
+use crate::vocabulary::{ConnectionStatus, NetnsIndex};
 
 /// The port that a program serves, or that it connects to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -65,20 +66,23 @@ impl Number {
 }
 
 /// Counts the connections that have been stuck for at least the seconds of their kind. A connection of
-/// several kinds counts for each.
+/// several kinds counts for each; an outgoing one that the peer has closed is not unread.
 #[derive(Clone, Debug)]
 pub struct StuckCounts {
     rules: Vec<StuckFor>,
     listeners: Option<Arc<Listeners>>,
+    /// The longest time of each kind.
+    pub waits: Waits,
     /// The connections.
     pub piles: HashMap<Pile, Number>,
 }
 
 impl StuckCounts {
-    /// An empty collector with the seconds of each kind.
+    /// An empty collector with the seconds of each kind. `waits` gets every connection, so that the facts
+    /// of each are decoded once.
     #[must_use]
-    pub fn new(rules: Vec<StuckFor>) -> Self {
-        Self { rules, listeners: None, piles: HashMap::new() }
+    pub fn new(rules: Vec<StuckFor>, waits: Waits) -> Self {
+        Self { rules, listeners: None, waits, piles: HashMap::new() }
     }
 }
 
@@ -88,7 +92,8 @@ impl Collector for StuckCounts {
     }
 
     fn fresh(&self) -> Self {
-        Self { listeners: self.listeners.clone(), ..Self::new(self.rules.clone()) }
+        let empty = Self::new(self.rules.clone(), self.waits.fresh());
+        Self { listeners: self.listeners.clone(), ..empty }
     }
 
     fn begin(&mut self, facts: &NetnsFacts) -> Result<(), Error> {
@@ -96,16 +101,26 @@ impl Collector for StuckCounts {
         Ok(())
     }
 
-    fn add(&mut self, _: NetnsIndex, socket: &impl Socket) -> Result<(), Error> {
+    fn add(&mut self, netns: NetnsIndex, socket: &impl Socket) -> Result<(), Error> {
         let Some(transfer) = socket.transfer()? else {
             return Ok(());
         };
+        self.waits.add_transfer(netns, socket, &transfer)?;
         for (kind, wait) in found(&self.rules, &transfer) {
             let certainties = self.rules.iter().map(|rule| rule.selects_time(kind, wait));
             let is_certain = certainties.max() == Some(Certainty::Yes);
             let local = socket.local()?.port();
-            let is_served =
-                self.listeners.as_ref().is_some_and(|known| known.ports.contains(&local));
+            let serves = |known: &Arc<Listeners>| known.ports.contains(&local);
+            let is_served = self.listeners.as_ref().is_some_and(serves);
+            let is_outgoing = self.listeners.as_ref().is_some_and(|known| !serves(known));
+            // The last words of a server that has closed an idle connection of a pool: TLS says that it
+            // closes, SMTP and PostgreSQL name the reason. That the client has not closed is another kind.
+            if kind == StuckKind::Unread
+                && socket.status() == ConnectionStatus::CloseWait
+                && is_outgoing
+            {
+                continue;
+            }
             let pile = Pile {
                 kind,
                 place: if is_served {
@@ -123,6 +138,7 @@ impl Collector for StuckCounts {
     }
 
     fn merge(&mut self, dump: Self) {
+        self.waits.merge(dump.waits);
         for (pile, number) in dump.piles {
             self.piles.entry(pile).or_default().add(number);
         }

@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::group::{Group, GroupBy};
 use crate::selection::{Selection, StuckFor, found, longest};
 use crate::socket::{Socket, Wanted};
-use crate::stuck::Wait;
+use crate::stuck::{Transfer, Wait};
 use crate::vocabulary::NetnsIndex;
 
 /// The stuck connections of a group.
@@ -38,6 +38,28 @@ impl Waits {
         Self { by, stuck: selection.stuck.clone(), groups: HashMap::new(), total: 0 }
     }
 
+    /// Adds a connection whose facts have been decoded.
+    pub fn add_transfer(
+        &mut self,
+        netns: NetnsIndex,
+        socket: &impl Socket,
+        transfer: &Transfer,
+    ) -> Result<(), Error> {
+        let stuck = found(&self.stuck, transfer);
+        let Some((_, wait)) = longest(&stuck) else {
+            return Ok(());
+        };
+        self.total += 1;
+        if self.by == GroupBy::Kind {
+            for (kind, wait) in stuck {
+                self.count(Group::Kind(kind), Longest { count: 1, wait });
+            }
+        } else {
+            self.count(self.by.group(netns, socket)?, Longest { count: 1, wait });
+        }
+        Ok(())
+    }
+
     fn count(&mut self, group: Group, found: Longest) {
         let longest = self.groups.entry(group).or_default();
         longest.count += found.count;
@@ -55,22 +77,10 @@ impl Collector for Waits {
     }
 
     fn add(&mut self, netns: NetnsIndex, socket: &impl Socket) -> Result<(), Error> {
-        let Some(transfer) = socket.transfer()? else {
-            return Ok(());
-        };
-        let stuck = found(&self.stuck, &transfer);
-        let Some((_, wait)) = longest(&stuck) else {
-            return Ok(());
-        };
-        self.total += 1;
-        if self.by == GroupBy::Kind {
-            for (kind, wait) in stuck {
-                self.count(Group::Kind(kind), Longest { count: 1, wait });
-            }
-        } else {
-            self.count(self.by.group(netns, socket)?, Longest { count: 1, wait });
+        match socket.transfer()? {
+            Some(transfer) => self.add_transfer(netns, socket, &transfer),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     fn merge(&mut self, dump: Self) {

@@ -34,7 +34,7 @@ use crate::stuck::StuckKind;
 use crate::survey::{Facts, Findings, Host};
 
 /// The collector of stuck connections: their numbers, the longest time of each kind, and their owners.
-type OfStuck = Attributed<((StuckCounts, Waits), Option<Breakdowns>)>;
+type OfStuck = Attributed<(StuckCounts, Option<Breakdowns>)>;
 
 /// The collectors of one walk, each for one measure.
 type Walk = (
@@ -194,9 +194,9 @@ fn walk(
         let stuck = find(Measure::Stuck).map(|asked| {
             let scope = asked.scope();
             let any_time = Selection { stuck: Vec::new(), ..scope.selection.clone() };
-            let counts = StuckCounts::new(scope.selection.stuck.clone());
             let waits = Waits::new(GroupBy::Kind, &any_time);
-            let collector = Attributed::new(((counts, waits), scope.breakdowns()));
+            let counts = StuckCounts::new(scope.selection.stuck.clone(), waits);
+            let collector = Attributed::new((counts, scope.breakdowns()));
             let kinds = StuckKind::USUAL.iter();
             let states: Vec<_> = kinds.flat_map(|kind| kind.states().iter().copied()).collect();
             let selection = Selection { statuses: Choice::of(&states), ..any_time };
@@ -272,6 +272,9 @@ fn of_files(asked: &Asked, host: &Host) -> Result<Part, Error> {
     let scope = asked.scope();
     let counted = tables::read(host.deadline).and_then(|mut tables| {
         tables.host = OfHost::Unlimited;
+        // A sandbox lowers the limit below the number of open files, so that no further one can be opened:
+        // sshd does so before a login. A process that runs out stops at its limit.
+        tables.of_processes.retain(|table| table.open <= table.limit);
         open_files::groups(tables, &scope, host.deadline)
     });
     let mut part = asked.part(counted, None, host)?;
@@ -290,12 +293,12 @@ fn of_files(asked: &Asked, host: &Host) -> Result<Part, Error> {
 /// Judges the numbers of stuck connections.
 fn of_stuck(
     asked: &Asked,
-    ((counts, waits), breakdowns): ((StuckCounts, Waits), Option<Breakdowns>),
+    (counts, breakdowns): (StuckCounts, Option<Breakdowns>),
     findings: &Findings,
     missing: Option<Missing>,
     host: &Host,
 ) -> Result<Part, Error> {
-    let mut kinds: Vec<_> = waits.groups.iter().collect();
+    let mut kinds: Vec<_> = counts.waits.groups.iter().collect();
     kinds.sort_unstable_by_key(|(group, _)| **group);
     let kinds = kinds.into_iter().map(|(group, longest)| {
         let mut named = NamedGroup::without_sockets(Some(*group), group.to_string().into());
