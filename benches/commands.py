@@ -10,6 +10,9 @@ from measure import EMPTY, NETNS, SUM, Command, Results, Scenario
 # Where options that look closer are measured.
 _SOME = (10_000, 100_000, 1_000_000)
 
+# Where the start matters, too.
+_FROM_NONE = (0, *_SOME)
+
 # Where the start and the end matter.
 _ENDS = (0, 1_000_000)
 
@@ -142,6 +145,27 @@ COMMANDS = (
     _with("--measure=ephemeral-ports", name="ephemeral ports", each=False),
     _with("--conn-status=time_wait", name="time_wait", over="time_wait floor", each=False),
     _with("--remote-port=9", name="other port", over="other port floor", each=False),
+    Command(
+        "exhaustion",
+        "`network-connections --measure=exhaustion`, without Python",
+        # Who holds a million sockets has nearly no open file left.
+        ("{native}", "--measure=exhaustion", "--always-ok", *_PATIENT),
+        over=("times floor", "native"),
+        shows="",
+        chart=False,
+        ours=True,
+        kinds=("established",),
+        sizes=_FROM_NONE,
+    ),
+    Command(
+        "times floor",
+        "the same loop in C for a dump with the times of TCP connections (`struct tcp_info`)",
+        ("{built}/floor", "times"),
+        shows="",
+        chart=False,
+        kinds=("established",),
+        sizes=_FROM_NONE,
+    ),
     _floor("counters", "rest", "of TCP that is not ESTABLISHED"),
     _floor("time_wait", "time_wait", "of what is in TIME_WAIT"),
     _floor("other port", "port", "of what has port 9 at the other end"),
@@ -407,6 +431,9 @@ TARGETS = (
         0.02,
     ),
     Target("ephemeral ports at 1M, CPU over wheel", cpu("ephemeral ports", "wheel"), 1.1),
+    Target("exhaustion at 0, CPU over native", cpu("exhaustion", "native", at=EMPTY), 3),
+    Target("exhaustion at 1M, CPU over times floor", cpu("exhaustion", "times floor"), 1.3),
+    Target("exhaustion, peak memory from 0 to 1M, MiB", most("exhaustion"), 32),
     Target(
         "by process alone at 1M, CPU over links and floor",
         cpu("by process alone", "links", "floor"),

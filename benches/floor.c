@@ -1,10 +1,11 @@
 // The floor: asks the kernel for the same dumps as a full count does and counts the messages, no
 // more. Nothing that gets its sockets from NETLINK_SOCK_DIAG can cost less. Prints the total.
 //
-//     floor [rest | time_wait | port | DIRECTORY]
+//     floor [rest | time_wait | port | times | DIRECTORY]
 //
 // TCP that is not ESTABLISHED, what is in TIME_WAIT alone, or what has port 9 at the other end: the
-// kernel looks at every socket and leaves out the others. With a directory of network namespaces, such as /run/netns: in each of them.
+// kernel looks at every socket and leaves out the others. With times: every socket of TCP with its
+// struct tcp_info. With a directory of network namespaces, such as /run/netns: in each of them.
 
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -41,7 +42,7 @@ static const struct condition PORT = {
     .last = {.no = 9},
 };
 
-static enum { ALL, REST, TIME_WAIT, ON_PORT } asked = ALL;
+static enum { ALL, REST, TIME_WAIT, ON_PORT, TIMES } asked = ALL;
 
 // Sends one dump request; returns the number of sockets in the answer.
 static long dump(int fd, unsigned short type, const void *payload, size_t size)
@@ -91,10 +92,15 @@ static long count_here(void)
         [REST] = TCP_STATES & ~(1 << 1),
         [TIME_WAIT] = 1 << 6,
         [ON_PORT] = TCP_STATES,
+        [TIMES] = TCP_STATES,
     };
-    struct inet_diag_req both = {.idiag_family = AF_INET, .idiag_states = states[asked]};
+    struct inet_diag_req both = {
+        .idiag_family = AF_INET,
+        .idiag_states = states[asked],
+        .idiag_ext = asked == TIMES ? 1 << (INET_DIAG_INFO - 1) : 0,
+    };
     long count = dump(fd, TCPDIAG_GETSOCK, &both, sizeof both);
-    for (int i = 0; (asked == ALL || asked == ON_PORT) && i < 2; i++) {
+    for (int i = 0; asked != REST && asked != TIME_WAIT && i < 2; i++) {
         struct inet_diag_req_v2 one = {
             .sdiag_family = i == 0 ? AF_INET : AF_INET6,
             .sdiag_protocol = IPPROTO_UDP,
@@ -134,6 +140,8 @@ int main(int argc, char **argv)
         asked = TIME_WAIT;
     else if (strcmp(what, "port") == 0)
         asked = ON_PORT;
+    else if (strcmp(what, "times") == 0)
+        asked = TIMES;
     const int in_each = argc > 1 && asked == ALL;
     return printf("%ld\n", in_each ? count_in_each(what) : count_here()) < 0;
 }
