@@ -56,6 +56,11 @@ test-all: $(VENV)/.dev $(VENV)/.installed $(NATIVE) ## Run the slow tests too, a
 test-integrations: $(VENV)/.dev $(VENV)/.installed $(NATIVE) $(STATIC) ## Run the tests against real Icinga, Nagios, Prometheus ...
 	$(BIN)/python -m pytest tests/integrations
 
+# Boots a machine that apt fills with 66 programs: ten minutes the first time, and half an hour. Needs root.
+.PHONY: hunt
+hunt: $(VENV)/.dev $(VENV)/.installed $(NATIVE) ## Look for false alarms of --measure=exhaustion, and for faults that it misses
+	$(BIN)/python tests/integrations/hunt.py
+
 .PHONY: bench
 bench: $(VENV)/.dev $(VENV)/.installed $(NATIVE) $(STATIC) ## Measure against peers up to 1M sockets; QUICK=1 stops at 10k
 	$(BIN)/python -m pip install --quiet --group bench

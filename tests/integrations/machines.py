@@ -168,7 +168,12 @@ def _cgroup(name: str) -> str:
 
 
 @contextlib.contextmanager
-def booted(on: Host, name: str = "bed", packages: tuple[str, ...] = PACKAGES) -> Iterator[Machine]:
+def booted(
+    on: Host,
+    name: str = "bed",
+    packages: tuple[str, ...] = PACKAGES,
+    seconds: float = harness.PATIENCE,
+) -> Iterator[Machine]:
     """Boot a machine on a host; what is written in it never reaches the disk."""
     # In a place of its own: systemd-nspawn lets nobody else boot from the one that it is given.
     place = f"/run/machines/{name}"
@@ -205,7 +210,7 @@ def booted(on: Host, name: str = "bed", packages: tuple[str, ...] = PACKAGES) ->
                 # What the machine's kernel does not let some service do is nothing to us.
                 return True if done.stdout in ("running\n", "degraded\n") else None
 
-            wait_for(up, "the boot", daemon=process, log=log)
+            wait_for(up, "the boot", daemon=process, log=log, seconds=seconds)
             yield machine
         finally:
             # The others end with these.
