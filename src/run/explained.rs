@@ -8,7 +8,7 @@ use crate::collect::breakdown::Breakdowns;
 use crate::collect::chosen::Chosen;
 use crate::collect::listeners::Attributed;
 use crate::error::Error;
-use crate::group::{Group, GroupBy};
+use crate::group::{Group, GroupBy, Needs};
 use crate::owner::Names;
 use crate::report::Report;
 use crate::selection::{Choice, Network, Ports, Selection};
@@ -41,8 +41,9 @@ pub fn read(
         None => chosen.get(&group).copied(),
     };
     let breakdowns = Breakdowns::new(by, plan.aspect(), selection.stuck.clone());
+    let facts = Facts { directions: by.needs() == Needs::Listeners, ..Facts::PORTS };
     let collector = Attributed::new(Chosen::new(by, &choose, breakdowns));
-    let (collector, findings) = host.survey(&narrowed, Facts::PORTS, collector)?;
+    let (collector, findings) = host.survey(&narrowed, facts, collector)?;
     Ok((collector.into_collected().into_collected(), findings))
 }
 
@@ -73,11 +74,13 @@ fn list_of(group: Group, names: &Names) -> Option<u32> {
         | Group::Status(_)
         | Group::Port(_)
         | Group::Address(_)
+        | Group::Network(_)
         | Group::Endpoint(_)
         | Group::Unix(_)
         | Group::User(_)
         | Group::Cgroup(_)
         | Group::Netns(_)
+        | Group::Direction(_)
         | Group::Kind(_)
         | Group::Limit(_)
         | Group::Ports(..)
@@ -104,6 +107,7 @@ fn narrowed(selection: &Selection, by: GroupBy, groups: impl Iterator<Item = Gro
             }
             Group::Port(port) => ports.push(Ports::of(port)),
             Group::Address(address) => addresses.push(network(address)),
+            Group::Network(network) => addresses.push(network),
             Group::Endpoint(Endpoint { address, port, .. }) => {
                 ports.push(Ports::of(port));
                 addresses.push(network(address));
@@ -114,6 +118,7 @@ fn narrowed(selection: &Selection, by: GroupBy, groups: impl Iterator<Item = Gro
             | Group::Process(_)
             | Group::Program(_)
             | Group::Netns(_)
+            | Group::Direction(_)
             | Group::Limit(_)
             | Group::Ports(..)
             | Group::Host => {}
@@ -127,12 +132,15 @@ fn narrowed(selection: &Selection, by: GroupBy, groups: impl Iterator<Item = Gro
         narrowed.statuses = Choice::of(&statuses);
     }
     let (of_ports, of_addresses) = match by {
-        GroupBy::RemotePort | GroupBy::RemoteAddress | GroupBy::RemoteEndpoint => {
-            (&mut narrowed.remote_ports, &mut narrowed.remote_addresses)
-        }
+        GroupBy::RemotePort
+        | GroupBy::RemoteAddress
+        | GroupBy::RemoteNetwork
+        | GroupBy::RemoteEndpoint => (&mut narrowed.remote_ports, &mut narrowed.remote_addresses),
         GroupBy::LocalPort
         | GroupBy::LocalAddress
+        | GroupBy::LocalNetwork
         | GroupBy::LocalEndpoint
+        | GroupBy::Direction
         | GroupBy::TypeStatus
         | GroupBy::Type
         | GroupBy::Status
@@ -145,10 +153,13 @@ fn narrowed(selection: &Selection, by: GroupBy, groups: impl Iterator<Item = Gro
         | GroupBy::Limit => (&mut narrowed.local_ports, &mut narrowed.local_addresses),
     };
     if (1..=MOST_ENDS).contains(&ports.len()) {
-        *of_ports = ports;
+        of_ports.any_of = ports;
     }
-    if (1..=MOST_ENDS).contains(&addresses.len()) {
-        *of_addresses = addresses;
+    // Of a network that is a group, a part may be selected.
+    let are_parts = matches!(by, GroupBy::RemoteNetwork | GroupBy::LocalNetwork)
+        && !of_addresses.any_of.is_empty();
+    if (1..=MOST_ENDS).contains(&addresses.len()) && !are_parts {
+        of_addresses.any_of = addresses;
     }
     narrowed
 }
