@@ -292,21 +292,27 @@ def count_connections(
 
     Args:
         types (str, or several): Count only connections of this type. "unix" is for
-            accept queues alone: unix sockets are not counted. One of: all, tcp,
-            tcp6, udp, udp6, unix. Default: all.
+            accept queues alone: unix sockets are not counted. !VALUE excludes. One
+            of: all, tcp, tcp6, udp, udp6, unix. Default: all.
         statuses (str, or several): Count only connections in this status. UDP
-            sockets have the status "none". One of: all, close, close_wait,
-            closing, established, fin_wait1, fin_wait2, last_ack, listen, none,
-            syn_recv, syn_sent, time_wait, IDLE, BOUND, DELETE_TCB. Default: all.
+            sockets have the status "none". !VALUE excludes. One of: all, close,
+            close_wait, closing, established, fin_wait1, fin_wait2, last_ack,
+            listen, none, syn_recv, syn_sent, time_wait, IDLE, BOUND, DELETE_TCB.
+            Default: all.
+        direction (str): Count only connections to a local address and port that is
+            listened on ("in"), or all others ("out"). One of: in, out.
         group_by (str): What is counted, judged and printed: the connections of
             each of these. One of: type-status, type, status, local-port,
-            remote-port, local-address, remote-address, local-endpoint,
-            remote-endpoint, user, unit, process, program, netns, kind, limit.
+            remote-port, local-address, remote-address, local-network,
+            remote-network, local-endpoint, remote-endpoint, user, unit, process,
+            program, netns, direction, kind, limit.
         local_address (str, or address or network of ipaddress, or several): Count
             only connections from this local address or network, as in 192.0.2.7,
-            192.0.2.0/24 or 2001:db8::/32. Default: any.
+            192.0.2.0/24 or 2001:db8::/32. !VALUE, or ^VALUE, excludes. Default:
+            any.
         local_port (str or int, or several): Count only connections from this local
-            port or range of ports, as in 443 or 8000-8099. Default: any.
+            port or range of ports, as in 443 or 8000-8099. !VALUE excludes.
+            Default: any.
         netns (str, int or path, or several): Look into this network namespace
             instead of the own one: a name below /run/netns, a path as in
             /proc/1/ns/net, the id of a process in it, or "all" for every one that
@@ -314,9 +320,10 @@ def count_connections(
             it has. Default: own.
         remote_address (str, or address or network of ipaddress, or several): Count
             only connections to this remote address or network. An IPv4 network has
-            the IPv4-mapped peers of IPv6 sockets too. Default: any.
+            the IPv4-mapped peers of IPv6 sockets too. !VALUE excludes. Default:
+            any.
         remote_port (str or int, or several): Count only connections to this remote
-            port or range of ports. Default: any.
+            port or range of ports. !VALUE excludes. Default: any.
         source (str): Where the connections are read from. "auto" takes the best
             source that answers completely; a source named here is the only one
             asked. "counters" is quicker where most connections are established: it
@@ -376,30 +383,36 @@ def check(
 
     Args:
         types (str, or several): Count only connections of this type. "unix" is for
-            accept queues alone: unix sockets are not counted. One of: all, tcp,
-            tcp6, udp, udp6, unix. Default: all.
+            accept queues alone: unix sockets are not counted. !VALUE excludes. One
+            of: all, tcp, tcp6, udp, udp6, unix. Default: all.
         statuses (str, or several): Count only connections in this status. UDP
-            sockets have the status "none". One of: all, close, close_wait,
-            closing, established, fin_wait1, fin_wait2, last_ack, listen, none,
-            syn_recv, syn_sent, time_wait, IDLE, BOUND, DELETE_TCB. Default: all.
+            sockets have the status "none". !VALUE excludes. One of: all, close,
+            close_wait, closing, established, fin_wait1, fin_wait2, last_ack,
+            listen, none, syn_recv, syn_sent, time_wait, IDLE, BOUND, DELETE_TCB.
+            Default: all.
         always_ok (bool): Make the states WARNING and CRITICAL OK. UNKNOWN stays
             UNKNOWN.
         critical (Range, str or number): CRITICAL where the number of a group lies
             outside this Nagios range. With keys, as in
             "5000,CLOSE_WAIT=100,total=30000", a group, status, type or the total
             has a range of its own.
+        direction (str): Count only connections to a local address and port that is
+            listened on ("in"), or all others ("out"). One of: in, out.
         group_by (str): What is counted, judged and printed: the connections of
             each of these. One of: type-status, type, status, local-port,
-            remote-port, local-address, remote-address, local-endpoint,
-            remote-endpoint, user, unit, process, program, netns, kind, limit.
+            remote-port, local-address, remote-address, local-network,
+            remote-network, local-endpoint, remote-endpoint, user, unit, process,
+            program, netns, direction, kind, limit.
         lengthy (bool): Add tables to the message: who has the connections of each
             group in alert state, or of the largest one where all is fine, and
             which peers they lead to. Reads /proc/PID/fd.
         local_address (str, or address or network of ipaddress, or several): Count
             only connections from this local address or network, as in 192.0.2.7,
-            192.0.2.0/24 or 2001:db8::/32. Default: any.
+            192.0.2.0/24 or 2001:db8::/32. !VALUE, or ^VALUE, excludes. Default:
+            any.
         local_port (str or int, or several): Count only connections from this local
-            port or range of ports, as in 443 or 8000-8099. Default: any.
+            port or range of ports, as in 443 or 8000-8099. !VALUE excludes.
+            Default: any.
         measure (str): What is judged: connections, the number of each group. In
             percent of a limit: accept-queue of each TCP or unix listener,
             syn-queue of each TCP listener, receive-buffer of each UDP socket,
@@ -419,9 +432,10 @@ def check(
         perfdata (bool): Give the result performance data.
         remote_address (str, or address or network of ipaddress, or several): Count
             only connections to this remote address or network. An IPv4 network has
-            the IPv4-mapped peers of IPv6 sockets too. Default: any.
+            the IPv4-mapped peers of IPv6 sockets too. !VALUE excludes. Default:
+            any.
         remote_port (str or int, or several): Count only connections to this remote
-            port or range of ports. Default: any.
+            port or range of ports. !VALUE excludes. Default: any.
         source (str): Where the connections are read from. "auto" takes the best
             source that answers completely; a source named here is the only one
             asked. "counters" is quicker where most connections are established: it
@@ -589,17 +603,22 @@ def connections(
 
     Args:
         types (str, or several): Count only connections of this type. "unix" is for
-            accept queues alone: unix sockets are not counted. One of: all, tcp,
-            tcp6, udp, udp6, unix. Default: all.
+            accept queues alone: unix sockets are not counted. !VALUE excludes. One
+            of: all, tcp, tcp6, udp, udp6, unix. Default: all.
         statuses (str, or several): Count only connections in this status. UDP
-            sockets have the status "none". One of: all, close, close_wait,
-            closing, established, fin_wait1, fin_wait2, last_ack, listen, none,
-            syn_recv, syn_sent, time_wait, IDLE, BOUND, DELETE_TCB. Default: all.
+            sockets have the status "none". !VALUE excludes. One of: all, close,
+            close_wait, closing, established, fin_wait1, fin_wait2, last_ack,
+            listen, none, syn_recv, syn_sent, time_wait, IDLE, BOUND, DELETE_TCB.
+            Default: all.
+        direction (str): Count only connections to a local address and port that is
+            listened on ("in"), or all others ("out"). One of: in, out.
         local_address (str, or address or network of ipaddress, or several): Count
             only connections from this local address or network, as in 192.0.2.7,
-            192.0.2.0/24 or 2001:db8::/32. Default: any.
+            192.0.2.0/24 or 2001:db8::/32. !VALUE, or ^VALUE, excludes. Default:
+            any.
         local_port (str or int, or several): Count only connections from this local
-            port or range of ports, as in 443 or 8000-8099. Default: any.
+            port or range of ports, as in 443 or 8000-8099. !VALUE excludes.
+            Default: any.
         netns (str, int or path, or several): Look into this network namespace
             instead of the own one: a name below /run/netns, a path as in
             /proc/1/ns/net, the id of a process in it, or "all" for every one that
@@ -609,9 +628,10 @@ def connections(
             of /proc/PID/fd; without root only those of the caller can be seen.
         remote_address (str, or address or network of ipaddress, or several): Count
             only connections to this remote address or network. An IPv4 network has
-            the IPv4-mapped peers of IPv6 sockets too. Default: any.
+            the IPv4-mapped peers of IPv6 sockets too. !VALUE excludes. Default:
+            any.
         remote_port (str or int, or several): Count only connections to this remote
-            port or range of ports. Default: any.
+            port or range of ports. !VALUE excludes. Default: any.
         source (str): Where the connections are read from. "auto" takes the best
             source that answers completely; a source named here is the only one
             asked. "counters" is quicker where most connections are established: it
@@ -669,6 +689,7 @@ def connections_table(
     types: _ConnType | Iterable[_ConnType] | None = None,
     statuses: _ConnStatus | Iterable[_ConnStatus] | None = None,
     *,
+    direction: _Direction | None = None,
     local_address: _Address | Iterable[_Address] | None = None,
     local_port: _Port | Iterable[_Port] | None = None,
     netns: _Netns | Iterable[_Netns] | None = None,
@@ -685,17 +706,22 @@ def connections_table(
 
     Args:
         types (str, or several): Count only connections of this type. "unix" is for
-            accept queues alone: unix sockets are not counted. One of: all, tcp,
-            tcp6, udp, udp6, unix. Default: all.
+            accept queues alone: unix sockets are not counted. !VALUE excludes. One
+            of: all, tcp, tcp6, udp, udp6, unix. Default: all.
         statuses (str, or several): Count only connections in this status. UDP
-            sockets have the status "none". One of: all, close, close_wait,
-            closing, established, fin_wait1, fin_wait2, last_ack, listen, none,
-            syn_recv, syn_sent, time_wait, IDLE, BOUND, DELETE_TCB. Default: all.
+            sockets have the status "none". !VALUE excludes. One of: all, close,
+            close_wait, closing, established, fin_wait1, fin_wait2, last_ack,
+            listen, none, syn_recv, syn_sent, time_wait, IDLE, BOUND, DELETE_TCB.
+            Default: all.
+        direction (str): Count only connections to a local address and port that is
+            listened on ("in"), or all others ("out"). One of: in, out.
         local_address (str, or address or network of ipaddress, or several): Count
             only connections from this local address or network, as in 192.0.2.7,
-            192.0.2.0/24 or 2001:db8::/32. Default: any.
+            192.0.2.0/24 or 2001:db8::/32. !VALUE, or ^VALUE, excludes. Default:
+            any.
         local_port (str or int, or several): Count only connections from this local
-            port or range of ports, as in 443 or 8000-8099. Default: any.
+            port or range of ports, as in 443 or 8000-8099. !VALUE excludes.
+            Default: any.
         netns (str, int or path, or several): Look into this network namespace
             instead of the own one: a name below /run/netns, a path as in
             /proc/1/ns/net, the id of a process in it, or "all" for every one that
@@ -703,9 +729,10 @@ def connections_table(
             it has. Default: own.
         remote_address (str, or address or network of ipaddress, or several): Count
             only connections to this remote address or network. An IPv4 network has
-            the IPv4-mapped peers of IPv6 sockets too. Default: any.
+            the IPv4-mapped peers of IPv6 sockets too. !VALUE excludes. Default:
+            any.
         remote_port (str or int, or several): Count only connections to this remote
-            port or range of ports. Default: any.
+            port or range of ports. !VALUE excludes. Default: any.
         source (str): Where the connections are read from. "auto" takes the best
             source that answers completely; a source named here is the only one
             asked. "counters" is quicker where most connections are established: it
