@@ -296,6 +296,8 @@ const FIELDS: [&str; 22] = [
 ];
 
 #[doc = include_str!("docs/connections.txt")]
+// The text is for Python.
+#[allow(clippy::doc_markdown, clippy::doc_lazy_continuation, clippy::doc_link_with_quotes)]
 #[pyfunction]
 #[pyo3(
     signature = (types=None, statuses=None, *, processes=None, **keywords),

@@ -29,6 +29,8 @@ fn dictionary<'py, 'a>(
 }
 
 #[doc = include_str!("docs/count_connections.txt")]
+// The text is for Python.
+#[allow(clippy::doc_markdown, clippy::doc_lazy_continuation, clippy::doc_link_with_quotes)]
 #[pyfunction]
 #[pyo3(
     signature = (types=None, statuses=None, **keywords),
@@ -52,6 +54,8 @@ pub fn count_connections<'py>(
 }
 
 #[doc = include_str!("docs/check.txt")]
+// The text is for Python.
+#[allow(clippy::doc_markdown, clippy::doc_lazy_continuation, clippy::doc_link_with_quotes)]
 #[pyfunction]
 #[pyo3(
     signature = (types=None, statuses=None, **keywords),

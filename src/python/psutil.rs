@@ -36,7 +36,7 @@ type Columns<'py> = (
 #[pyfunction]
 pub fn inet_sockets(py: Python<'_>, types: Vec<String>) -> PyResult<Columns<'_>> {
     guarded(|| {
-        let types = types.iter().map(|name| named::<ConnectionType>(name));
+        let types = types.into_iter().map(|name| named::<ConnectionType>(&name));
         let types: Vec<_> = types.collect::<Result<_, _>>().map_err(Error::from)?;
         let selection = Selection { types: Choice::of(&types), ..Selection::default() };
         let query = Query { selection, timeout: TIMEOUT, ..Query::default() };

@@ -126,6 +126,8 @@ pub fn address(connection_type: u8, octets: [u8; WIDTH]) -> IpAddr {
 }
 
 #[doc = include_str!("docs/connections_table.txt")]
+// The text is for Python.
+#[allow(clippy::doc_markdown, clippy::doc_lazy_continuation, clippy::doc_link_with_quotes)]
 #[pyfunction]
 #[pyo3(
     signature = (types=None, statuses=None, **keywords),
@@ -233,8 +235,8 @@ fn bytes<const N: usize, T: Copy>(
 ) -> PyResult<Bound<'_, PyBytes>> {
     PyBytes::new_with(py, numbers.len() * N, |space| {
         let (places, _) = space.as_chunks_mut::<N>();
-        for (place, number) in places.iter_mut().zip(&numbers) {
-            *place = encoded(*number);
+        for (place, number) in places.iter_mut().zip(numbers) {
+            *place = encoded(number);
         }
         Ok(())
     })
