@@ -855,4 +855,4 @@ def test_groups_by_endpoints_are_those_of_ss(native: Command, site: Pair) -> Non
                 assert native.run(*options, f"-c={name}={most}").returncode == 0
                 assert native.run(*options, f"-c={name}={most - 1}").returncode == 2
                 line = one_line(native.run(*options, "-c=a=5"))
-                assert f"valid: total, a selected {by} port, or address and port" in line
+                assert f"valid: total, a selected {by} port, address, network, or address and port" in line

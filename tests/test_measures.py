@@ -74,10 +74,10 @@ REFUSED = {
     "-c=total=5": '--critical: "total" {no_key}',
     "-c=TOTAL=5": '--critical: "TOTAL" {no_key}',
     "-w=LISTEN=5": '--warning: "LISTEN" {no_key}',
-    "-w=0.0.0.0=5": '--warning: "0.0.0.0" {no_key}',
+    "-w=0.0.0=5": '--warning: "0.0.0" {no_key}',
     "-w=*:80=5": '--warning: "*:80" {no_key}',
     "-w=::1:80=5": '--warning: "::1:80" {no_key}',
-    "-w=80-90=5": '--warning: "80-90" {no_key}',
+    "-w=90-80=5": '--warning: "90-80" {no_key}',
     "-w=65536=5": '--warning: "65536" {no_key}',
     "-w=81=5 --{own}-port=80": '--warning: "81" {no_key_of_ends}',
     "-w=127.0.0.1:80=5 --{own}-address=::1": '--warning: "127.0.0.1:80" {no_key_of_ends}',
@@ -92,14 +92,14 @@ def refused() -> Iterator[tuple[str, str]]:
             f"has no meaning where {things} are measured (valid: --measure=connections)"
         )
         no_key = "is the key of no group that can be selected here (valid: a selected"
-        words["no_key_of_ends"] = f"{no_key} {own} port, or address and port)"
+        words["no_key_of_ends"] = f"{no_key} {own} port, address, network, or address and port)"
         # Unix listeners have no ports that could be selected.
         words["no_key"] = {
             "accept-queue": (
-                f"{no_key} {own} port, address and port, or the name of a unix listener as it is "
+                f"{no_key} {own} port, address, network, address and port, or the name of a unix listener as it is "
                 "printed)"
             ),
-            "ephemeral-ports": f"{no_key} {own} port, address and port, or tcp or udp)",
+            "ephemeral-ports": f"{no_key} {own} port, address, network, address and port, or tcp or udp)",
         }.get(measure, words["no_key_of_ends"])
         for options, line in {**REFUSED, **ALONE[measure]}.items():
             yield f"--measure={measure} {options}".format(**words), line.format(**words)

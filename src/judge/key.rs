@@ -241,6 +241,9 @@ impl EndpointKey {
         });
         let mut label = match (address, ports) {
             (None, ports) => ports.map(|ports| ports.to_string()).unwrap_or_default(),
+            (Some(address), None) if address.contains(':') && !address.contains('/') => {
+                format!("[{address}]")
+            }
             (Some(address), None) => address,
             (Some(address), Some(ports)) if address.contains(':') => format!("[{address}]:{ports}"),
             (Some(address), Some(ports)) => format!("{address}:{ports}"),
@@ -949,13 +952,19 @@ fn endpoint(
     is_possible.then_some(Key::Endpoint(key))
 }
 
-/// The texts of the address and of the ports of an endpoint.
+/// The texts of the address and of the ports of an endpoint. An IPv6 address is in brackets, or has the
+/// length of a prefix.
 fn ends(text: &str) -> Option<(Option<&str>, Option<&str>)> {
     if let Some(rest) = text.strip_prefix('[') {
         let (address, rest) = rest.rsplit_once(']')?;
-        return Some((Some(address), Some(rest.strip_prefix(':')?)));
+        let ports = if rest.is_empty() { None } else { Some(rest.strip_prefix(':')?) };
+        return Some((Some(address), ports));
     }
     let is_v4 = text.contains('.') && text.bytes().filter(|byte| *byte == b':').count() <= 1;
+    if !is_v4 && text.contains(':') && !text.contains('/') {
+        // An IPv6 address without brackets may be meant to end with a port: `::1:80`.
+        return None;
+    }
     Some(match text.split_once(':') {
         Some((address, ports)) if is_v4 => (Some(address), Some(ports)),
         None if !is_v4 => (None, Some(text)),
@@ -1116,7 +1125,7 @@ mod tests {
             "::/0",
             "fe80::/10",
             "[fe80::/10]:443",
-            "fe80::1",
+            "[fe80::1]",
             "[fe80::1]:1-1000",
             "[fe80::1]:443",
             "[fe80::1]:443 in web",
@@ -1125,7 +1134,9 @@ mod tests {
         ];
         let closeness = closeness.map(|text| key(text).specificity(&link));
         assert!(closeness.is_sorted_by(|a, b| a.is_some() && a < b), "{closeness:?}");
-        for text in ["10.0.0.0/8", "fe81::/16", "444-450", "[fe80::/10]:80", "192.0.2.1"] {
+        for text in
+            ["10.0.0.0/8", "fe81::/16", "444-450", "[fe80::/10]:80", "192.0.2.1", "[fe80::2]"]
+        {
             assert_eq!(key(text).specificity(&link), None, "{text}");
             assert_eq!(key(text).group().label(), text);
         }
@@ -1239,7 +1250,9 @@ mod tests {
             "[fe80::/10%eth0]:443",
             "web",
             "0x1:443",
-            "[::1]",
+            "::1",
+            "::1:80",
+            "[::1]80",
             "[fe80::1%]:443",
             "[2001:db8::1%eth0]:443",
         ] {

@@ -202,22 +202,10 @@ mod tests {
         let (pairs, _) = of(GroupBy::Kind, &[Group::Kind(StuckKind::Unread)]);
         assert!(pairs.contains(&(Tcp, Established)) && !pairs.contains(&(Tcp, Listen)));
         for (by, groups, ends) in [
-            (GroupBy::LocalPort, vec![Group::Port(80)], " with local port \"80\""),
-            (
-                GroupBy::RemotePort,
-                vec![Group::Port(80), Group::Port(81)],
-                " with remote port \"80,81\"",
-            ),
-            (
-                GroupBy::RemoteAddress,
-                vec![Group::Address(other.address)],
-                " with remote address \"192.0.2.2\"",
-            ),
-            (
-                GroupBy::LocalEndpoint,
-                vec![Group::Endpoint(one)],
-                " with local address \"192.0.2.1\" and local port \"80\"",
-            ),
+            (GroupBy::LocalPort, vec![Group::Port(80)], " at port 80"),
+            (GroupBy::RemotePort, vec![Group::Port(80), Group::Port(81)], " to port 80, 81"),
+            (GroupBy::RemoteAddress, vec![Group::Address(other.address)], " to 192.0.2.2"),
+            (GroupBy::LocalEndpoint, vec![Group::Endpoint(one)], " at 192.0.2.1 port 80"),
             (GroupBy::User, vec![Group::User(Some(7))], ""),
             (GroupBy::LocalPort, (0..33).map(Group::Port).collect(), ""),
         ] {
