@@ -16,6 +16,7 @@ use crate::collect::counts::{Recorded, Table};
 use crate::deadline::Deadline;
 use crate::details::Detail;
 use crate::error::Error;
+use crate::field::Field;
 use crate::judge::state::State;
 use crate::measure::counted::{Counted, Scope};
 use crate::named_group::NamedGroup;
@@ -61,7 +62,10 @@ pub fn check(plan: Plan, interrupted: &dyn Fn() -> bool) -> Result<Report, Error
     let mut report = report(plan, &thresholds, &mut counted, &host.namespaces, again, &deadline)?;
     let ports = add_ports(&mut report, &mut counted.findings, &host);
     or_without(&mut report, ports)?;
-    report.netns_unasked = host.namespaces.named_others(&deadline);
+    let can_be_asked = !report.plan.definition().refused.contains(&Field::Netns);
+    if can_be_asked {
+        report.netns_unasked = host.namespaces.named_others(&deadline);
+    }
     report.duration = start.elapsed();
     Ok(report)
 }
