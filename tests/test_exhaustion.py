@@ -328,6 +328,13 @@ def test_a_process_that_wants_no_further_files_is_no_fault(
         assert f"locked ({process.pid})" in native.run("--measure=open-files").stdout
 
 
+def test_a_limit_below_the_number_of_open_files_is_a_fault(native: Command, tmp_path: Path) -> None:
+    with program(tmp_path / "lowered", SANDBOX.replace("(1, 1)", "(8, 8)")) as process:
+        groups = alerts(native.run(MEASURE, "--format=json"))
+        (found,) = [group for group in groups if group["label"] == f"lowered ({process.pid})"]
+        assert (found["measure"], found["limit"], found["state"]) == ("open-files", 8, 2)
+
+
 # Keys.
 
 

@@ -33,6 +33,10 @@ use crate::selection::{Among, Choice, Selection, UnixListeners};
 use crate::stuck::StuckKind;
 use crate::survey::{Facts, Findings, Host};
 
+/// The highest limit of open files that forbids every file, since no program needs so few: the sandbox of a
+/// process that wants no further ones, as of sshd before a login.
+const NO_FILES: u64 = 1;
+
 /// The collector of stuck connections: their numbers, the longest time of each kind, and their owners.
 type OfStuck = Attributed<(StuckCounts, Option<Breakdowns>)>;
 
@@ -272,9 +276,7 @@ fn of_files(asked: &Asked, host: &Host) -> Result<Part, Error> {
     let scope = asked.scope();
     let counted = tables::read(host.deadline).and_then(|mut tables| {
         tables.host = OfHost::Unlimited;
-        // A sandbox lowers the limit below the number of open files, so that no further one can be opened:
-        // sshd does so before a login. A process that runs out stops at its limit.
-        tables.of_processes.retain(|table| table.open <= table.limit);
+        tables.of_processes.retain(|table| table.limit > NO_FILES);
         open_files::groups(tables, &scope, host.deadline)
     });
     let mut part = asked.part(counted, None, host)?;
