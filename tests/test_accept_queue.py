@@ -855,4 +855,5 @@ def test_groups_by_endpoints_are_those_of_ss(native: Command, site: Pair) -> Non
                 assert native.run(*options, f"-c={name}={most}").returncode == 0
                 assert native.run(*options, f"-c={name}={most - 1}").returncode == 2
                 line = one_line(native.run(*options, "-c=a=5"))
-                assert f"valid: total, a selected {by} port, address, network, or address and port" in line
+                valid = f"total, a selected {by} port, address, network, or address and port"
+                assert f"valid: {valid}" in line

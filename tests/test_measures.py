@@ -96,10 +96,12 @@ def refused() -> Iterator[tuple[str, str]]:
         # Unix listeners have no ports that could be selected.
         words["no_key"] = {
             "accept-queue": (
-                f"{no_key} {own} port, address, network, address and port, or the name of a unix listener as it is "
-                "printed)"
+                f"{no_key} {own} port, address, network, address and port, or the name of a unix "
+                "listener as it is printed)"
             ),
-            "ephemeral-ports": f"{no_key} {own} port, address, network, address and port, or tcp or udp)",
+            "ephemeral-ports": (
+                f"{no_key} {own} port, address, network, address and port, or tcp or udp)"
+            ),
         }.get(measure, words["no_key_of_ends"])
         for options, line in {**REFUSED, **ALONE[measure]}.items():
             yield f"--measure={measure} {options}".format(**words), line.format(**words)

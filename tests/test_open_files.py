@@ -412,7 +412,7 @@ def test_the_host_tells_how_many_sockets_are_in_no_state(
         return int(found[1]) if found else None
 
     def patiently() -> int | None:
-        # Where a namespace could not be read, there is no number. It may have gone by the next look.
+        # Where a namespace could not be read, there is no number. It may be gone by the next look.
         numbers = (of_host() for _ in range(20 if user == "root" else 1))
         return next((number for number in numbers if number is not None), None)
 

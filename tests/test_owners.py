@@ -779,7 +779,10 @@ def test_the_api_names_everybody_who_has_a_connection(host: Host) -> None:
     web.do("udp", "127.0.0.1", 1)
     (child,) = web.do("fork", 1)
     (elsewhere / "cgroup.procs").write_text(str(child), encoding="ascii")
-    script = "from network_connections import *; print([*map(tuple, connections(processes=True)[0].processes)])"
+    script = (
+        "from network_connections import connections\n"
+        "print([*map(tuple, connections(processes=True)[0].processes)])"
+    )
     with namespaces.inside(host.ns):
         done = python(script)
     assert done.stdout == f"{[(web.pid, 'web'), (child, 'web')]}\n", done

@@ -29,7 +29,10 @@ def test_every_command_of_nsclient_is_one(native: Command, name: str) -> None:
     # Nobody listens on 443 here, and the address of the example leads nowhere.
     problems = {
         "check_network_connections_https": (2, "total: 0 [CRITICAL]"),
-        "check_network_connections_database": (3, "No destinations to 192.0.2.20 port 1433 found. [UNKNOWN]"),
+        "check_network_connections_database": (
+            3,
+            "No destinations to 192.0.2.20 port 1433 found. [UNKNOWN]",
+        ),
     }
     # Wine does not tell which ports are dynamic.
     if harness.WINDOWS and "ephemeral-ports" in options:
