@@ -573,9 +573,9 @@ def test_containers_are_looked_into(fleet: Fleet) -> None:
 def test_a_peer_without_a_connection(
     fleet: Fleet, peer: str, port: int, state: int, mark: str
 ) -> None:
-    where = f'remote address "127.0.0.1" and remote port "{port}"'
     result = fleet.master.check(f"master!network-connections-peer-{peer}")
-    assert (result.state, result.first) == (state, f"No destinations with {where} found.{mark}")
+    message = f"No destinations to 127.0.0.1 port {port} found.{mark}"
+    assert (result.state, result.first) == (state, message)
 
 
 def test_exhaustion_towards_a_peer(fleet: Fleet) -> None:
