@@ -259,6 +259,12 @@ test-static: $(VENV)/.dev $(VENV)/.installed $(NATIVE) ## Build the static comma
 test-windows: $(VENV)/.dev $(VENV)/.installed $(NATIVE) ## Build for Windows, run the tests under Wine
 	$(PLATFORMS) $(WINDOWS)
 
+# Boots machines that QEMU emulates. Needs root, a mirror of Debian, and Debian's cpio, kmod,
+# mmdebstrap and qemu-system-x86.
+.PHONY: test-kernels
+test-kernels: $(VENV)/.dev $(VENV)/.installed $(STATIC) ## Boot real kernels, run the tests there; KERNELS="5.10 ..." chooses
+	$(BIN)/python tests/kernels/run.py $(KERNELS)
+
 .PHONY: clean
 clean: ## Remove what was built
 	rm -rf target fuzz/target dist $(VENV)

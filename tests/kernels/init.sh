@@ -1,0 +1,23 @@
+#!/bin/sh
+# The first process of a machine of `make test-kernels`: mounts what a system has, runs /script, ends.
+export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 PYTHONDONTWRITEBYTECODE=1
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t devtmpfs devtmpfs /dev
+mkdir -p /dev/pts /dev/shm
+mount -t devpts devpts /dev/pts
+for place in /dev/shm /run /tmp; do
+    mount -t tmpfs -o mode=1777 tmpfs "$place"
+done
+chmod 755 /run
+mount -t cgroup2 cgroup2 /sys/fs/cgroup
+ip link set lo up
+modprobe veth
+# As systemd has it; what the kernel gives its first process is less than the tests use.
+ulimit -Hn 524288
+cd /project || exit
+# shellcheck disable=SC1091 # tests/kernels/run.py writes it
+. /script
+echo "the end"
+echo o >/proc/sysrq-trigger
+sleep 60

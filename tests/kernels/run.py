@@ -1,0 +1,330 @@
+"""Boots real kernels in machines that QEMU emulates, and runs the tests of the command there.
+
+    python tests/kernels/run.py [NAME...]       without NAME: all of them
+
+Ends with 1 if anything failed. With NETWORK_CONNECTIONS_WRITE_DOCS=1 it writes
+docs/evidence/kernels.md, from the last runs of every kernel that was booted here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests"))
+
+import harness  # noqa: E402
+import pytest  # noqa: E402
+from page import table  # noqa: E402
+
+from integrations import where  # noqa: E402
+from kernels import machines  # noqa: E402
+from kernels.machines import MACHINES, Machine  # noqa: E402
+
+STATIC = "target/x86_64-unknown-linux-musl/release/network-connections"
+PAGE = ROOT / "docs" / "evidence" / "kernels.md"
+RESULTS = ROOT / "target" / "kernels"
+TESTS = (
+    "states",
+    "accept_queue",
+    "unix_queue",
+    "syn_queue",
+    "receive_buffer",
+    "ephemeral_ports",
+    "taken_ports",
+    "stuck",
+    "open_files",
+    "host_limits",
+    "netns",
+    "owners",
+    "counters",
+    "exhaustion",
+    "fallback",
+)
+# What pytest is made of; none of it is compiled.
+PYTEST = (
+    "_pytest",
+    "execnet",
+    "execnet-*",
+    "iniconfig",
+    "lib",
+    "packaging",
+    "pluggy",
+    "pluggy-*",
+    "py.py",
+    "pygments",
+    "pytest",
+    "xdist",
+    "pytest_xdist-*",
+    "pytest-*",
+)
+PYTHON = Path("usr/lib/python3/dist-packages")
+SETTINGS = ("INET_DIAG", "INET_UDP_DIAG", "UNIX_DIAG", "NET_NS", "MPTCP")
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """A kernel that is configured otherwise than Debian's is by default."""
+
+    shown: str
+    before: str = ":"
+    """What configures it so: in a mount namespace that ends with the tests."""
+    after: str = ":"
+    """What takes back the rest."""
+
+
+# Debian's 6.1 has everything of these as a module, or can switch it off.
+CONFIGURED = "6.1"
+_V1 = "umount /sys/fs/cgroup && mount -t tmpfs tmpfs /sys/fs/cgroup && mkdir /sys/fs/cgroup/systemd"
+_V1 += " && mount -t cgroup -o none,name=systemd systemd /sys/fs/cgroup/systemd"
+_BOTH = f"{_V1} && mkdir /sys/fs/cgroup/unified && mount -t cgroup2 - /sys/fs/cgroup/unified"
+_NETNS, _MPTCP = "/proc/sys/user/max_net_namespaces", "/proc/sys/net/mptcp/enabled"
+# By the words of the kernel's command line: each is a boot.
+CONFIGURATIONS = {
+    "": (
+        # Before anything has loaded the modules.
+        Configuration(
+            "no tcp_diag, udp_diag, unix_diag",
+            "mv /usr/lib/modules /usr/lib/moved",
+            "mv /usr/lib/moved /usr/lib/modules",
+        ),
+        Configuration("as Debian has it"),
+        Configuration("cgroup v1 alone", _V1),
+        Configuration("cgroup v1 and v2", _BOTH),
+        Configuration("`hidepid=invisible`", "mount -t proc -o hidepid=invisible proc /proc"),
+        Configuration("`/proc/sys/net` is empty", "mount -t tmpfs tmpfs /proc/sys/net"),
+        Configuration("`/proc/sys` is empty", "mount -t tmpfs tmpfs /proc/sys"),
+        Configuration("no network namespaces", f"echo 0 >{_NETNS}", f"echo 9999 >{_NETNS}"),
+        Configuration("no MPTCP", f"echo 0 >{_MPTCP}", f"echo 1 >{_MPTCP}"),
+    ),
+    "ipv6.disable=1": (Configuration("`ipv6.disable=1`"),),
+}
+# What stands for all of these on the command line of this script, and in the files of results.
+OTHERWISE = "configured"
+
+
+@dataclass
+class Run:
+    """What was run on a kernel, and how it ended."""
+
+    what: str
+    result: str
+    failed: bool
+    seconds: float
+
+
+def main() -> int:
+    """Boot every machine that is asked for."""
+    names = [*(one.name for one in MACHINES), OTHERWISE]
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("names", nargs="*", choices=[[], *names])
+    options.add_argument("--tests", default=",".join(TESTS), help="only some, as states,owners")
+    asked = options.parse_args()
+    if reason := machines.missing():
+        raise SystemExit(reason)
+    command = build()
+    failed = False
+    for name in asked.names or names:
+        if name == OTHERWISE:
+            runs = [run for words in CONFIGURATIONS for run in configured(words, command)]
+        else:
+            runs = [tests(machine(name), command, asked.tests.split(","))]
+        failed = failed or any(run.failed for run in runs)
+        keep(name, runs)
+    if os.environ.get("NETWORK_CONNECTIONS_WRITE_DOCS") == "1":
+        PAGE.write_text(page(), encoding="utf-8")
+    return int(failed)
+
+
+def keep(name: str, runs: Sequence[Run]) -> None:
+    """Say how a machine's runs have ended, and keep that for the page."""
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    results(name).write_text(json.dumps([asdict(run) for run in runs]), encoding="utf-8")
+    for run in runs:
+        print(f"{name}: {run.what}: {run.result} ({run.seconds:.0f} s)", flush=True)
+
+
+def machine(name: str) -> Machine:
+    """Return the machine of that name."""
+    (found,) = (one for one in MACHINES if one.name == name)
+    return found
+
+
+def results(name: str) -> Path:
+    """Return where the results of its last run are."""
+    return RESULTS / f"{name}.json"
+
+
+def build() -> Path:
+    """Build the static command; return where it is."""
+    subprocess.run(["make", "--silent", STATIC], cwd=ROOT, check=True)
+    return ROOT / STATIC
+
+
+def tests(machine: Machine, command: Path, names: Sequence[str]) -> Run:
+    """Run these tests of the command there, and its command line of the unit for Prometheus."""
+    files = [f"tests/test_{name}.py" for name in names]
+    script = [
+        pytest_line("-n", "0", "-m", "not slow", *files),
+        '"$NETWORK_CONNECTIONS_NATIVE" --strict --format=prometheus --name=kernel --timeout=100 ||'
+        " echo 'the unit ended with '$?",
+    ]
+    booted, seconds = booted_with(machine, command, script)
+    unit = 'network_connections_check_state{check="kernel"} ' in booted.output
+    what = ", ".join(f"`test_{name}`" for name in names) + ", the unit's command line"
+    return Run(what, said(booted.output), not unit or not fine(booted), seconds)
+
+
+def configured(words: str, command: Path) -> Iterator[Run]:
+    """Ask for everything on a kernel that is configured otherwise, in each way of one boot."""
+    chosen = CONFIGURATIONS[words]
+    script = ["export NETWORK_CONNECTIONS_EVERY_WAY=0"]
+    for one in chosen:
+        line = f"{{ {one.before}; }} && {{ {pytest_line('tests/kernels/configured.py')}; }}"
+        script += [
+            f"unshare --mount sh -c {shlex.quote(line)}",
+            one.after,
+            "touch /run/unknown; sort /run/unknown; rm /run/unknown",
+            "echo next",
+        ]
+    booted, seconds = booted_with(machine(CONFIGURED), command, script, words)
+    parts = booted.output.split("\nnext\n")
+    for one, part in zip(chosen, [*parts, *[""] * len(chosen)]):
+        unknown = re.findall(r"^unknown: (\w+): (\S+): (.*)", part, re.M)
+        reasons = "".join(f"; `{asked}` by {user}: {why}" for user, asked, why in unknown)
+        failed = "pytest ended with 0" not in part.splitlines()
+        yield Run(one.shown, said(part) + reasons, failed, seconds)
+
+
+def pytest_line(*words: str) -> str:
+    """Return the command line of tests, and of what says how they ended."""
+    line = ["python3", "-m", "pytest", "-p", "no:cacheprovider", "--tb=short", "--color=no", *words]
+    return f'{shlex.join(line)}; echo "pytest ended with $?"'
+
+
+def booted_with(
+    machine: Machine, command: Path, script: Sequence[str], words: str = ""
+) -> tuple[machines.Boot, float]:
+    """Boot a machine that runs this script in the project; return the seconds as well."""
+    began = time.monotonic()
+    script = [
+        f"export NETWORK_CONNECTIONS_NATIVE=/project/{command.relative_to(ROOT)}",
+        "export NETWORK_CONNECTIONS_EVERY_WAY=1",
+        *script,
+    ]
+    with tempfile.TemporaryDirectory(prefix="network-connections-") as name:
+        project = Path(name, "project.cpio")
+        machines.archive(tree(Path(name, "tree"), command, script), project)
+        booted = machines.boot(machine, project, words)
+    return booted, time.monotonic() - began
+
+
+def fine(booted: machines.Boot) -> bool:
+    """Whether a machine came to its end, and its tests passed."""
+    return {"pytest ended with 0", "the end"} <= {*booted.output.splitlines()}
+
+
+def tree(root: Path, command: Path, script: Sequence[str]) -> Path:
+    """Make what a machine has besides its Debian: this project, pytest, and a script."""
+    project = root / "project"
+    shutil.copytree(ROOT / "tests", project / "tests")
+    shutil.copytree(ROOT / "docs", project / "docs")
+    for name in ("pyproject.toml", "README.md"):
+        shutil.copy(ROOT / name, project)
+    copied = project / command.relative_to(ROOT)
+    copied.parent.mkdir(parents=True)
+    shutil.copy(command, copied)
+    packages = Path(pytest.__file__).parents[1]
+    for pattern in PYTEST:
+        for path in packages.glob(pattern):
+            (root / PYTHON).mkdir(parents=True, exist_ok=True)
+            if path.is_dir():
+                shutil.copytree(path, root / PYTHON / path.name)
+            else:
+                shutil.copy(path, root / PYTHON)
+    shutil.copytree(harness.PACKAGE, root / PYTHON / harness.PACKAGE.name)
+    for name in harness.SCRIPTS:
+        _script(Path(sys.executable).parent / name, root / "usr" / "bin" / name)
+    shutil.copy(Path(__file__).with_name("init.sh"), root / "init")
+    (root / "init").chmod(0o755)
+    (root / "script").write_text("\n".join([*script, ""]), encoding="utf-8")
+    return root
+
+
+def _script(source: Path, copy: Path) -> None:
+    """Copy a command of the wheel, for another interpreter."""
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    lines = source.read_text(encoding="utf-8").splitlines(keepends=True)
+    copy.write_text("".join(["#!/usr/bin/python3\n", *lines[1:]]), encoding="utf-8")
+    copy.chmod(0o755)
+
+
+def said(output: str) -> str:
+    """Say how the tests have ended."""
+    lines = re.findall(r"^(?:=+ )?(\d+ .*) in [\d.]+s\b", output, re.M)
+    if not lines:
+        return "no end"
+    counts = [one for one in lines[-1].split(", ") if "deselected" not in one]
+    reasons = dict.fromkeys(re.findall(r"^SKIPPED \[\d+\] \S+: (.+)", output, re.M))
+    return ", ".join(counts) + (f" ({'; '.join(reasons)})" if reasons else "")
+
+
+INTRODUCTION = """# Kernels
+
+Written by `make test-kernels` with `NETWORK_CONNECTIONS_WRITE_DOCS=1`, which boots Debian's kernels
+for x86_64 in a machine that QEMU emulates and runs tests there, of the static command and of the
+wheel. The table has the last run of each.
+
+On {system}.
+"""
+OTHERS = """
+Linux {version}, configured otherwise: root and nobody ask for every measure, source and kind of
+groups (`tests/kernels/configured.py`). Each answer is the one of a kernel as Debian has it, or
+UNKNOWN with the reason, which the table shows.
+"""
+
+
+def page() -> str:
+    """Return docs/evidence/kernels.md, from the last runs of all that was booted here."""
+    kernels = [
+        [machines.release(one), ", ".join(_settings(one)), run.what, run.result, _seconds(run)]
+        for one in MACHINES
+        for run in _last(one.name)
+    ]
+    text = [INTRODUCTION.format(system=where.system())]
+    text.append(table(["Linux", "Configured with", "What was run", "Result", "Seconds"], kernels))
+    if others := [[run.what, run.result] for run in _last(OTHERWISE)]:
+        text.append(OTHERS.format(version=machines.release(machine(CONFIGURED))).lstrip("\n"))
+        text.append(table(["Configured", "Result"], others))
+    return "\n".join(text).rstrip("\n") + "\n"
+
+
+def _last(name: str) -> Iterator[Run]:
+    if results(name).exists():
+        for kept in json.loads(results(name).read_text(encoding="utf-8")):
+            yield Run(**kept)
+
+
+def _seconds(run: Run) -> str:
+    return f"{run.seconds:.0f}"
+
+
+def _settings(machine: Machine) -> Iterator[str]:
+    for name, value in machines.settings(machine, SETTINGS).items():
+        yield f"{name}={value}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
