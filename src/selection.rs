@@ -15,7 +15,7 @@ use crate::vocabulary::{ConnectionStatus, ConnectionType, Direction, Protocol, p
 
 pub use among::{Among, EXCLUDING, Set};
 pub use choice::{ALL, Choice, choices};
-pub use ends::{MAPPED, Network, Ports};
+pub use ends::{Network, Ports};
 pub use stuck_for::{Certainty, StuckFor, found, longest};
 
 /// A selection of connections, by default all. The values of one field are alternatives, or taken

@@ -71,8 +71,8 @@ fn a_combination_without_a_meaning_is_refused_with_its_field() {
         (
             Query { zero: true, group_by: by_port, ..Query::default() },
             Field::Zero,
-            "zero: the groups by local-port cannot be listed (valid: group_by=type-status, type or \
-             status)",
+            "zero: the groups by local-port cannot be listed (valid: group_by=type-status, type, \
+             status or direction)",
         ),
     ] {
         assert_eq!(refused(query), (field, message.to_owned()));

@@ -81,6 +81,10 @@ pub struct Network {
 }
 
 impl Network {
+    /// The IPv4-mapped addresses (RFC 4291, section 2.5.5.2).
+    pub const MAPPED: Self =
+        Self { address: IpAddr::V6(Ipv4Addr::UNSPECIFIED.to_ipv6_mapped()), prefix: 96 };
+
     /// This address alone.
     #[must_use]
     pub const fn of(address: IpAddr) -> Self {
@@ -108,7 +112,7 @@ impl Network {
     /// The network with IPv4-mapped addresses as IPv4 addresses.
     #[must_use]
     pub fn canonical(self) -> Self {
-        match (self.address.to_canonical(), self.prefix.checked_sub(MAPPED.prefix)) {
+        match (self.address.to_canonical(), self.prefix.checked_sub(Self::MAPPED.prefix)) {
             (address @ IpAddr::V4(_), Some(prefix)) if self.address.is_ipv6() => {
                 Self { address, prefix }
             }
@@ -135,24 +139,20 @@ impl Network {
             }
             (IpAddr::V6(network), IpAddr::V6(address)) => {
                 (network.to_bits() ^ address.to_bits()) & v6_mask(self.prefix) == 0
-                    && (self.prefix >= MAPPED.prefix || address.to_ipv4_mapped().is_none())
+                    && (self.prefix >= Self::MAPPED.prefix || address.to_ipv4_mapped().is_none())
             }
             (IpAddr::V6(_), IpAddr::V4(_)) => false,
         }
     }
 }
 
-/// The IPv4-mapped addresses (RFC 4291, section 2.5.5.2).
-pub const MAPPED: Network =
-    Network { address: IpAddr::V6(Ipv4Addr::UNSPECIFIED.to_ipv6_mapped()), prefix: 96 };
-
 impl Network {
     /// Whether the IPv4-mapped addresses lie among its addresses, and do not belong to it.
     #[must_use]
     pub fn surrounds_mapped(&self) -> bool {
-        match (self.address, MAPPED.address) {
+        match (self.address, Self::MAPPED.address) {
             (IpAddr::V6(network), IpAddr::V6(mapped)) => {
-                self.prefix < MAPPED.prefix
+                self.prefix < Self::MAPPED.prefix
                     && (network.to_bits() ^ mapped.to_bits()) & v6_mask(self.prefix) == 0
             }
             (IpAddr::V4(_), _) | (_, IpAddr::V4(_)) => false,
@@ -164,7 +164,7 @@ impl Set for Network {
     fn is_within(&self, other: &Self) -> bool {
         let prefix = match (self.address, other.address) {
             (IpAddr::V4(_), IpAddr::V4(_)) | (IpAddr::V6(_), IpAddr::V6(_)) => other.prefix,
-            (IpAddr::V6(_), IpAddr::V4(_)) => other.prefix + MAPPED.prefix,
+            (IpAddr::V6(_), IpAddr::V4(_)) => other.prefix + Self::MAPPED.prefix,
             (IpAddr::V4(_), IpAddr::V6(_)) => return false,
         };
         // Both may surround the IPv4-mapped addresses: the first one is not that of such an address.

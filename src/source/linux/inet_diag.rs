@@ -5,7 +5,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
 use crate::error::Error;
-use crate::selection::{Among, MAPPED, Network, Ports, Selection};
+use crate::selection::{Among, Network, Ports, Selection};
 use crate::socket::{Socket, Wanted};
 use crate::source::linux::netlink::{
     Frame, Frames, SOCK_DIAG_BY_FAMILY, attribute, cut_short, garbled, message,
@@ -283,11 +283,11 @@ fn of_ports(ports: &Among<Ports>, at_least: u8, at_most: u8) -> Vec<Clause> {
 fn of_addresses(networks: &Among<Network>, code: u8) -> Vec<Clause> {
     let is_in = |network: Network| Condition::Address { code, network };
     let within = |network: &Network| {
-        let mapped = network.surrounds_mapped().then(|| Literal::not(is_in(MAPPED)));
+        let mapped = network.surrounds_mapped().then(|| Literal::not(is_in(Network::MAPPED)));
         [Literal::of(is_in(*network))].into_iter().chain(mapped).collect()
     };
     let outside = |network: &Network| {
-        let mapped = network.surrounds_mapped().then(|| vec![Literal::of(is_in(MAPPED))]);
+        let mapped = network.surrounds_mapped().then(|| vec![Literal::of(is_in(Network::MAPPED))]);
         [vec![Literal::not(is_in(*network))]].into_iter().chain(mapped).collect()
     };
     clauses(networks, within, outside)
