@@ -307,7 +307,7 @@ def test_a_process_without_files_alerts_by_name(
         assert f"\nopen-files hoarder ({process.pid}), by process:\n" in tables
 
 
-SANDBOX = """
+LOCKED_IN = """
 import os, resource, sys
 kept = [os.open("/dev/null", os.O_RDONLY) for _ in range(10)]
 resource.setrlimit(resource.RLIMIT_NOFILE, (1, 1))
@@ -319,7 +319,7 @@ sys.stdin.read()
 def test_a_process_that_wants_no_further_files_is_no_fault(
     pair: Pair, native: Command, tmp_path: Path
 ) -> None:
-    with program(tmp_path / "locked", SANDBOX) as process:
+    with program(tmp_path / "locked", LOCKED_IN) as process:
         given = ("-w=open-files=~:,open-files:locked=80", "-c=open-files=~:,open-files:locked=95")
         assert f"locked ({process.pid})" not in ask(native, pair.a, *given).stdout
         groups = report(native.run(MEASURE, "--format=json"))["groups"]
@@ -329,7 +329,7 @@ def test_a_process_that_wants_no_further_files_is_no_fault(
 
 
 def test_a_limit_below_the_number_of_open_files_is_a_fault(native: Command, tmp_path: Path) -> None:
-    with program(tmp_path / "lowered", SANDBOX.replace("(1, 1)", "(8, 8)")) as process:
+    with program(tmp_path / "lowered", LOCKED_IN.replace("(1, 1)", "(8, 8)")) as process:
         groups = alerts(native.run(MEASURE, "--format=json"))
         (found,) = [group for group in groups if group["label"] == f"lowered ({process.pid})"]
         assert (found["measure"], found["limit"], found["state"]) == ("open-files", 8, 2)

@@ -27,8 +27,8 @@ pub struct Directed<C> {
 }
 
 impl<C: Collector> Directed<C> {
-    /// Passes sockets on to `collector`: those of one direction, where there is one. Directions are
-    /// told where one is selected, or where `is_told`.
+    /// Passes sockets on to `collector`: those of one direction, where there is one. The
+    /// collector gets directions where one is selected, or where `is_told`.
     pub fn new(only: Option<Direction>, is_told: bool, collector: C) -> Self {
         Self { only, is_told: is_told || only.is_some(), listeners: None, collector }
     }

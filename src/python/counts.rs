@@ -94,7 +94,7 @@ enum Value {
     Percent(f64),
 }
 
-/// The outcome of a check. What is not asked for is not rendered.
+/// The outcome of a check. A text is rendered when it is asked for.
 #[pyclass(module = "network_connections", frozen, eq, hash)]
 #[derive(Default)]
 pub struct CheckResult {

@@ -33,8 +33,8 @@ use crate::selection::{Among, Choice, Selection, UnixListeners};
 use crate::stuck::StuckKind;
 use crate::survey::{Facts, Findings, Host};
 
-/// The highest limit of open files that forbids every file, since no program needs so few: the sandbox of a
-/// process that wants no further ones, as of sshd before a login.
+/// The highest limit of open files with which a process locks itself in, as sshd does before a login: it wants
+/// no further files.
 const NO_FILES: u64 = 1;
 
 /// The collector of stuck connections: their numbers, the longest time of each kind, and their owners.
