@@ -58,6 +58,8 @@ def parse_args() -> "argparse.Namespace":
         if action in ("store", "append"):
             settings["choices"] = option["choices"]
             if option["choices"]:
+                if action == "append":
+                    settings["choices"] = _Choices(option["choices"])
                 settings["type"] = _chosen(option["choices"], option["aliases"])
             # With a default, argparse appends to it: https://bugs.python.org/issue16399
             settings["default"] = None if action == "append" else option["default"]
@@ -70,15 +72,32 @@ def parse_args() -> "argparse.Namespace":
     return args
 
 
+class _Choices(list[str]):
+    """Choices that can be taken away, with a mark in front."""
+
+    def __contains__(self, value: object) -> bool:
+        name = value[1:] if isinstance(value, str) and value[:1] in _MARKS else value
+        return super().__contains__(name)
+
+
+_MARKS = ("!", "^")
+
+
 def _chosen(choices: "list[str]", aliases: "dict[str, str]") -> "Callable[[str], str]":
-    """Return a function from any spelling of a choice to the choice."""
+    """Return a function from any spelling of a choice to the choice. A mark in front stays."""
 
     def letters(text: str) -> str:
         return text.lower().replace("-", "").replace("_", "")
 
     spelled = {letters(choice): choice for choice in choices}
     spelled.update((alias, of) for alias, of in aliases.items() if of in choices)
-    return lambda text: spelled.get(letters(text), text)
+
+    def chosen(text: str) -> str:
+        mark = text[:1] if text[:1] in _MARKS else ""
+        name = text[len(mark) :]
+        return mark + spelled.get(letters(name), name)
+
+    return chosen
 
 
 def _comma_separated(text: str) -> "list[str]":

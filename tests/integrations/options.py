@@ -31,7 +31,8 @@ def complete(values: Mapping[str, Any]) -> dict[str, Any]:
         elif option["action"] == "store_true":
             made[name] = True
         else:
-            example = option["default"] if option["choices"] else _EXAMPLES[option["value"]]
+            choices = option["choices"]
+            example = option["default"] or choices[0] if choices else _EXAMPLES[option["value"]]
             made[name] = [example] if option["action"] == "append" else example
     assert values.keys() <= made.keys()
     return made

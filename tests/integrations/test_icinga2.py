@@ -532,6 +532,7 @@ def test_a_single_server_checks_itself(hosts: Pair, single: Callable[[str], list
             "single!network-connections-containers",
             "single!network-connections-exhaustion",
             "single!network-connections-listen-ssh",
+            "single!network-connections-listeners",
             "single!network-connections-peer-database",
         }
         assert {

@@ -133,7 +133,7 @@ def test_generators_find_every_option(monkeypatch: pytest.MonkeyPatch) -> None:
     }
     table = _core.options()
     assert len(found) == len(table) > 20
-    types = {"choice": str.lower, "seconds": float, "whole": int}
+    types = {"seconds": float, "whole": int}
     for option in table:
         action = found[tuple(option["names"])]
         assert type(action) is kinds[option["action"]], option
@@ -146,7 +146,14 @@ def test_generators_find_every_option(monkeypatch: pytest.MonkeyPatch) -> None:
         # argparse would append to the default of a repeatable option.
         defaults = {"append": None, "store_true": False}
         assert action.default == defaults.get(option["action"], option["default"]), option
-        if option["value"] != "fixture":
+        if option["choices"]:
+            assert callable(action.type)
+            for choice in option["choices"]:
+                assert action.type(choice.upper()) == choice
+            if option["action"] == "append":
+                assert action.choices is not None
+                assert action.type(f"!{option['choices'][0].upper()}") in action.choices
+        elif option["value"] != "fixture":
             assert action.type is types.get(option["value"]), option
 
 
@@ -362,7 +369,7 @@ def test_the_native_command_in_the_plugins_place_and_taken_back(tmp_path: Path) 
     (place / "network-connections").write_text("theirs", encoding="utf-8")
     command.write_text("ours", encoding="utf-8")
     text = (FOLDER.parent / "MIGRATION.md").read_text(encoding="utf-8")
-    there, back = page.blocks(text, "sh")
+    there, back, *_ = page.blocks(text, "sh")
     for block, found in ((there, "ours"), (back, "theirs")):
         script = block.replace("/usr/lib64/nagios/plugins", str(place))
         script = script.replace("/usr/bin/network-connections", str(command))

@@ -108,7 +108,7 @@ def test_the_pages_and_the_tests_of_the_rules_are_in_them(made: Path) -> None:
 def test_the_packages_name_no_invented_address_and_have_the_page_of_the_rules(made: Path) -> None:
     rules = (harness.ROOT / "integrations/prometheus/rules/network-connections.yml").read_text()
     pages = set(re.findall(r"runbook_url: ([^#\s]+)#", rules))
-    assert len(pages) == 2
+    assert len(pages) == 3
     deb, rpm = (str(package(made, suffix)) for suffix in ("deb", "rpm"))
     for described, listed in (
         (["dpkg-deb", "--info", deb], ["dpkg-deb", "--contents", deb]),
