@@ -95,7 +95,7 @@ mod tests {
         }
         for measure in Measure::VALUES {
             let definition = measure.definition();
-            let refuses = |field| definition.refused.contains(&field);
+            let refuses = |field| definition.refuses(field);
             // The kinds are the groups of stuck connections where no others are asked for, limits may be
             // asked for by the name of their kind, and processes have groups of several kinds.
             let names_kind =

@@ -54,7 +54,7 @@ pub fn names<T: Named>() -> Vec<&'static str> {
 }
 
 /// Other names of values, which the reference's own documentation has.
-pub const ALIASES: &[(&str, &str)] = &[("tcp4", "tcp"), ("udp4", "udp")];
+const ALIASES: &[(&str, &str)] = &[("tcp4", "tcp"), ("udp4", "udp")];
 
 /// The value of this name, in any spelling.
 pub fn named<T: Named>(name: &str) -> Result<T, Unknown> {

@@ -428,6 +428,11 @@ impl Plan {
         self.query.measure.definition()
     }
 
+    /// Whether the tables of `lengthy` are read once all groups are judged: there may be a million connections.
+    pub(crate) fn explains_later(&self) -> bool {
+        self.presentation.lengthy && self.aspect().has_peers()
+    }
+
     /// The criterion by which the tables of `lengthy` break down connections, besides the owner.
     pub(crate) fn aspect(&self) -> Aspect {
         if self.selection().stuck.is_empty() { self.definition().aspect } else { Aspect::Stuck }
@@ -499,7 +504,7 @@ fn part_of_query(query: &Query, measure: Measure) -> Result<Query, String> {
         (Field::RemoteAddresses, "remote addresses"),
     ];
     let definition = measure.definition();
-    let is_refused = |field: &Field| definition.refused.contains(field) && is_given(query, *field);
+    let is_refused = |field: &Field| definition.refuses(*field) && is_given(query, *field);
     let mut part = Query { measure, selection: Selection::default(), ..query.clone() };
     if definition.is_of_sockets() {
         let refused: Vec<_> =
@@ -521,7 +526,7 @@ fn part_of_query(query: &Query, measure: Measure) -> Result<Query, String> {
 /// Refuses a field that has no meaning with the measure.
 fn refuse_meaningless(query: &Query) -> Result<(), Error> {
     let definition = query.measure.definition();
-    match definition.refused.iter().find(|field| is_given(query, **field)) {
+    match definition.refused.iter().copied().flatten().find(|field| is_given(query, **field)) {
         None => Ok(()),
         Some(field) => Err(Error::Conflict {
             field: *field,
@@ -915,7 +920,7 @@ mod tests {
                     check.query.measure = *measure;
                     give(check, field);
                 });
-                let refused = measure.definition().refused.contains(&field);
+                let refused = measure.definition().refuses(field);
                 let other = match field {
                     Field::Zero => measure.definition().implied.is_some(),
                     Field::GroupBy => !measure.definition().is_of_sockets(),

@@ -20,7 +20,7 @@ use pyo3::prelude::*;
 #[pymodule]
 mod _core {
     #[pymodule_export]
-    use super::command::{options, run};
+    use super::command::{choice, options, run};
     #[pymodule_export]
     use super::connections::{Connection, connections};
     #[pymodule_export]

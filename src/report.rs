@@ -24,8 +24,7 @@ use crate::vocabulary::NetnsIndex;
 /// The default number of printed groups, for kinds that can have many.
 pub const TOP: usize = 10;
 
-/// The most connections of a group for which tables are made where all is fine: 100,000 take a third of a
-/// second, and nobody has to act on them.
+/// The most connections of a group for which tables are made where all is fine: nobody has to act on them.
 pub const MOST_UNASKED: u64 = 100_000;
 
 /// The result of a check.
@@ -49,8 +48,6 @@ pub struct Report {
     pub details: Vec<Detail>,
     /// The error that left details out.
     pub missing_details: Option<String>,
-    /// Whether details are left out because all is fine, and the largest group is huge.
-    pub leaves_out: bool,
     /// The reason why the state of a group is UNKNOWN: owners are hidden, with the rights that would show
     /// them, or a number has only bounds.
     pub unclear: Option<String>,
@@ -340,7 +337,6 @@ mod tests {
             limits: [None, None],
             details: Vec::new(),
             missing_details: None,
-            leaves_out: false,
             parts: Vec::new(),
             unclear: None,
             ephemeral: BTreeMap::new(),

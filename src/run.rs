@@ -49,8 +49,7 @@ pub fn check(plan: Plan, interrupted: &dyn Fn() -> bool) -> Result<Report, Error
     let thresholds = plan.thresholds(&|name| owner::user_id(name, &deadline))?;
     let host = Host::find(plan.netns(), plan.source(), &deadline)?;
     let lengthy = plan.presentation().lengthy;
-    // Connections may be a million: those that alert are read again.
-    let reads_again = lengthy && plan.aspect().has_peers();
+    let reads_again = plan.explains_later();
     let scope = Scope {
         lengthy: lengthy && !reads_again,
         every_holder: thresholds.ask_for_owners(),
@@ -62,8 +61,7 @@ pub fn check(plan: Plan, interrupted: &dyn Fn() -> bool) -> Result<Report, Error
     let mut report = report(plan, &thresholds, &mut counted, &host.namespaces, again, &deadline)?;
     let ports = add_ports(&mut report, &mut counted.findings, &host);
     or_without(&mut report, ports)?;
-    let can_be_asked = !report.plan.definition().refused.contains(&Field::Netns);
-    if can_be_asked {
+    if !report.plan.definition().refuses(Field::Netns) {
         report.netns_unasked = host.namespaces.named_others(&deadline);
     }
     report.duration = start.elapsed();
@@ -231,6 +229,7 @@ mod tests {
     use crate::check::{Check, Policy, Presentation, Query};
     use crate::group::GroupBy;
     use crate::judge::threshold::ThresholdSpec;
+    use crate::report::MOST_UNASKED;
 
     const RECORDED: &str = r#"[
         {"proto": "tcp", "status": "LISTEN", "local": "[::]:443", "remote": "[::]:0"},
@@ -305,8 +304,16 @@ mod tests {
 
     #[test]
     fn tables_that_are_left_out_are_told() {
-        let mut report = recorded(Check::default());
-        report.leaves_out = true;
+        let huge = |check: Check| {
+            let presentation = Presentation { lengthy: true, ..check.presentation };
+            let mut report = recorded(Check { presentation, ..check });
+            report.details.clear();
+            for largest in report.groups.iter_mut().take(1) {
+                largest.most = MOST_UNASKED + 1;
+            }
+            report
+        };
+        let report = huge(Check::default());
         let told = "\n\nThe tables of the largest group are left out: it is fine, and has more than \
                     100000 connections.";
         let line = |report: &Report| crate::format::Format::Plugin.report(report, "");
@@ -315,8 +322,7 @@ mod tests {
             unjudged.contains(&format!("{told} -w 0 adds those of every group.|")),
             "{unjudged}"
         );
-        let mut report = recorded(Check { policy: critical("5"), ..Check::default() });
-        report.leaves_out = true;
+        let report = huge(Check { policy: critical("5"), ..Check::default() });
         assert!(line(&report).contains(&format!("{told}|")));
     }
 

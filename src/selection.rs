@@ -14,6 +14,8 @@ use crate::stuck::StuckKind;
 use crate::vocabulary::{ConnectionStatus, ConnectionType, Direction, Protocol, possible};
 
 pub use among::{Among, EXCLUDING, Set};
+#[cfg(feature = "python")]
+pub use choice::spelled;
 pub use choice::{ALL, Choice, choices};
 pub use ends::{Network, Ports};
 pub use stuck_for::{Certainty, StuckFor, found, longest};

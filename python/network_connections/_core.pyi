@@ -14,6 +14,7 @@ __all__ = [
     "SocketSummary",
     "__version__",
     "check",
+    "choice",
     "connections",
     "connections_table",
     "count_connections",
@@ -874,6 +875,12 @@ def log_records() -> None:
 
 def records() -> list[tuple[str, str, str]]:
     """Take the log records of this thread: target in Rust, level's name in Rust, message."""
+
+def choice(text: str, choices: list[str]) -> str:
+    """Return the choice that a text means in any spelling, behind "!" where it is taken away.
+
+    A text that means no choice stays as it is.
+    """
 
 def options() -> list[dict[str, Any]]:
     """Return the option table, a dictionary an option; for :mod:`network_connections.plugin`.

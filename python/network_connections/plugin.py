@@ -60,7 +60,7 @@ def parse_args() -> "argparse.Namespace":
             if option["choices"]:
                 if action == "append":
                     settings["choices"] = _Choices(option["choices"])
-                settings["type"] = _chosen(option["choices"], option["aliases"])
+                settings["type"] = _chosen(option["choices"])
             # With a default, argparse appends to it: https://bugs.python.org/issue16399
             settings["default"] = None if action == "append" else option["default"]
         if option["value"] in types:
@@ -76,28 +76,13 @@ class _Choices(list[str]):
     """Choices that can be taken away, with a mark in front."""
 
     def __contains__(self, value: object) -> bool:
-        name = value[1:] if isinstance(value, str) and value[:1] in _MARKS else value
+        name = value.removeprefix("!") if isinstance(value, str) else value
         return super().__contains__(name)
 
 
-_MARKS = ("!", "^")
-
-
-def _chosen(choices: "list[str]", aliases: "dict[str, str]") -> "Callable[[str], str]":
+def _chosen(choices: "list[str]") -> "Callable[[str], str]":
     """Return a function from any spelling of a choice to the choice. A mark in front stays."""
-
-    def letters(text: str) -> str:
-        return text.lower().replace("-", "").replace("_", "")
-
-    spelled = {letters(choice): choice for choice in choices}
-    spelled.update((alias, of) for alias, of in aliases.items() if of in choices)
-
-    def chosen(text: str) -> str:
-        mark = text[:1] if text[:1] in _MARKS else ""
-        name = text[len(mark) :]
-        return mark + spelled.get(letters(name), name)
-
-    return chosen
+    return lambda text: _core.choice(text, choices)
 
 
 def _comma_separated(text: str) -> "list[str]":

@@ -51,7 +51,7 @@ pub fn message(report: &Report) -> String {
 
 /// The text in the place of tables that are left out; empty where none are.
 fn left_out(report: &Report) -> String {
-    if !report.leaves_out {
+    if !report.plan.explains_later() || !report.is_huge() {
         return String::new();
     }
     let further = if is_unjudged(report) { " -w 0 adds those of every group." } else { "" };

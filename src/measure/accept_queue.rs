@@ -23,7 +23,7 @@ pub const DEFINITION: Definition = Definition {
         statuses: &[ConnectionStatus::Listen],
     }),
     has_groups_by: |kind| kind == GroupBy::LocalEndpoint,
-    refused: REFUSED_BY_QUEUES,
+    refused: &[REFUSED_BY_QUEUES],
     unreported: |source| match source {
         SourceName::Procfs | SourceName::Netstat2 => Some("the queue limits"),
         SourceName::Netlink | SourceName::Counters => None,

@@ -26,8 +26,8 @@ pub struct Definition {
     pub implied: Option<Implied>,
     /// Whether the measure has groups of a kind. A plan refuses the other kinds.
     pub has_groups_by: fn(GroupBy) -> bool,
-    /// The fields that have no meaning with this measure. A plan refuses them.
-    pub refused: &'static [Field],
+    /// The fields that have no meaning with this measure, in lists. A plan refuses them.
+    pub refused: &'static [&'static [Field]],
     /// The numbers that a source cannot report, as in "the queue limits"; `None` where the source
     /// reports all numbers.
     pub unreported: fn(SourceName) -> Option<&'static str>,
@@ -100,6 +100,12 @@ pub enum Reading {
 }
 
 impl Definition {
+    /// Whether a field has no meaning with this measure.
+    #[must_use]
+    pub fn refuses(&self, field: Field) -> bool {
+        self.refused.iter().any(|fields| fields.contains(&field))
+    }
+
     /// Whether the measure is about sockets.
     #[must_use]
     pub fn is_of_sockets(&self) -> bool {

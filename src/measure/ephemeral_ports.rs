@@ -30,14 +30,14 @@ pub const DEFINITION: Definition = Definition {
         statuses: &[],
     }),
     has_groups_by: |kind| kind == GroupBy::RemoteEndpoint,
-    refused: &[
+    refused: &[&[
         Field::GroupBy,
         Field::Zero,
         Field::Stuck,
         Field::Direction,
         Field::Statuses,
         Field::LocalPorts,
-    ],
+    ]],
     unreported: |_| None,
     of_fixture: false,
     reading: Reading::Percent,

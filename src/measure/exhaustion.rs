@@ -12,7 +12,7 @@ pub const DEFINITION: Definition = Definition {
     groups: "measures",
     implied: Some(Implied { group_by: GroupBy::Process, protocols: &[], statuses: &[] }),
     has_groups_by: |kind| kind == GroupBy::Process,
-    refused: &[
+    refused: &[&[
         Field::GroupBy,
         Field::Zero,
         Field::Stuck,
@@ -20,7 +20,7 @@ pub const DEFINITION: Definition = Definition {
         Field::Types,
         Field::Statuses,
         Field::Source,
-    ],
+    ]],
     unreported: |_| None,
     of_fixture: false,
     reading: Reading::Percent,

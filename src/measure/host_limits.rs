@@ -29,7 +29,7 @@ pub const DEFINITION: Definition = Definition {
         statuses: &[],
     }),
     has_groups_by: |kind| kind == GroupBy::Limit,
-    refused: REFUSED_WITHOUT_SOCKETS,
+    refused: &[REFUSED_WITHOUT_SOCKETS],
     unreported: |source| match source {
         SourceName::Netlink | SourceName::Netstat2 | SourceName::Counters => {
             Some("the limits of the host")

@@ -10,7 +10,7 @@ use crate::format::exposition::Page;
 use crate::group::{Group, GroupBy};
 use crate::judge::GroupState;
 use crate::measure::counted::{Counted, Scope};
-use crate::measure::definition::{Definition, Implied, Reading, Series};
+use crate::measure::definition::{Definition, Implied, REFUSED_WITHOUT_SOCKETS, Reading, Series};
 use crate::measure::share::Share;
 use crate::open_files;
 use crate::open_files::tables::{OfHost, Table, Tables};
@@ -28,19 +28,7 @@ pub const DEFINITION: Definition = Definition {
         statuses: &[],
     }),
     has_groups_by: |kind| matches!(kind, GroupBy::Process | GroupBy::Program | GroupBy::Unit),
-    refused: &[
-        Field::Zero,
-        Field::Stuck,
-        Field::Direction,
-        Field::Types,
-        Field::Statuses,
-        Field::LocalAddresses,
-        Field::LocalPorts,
-        Field::RemoteAddresses,
-        Field::RemotePorts,
-        Field::Netns,
-        Field::Source,
-    ],
+    refused: &[REFUSED_WITHOUT_SOCKETS, &[Field::Netns, Field::Source]],
     unreported: |_| None,
     of_fixture: false,
     reading: Reading::Percent,

@@ -25,7 +25,7 @@ pub const DEFINITION: Definition = Definition {
         statuses: &[],
     }),
     has_groups_by: |kind| kind != GroupBy::Limit,
-    refused: &[Field::Zero],
+    refused: &[&[Field::Zero]],
     unreported: |source| match source {
         SourceName::Procfs | SourceName::Netstat2 | SourceName::Counters => Some("the times"),
         SourceName::Netlink => None,

@@ -8,6 +8,7 @@ use pyo3::prelude::*;
 use crate::cli;
 use crate::cli::pages::table;
 use crate::python::gil::{guarded, released};
+use crate::selection::spelled;
 
 /// Runs the command line; returns standard output, standard error and the exit code.
 #[pyfunction]
@@ -19,6 +20,14 @@ pub fn run(
 ) -> PyResult<(String, String, u8)> {
     let outcome = released(py, |interrupted| Ok(cli::run(&program, &arguments, interrupted)));
     outcome.map(|outcome| (outcome.stdout, outcome.stderr, outcome.code))
+}
+
+/// The choice that a text means in any spelling, behind `!` where it is taken away. A text that means no
+/// choice stays as it is.
+#[pyfunction]
+#[allow(clippy::needless_pass_by_value)]
+pub fn choice(text: &str, choices: Vec<String>) -> String {
+    spelled(text, choices.iter().map(String::as_str))
 }
 
 /// The option table, for `plugin.parse_args()` and tests: a list with a dictionary for each option.

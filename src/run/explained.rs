@@ -8,7 +8,7 @@ use crate::collect::breakdown::Breakdowns;
 use crate::collect::chosen::Chosen;
 use crate::collect::listeners::Attributed;
 use crate::error::Error;
-use crate::group::{Group, GroupBy, Needs};
+use crate::group::{Group, GroupBy, Needs, Owner};
 use crate::owner::Names;
 use crate::report::Report;
 use crate::selection::{Choice, Network, Ports, Selection};
@@ -67,24 +67,9 @@ fn groups_of(
 
 /// The number of the list of a group's processes, where the group is that of a socket's key.
 fn list_of(group: Group, names: &Names) -> Option<u32> {
-    match group {
-        Group::Process(key) | Group::Program(key) => names.list_of(key, &mut 0),
-        Group::TypeStatus(..)
-        | Group::Type(_)
-        | Group::Status(_)
-        | Group::Port(_)
-        | Group::Address(_)
-        | Group::Network(_)
-        | Group::Endpoint(_)
-        | Group::Unix(_)
-        | Group::User(_)
-        | Group::Cgroup(_)
-        | Group::Netns(_)
-        | Group::Direction(_)
-        | Group::Kind(_)
-        | Group::Limit(_)
-        | Group::Ports(..)
-        | Group::Host => None,
+    match group.owner()? {
+        Owner::Process(key) | Owner::Program(key) => names.list_of(key, &mut 0),
+        Owner::User(_) | Owner::Cgroup(_) => None,
     }
 }
 

@@ -69,13 +69,13 @@ pub fn report(
         let explained = explain(&report, breakdowns, &names, namespaces, deadline);
         let explained = explained.map(|details| report.details = details);
         or_without(&mut report, explained)?;
-    } else if let Some(host) = host {
-        report.leaves_out = report.is_huge();
-        if !report.leaves_out && !report.explained().is_empty() {
-            let explained = read_again(&report, counted, names, host);
-            let explained = explained.map(|details| report.details = details);
-            or_without(&mut report, explained)?;
-        }
+    } else if let Some(host) = host
+        && !report.is_huge()
+        && !report.explained().is_empty()
+    {
+        let explained = read_again(&report, counted, names, host);
+        let explained = explained.map(|details| report.details = details);
+        or_without(&mut report, explained)?;
     }
     Ok(report)
 }
@@ -206,7 +206,6 @@ pub fn judge(
         limit_rows,
         unseen_limits,
         missing_details: None,
-        leaves_out: false,
         parts: Vec::new(),
         ephemeral: counted.findings.ephemeral(),
         host_drops: counted.host_drops,

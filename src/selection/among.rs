@@ -4,9 +4,11 @@ use std::str::FromStr;
 
 use crate::error::Error;
 
-/// The characters in front of a value that is taken away. Some configurations have a meaning of their
-/// own for the first one.
-pub const EXCLUDING: [char; 2] = ['!', '^'];
+/// The character in front of a value that is taken away.
+pub const MARK: char = '!';
+
+/// This character, and one for configurations that have a meaning of their own for it.
+pub const EXCLUDING: [char; 2] = [MARK, '^'];
 
 /// Ports or addresses: alternatives, and those that are taken away from them.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 
 use crate::error::Error;
 use crate::name::{Named, Unknown, named};
-use crate::selection::among::{EXCLUDING, nothing};
+use crate::selection::among::{EXCLUDING, MARK, nothing};
 use crate::vocabulary::{ConnectionStatus, ConnectionType};
 
 /// A value that can be one of several.
@@ -52,23 +52,22 @@ impl<T: Member> Choice<T> {
             return Err(Error::Argument(format!("no {} is given (valid: {valid})", T::WHAT)));
         }
         let (mut chosen, mut excluded, mut label) = (None, 0, Vec::new());
-        for name in names.iter().map(AsRef::as_ref) {
-            let meaning = |name: &str| {
-                if name.eq_ignore_ascii_case(ALL) {
-                    return Ok((u32::MAX, ALL.to_owned()));
-                }
+        for given in names.iter().map(AsRef::as_ref) {
+            let name = given.strip_prefix(EXCLUDING).unwrap_or(given);
+            let (bits, word) = if name.eq_ignore_ascii_case(ALL) {
+                (u32::MAX, ALL)
+            } else {
                 let unknown = |_| Unknown::new(T::WHAT, name, &choices::<T>(|_| true));
                 let value = named::<T>(name).map_err(unknown)?;
-                Ok::<_, Error>((value.bit(), value.name().to_ascii_lowercase()))
+                (value.bit(), value.name())
             };
-            if let Some(name) = name.strip_prefix(EXCLUDING) {
-                let (bits, name) = meaning(name)?;
-                excluded |= bits;
-                label.push(format!("!{name}"));
-            } else {
-                let (bits, name) = meaning(name)?;
+            let word = word.to_ascii_lowercase();
+            if name == given {
                 chosen = Some(chosen.unwrap_or(0) | bits);
-                label.push(name);
+                label.push(word);
+            } else {
+                excluded |= bits;
+                label.push(format!("{MARK}{word}"));
             }
         }
         let bits = chosen.unwrap_or(u32::MAX) & !excluded;
@@ -117,6 +116,17 @@ impl<T: Member> Choice<T> {
 pub fn choices<T: Member>(is_offered: impl Fn(T) -> bool) -> Vec<String> {
     let offered = T::VALUES.iter().copied().filter(|value| is_offered(*value));
     offered.map(|value| value.name().to_ascii_lowercase()).chain([ALL.to_owned()]).collect()
+}
+
+/// For parsers that are written in Python: the choice that a text means in any spelling, behind the mark that takes it away where it has one. A
+/// text that means no choice stays as it is.
+#[cfg(feature = "python")]
+#[must_use]
+pub fn spelled<'a>(text: &str, choices: impl IntoIterator<Item = &'a str>) -> String {
+    let name = text.strip_prefix(EXCLUDING).unwrap_or(text);
+    let mark = if name == text { String::new() } else { MARK.to_string() };
+    let found = choices.into_iter().find(|choice| crate::name::is_name_of(name, choice));
+    found.map_or_else(|| text.to_owned(), |choice| mark + choice)
 }
 
 #[cfg(test)]

@@ -1,12 +1,9 @@
 //! The option table as JSON, for code that is written in Python.
 
-use std::collections::BTreeMap;
-
 use serde_json::{Value as Json, json};
 
 use crate::cli::options::{OPTIONS, Opt, Takes, Value};
 use crate::cli::pages::text::default;
-use crate::name::ALIASES;
 
 /// A list with an object for each option, in the order of the help.
 #[must_use]
@@ -21,7 +18,6 @@ fn row(option: &Opt) -> Json {
         "action": action(option.takes),
         "value": option.value().map(kind),
         "choices": option.choices(),
-        "aliases": ALIASES.iter().map(|(alias, of)| (*alias, *of)).collect::<BTreeMap<_, _>>(),
         "default": default(option),
         "hidden": option.hidden,
         "for_people": option.is_for_people(),
