@@ -34,6 +34,8 @@ WINE = str(TOOLCHAINS / "run-x86_64-pc-windows-gnu")
 PAGE = ROOT / "docs" / "evidence" / "platforms.md"
 
 COMMAND = ("tests", "--ignore=tests/integrations", "--ignore=tests/platforms")
+# Many tests wait: three processes keep two cores busy. The prefix of Wine is for a test alone.
+WORKERS = "3"
 SOCKETS = ("tests/platforms/live.py",)
 PROCESSES = ("tests/platforms/processes.py",)
 # What the tests need of Windows, and the libraries that it needs.
@@ -221,6 +223,8 @@ def pytest(target: Target) -> Iterator[Run]:
         suites["their processes and ports"] = PROCESSES
     for what, tests in suites.items():
         line = [*network, sys.executable, "-m", "pytest", *tests]
+        if tests is COMMAND and target.runner != WINE:
+            line += ["-n", WORKERS]
         output, failed = shown(line, environment(target))
         last = output.rstrip().rpartition("\n")[2]
         ended = {how: int(number) for number, how in re.findall(r"(\d+) ([a-z]+)", last)}
