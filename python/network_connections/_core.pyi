@@ -702,8 +702,8 @@ def connections_table(
 ) -> ConnectionTable:
     """Return this host's connections as columns, in the kernel's order.
 
-    A million connections take 150 MiB. A column is a memoryview, which numpy, pandas and polars
-    read without a copy: `numpy.asarray(table.columns["local_port"])`.
+    A million connections take 150 MiB. A column is a memoryview.
+    numpy, pandas and polars share its memory by `numpy.asarray(table.columns["local_port"])`.
 
     Args:
         types (str, or several): Count only connections of this type. "unix" is for

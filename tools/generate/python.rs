@@ -41,8 +41,8 @@ To count them, `count_connections()` is faster and needs no memory. For hundreds
         api: Api::Connections,
         head: "Return this host's connections as columns, in the kernel's order.
 
-A million connections take 150 MiB. A column is a memoryview, which numpy, pandas and polars
-read without a copy: `numpy.asarray(table.columns[\"local_port\"])`.
+A million connections take 150 MiB. A column is a memoryview.
+numpy, pandas and polars share its memory by `numpy.asarray(table.columns[\"local_port\"])`.
 ",
         returns: "A `ConnectionTable`.",
         example: ">>> table = connections_table(\"tcp\")
