@@ -619,6 +619,9 @@ fn refuse_undirected(query: &Query) -> Result<(), Error> {
         // Types that are never in these statuses.
         return Ok(());
     }
+    let tcp = selection.types_of(Protocol::Tcp).next().is_some();
+    let (other, valid) =
+        if tcp { (Field::Statuses, "!listen") } else { (Field::Types, "tcp or tcp6") };
     Err(Error::Conflict {
         field: Field::Direction,
         problem: format!(
@@ -627,8 +630,8 @@ fn refuse_undirected(query: &Query) -> Result<(), Error> {
             selection.statuses.label(),
             direction.name()
         ),
-        other: Field::Types,
-        valid: "tcp or tcp6".to_owned(),
+        other,
+        valid: valid.to_owned(),
     })
 }
 

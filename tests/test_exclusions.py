@@ -279,7 +279,16 @@ def _sorted(networks: Counter[str]) -> list[tuple[str, int]]:
         (("--conn-status=listen", "--conn-status=^listen"), '--conn-status: "listen,^listen"'),
         (("--conn-type=!all",), '--conn-type: "!all" leaves nothing'),
         (("--local-port=!http",), '--local-port: "http" is no port'),
-        (("--direction=in", "--conn-type=udp"), "--direction: no connection of type"),
+        (
+            ("--direction=in", "--conn-type=udp"),
+            '--direction: no connection of type "udp" in status "all" has the direction "in"'
+            " (valid: --conn-type=tcp or tcp6)",
+        ),
+        (
+            ("--direction=out", "--conn-status=listen"),
+            '--direction: no connection of type "all" in status "listen" has the direction "out"'
+            " (valid: --conn-status=!listen)",
+        ),
         (("--direction=in", "--measure=accept-queue"), "--direction: has no meaning"),
         pytest.param(
             ("--direction=in", "--source=counters"),
