@@ -979,6 +979,9 @@ def test_no_error_leaves_a_namespace_out(
                 continue
             groups = json.loads(done.stdout)["groups"]
             found = {group["label"]: group["count"] for group in groups}
+            if options != site.both:
+                # Somebody else's namespace may have the port, too.
+                found = {label: count for label, count in found.items() if label in right}
             assert found == right, (number, options, done)
     assert failed
 
