@@ -240,11 +240,11 @@ binaries: $(STATIC) ## Build for hosts without Python: Linux, static or for glib
 	PATH="$(abspath $(TOOLCHAINS))/zig/bin:$$PATH" RUSTFLAGS="$$($(TOOLCHAINS)/cargo --remap)" \
 		cargo-zigbuild build --release --locked --target $(GLIBC)
 
-$(STATIC): $(SOURCES) tools/toolchain.sh
-	@echo 'make: the toolchain for $(MUSL) (the first time takes minutes) ...'
-	tools/toolchain.sh $(MUSL)
-	@echo 'make: the command for $(MUSL) ...'
-	$(TOOLCHAINS)/cargo zig build --release --locked --target $(MUSL)
+target/%/release/network-connections: $(SOURCES) tools/toolchain.sh
+	@echo 'make: the toolchain for $* (the first time takes minutes) ...'
+	tools/toolchain.sh $*
+	@echo 'make: the command for $* ...'
+	$(TOOLCHAINS)/cargo zig build --release --locked --target $*
 	@touch $@
 
 .PHONY: test-platforms
@@ -260,9 +260,9 @@ test-windows: $(VENV)/.dev $(VENV)/.installed $(NATIVE) ## Build for Windows, ru
 	$(PLATFORMS) $(WINDOWS)
 
 # Boots machines that QEMU emulates. Needs root, a mirror of Debian, and Debian's cpio, kmod,
-# mmdebstrap and qemu-system-x86.
+# mmdebstrap and qemu-system-x86; for other processors qemu-system-arm and qemu-system-misc.
 .PHONY: test-kernels
-test-kernels: $(VENV)/.dev $(VENV)/.installed $(STATIC) ## Boot real kernels, run the tests there; KERNELS="5.10 ..." chooses
+test-kernels: $(VENV)/.dev $(VENV)/.installed ## Boot real kernels, run the tests there; KERNELS="5.10 ..." chooses
 	$(BIN)/python tests/kernels/run.py $(KERNELS)
 
 .PHONY: clean

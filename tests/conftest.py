@@ -65,7 +65,7 @@ _NOT_THROUGH_A_RUNNER = {"host", "lab", "nobodys", "owned", "place", "tampered"}
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Where another build of the native command is tested, run nothing but what runs that."""
-    if harness.FOREIGN and not harness.EVERY_WAY:
+    if harness.FOREIGN:
         others = [item for item in items if not _runs_native(item)]
         config.hook.pytest_deselected(items=others)
         items[:] = [item for item in items if item not in others]

@@ -26,8 +26,6 @@ PACKAGE = Path(network_connections.__file__).parent
 # Another build of the native command, and what it takes to run it here: tests/platforms/run.py.
 FOREIGN = os.environ.get("NETWORK_CONNECTIONS_NATIVE", "")
 NATIVE = Path(FOREIGN or ROOT / "target" / "release" / "network-connections")
-# Whether the wheel is tested beside that build: tests/kernels/run.py.
-EVERY_WAY = os.environ.get("NETWORK_CONNECTIONS_EVERY_WAY") == "1"
 RUNNER = tuple(os.environ.get("NETWORK_CONNECTIONS_RUNNER", "").split())
 WINDOWS = NATIVE.suffix == ".exe"
 # It has a libc of its own, which reads /etc/passwd and asks nscd, but no nsswitch.conf.

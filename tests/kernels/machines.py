@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 MIRROR = "http://deb.debian.org/debian"
+# What makes /bin, /lib and the like links into /usr.
+MERGED = Path("/usr/share/mmdebstrap/hooks/merged-usr")
 KEYS = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 PACKAGES = (
     "iproute2",
@@ -33,11 +35,61 @@ PACKAGES = (
 # What the tests use of the modules; everything else would only be unpacked.
 MODULES = ("/kernel/net/", "/kernel/lib/", "/kernel/crypto/", "/drivers/net/veth.ko")
 LEFT_OUT = ("usr/share/doc", "usr/share/man", "usr/share/locale", "var/lib/apt", "var/cache")
-# It always depends on the kernel of its suite.
-KERNEL = "linux-image-cloud-amd64"
 QEMU = (
-    *("qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2"),
-    *("-m", "2048", "-nographic", "-no-reboot", "-nic", "none"),
+    *("-accel", "tcg,thread=multi", "-smp", "2", "-m", "2048"),
+    *("-nographic", "-no-reboot", "-nic", "none"),
+)
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """What a machine has for a processor."""
+
+    name: str
+    """As Debian has it."""
+    shown: str
+    triple: str
+    """As Rust has it, for a static command."""
+    kernel: str
+    """A package that always depends on the kernel of its suite."""
+    qemu: tuple[str, ...]
+    """The emulator, and the machine to be."""
+    words: str
+    """For the kernel's command line: its console, and what it must not test."""
+
+
+AMD64 = Architecture(
+    "amd64",
+    "x86_64",
+    "x86_64-unknown-linux-musl",
+    "linux-image-cloud-amd64",
+    ("qemu-system-x86_64", "-cpu", "max"),
+    # On a busy host the kernel takes a late timer for a broken one.
+    "console=ttyS0 no_timer_check",
+)
+ARM64 = Architecture(
+    "arm64",
+    "64-bit ARM",
+    "aarch64-unknown-linux-musl",
+    "linux-image-cloud-arm64",
+    ("qemu-system-aarch64", "-M", "virt", "-cpu", "max,pauth-impdef=on"),
+    "console=ttyAMA0",
+)
+S390X = Architecture(
+    "s390x",
+    "IBM Z (big-endian)",
+    "s390x-unknown-linux-musl",
+    "linux-image-s390x",
+    ("qemu-system-s390x", "-M", "s390-ccw-virtio", "-cpu", "max"),
+    "console=ttysclp0",
+)
+ARMHF = Architecture(
+    "armhf",
+    "32-bit ARM",
+    "armv7-unknown-linux-musleabihf",
+    "linux-image-armmp",
+    ("qemu-system-arm", "-M", "virt,highmem=off", "-cpu", "cortex-a15"),
+    "console=ttyAMA0",
 )
 
 
@@ -48,6 +100,7 @@ class Machine:
     name: str
     suite: str
     """The suite of Debian that the kernel is of."""
+    architecture: Architecture = AMD64
 
 
 MACHINES = (
@@ -55,12 +108,16 @@ MACHINES = (
     Machine("6.1", "bookworm"),
     Machine("6.12", "trixie"),
     Machine("newest", "sid"),
+    Machine("6.1-s390x", "bookworm", S390X),
+    Machine("6.1-arm64", "bookworm", ARM64),
+    Machine("6.1-armhf", "bookworm", ARMHF),
 )
 
 
-def missing() -> str:
-    """Why no machine can be booted here; empty if one can."""
-    needed = (QEMU[0], "mmdebstrap", "cpio", "depmod", "dpkg-deb")
+def missing(wanted: Iterable[Machine]) -> str:
+    """Why these machines cannot be booted here; empty if they can."""
+    emulators = dict.fromkeys(machine.architecture.qemu[0] for machine in wanted)
+    needed = (*emulators, "mmdebstrap", "cpio", "depmod", "dpkg-deb")
     absent = [name for name in needed if shutil.which(name) is None]
     if absent:
         return f"not installed: {', '.join(absent)}"
@@ -120,8 +177,8 @@ def _debs(machine: Machine, directory: Path) -> Iterator[Path]:
         "Dir::State::Lists": directory / "lists",
         "Dir::State::status": "/dev/null",
         "Dir::Cache": directory / "cache",
-        "APT::Architecture": "amd64",
-        "APT::Architectures": "amd64",
+        "APT::Architecture": machine.architecture.name,
+        "APT::Architectures": machine.architecture.name,
         "APT::Sandbox::User": "root",
         "Acquire::Languages": "none",
         # The catalogues of programs and the like are ten times the list of packages.
@@ -130,7 +187,7 @@ def _debs(machine: Machine, directory: Path) -> Iterator[Path]:
     }
     options = [f"-o{name}={value}" for name, value in settings.items()]
     subprocess.run(["apt-get", "-qq", *options, "update"], check=True)
-    wanted, known = [KERNEL], set()
+    wanted, known = [machine.architecture.kernel], set()
     while wanted:
         package = wanted.pop()
         line = ["apt-cache", *options, "depends", "--no-recommends", "--no-suggests", package]
@@ -160,15 +217,25 @@ def _modules(tree: Path, root: Path) -> None:
     (root / "lib").unlink()
 
 
-def base() -> Path:
-    """Return the archive of a Debian."""
-    path = cache() / "base.cpio"
+def base(architecture: Architecture) -> Path:
+    """Return the archive of a Debian for this architecture."""
+    path = cache() / f"base-{architecture.name}.cpio"
     if not path.exists():
         with tempfile.TemporaryDirectory(dir=path.parent) as name:
             root, part = Path(name, "root"), Path(name, "part")
-            line = ["mmdebstrap", "--quiet", "--variant=minbase", "--mode=root"]
-            line += [f"--include={','.join(PACKAGES)}", f"--keyring={KEYS}"]
+            # Another processor's programs cannot be run here to configure themselves.
+            own = architecture is AMD64
+            variant = "minbase" if own else "extract"
+            packages = PACKAGES if own else ("?essential", *PACKAGES)
+            line = ["mmdebstrap", "--quiet", f"--variant={variant}", "--mode=root"]
+            line += [f"--architectures={architecture.name}", f"--keyring={KEYS}"]
+            line += [f"--include={one}" for one in packages]
+            line += [] if own else [f"--hook-dir={MERGED}"]
             subprocess.run([*line, "bookworm", str(root), MIRROR], check=True)
+            if not own:
+                for file in ("passwd", "group"):
+                    given = root / "usr" / "share" / "base-passwd" / f"{file}.master"
+                    shutil.copy(given, root / "etc" / file)
             archive(root, part, LEFT_OUT)
             part.rename(path)
     return path
@@ -215,12 +282,13 @@ def boot(machine: Machine, project: Path, words: str = "", patience: float = 360
     with tempfile.TemporaryDirectory(prefix="network-connections-") as name:
         initrd = Path(name, "initrd")
         with initrd.open("wb") as file:
-            for part in (base(), made / "modules.cpio", project):
+            for part in (base(machine.architecture), made / "modules.cpio", project):
                 with part.open("rb") as source:
                     shutil.copyfileobj(source, file)
-        # On a busy host the kernel takes a late timer for a broken one.
-        append = f"console=ttyS0 no_timer_check rdinit=/init panic=-1 quiet loglevel=1 {words}"
-        line = [*QEMU, "-kernel", str(made / "kernel"), "-initrd", str(initrd), "-append", append]
+        own = machine.architecture
+        append = f"{own.words} rdinit=/init panic=-1 quiet loglevel=1 {words}"
+        line = [*own.qemu, *QEMU, "-kernel", str(made / "kernel")]
+        line += ["-initrd", str(initrd), "-append", append]
         return _watched(line, patience)
 
 
