@@ -7,6 +7,7 @@ import errno
 import functools
 import json
 import os
+import platform
 import pty
 import re
 import shutil
@@ -123,6 +124,12 @@ def install(way: str, directory: Path) -> Command:
         command = Command(way, (*runner, str(copy)), directory)
     command.unit_test.mkdir()
     return command
+
+
+def kernel() -> tuple[int, int]:
+    """Return the version of the kernel that runs here, the first two numbers of it."""
+    first, second = platform.release().split(".")[:2]
+    return int(first), int(re.split(r"\D", second)[0])
 
 
 def sources(command: Command) -> tuple[str, ...]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import json
-import platform
 import re
 import socket
 from collections.abc import Iterator, Mapping
@@ -24,8 +23,7 @@ pytestmark = [
 
 MEASURE = "--measure=ephemeral-ports"
 FIRST, PORTS = 40000, 100
-NUMBER = re.compile(r"(\d+)\.(\d+)")
-LISTED = tuple(int(part) for part in NUMBER.findall(platform.release())[0]) >= (6, 8)
+LISTED = harness.kernel() >= (6, 8)
 NOT_LISTED = "Linux before 6.8 does not list bound sockets"
 REASON = "the system does not report the ports that programs have bound before they connected"
 LOCAL = {"IPv4": "127.0.0.1", "IPv6": "::1"}

@@ -13,8 +13,9 @@ chmod 755 /run
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
 ip link set lo up
 modprobe veth
-# As systemd has it; what the kernel gives its first process is less than the tests use.
+# What the kernel gives its first process is less than the tests use.
 ulimit -Hn 524288
+ulimit -Sn 20000
 cd /project || exit
 # shellcheck disable=SC1091 # tests/kernels/run.py writes it
 . /script
