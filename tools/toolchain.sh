@@ -14,7 +14,7 @@ cd "$(dirname "$0")/.."
 
 windows=x86_64-pc-windows-gnu
 glibc=x86_64-unknown-linux-gnu.2.17
-# That for wheels is no platform of the command; 32-bit ARM, which only tests ask for, is in none.
+# That for wheels is no platform of the command.
 all=("$windows" "$glibc" x86_64-unknown-linux-musl aarch64-unknown-linux-musl s390x-unknown-linux-musl)
 targets=("$@")
 [ "$#" -gt 0 ] || targets=("${all[@]}")
@@ -211,7 +211,6 @@ export CARGO_TARGET_X86_64_PC_WINDOWS_GNU_RUSTFLAGS="\$remap -C link-arg=-Wl,--n
 export CARGO_TARGET_X86_64_UNKNOWN_LINUX_MUSL_RUSTFLAGS="\$static"
 export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_MUSL_RUSTFLAGS="\$static"
 export CARGO_TARGET_S390X_UNKNOWN_LINUX_MUSL_RUSTFLAGS="\$static"
-export CARGO_TARGET_ARMV7_UNKNOWN_LINUX_MUSLEABIHF_RUSTFLAGS="\$static"
 case "\$1" in
     # What keeps the paths of this machine out of whatever else is compiled.
     --remap) exec echo "\$remap" ;;

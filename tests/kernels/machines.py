@@ -26,6 +26,7 @@ PACKAGES = (
     "iproute2",
     "kmod",
     "libcap2-bin",
+    "mount",
     "nftables",
     "procps",
     "python3",
@@ -83,14 +84,6 @@ S390X = Architecture(
     ("qemu-system-s390x", "-M", "s390-ccw-virtio", "-cpu", "max"),
     "console=ttysclp0",
 )
-ARMHF = Architecture(
-    "armhf",
-    "32-bit ARM",
-    "armv7-unknown-linux-musleabihf",
-    "linux-image-armmp",
-    ("qemu-system-arm", "-M", "virt,highmem=off", "-cpu", "cortex-a15"),
-    "console=ttyAMA0",
-)
 
 
 @dataclass(frozen=True)
@@ -110,7 +103,6 @@ MACHINES = (
     Machine("newest", "sid"),
     Machine("6.1-s390x", "bookworm", S390X),
     Machine("6.1-arm64", "bookworm", ARM64),
-    Machine("6.1-armhf", "bookworm", ARMHF),
 )
 
 

@@ -74,6 +74,8 @@ PYTEST = (
     "pytest_xdist-*",
     "pytest-*",
 )
+# Prints what tests/kernels/configured.py has kept.
+UNKNOWN = "touch /run/unknown; sort /run/unknown; rm /run/unknown"
 PYTHON = Path("usr/lib/python3/dist-packages")
 SETTINGS = ("INET_DIAG", "INET_UDP_DIAG", "UNIX_DIAG", "NET_NS", "MPTCP")
 
@@ -190,11 +192,13 @@ def tests(machine: Machine, names: Sequence[str]) -> Run:
         pytest_line("-n", "0", "-m", "not slow", *left_out, *files),
         '"$NETWORK_CONNECTIONS_NATIVE" --strict --format=prometheus --name=kernel --timeout=100 ||'
         " echo 'the unit ended with '$?",
+        UNKNOWN,
     ]
     booted, seconds = booted_with(machine, script)
     unit = 'network_connections_check_state{check="kernel"} ' in booted.output
     what = ", ".join(f"`{Path(name).stem}`" for name in files) + ", the unit's command line"
-    return Run(what, said(booted.output), not unit or not fine(booted), seconds)
+    result = said(booted.output) + unknown(booted.output)
+    return Run(what, result, not unit or not fine(booted), seconds)
 
 
 def file(name: str) -> str:
@@ -211,16 +215,14 @@ def configured(words: str) -> Iterator[Run]:
         script += [
             f"unshare --mount sh -c {shlex.quote(line)}",
             one.after,
-            "touch /run/unknown; sort /run/unknown; rm /run/unknown",
+            UNKNOWN,
             "echo next",
         ]
     booted, seconds = booted_with(machine(CONFIGURED), script, words)
     parts = booted.output.split("\nnext\n")
     for one, part in zip(chosen, [*parts, *[""] * len(chosen)]):
-        unknown = re.findall(r"^unknown: (\w+): (\S+): (.*)", part, re.M)
-        reasons = "".join(f"; `{asked}` by {user}: {why}" for user, asked, why in unknown)
         failed = "pytest ended with 0" not in part.splitlines()
-        yield Run(one.shown, said(part) + reasons, failed, seconds / len(chosen))
+        yield Run(one.shown, said(part) + unknown(part), failed, seconds / len(chosen))
 
 
 def pytest_line(*words: str) -> str:
@@ -294,11 +296,19 @@ def said(output: str) -> str:
 
 
 HEAD = ["Linux", "Processor", "Configured with", "What was run", "Result", "Seconds"]
+
+
+def unknown(output: str) -> str:
+    """Say to whom `configured` could not answer, and why."""
+    found = re.findall(r"^unknown: (\w+): (\S+): (.*)", output, re.M)
+    return "".join(f"; `{asked}` by {user}: {why}" for user, asked, why in found)
+
+
 INTRODUCTION = """# Kernels
 
 Written by `make test-kernels` with `NETWORK_CONNECTIONS_WRITE_DOCS=1`, which boots Debian's kernels
 in a machine that QEMU emulates and runs tests of the static command there. The table has the last
-run of each; together they took {minutes} minutes on {cpus} processors, which other programs used too.
+run of each; together they took {minutes} minutes on {cpus} busy processors.
 In `configured` (`tests/kernels/configured.py`) root and nobody ask for every measure, source and
 kind of groups about a few known sockets. The others are files of `tests/`, without the tests that
 are marked `slow`; for other processors also without those of the wheel.
