@@ -10,6 +10,8 @@ for place in /dev/shm /run /tmp; do
     mount -t tmpfs -o mode=1777 tmpfs "$place"
 done
 chmod 755 /run
+# A Debian that was only unpacked lacks it.
+[ -e /var/run ] || ln -s /run /var/run
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
 ip link set lo up
 modprobe veth
