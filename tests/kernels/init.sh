@@ -11,7 +11,7 @@ for place in /dev/shm /run /tmp; do
 done
 chmod 755 /run
 # A Debian that was only unpacked lacks it.
-[ -e /var/run ] || ln -s /run /var/run
+[ -L /var/run ] || { rm -rf /var/run && ln -s /run /var/run; }
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
 ip link set lo up
 modprobe veth
