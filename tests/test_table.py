@@ -59,7 +59,7 @@ def test_every_field(owned: OwnedLab, source: Source, named: bool) -> None:
         found = rows(table)
         wanted = sorted(map(repr, shown(before)))
         columns = sorted(repr(tuple(one[name] for name in fields)) for one in found)
-        # Other tests may change the host's cgroups meanwhile: they change names that were not found.
+        # Other tests may change the host's cgroups meanwhile: names change that were not found.
         if wanted == columns == sorted(map(repr, shown(after))):
             break
     assert columns == wanted
