@@ -11,6 +11,9 @@ use crate::printable::bounded;
 use crate::range::RangeError;
 use crate::vocabulary::{Protocol, SourceName};
 
+/// A policy refuses with it, as other rules do (`errno(3)`).
+const EACCES: i32 = 13;
+
 /// The reason for a missing answer. `Display` is one line, without a full stop, for the check's
 /// first line.
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +61,10 @@ pub enum Error {
         /// The error of the operating system.
         error: io::Error,
     },
+
+    /// A call to the operating system was refused where SELinux enforces its policy.
+    #[error("{0} (SELinux? see docs/permissions.md)")]
+    Refused(Box<Error>),
 
     /// The kernel's answer breaks the format of its interface: it is cut short, damaged or unknown.
     #[error("{0}")]
@@ -148,6 +155,28 @@ impl Error {
         }
     }
 
+    /// Adds the page with the remedy to calls that were refused (`EACCES`), if a policy is enforced.
+    #[must_use]
+    pub(crate) fn perhaps_of_selinux(self, enforces: &dyn Fn() -> bool) -> Self {
+        match self {
+            Self::System { ref error, .. }
+                if error.raw_os_error() == Some(EACCES) && enforces() =>
+            {
+                Self::Refused(Box::new(self))
+            }
+            Self::Namespace { name, error } => {
+                Self::Namespace { name, error: Box::new(error.perhaps_of_selinux(enforces)) }
+            }
+            Self::Sources { protocol, causes } => {
+                let causes = causes.into_iter();
+                let causes =
+                    causes.map(|(source, error)| (source, error.perhaps_of_selinux(enforces)));
+                Self::Sources { protocol, causes: causes.collect() }
+            }
+            other => other,
+        }
+    }
+
     /// Adds the name of an option or keyword to an error about an argument.
     #[must_use]
     pub(crate) fn of_value(self, name: &str) -> Self {
@@ -196,7 +225,7 @@ impl Error {
                     | io::ErrorKind::NotFound
                     | io::ErrorKind::Unsupported
             ),
-            Self::Namespace { error, .. } => error.is_of_this_place(),
+            Self::Namespace { error, .. } | Self::Refused(error) => error.is_of_this_place(),
             Self::Sources { causes, .. } => {
                 causes.iter().all(|(_, error)| error.is_of_this_place())
             }
@@ -229,7 +258,7 @@ impl Error {
         match self {
             Self::System { error, .. } => error.raw_os_error(),
             Self::Sources { causes, .. } => causes.iter().find_map(|(_, error)| error.errno()),
-            Self::Namespace { error, .. } => error.errno(),
+            Self::Namespace { error, .. } | Self::Refused(error) => error.errno(),
             _ => None,
         }
     }
@@ -296,6 +325,27 @@ mod tests {
         };
         let text = error.with_remedy("a right is needed").to_string();
         assert!(text.ends_with("; procfs: no cgroups; a right is needed"), "{text}");
+    }
+
+    #[test]
+    fn a_refused_call_names_the_page_where_a_policy_is_enforced() {
+        let error = |number| Error::Namespace {
+            name: "blue".to_owned(),
+            error: Box::new(Error::Sources {
+                protocol: Protocol::Tcp,
+                causes: vec![
+                    (SourceName::Netlink, Error::system("a", io::Error::from_raw_os_error(number))),
+                    (SourceName::Procfs, Error::Unsupported("no cgroups".to_owned())),
+                ],
+            }),
+        };
+        let told =
+            |error: Error| error.to_string().contains("(SELinux? see docs/permissions.md); ");
+        let refused = error(EACCES).perhaps_of_selinux(&|| true);
+        assert_eq!((refused.errno(), refused.is_of_this_place()), (Some(EACCES), true));
+        assert!(told(refused.perhaps_of_selinux(&|| true)));
+        assert!(!told(error(EACCES).perhaps_of_selinux(&|| false)));
+        assert!(!told(error(2).perhaps_of_selinux(&|| panic!("nothing was refused"))));
     }
 
     #[test]

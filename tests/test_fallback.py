@@ -77,3 +77,27 @@ def test_only_the_protocol_that_is_refused_falls_back(
     before = [*place.before, *tampered("sendto:error=EPERM:when=2+"), *NO_PROC]
     line = one_line(command.run(before=before))
     assert line.startswith("Cannot count UDP connections: netlink: send: ")
+
+
+# What SELinux shows of itself where it enforces its policy, or does not.
+SELINUX = (
+    "mount -t tmpfs none /sys/fs && mkdir /sys/fs/selinux && echo {} >/sys/fs/selinux/enforce"
+    ' && exec "$@"'
+)
+
+
+@pytest.mark.parametrize("enforces", ["1", "0"])
+def test_where_selinux_enforces_a_refusal_names_its_page(
+    enforces: str, command: Command, place: Place, tampered: Tampered
+) -> None:
+    selinux = ["unshare", "--mount", "sh", "-c", SELINUX.format(enforces), "sh"]
+    hint = " (SELinux? see docs/permissions.md)"
+    for asked in ("--source=netlink", "--measure=accept-queue"):
+        before = [*place.before, *selinux, *tampered("socket:error=EACCES")]
+        line = one_line(command.run(asked, before=before))
+        assert line.startswith("Cannot count TCP connections: netlink: socket: ")
+        assert (hint in line) == (enforces == "1"), line
+    # Nothing else is of a policy.
+    before = [*place.before, *selinux, *tampered(NO_SOCKETS)]
+    assert hint not in one_line(command.run("--source=netlink", before=before))
+    assert command.run(before=before) == answer(place)
