@@ -52,7 +52,7 @@ NEWS = f"What is new is in {DOC}/CHANGELOG.md.gz."
 # Whatever lintian finds that is meant, and why.
 OVERRIDES = f"""\
 # It runs on every release, and on hosts with any C library: nothing of the system's is linked.
-{NAME}: statically-linked-binary [usr/bin/{NAME}]
+{NAME}: statically-linked-binary [usr/lib/nagios/plugins/check_network_connections]
 """
 # Nobody else can be asked: it is not published, and has no address that mail from outside reaches.
 UNPUBLISHED = f"""\
@@ -70,6 +70,11 @@ class Kind:
     packager: str
     plugins: str
     zsh: str
+
+    @property
+    def check(self) -> str:
+        """The path of the plugin."""
+        return f"{self.plugins}/check_{NAME.replace('-', '_')}"
 
     def file(self, version: str, architecture: str) -> str:
         """Return the name that the family gives the package for an architecture."""
@@ -255,10 +260,11 @@ def _contents(kind: Kind, architecture: str, version: str, stage: Path) -> Itera
         copy.write_bytes(gzip.compress(source.read_bytes(), mtime=0))
         return _documentation(kind, copy, *places, copy.name)
 
-    yield _file(ROOT / "target" / target / "release" / NAME, "/usr/bin", NAME, mode=0o755)
-    up = "../" * (kind.plugins.count("/") - 1)
-    check = f"{kind.plugins}/check_{NAME.replace('-', '_')}"
-    yield {"type": "symlink", "src": f"{up}bin/{NAME}", "dst": check}
+    # The file is there, and the link in /usr/bin: SELinux goes by the label of the file, and Red Hat's
+    # policy has a label for the plugins.
+    check = kind.check
+    yield _file(ROOT / "target" / target / "release" / NAME, check, mode=0o755)
+    yield {"type": "symlink", "src": check.replace("/usr/", "../", 1), "dst": f"/usr/bin/{NAME}"}
     yield packed(share / "man/man1" / f"{NAME}.1", "/usr/share/man/man1")
     page = f"/usr/share/man/man1/{Path(check).name}.1.gz"
     yield {"type": "symlink", "src": f"{NAME}.1.gz", "dst": page}

@@ -164,6 +164,7 @@ def test_installed_used_upgraded_and_gone(fresh: Machine, made: Path) -> None:
     version = fresh.do("network-connections --version || true").split()[1]
     assert fresh.do("dpkg-query -W -f '${Version}' network-connections") == version
     assert fresh.do("dpkg --verify network-connections") == ""
+    assert fresh.do("readlink -e /usr/bin/network-connections") == f"{PLUGIN}\n"
 
     # As the monitoring's own user, by both names, and in a pipe of NRPE's.
     as_nagios = "setpriv --reuid=nagios --regid=nagios --clear-groups"
@@ -371,6 +372,10 @@ def test_rpm_in_an_empty_root(made: Path) -> None:
         do("--upgrade", "--noscripts", new)
         assert do("--verify", "network-connections") == ""
         plugin = root / "usr/lib64/nagios/plugins/check_network_connections"
+        command = root / "usr/bin/network-connections"
+        # SELinux goes by the label of the file.
+        assert (plugin.is_symlink(), command.is_symlink()) == (False, True)
+        assert command.resolve() == plugin
         done = subprocess.run([plugin, "--version"], capture_output=True, text=True, check=False)
         assert f"-{done.stdout.split()[1]}-" in do("--query", "network-connections")
         do("--upgrade", "--noscripts", "--oldpackage", old)
