@@ -268,13 +268,22 @@ class Boot:
     """Whether it came to its end by itself."""
 
 
-def boot(machine: Machine, project: Path, words: str = "", patience: float = 3600) -> Boot:
-    """Boot a machine with `project`, an archive whose /init runs, and words for its kernel."""
+def boot(
+    machine: Machine,
+    project: Path,
+    words: str = "",
+    patience: float = 3600,
+    debian: Path | None = None,
+) -> Boot:
+    """Boot a machine with `project`, an archive whose /init runs, and words for its kernel.
+
+    `debian` is the archive of another Debian than `base()`.
+    """
     made = kernel(machine)
     with tempfile.TemporaryDirectory(prefix="network-connections-") as name:
         initrd = Path(name, "initrd")
         with initrd.open("wb") as file:
-            for part in (base(machine.architecture), made / "modules.cpio", project):
+            for part in (debian or base(machine.architecture), made / "modules.cpio", project):
                 with part.open("rb") as source:
                     shutil.copyfileobj(source, file)
         own = machine.architecture

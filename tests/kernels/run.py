@@ -31,7 +31,7 @@ import pytest  # noqa: E402
 from page import table  # noqa: E402
 
 from integrations import where  # noqa: E402
-from kernels import machines  # noqa: E402
+from kernels import machines, selinux  # noqa: E402
 from kernels.machines import AMD64, MACHINES, Architecture, Machine  # noqa: E402
 
 PAGE = ROOT / "docs" / "evidence" / "kernels.md"
@@ -134,13 +134,14 @@ class Run:
 
 def main() -> int:
     """Boot every machine that is asked for."""
-    names = [*(one.name for one in MACHINES), OTHERWISE]
+    names = [*(one.name for one in MACHINES), OTHERWISE, selinux.NAME]
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("names", nargs="*", choices=[[], *names])
     options.add_argument("--tests", help="only some, as states,owners")
     options.add_argument("--quick", action="store_true", help=f"only {', '.join(QUICK)}")
     asked = options.parse_args()
-    wanted = [machine(CONFIGURED if one == OTHERWISE else one) for one in asked.names or names]
+    kernels = {OTHERWISE: CONFIGURED, selinux.NAME: selinux.KERNEL}
+    wanted = [machine(kernels.get(one, one)) for one in asked.names or names]
     if reason := machines.missing(wanted):
         raise SystemExit(reason)
     chosen = QUICK if asked.quick else tuple(filter(None, (asked.tests or "").split(",")))
@@ -148,6 +149,8 @@ def main() -> int:
     for name in asked.names or names:
         if name == OTHERWISE:
             runs = [run for words in CONFIGURATIONS for run in configured(words)]
+        elif name == selinux.NAME:
+            runs = [enforcing()]
         else:
             runs = [tests(machine(name), chosen)]
         failed = failed or any(run.failed for run in runs)
@@ -229,6 +232,19 @@ def configured(words: str) -> Iterator[Run]:
         yield Run(one.shown, said(part) + unknown(part), failed, seconds / len(chosen))
 
 
+def enforcing() -> Run:
+    """Ask for everything where SELinux enforces a policy; write its page."""
+    script = selinux.script(pytest_line(selinux.TESTS))
+    with tempfile.TemporaryDirectory(prefix="network-connections-") as name:
+        debian = selinux.base(Path(name))
+        booted, seconds = booted_with(machine(selinux.KERNEL), [*script], selinux.WORDS, debian)
+    ends = re.findall(r"^pytest ended with (\d+)$", booted.output, re.M)
+    failed = ends != ["0", "0"] or not fine(booted)
+    if not failed and os.environ.get("NETWORK_CONNECTIONS_WRITE_DOCS") == "1":
+        selinux.write_page(booted.output)
+    return Run("`enforcing`, without the module and with it", said(booted.output), failed, seconds)
+
+
 def pytest_line(*words: str) -> str:
     """Return the command line of tests, and of what says how they ended."""
     line = ["python3", "-m", "pytest", "-p", "no:cacheprovider", "--tb=short", "--color=no", *words]
@@ -236,7 +252,7 @@ def pytest_line(*words: str) -> str:
 
 
 def booted_with(
-    machine: Machine, script: Sequence[str], words: str = ""
+    machine: Machine, script: Sequence[str], words: str = "", debian: Path | None = None
 ) -> tuple[machines.Boot, float]:
     """Boot a machine that runs this script in the project; return the seconds as well."""
     command = build(machine.architecture)
@@ -249,7 +265,7 @@ def booted_with(
     with tempfile.TemporaryDirectory(prefix="network-connections-") as name:
         project = Path(name, "project.cpio")
         machines.archive(tree(Path(name, "tree"), command, script), project)
-        booted = machines.boot(machine, project, words)
+        booted = machines.boot(machine, project, words, debian=debian)
     return booted, time.monotonic() - began
 
 
