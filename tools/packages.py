@@ -1,10 +1,11 @@
-"""Makes packages for Debian and for Red Hat's family, of the static commands that are built.
+"""Makes the packages for Debian and for Red Hat's family, of the static commands that are built.
 
     python tools/packages.py [--output DIR] [--release VERSION] [--only deb|rpm] [ARCHITECTURE...]
 
 Writes `network-connections_*.deb` and `network-connections-*.rpm`, by default into dist/ and for
-every architecture. Two runs over one commit write the same bytes. `--release` gives them another
-version than that of Cargo.toml: tests upgrade from it.
+every architecture; and those of `network-connections-selinux`, a policy module. Two runs over one
+commit write the same bytes. `--release` gives them another version than that of Cargo.toml: tests
+upgrade from it.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ SHARE = f"/usr/share/{NAME}"
 DOC = address.DOC
 TARGETS = {"x86_64": "x86_64-unknown-linux-musl", "aarch64": "aarch64-unknown-linux-musl"}
 # What Go, Debian and so nfpm call them.
-GOARCH = {"x86_64": "amd64", "aarch64": "arm64"}
+GOARCH = {"x86_64": "amd64", "aarch64": "arm64", "noarch": "all"}
 SUMMARY = "monitoring check that counts TCP and UDP sockets"
 DESCRIPTION = f"""\
 {SUMMARY}
@@ -44,6 +45,13 @@ DESCRIPTION = f"""\
  from one kernel dump and without root. Says which process, unit, user, peer or
  container has them, how full accept queues are, and how many ephemeral ports
  are left. For Icinga, Nagios, NRPE, Prometheus and Zabbix."""
+SELINUX = f"{NAME}-selinux"
+POLICY = """\
+SELinux policy of the monitoring check network-connections
+ A domain of its own for the check, with the rights that its questions need,
+ where NRPE, Nagios, Icinga or a Zabbix agent starts it."""
+# What the scripts of that package run is in these; Red Hat's first one requires the other.
+NEEDED = {"deb": ["policycoreutils", "selinux-utils"], "rpm": ["policycoreutils"]}
 LICENCES = ("COPYING", "COPYRIGHT", "LICENCE", "LICENSE")
 # Of the format of rpm: the bytes before the first index, and tags.
 LEAD, FILEMODES = 96, 1030
@@ -76,11 +84,11 @@ class Kind:
         """The path of the plugin."""
         return f"{self.plugins}/check_{NAME.replace('-', '_')}"
 
-    def file(self, version: str, architecture: str) -> str:
-        """Return the name that the family gives the package for an architecture."""
+    def file(self, version: str, architecture: str, name: str = NAME) -> str:
+        """Return the name that the family gives the file of a package for an architecture."""
         if self.packager == "deb":
-            return f"{NAME}_{version}_{GOARCH[architecture]}.deb"
-        return f"{NAME}-{version}-1.{architecture}.rpm"
+            return f"{name}_{version}_{GOARCH[architecture]}.deb"
+        return f"{name}-{version}-1.{architecture}.rpm"
 
 
 # The directories that belong to packages of the system itself. The package owns all others that it
@@ -110,6 +118,14 @@ def main() -> None:
     say("manual page and completions")
     subprocess.run(["make", "--silent", "man", "completions"], cwd=ROOT, check=True)
     release = asked.release or version()
+    for kind in KINDS:
+        if asked.only in (None, kind.packager):
+            with tempfile.TemporaryDirectory() as stage:
+                say(f"{kind.packager} for SELinux")
+                contents = [*_policy(kind, release, Path(stage))]
+                if kind.packager == "rpm":
+                    contents += _directories(contents)
+                print(make(kind, "noarch", release, contents, Path(stage), asked.output))
     for architecture in asked.architectures or TARGETS:
         with tempfile.TemporaryDirectory() as stage:
             for kind in KINDS:
@@ -145,23 +161,27 @@ def make(
 ) -> Path:
     """Make a package, and return it."""
     mtime = date().isoformat()
+    is_policy = architecture == "noarch"
+    name, description = (SELINUX, POLICY) if is_policy else (NAME, DESCRIPTION)
+    summary = description.partition("\n")[0]
     described = {
-        "name": NAME,
+        "name": name,
         "arch": GOARCH[architecture],
         "version": version,
-        "section": "net",
+        "section": "admin" if is_policy else "net",
         "priority": "optional",
         "maintainer": MAINTAINER,
         **({"homepage": address.homepage()} if address.homepage() else {}),
-        "description": DESCRIPTION,
+        "description": description,
+        **({"depends": [NAME, *NEEDED[kind.packager]]} if is_policy else {}),
         "license": "Unlicense",
         "mtime": mtime,
         "rpm": {
             "group": "Applications/System",
-            "summary": SUMMARY[0].upper() + SUMMARY[1:],
+            "summary": summary[0].upper() + summary[1:],
             "buildhost": "localhost",
         },
-        "scripts": _scripts(kind),
+        "scripts": _scripts(kind, is_policy),
         "contents": [
             {**entry, "file_info": {"mtime": mtime, "mode": 0o644, **entry.get("file_info", {})}}
             for entry in contents
@@ -178,7 +198,7 @@ def make(
         described["changelog"] = _written(stage / "changelog.yml", json.dumps([entry]))
     # JSON is YAML.
     config = _written(stage / f"{kind.packager}.yml", json.dumps(described))
-    made = output / kind.file(version, architecture)
+    made = output / kind.file(version, architecture, name)
     nfpm = Path(sys.executable).with_name("nfpm")
     subprocess.run(
         [nfpm, "package", f"--config={config}", f"--packager={kind.packager}", f"--target={made}"],
@@ -223,9 +243,12 @@ def _index(data: bytearray, start: int) -> tuple[dict[int, tuple[int, int]], int
     return {tag: (values + offset, count) for tag, _, offset, count in entries}, values + size
 
 
-def _scripts(kind: Kind) -> dict[str, str]:
+def _scripts(kind: Kind, is_policy: bool) -> dict[str, str]:
     """Return what the package manager runs, and when."""
     folder = ROOT / "tools" / "packaging"
+    if is_policy:
+        names = {"postinstall": "selinux-loads", "postremove": "selinux-removes"}
+        return {when: str(folder / f"{name}.sh") for when, name in names.items()}
     scripts = {"preremove": str(folder / "before-removal.sh")}
     if kind.packager == "deb":
         after = str(folder / "after-change.sh")
@@ -260,8 +283,8 @@ def _contents(kind: Kind, architecture: str, version: str, stage: Path) -> Itera
         copy.write_bytes(gzip.compress(source.read_bytes(), mtime=0))
         return _documentation(kind, copy, *places, copy.name)
 
-    # The file is there, and the link in /usr/bin: SELinux goes by the label of the file, and Red Hat's
-    # policy has a label for the plugins.
+    # The file is there, and the link in /usr/bin: SELinux goes by the label of the file, and Red
+    # Hat's policy has a label for the plugins.
     check = kind.check
     yield _file(ROOT / "target" / target / "release" / NAME, check, mode=0o755)
     yield {"type": "symlink", "src": check.replace("/usr/", "../", 1), "dst": f"/usr/bin/{NAME}"}
@@ -280,20 +303,7 @@ def _contents(kind: Kind, architecture: str, version: str, stage: Path) -> Itera
     yield packed(ROOT / "CHANGELOG.md", DOC)
     licences = _written(stage / "third-party", third_party(target))
     yield _documentation(kind, licences, DOC, "third-party-licenses")
-    if kind.packager == "deb":
-        when = format_datetime(date())
-        entry = (
-            f"{NAME} ({version}) unstable; urgency=low\n\n  * {NEWS}\n\n -- {MAINTAINER}  {when}\n"
-        )
-        yield packed(Path(_written(stage / "changelog", entry)), DOC)
-        yield _file(ROOT / "LICENSE", DOC, "copyright")
-        lintian = _written(
-            stage / "lintian", OVERRIDES + (UNPUBLISHED if "root@localhost" in MAINTAINER else "")
-        )
-        yield _file(lintian, "/usr/share/lintian/overrides", NAME)
-    else:
-        licence = _file(ROOT / "LICENSE", "/usr/share/licenses", NAME, "LICENSE")
-        yield {**licence, "type": "license"}
+    yield from _formalities(kind, NAME, version, stage, OVERRIDES)
 
     integrations = ROOT / "integrations"
     for place in ("grafana", "icinga2", "nagios", "nrpe", "prometheus/rules", "zabbix"):
@@ -309,6 +319,35 @@ def _contents(kind: Kind, architecture: str, version: str, stage: Path) -> Itera
     # Templates: nothing runs before somebody enables an instance.
     for unit in sorted((integrations / "prometheus").glob("*@.*")):
         yield _file(unit, "/usr/lib/systemd/system", unit.name)
+
+
+def _policy(kind: Kind, version: str, stage: Path) -> Iterator[dict[str, Any]]:
+    """What the package for SELinux installs where."""
+    module = f"{NAME}.cil"
+    source = ROOT / "integrations" / "selinux" / module
+    yield _file(source, "/usr/share/selinux/packages", module)
+    yield from _formalities(kind, SELINUX, version, stage)
+
+
+def _formalities(
+    kind: Kind, name: str, version: str, stage: Path, overrides: str = ""
+) -> Iterator[dict[str, Any]]:
+    """What the family wants of every package: its licence, and Debian its changes."""
+    if kind.packager == "rpm":
+        licence = _file(ROOT / "LICENSE", "/usr/share/licenses", name, "LICENSE")
+        yield {**licence, "type": "license"}
+        return
+    doc = DOC.replace(NAME, name)
+    when = format_datetime(date())
+    entry = f"{name} ({version}) unstable; urgency=low\n\n  * {NEWS}\n\n -- {MAINTAINER}  {when}\n"
+    changes = stage / "changelog.gz"
+    changes.write_bytes(gzip.compress(entry.encode(), mtime=0))
+    yield _file(changes, doc, changes.name)
+    yield _file(ROOT / "LICENSE", doc, "copyright")
+    if "root@localhost" in MAINTAINER:
+        overrides += UNPUBLISHED.replace(f"{NAME}:", f"{name}:")
+    if overrides:
+        yield _file(_written(stage / "lintian", overrides), "/usr/share/lintian/overrides", name)
 
 
 def third_party(target: str) -> str:

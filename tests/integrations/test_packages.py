@@ -41,6 +41,7 @@ WHERE = [
 BUILD = [sys.executable, str(harness.ROOT / "tools" / "packages.py"), "x86_64"]
 STATIC = "target/x86_64-unknown-linux-musl/release/network-connections"
 BEFORE = "0.0.1"
+SELINUX = "-selinux"
 README = (harness.ROOT / "README.md").read_text(encoding="utf-8")
 PLUGIN = "/usr/lib/nagios/plugins/check_network_connections"
 UNIT = "network-connections@all"
@@ -65,24 +66,35 @@ def made() -> Iterator[Path]:
 
 def package(made: Path, suffix: str, before: bool = False) -> Path:
     """Return one of them."""
-    (found,) = (path for path in made.glob(f"*.{suffix}") if (BEFORE in path.name) == before)
+    (found,) = (path for path in _both(made, suffix, before) if SELINUX not in path.name)
     return found
+
+
+def policy(made: Path, suffix: str, before: bool = False) -> Path:
+    """Return one of those of the policy module."""
+    (found,) = (path for path in _both(made, suffix, before) if SELINUX in path.name)
+    return found
+
+
+def _both(made: Path, suffix: str, before: bool) -> Iterator[Path]:
+    return (path for path in made.glob(f"*.{suffix}") if (BEFORE in path.name) == before)
 
 
 def test_the_same_commit_makes_the_same_bytes(made: Path) -> None:
     with directory() as again:
         subprocess.run([*BUILD, "--output", again], check=True, capture_output=True)
+        assert len([*again.iterdir()]) == 4
         for path in again.iterdir():
             assert path.read_bytes() == (made / path.name).read_bytes(), path.name
 
 
 def test_lintian_and_rpmlint_find_no_fault(made: Path) -> None:
-    deb, rpm = package(made, "deb"), package(made, "rpm")
-    line = ["lintian", "--allow-root", "--fail-on=error,warning", "--tag-display-limit=0", str(deb)]
+    debs, rpms = ([str(of(made, suffix)) for of in (package, policy)] for suffix in ("deb", "rpm"))
+    line = ["lintian", "--allow-root", "--fail-on=error,warning", "--tag-display-limit=0", *debs]
     done = subprocess.run(line, capture_output=True, text=True, check=False)
     assert (done.stdout, done.returncode) == ("", 0), done
     configuration = harness.ROOT / "tools" / "rpmlint.toml"
-    line = ["rpmlint", f"--config={configuration}", str(rpm)]
+    line = ["rpmlint", f"--config={configuration}", *rpms]
     done = subprocess.run(line, capture_output=True, text=True, check=False)
     assert "0 errors, 0 warnings" in done.stdout, done
 
@@ -381,6 +393,58 @@ def test_rpm_in_an_empty_root(made: Path) -> None:
         do("--upgrade", "--noscripts", "--oldpackage", old)
         erase()
         assert files() == before
+
+
+POLICY_PACKAGES = (
+    *machines.PACKAGES,
+    *("policycoreutils", "rpm", "selinux-policy-default", "selinux-utils"),
+)
+
+
+@pytest.fixture(scope="module")
+def labelled(made: Path) -> Iterator[Machine]:
+    """Return a booted Debian with a policy of SELinux, which its kernel does not enforce."""
+    if reason := machines.missing(POLICY_PACKAGES):
+        pytest.skip(reason)
+    with host.apart() as apart:
+        for path in made.iterdir():
+            shutil.copy(path, apart.tools)
+        with machines.booted(apart, packages=POLICY_PACKAGES) as machine:
+            machine.do("rpm --initdb")
+            yield machine
+
+
+@pytest.mark.parametrize("suffix", ["deb", "rpm"])
+def test_the_policy_module_comes_and_goes_with_its_package(
+    suffix: str, labelled: Machine, made: Path
+) -> None:
+    def label(place: str = PLUGIN) -> str:
+        return labelled.do(f"matchpathcon -n {place}").split(":")[2]
+
+    def modules() -> str:
+        return labelled.do("semodule --list=full | grep network-connections || true")
+
+    new, old = (f"{INSIDE}/{policy(made, suffix, before).name}" for before in (False, True))
+    # Nothing of a Debian is known to rpm.
+    rpm = "rpm --nodeps --force-debian"
+    if suffix == "deb":
+        main = f"{INSIDE}/{package(made, 'deb').name}"
+        install, upgrade = f"dpkg --install {main} {old}", f"dpkg --install {new}"
+        erase = "dpkg --purge network-connections-selinux"
+    else:
+        install, upgrade = f"{rpm} --install {old}", f"{rpm} --upgrade {new}"
+        erase = f"{rpm} --erase network-connections-selinux"
+    before = labelled.do("cat /etc/selinux/default/policy/policy.* | sha256sum")
+    assert label() == "bin_t"
+    for step in (install, upgrade):
+        labelled.do(f"{step} 2>&1")
+        assert modules().split()[:3] == ["200", "network-connections", "cil"]
+        assert label() == "network_connections_exec_t"
+        assert label(PLUGIN.replace("lib", "lib64", 1)) == "network_connections_exec_t"
+        assert label("/usr/bin/network-connections") == "bin_t"
+    labelled.do(f"{erase} 2>&1")
+    assert (modules(), label()) == ("", "bin_t")
+    assert labelled.do("cat /etc/selinux/default/policy/policy.* | sha256sum") == before
 
 
 def test_licences_of_what_is_linked_are_there(made: Path) -> None:
