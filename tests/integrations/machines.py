@@ -23,6 +23,8 @@ from integrations.host import Host
 
 PACKAGES = ("dbus", "iproute2", "python3", "systemd", "systemd-sysv")
 PYTHON = "/usr/bin/python3"
+# The releases that this host has no sources of.
+MIRROR = "http://deb.debian.org/debian"
 # Where a machine or a container has the tools of its host, and how the check is run there.
 INSIDE = "/opt/tools"
 COMMANDS = {
@@ -31,9 +33,9 @@ COMMANDS = {
 }
 
 
-def missing(packages: tuple[str, ...] = PACKAGES) -> str:
+def missing(packages: tuple[str, ...] = PACKAGES, suite: str = "") -> str:
     """Why no machine with these packages can be booted here; empty if one can."""
-    return lacking("mmdebstrap", "systemd-nspawn") or host.missing() or _no_root(packages)
+    return lacking("mmdebstrap", "systemd-nspawn") or host.missing() or _no_root(packages, suite)
 
 
 @functools.cache
@@ -42,12 +44,12 @@ def _release() -> dict[str, str]:
     return {name: text.strip('"') for name, _, text in (line.partition("=") for line in lines)}
 
 
-def _no_root(packages: tuple[str, ...]) -> str:
+def _no_root(packages: tuple[str, ...], suite: str) -> str:
     # Of another release it might lack the C library that the native command was built for.
     if _release().get("ID") != "debian" or not _sources():
         return "apt has no sources of a Debian that runs here"
     try:
-        root(packages)
+        root(packages, suite=suite)
     except subprocess.CalledProcessError as error:
         return f"mmdebstrap: {error.stderr.strip()}"
     return ""
@@ -66,12 +68,14 @@ def _sources() -> list[Path]:
 
 
 @functools.cache
-def root(packages: tuple[str, ...] = PACKAGES, architecture: str = "") -> Path:
+def root(packages: tuple[str, ...] = PACKAGES, architecture: str = "", suite: str = "") -> Path:
     """Return the root directory of a Debian such as runs here, with `packages`: never write to it.
 
-    It is made once, in the user's cache. `architecture` is another one, as dpkg calls it.
+    It is made once, in the user's cache. `architecture` is another one, as dpkg calls it; `suite`
+    is another release, where the native command may lack its C library.
     """
-    release = _release()["VERSION_CODENAME"]
+    release = suite or _release()["VERSION_CODENAME"]
+    sources = [MIRROR] if suite else map(str, _sources())
     key = hashlib.sha256(" ".join(packages).encode()).hexdigest()[:12]
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "network-connections")
     path = cache / "machines" / f"{release}-{architecture or os.uname().machine}-{key}"
@@ -81,7 +85,7 @@ def root(packages: tuple[str, ...] = PACKAGES, architecture: str = "") -> Path:
             made = Path(name, "root")
             line = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(packages)}"]
             line += [f"--architectures={architecture}"] if architecture else []
-            line += [release, str(made), *map(str, _sources())]
+            line += [release, str(made), *sources]
             subprocess.run(line, capture_output=True, text=True, check=True)
             # Somebody else may have been faster.
             with contextlib.suppress(OSError):
@@ -89,11 +93,11 @@ def root(packages: tuple[str, ...] = PACKAGES, architecture: str = "") -> Path:
     return path
 
 
-def version(package: str, packages: tuple[str, ...] = PACKAGES) -> str:
+def version(package: str, packages: tuple[str, ...] = PACKAGES, suite: str = "") -> str:
     """Return the version of a package of that Debian, empty if there is none."""
-    if missing(packages):
+    if missing(packages, suite):
         return ""
-    database = f"--admindir={root(packages)}/var/lib/dpkg"
+    database = f"--admindir={root(packages, suite=suite)}/var/lib/dpkg"
     line = ["dpkg-query", database, "-W", "-f", "${Version}", package]
     return subprocess.run(line, capture_output=True, text=True, check=True).stdout
 
@@ -173,12 +177,14 @@ def booted(
     name: str = "bed",
     packages: tuple[str, ...] = PACKAGES,
     seconds: float = harness.PATIENCE,
+    suite: str = "",
 ) -> Iterator[Machine]:
     """Boot a machine on a host; what is written in it never reaches the disk."""
     # In a place of its own: systemd-nspawn lets nobody else boot from the one that it is given.
     place = f"/run/machines/{name}"
+    made = root(packages, suite=suite)
     line = [
-        *after(f"mkdir -p {place}; mount --bind -o ro {root(packages)} {place}"),
+        *after(f"mkdir -p {place}; mount --bind -o ro {made} {place}"),
         *("systemd-nspawn", "--quiet", "--boot", "--console=pipe", "--volatile=overlay"),
         # As systemd-nspawn@.service has it: nobody here keeps a register.
         *("--keep-unit", "--register=no", "--link-journal=no", "--private-network"),

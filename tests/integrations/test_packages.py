@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
@@ -24,7 +25,17 @@ PACKAGES = (
     *machines.PACKAGES,
     *("bash-completion", "libcap2-bin", "nagios-nrpe-plugin", "nagios-nrpe-server", "rpm"),
 )
+# The releases whose systemd is the oldest that is looked after, and the newest.
+OTHERS = ("bullseye", "trixie")
 WHERE = [
+    *(
+        where.Row(
+            "systemd, with apt and dpkg",
+            functools.partial(machines.version, "systemd", PACKAGES, suite),
+            f"the packages in a booted {suite}, with their units",
+        )
+        for suite in OTHERS
+    ),
     where.Row(
         "apt and dpkg",
         lambda: machines.version("apt", PACKAGES),
@@ -140,15 +151,15 @@ def test_nothing_of_the_machine_that_built_it_is_in_the_command() -> None:
         assert trace.encode() not in binary, trace
 
 
-@pytest.fixture(scope="module")
-def fresh(made: Path) -> Iterator[Machine]:
-    """Return a booted Debian, which has the packages below its tools."""
-    if reason := machines.missing(PACKAGES):
+@pytest.fixture(scope="module", params=["", *OTHERS])
+def fresh(made: Path, request: pytest.FixtureRequest) -> Iterator[Machine]:
+    """Return a booted Debian of each release, which has the packages below its tools."""
+    if reason := machines.missing(PACKAGES, request.param):
         pytest.skip(reason)
     with host.apart() as apart:
         for before in (False, True):
             shutil.copy(package(made, "deb", before), apart.tools)
-        with machines.booted(apart, packages=PACKAGES) as machine:
+        with machines.booted(apart, packages=PACKAGES, suite=request.param) as machine:
             yield machine
 
 
@@ -276,8 +287,9 @@ def test_an_enabled_timer_stops_and_goes_with_its_rpm(fresh: Machine, made: Path
     for path in (new, old):
         shutil.copy(path, fresh.host.tools)
     fresh.do("rpm --initdb")
-    # Nothing of a Debian is known to rpm.
-    rpm = "rpm --nodeps --force-debian"
+    # Nothing of a Debian is known to rpm, and the rpm of some wants to be told so.
+    forced = fresh.do("rpm --help | grep -o -e --force-debian || true").strip()
+    rpm = f"rpm --nodeps {forced}"
     fresh.do(f"{rpm} --install {INSIDE}/{old.name}; systemctl daemon-reload")
     enable(fresh)
     fresh.do(f"{rpm} --upgrade {INSIDE}/{new.name}")
