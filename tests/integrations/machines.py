@@ -132,11 +132,18 @@ class Machine:
             timeout=harness.PATIENCE,
         )
 
-    def do(self, script: str, text: str = "", *, check: bool = True) -> str:
+    def do(
+        self,
+        script: str,
+        text: str = "",
+        *,
+        check: bool = True,
+        seconds: float = harness.PATIENCE,
+    ) -> str:
         """Run a script of the shell, apart from units, with `text` to read: what it prints."""
         line = self.line(["sh", "-c" if not check else "-ec", script])
         done = subprocess.run(
-            line, input=text, capture_output=True, text=True, check=False, timeout=harness.PATIENCE
+            line, input=text, capture_output=True, text=True, check=False, timeout=seconds
         )
         assert done.returncode == 0 or not check, (script, done)
         return done.stdout

@@ -413,6 +413,10 @@ POLICY_PACKAGES = (
 )
 
 
+# A policy is built within seconds of a processor that nobody else wants.
+BUILDS = 10 * harness.PATIENCE
+
+
 @pytest.fixture(scope="module")
 def labelled(made: Path) -> Iterator[Machine]:
     """Return a booted Debian with a policy of SELinux, which its kernel does not enforce."""
@@ -449,12 +453,12 @@ def test_the_policy_module_comes_and_goes_with_its_package(
     before = labelled.do("cat /etc/selinux/default/policy/policy.* | sha256sum")
     assert label() == "bin_t"
     for step in (install, upgrade):
-        labelled.do(f"{step} 2>&1")
+        labelled.do(f"{step} 2>&1", seconds=BUILDS)
         assert modules().split()[:3] == ["200", "network-connections", "cil"]
         assert label() == "network_connections_exec_t"
         assert label(PLUGIN.replace("lib", "lib64", 1)) == "network_connections_exec_t"
         assert label("/usr/bin/network-connections") == "bin_t"
-    labelled.do(f"{erase} 2>&1")
+    labelled.do(f"{erase} 2>&1", seconds=BUILDS)
     assert (modules(), label()) == ("", "bin_t")
     assert labelled.do("cat /etc/selinux/default/policy/policy.* | sha256sum") == before
 
