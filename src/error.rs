@@ -62,7 +62,7 @@ pub enum Error {
         error: io::Error,
     },
 
-    /// A call to the operating system was refused where SELinux enforces its policy.
+    /// A call to the operating system was refused where a policy (`selinux(8)`) is enforced.
     #[error("{0} (SELinux? see docs/permissions.md)")]
     Refused(Box<Error>),
 

@@ -1,14 +1,14 @@
-//! Refusals of the system that a policy of SELinux may have caused.
+//! Refusals of the system that a policy (`selinux(8)`) may have caused.
 
 use std::fs;
 use std::io::ErrorKind::PermissionDenied;
 
 use crate::error::Error;
 
-/// "1" where SELinux enforces its policy (`selinux(8)`).
+/// "1" where the policy is enforced (`selinux(8)`).
 const ENFORCE: &str = "/sys/fs/selinux/enforce";
 
-/// Adds where SELinux enforces its policy, and a call was refused, the page with the remedy. Nothing
+/// Adds the page with the remedy where the policy is enforced and a call was refused. Nothing
 /// is read unless a call was refused.
 #[must_use]
 pub fn with_policy(error: Error) -> Error {
