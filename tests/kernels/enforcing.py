@@ -58,6 +58,8 @@ def denied() -> list[str]:
     return sorted({" ".join(one) for one in found if one[0] != "kernel_t"})
 
 
+# The fixture says that nothing but the native command runs.
+@pytest.mark.usefixtures("nobodys")
 @pytest.mark.parametrize("user", USERS)
 @pytest.mark.parametrize("domain", DOMAINS)
 @pytest.mark.parametrize("asked", ASKED)
