@@ -475,8 +475,8 @@ TARGETS = (
         for kind, limit in (
             ("local-port", 1.1),
             ("remote-port", 1.1),
-            ("local-address", 1.1),
-            ("remote-address", 1.1),
+            ("local-address", 1.05),
+            ("remote-address", 1.05),
             ("user", 1.15),
             ("unit", 1.15),
         )
@@ -488,7 +488,7 @@ TARGETS = (
     ),
     Target("connections() at 1M, seconds", wall("connections()"), 5),
     Target("connections() at 1M, peak memory, MB", peak("connections()"), 500),
-    Target("procfs at 1M, CPU over wc", cpu("procfs", "wc"), 1.3),
+    Target("procfs at 1M, CPU over wc", cpu("procfs", "wc"), 1.15),
     Target("wheel, peak memory at 1M minus that at 0, MiB", memory("wheel"), 1),
     Target("native, peak memory at 1M minus that at 0, MiB", memory("native"), 1),
     Target("API, CPU per socket at 1M over that at 10k", growth("API"), 1.5),

@@ -7,11 +7,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from charts import CHARTS
 from commands import COMMANDS, TARGETS, Target
 from measure import NAMESPACES, NETNS, Command, Measured, Results, Scenario
+from readme import figures
 from sockets import KINDS, PEERS
 
 _INTRODUCTION = """\
-# Benchmarks
-
 Written by `make bench` from runs on one machine, each table from one; the raw figures are in
 [benchmarks.json](benchmarks.json). CPU time is the user and system time of the whole process,
 start included, unless it says per call. Times and memory are medians. A ratio is the median of the
@@ -52,11 +51,13 @@ def markdown(results: Results) -> str:
     """Return the whole page, in Markdown."""
     return "\n".join(
         [
+            "# Benchmarks\n",
+            figures(results),
+            *(f"![{chart.title}]({chart.file})\n" for chart in CHARTS),
             _INTRODUCTION,
             _table(["On", ""], results.machine.items()),
             *_targets(results),
             *_commands(results),
-            *(f"![{chart.title}]({chart.file})\n" for chart in CHARTS),
             *_sizes(results),
             *_per_socket(results),
             *_harm(results),
@@ -115,7 +116,7 @@ def _targets(results: Results) -> list[str]:
         parts.append(f"not measured in this run: {met.count(None)}")
     sentence = f"Of {len(met)} targets, {', '.join(parts)}"
     header = ["What", "Target", "Measured", "Met"]
-    return ["## Targets\n", f"{sentence}.\n", _table(header, rows), _BOUNDS]
+    return ["## For developers: targets\n", f"{sentence}.\n", _table(header, rows), _BOUNDS]
 
 
 def _limit(target: Target) -> str:
