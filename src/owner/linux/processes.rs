@@ -4,6 +4,7 @@
 use std::ffi::CStr;
 use std::iter;
 use std::mem::MaybeUninit;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use rustix::fs::{RawDir, readlinkat_raw, stat};
@@ -55,7 +56,9 @@ pub fn holders(
         sees_all => sees_all.unwrap_or(false),
     };
     let hidden = (!sees_all).then_some(OTHERS);
-    let mut search = Search { deadline, found: Holders::new(inodes), hidden };
+    let found = Holders::new(inodes);
+    let last_table = vec![0; found.places().len()];
+    let mut search = Search { deadline, found, hidden, tables: 0, last_table };
     let mut known = Vec::new();
     let mut budget = FURTHER_BUDGET;
     for (size, pid) in search.by_size(likely)? {
@@ -121,7 +124,7 @@ pub fn descriptors(inodes: &[u64], deadline: &Deadline) -> Result<Vec<Option<(u3
         read_links(&format!("/proc/{pid}/fd"), deadline, &mut |name, inode, _| {
             let place = inode.and_then(|inode| keys.place(inode, last));
             let Some((place, descriptor)) = place.zip(number::<i32>(name.to_bytes())) else {
-                return;
+                return ControlFlow::Continue(());
             };
             last = place;
             if let Some(known) = found.get_mut(place) {
@@ -130,6 +133,7 @@ pub fn descriptors(inodes: &[u64], deadline: &Deadline) -> Result<Vec<Option<(u3
                     Some(_) | None => *known = Some((pid, descriptor)),
                 }
             }
+            ControlFlow::Continue(())
         })?;
     }
     let of = |inode: &u64| keys.place(*inode, 0).and_then(|place| found.get(place).copied()?);
@@ -137,14 +141,15 @@ pub fn descriptors(inodes: &[u64], deadline: &Deadline) -> Result<Vec<Option<(u3
 }
 
 /// Reads a table of file descriptors, and hands over each descriptor, the inode number of its socket
-/// if it is one, and whether it is an `io_uring`. Returns the number of descriptors.
+/// if it is one, and whether it is an `io_uring`, until `found` wants no more. Returns the number of
+/// descriptors that were read.
 ///
 /// Links are read relative to the open directory: a path from the root costs twice as much, and there
 /// may be a million links.
 fn read_links(
     table: &str,
     deadline: &Deadline,
-    found: &mut dyn FnMut(&CStr, Option<u64>, bool),
+    found: &mut dyn FnMut(&CStr, Option<u64>, bool) -> ControlFlow<()>,
 ) -> Result<Seen<usize>, Error> {
     let directory = match open_directory(table, table, deadline)?.ok_or_status() {
         Ok(directory) => directory,
@@ -180,7 +185,8 @@ fn read_links(
             }
         })?;
         match link {
-            Seen::There((inode, is_ring)) => found(name, inode, is_ring),
+            Seen::There((inode, is_ring)) if found(name, inode, is_ring).is_break() => break,
+            Seen::There(_) => {}
             // The descriptor was closed meanwhile.
             Seen::Gone(_) => {}
             Seen::Hidden(error) => return Ok(Seen::Hidden(error)),
@@ -219,6 +225,9 @@ struct Search<'a> {
     found: Holders,
     // The label of sockets whose process was not found; `None` as long as no process is hidden.
     hidden: Option<&'static str>,
+    // The number of tables that were read, and for each socket the last table that has it.
+    tables: u32,
+    last_table: Vec<u32>,
 }
 
 impl Search<'_> {
@@ -386,7 +395,8 @@ impl Search<'_> {
     }
 
     /// Reads a table of file descriptors, and adds the places (in `found`) of the wanted sockets to
-    /// `sockets`. Returns the number of descriptors. Sockets that an `io_uring` keeps (*direct
+    /// `sockets`. The rest of a table that has had every socket is left out: there may be a million
+    /// descriptors. Returns the number of descriptors that were read. Sockets that an `io_uring` keeps (*direct
     /// descriptors* in `io_uring_register(2)`) have no descriptor, but belong to the table too.
     fn read_table(
         &mut self,
@@ -395,12 +405,19 @@ impl Search<'_> {
         sockets: &mut Vec<usize>,
     ) -> Result<Seen<usize>, Error> {
         let (mut rings, mut last) = (Vec::new(), 0);
+        self.tables += 1;
+        let (this, mut missing) = (self.tables, self.found.places().len());
         let seen = read_links(table, self.deadline, &mut |name, inode, is_ring| {
             rings.extend(is_ring.then(|| name.to_owned()));
             if let Some(place) = inode.and_then(|inode| self.found.place(inode, last)) {
                 last = place;
                 sockets.extend(self.wants(wanted, place).then_some(place));
+                // A socket may have several descriptors.
+                let table =
+                    self.last_table.get_mut(place).map(|table| std::mem::replace(table, this));
+                missing -= usize::from(table.is_some_and(|table| table != this));
             }
+            if missing == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })?;
         let Seen::There(size) = seen else {
             return Ok(seen);
@@ -475,6 +492,18 @@ mod tests {
             let holds = |pids: &Vec<u32>| pids.contains(&own);
             assert_eq!(found.iter().map(holds).collect::<Vec<_>>(), [true, false], "{likely:?}");
         }
+    }
+
+    #[test]
+    fn a_table_is_read_until_it_has_had_every_socket() {
+        let bind = || UdpSocket::bind(("127.0.0.1", 0)).unwrap_or_else(|e| panic!("{e}"));
+        // One socket has two descriptors, and they come first.
+        let sockets = [bind(), bind()];
+        let same = sockets[0].try_clone().unwrap_or_else(|e| panic!("{e}"));
+        let last = bind();
+        let inodes = [of_socket(&same), of_socket(&last), of_socket(&sockets[1])];
+        let found = found(&inodes, &[std::process::id()]);
+        assert!(found.iter().all(|pids| pids.contains(&std::process::id())), "{found:?}");
     }
 
     #[test]
