@@ -123,6 +123,12 @@ impl Thresholds {
         keys.any(|key| matches!(key, Key::Unix(_)))
     }
 
+    /// Whether a key asks for groups by their names.
+    #[must_use]
+    pub fn name_groups(&self) -> bool {
+        self.keys().any(|key| *key != Key::Total)
+    }
+
     /// Judges every group, and every key that matches no group. With `more`, network namespaces
     /// were skipped: a group may have more connections than were counted.
     #[must_use]
@@ -136,7 +142,12 @@ impl Thresholds {
     }
 
     /// Judges a group that was found.
-    fn judge_found(&self, group: NamedGroup, hidden: &[NamedGroup], more: bool) -> GroupState {
+    pub(crate) fn judge_found(
+        &self,
+        group: NamedGroup,
+        hidden: &[NamedGroup],
+        more: bool,
+    ) -> GroupState {
         let count = group.count;
         let more = more && !is_of_one_namespace(&group);
         let mut whole = group;

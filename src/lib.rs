@@ -40,6 +40,7 @@ mod judge;
 #[cfg(target_os = "linux")]
 mod linux;
 mod listeners;
+mod many_groups;
 mod measure;
 mod name;
 mod named_group;

@@ -40,7 +40,7 @@ pub struct NamedGroup {
 
 impl NamedGroup {
     /// A group that was found.
-    fn found(group: Group, count: u64, names: &Names) -> Self {
+    pub(crate) fn found(group: Group, count: u64, names: &Names) -> Self {
         let (mut users, mut holders) = (Vec::new(), Vec::new());
         let (name, hidden) = (names.name(group), names.is_hidden(group));
         match group.owner() {
@@ -203,6 +203,15 @@ pub struct Values {
     pub doubtful: HashMap<Group, u64>,
     /// The groups whose number may be any larger one.
     pub unbounded: HashSet<Group>,
+}
+
+impl Values {
+    /// Whether the groups have no number besides their counts.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        let Self { shares, waits, doubtful, unbounded } = self;
+        shares.is_empty() && waits.is_empty() && doubtful.is_empty() && unbounded.is_empty()
+    }
 }
 
 /// Gives groups their names, the largest first. With `merged`, groups with one name are added up, as

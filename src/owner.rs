@@ -75,7 +75,7 @@ pub struct Need {
 }
 
 /// The names of owners, looked up once for all groups.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Names {
     users: HashMap<u32, Arc<str>>,
     // Ids whose user could not be looked up.

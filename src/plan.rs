@@ -21,6 +21,9 @@ use crate::owner::UserId;
 use crate::selection::{Choice, Selection, StuckFor, UnixListeners};
 use crate::vocabulary::{ConnectionStatus, ConnectionType, Protocol, SourceName, possible};
 
+/// The default number of printed groups, for kinds that can have many.
+pub const TOP: usize = 10;
+
 /// A validated check, ready to run.
 ///
 /// ```
@@ -491,6 +494,13 @@ impl Plan {
     #[must_use]
     pub fn presentation(&self) -> &Presentation {
         &self.presentation
+    }
+
+    /// The most groups that are printed.
+    #[must_use]
+    pub fn most_shown(&self) -> usize {
+        let few = if self.group_by().is_fixed() { usize::MAX } else { TOP };
+        self.presentation.top.unwrap_or(few)
     }
 }
 

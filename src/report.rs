@@ -1,5 +1,6 @@
 //! The result of a check.
 
+use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use crate::group::Group;
 use crate::host_limit::HostLimit;
 use crate::judge::GroupState;
 use crate::judge::state::State;
+use crate::many_groups::ManyGroups;
 use crate::measure::Measure;
 use crate::measure::share::Share;
 use crate::name::Named;
@@ -21,9 +23,6 @@ use crate::source::summary::DropCounter;
 use crate::stuck::StuckKind;
 use crate::vocabulary::NetnsIndex;
 
-/// The default number of printed groups, for kinds that can have many.
-pub const TOP: usize = 10;
-
 /// The most connections of a group for which tables are made where all is fine: nobody has to act on them.
 pub const MOST_UNASKED: u64 = 100_000;
 
@@ -32,8 +31,11 @@ pub const MOST_UNASKED: u64 = 100_000;
 pub struct Report {
     /// The check that was run.
     pub plan: Plan,
-    /// Every group, the largest first; then the keys of thresholds that match no group.
+    /// The groups, the largest first; then the keys of thresholds that match no group. Of many groups
+    /// these are the ones that are printed: [`Report::every_group`] has all.
     pub groups: Vec<GroupState>,
+    /// Every group, where there may be many.
+    pub(crate) many: Option<ManyGroups>,
     /// The number of selected connections.
     pub total: u64,
     /// The largest number of selected connections that there may be. It is above `total` where only
@@ -215,7 +217,22 @@ impl Report {
         }
     }
 
-    /// The groups that were found: they have connections, or a limit.
+    /// Every group, the largest first; then the keys of thresholds that match no group.
+    #[must_use]
+    pub fn every_group(&self) -> Box<dyn Iterator<Item = Cow<'_, GroupState>> + '_> {
+        match &self.many {
+            Some(many) => Box::new(many.judged().map(Cow::Owned)),
+            None => Box::new(self.groups.iter().map(Cow::Borrowed)),
+        }
+    }
+
+    /// The number of groups that were found.
+    #[must_use]
+    pub fn number_found(&self) -> usize {
+        self.many.as_ref().map_or_else(|| self.found().count(), ManyGroups::number)
+    }
+
+    /// The groups in `groups` that were found: they have connections, or a limit.
     pub fn found(&self) -> impl Iterator<Item = &GroupState> {
         self.groups.iter().filter(|group| group.is_found())
     }
@@ -228,7 +245,7 @@ impl Report {
             let name = part.measure.name();
             counts.into_iter().map(move |(label, count)| (format!("{name} {label}"), count))
         };
-        let own = self.groups.iter().map(|judged| (judged.label.clone(), judged.count));
+        let own = self.every_group().map(|judged| (judged.label.clone(), judged.count));
         own.chain(self.parts.iter().flat_map(of_part)).collect()
     }
 
@@ -249,14 +266,14 @@ impl Report {
     /// not among them.
     #[must_use]
     pub fn shown(&self) -> (Vec<&GroupState>, usize) {
-        let few = if self.plan.group_by().is_fixed() { usize::MAX } else { TOP };
-        self.shown_at_most(self.plan.presentation().top.unwrap_or(few))
+        self.shown_at_most(self.plan.most_shown())
     }
 
     /// At most `top` groups, and the number of groups that are left out.
     pub(crate) fn shown_at_most(&self, top: usize) -> (Vec<&GroupState>, usize) {
         let groups: Vec<_> = self.groups.iter().filter(|judged| !is_aside(judged)).collect();
-        let left_out = groups.len().saturating_sub(top);
+        let number = self.many.as_ref().map_or(groups.len(), ManyGroups::number);
+        let left_out = number.saturating_sub(top);
         if left_out == 0 {
             return (groups, 0);
         }
@@ -333,6 +350,7 @@ mod tests {
             total: groups.iter().map(|judged| judged.count).sum(),
             most: groups.iter().map(|judged| judged.count).sum(),
             groups,
+            many: None,
             total_state: None,
             limits: [None, None],
             details: Vec::new(),

@@ -297,6 +297,41 @@ mod tests {
     }
 
     #[test]
+    fn of_many_groups_the_worst_and_the_largest_are_named() {
+        let mut check = Check { policy: critical("3:"), ..Check::default() };
+        check.query.group_by = Some(GroupBy::LocalPort);
+        let connection = |port: u64| {
+            let local = format!("192.0.2.1:{port}");
+            format!(
+                r#"{{"proto": "tcp", "status": "LISTEN", "local": "{local}", "remote": "0.0.0.0:0"}}"#
+            )
+        };
+        // Port 1 has one connection, port 2 has two, and so on.
+        let recorded: Vec<_> =
+            (1..=30).flat_map(|port| (0..port).map(move |_| port)).map(connection).collect();
+        let report = Plan::of_fixture(check).and_then(|plan| {
+            fixture(plan, format!("[{}]", recorded.join(",")).as_bytes(), &|| false)
+        });
+        let report = report.unwrap_or_else(|e| panic!("{e}"));
+        let counts: Vec<_> = report.groups.iter().map(|group| group.count).collect();
+        assert_eq!(counts, [30, 29, 28, 27, 26, 25, 24, 23, 2, 1]);
+        let every: Vec<_> = report.every_group().map(|group| (group.count, group.state)).collect();
+        let state = |count| if count < 3 { State::Critical } else { State::Ok };
+        assert_eq!(every, (1..=30).rev().map(|count| (count, state(count))).collect::<Vec<_>>());
+        assert_eq!(report.counts().last(), Some(&("1".to_owned(), 1)));
+        let line = crate::format::Format::Plugin.report(&report, "");
+        let end = "23: 23, 2: 2 [CRITICAL], 1: 1 [CRITICAL], and 20 more|'groups'=30 'largest'=30 'total'=465";
+        assert!(line.ends_with(end), "{line}");
+        let json = crate::format::Format::Json.report(&report, "");
+        assert!(
+            json.contains(
+                r#",{"count":3,"label":"3","state":0},{"count":2,"label":"2","state":2},"#
+            ),
+            "{json}"
+        );
+    }
+
+    #[test]
     fn the_total_is_judged_where_a_key_asks_for_it() {
         let report = recorded(Check { policy: critical("total=2"), ..Check::default() });
         assert_eq!((report.total_state, report.state()), (Some(State::Critical), State::Critical));

@@ -115,7 +115,15 @@ impl Table for PortTable {
     }
 }
 
-/// Counts groups of any kind.
+/// The most groups that are counted in a map. A map of more does not fit into the cache of a core, and
+/// sorting them once costs less.
+const MOST_COUNTED: usize = 1 << 13;
+
+/// The fewest sums that are sorted before all groups are known.
+const FEWEST_SORTED: usize = 1 << 17;
+
+/// Counts groups of any kind, of which there may be a million: most of them are then in a sorted list
+/// without gaps.
 #[derive(Clone, Debug)]
 pub struct CountMap {
     by: GroupBy,
@@ -123,20 +131,50 @@ pub struct CountMap {
     // The group of the last sockets and their number, which `counts` does not have yet: neighbours often
     // have the same group.
     last: Option<(Group, u64)>,
+    // The sums of maps that were full. A group has several of them until they are united.
+    sums: Vec<(Group, u64)>,
+    // The number of sums that is not worth uniting yet.
+    room: usize,
 }
 
 impl CountMap {
     /// An empty table.
     #[must_use]
     pub fn new(by: GroupBy) -> Self {
-        Self { by, counts: HashMap::default(), last: None }
+        let (counts, sums) = (HashMap::default(), Vec::new());
+        Self { by, counts, last: None, sums, room: FEWEST_SORTED }
     }
 
     /// Adds the last sockets to the others.
     fn settle(&mut self) {
         if let Some((group, number)) = self.last.take() {
             *self.counts.entry(group).or_insert(0) += number;
+            if self.counts.len() >= MOST_COUNTED {
+                self.empty();
+            }
         }
+    }
+
+    /// Empties the map into the sums. There are at most twice as many sums as groups.
+    fn empty(&mut self) {
+        self.sums.extend(self.counts.drain());
+        if self.sums.len() >= self.room {
+            self.unite();
+            self.room = FEWEST_SORTED.max(2 * self.sums.len());
+        }
+    }
+
+    /// Adds up the sums of each group.
+    fn unite(&mut self) {
+        // The sums that were united before are a sorted run, which a stable sort makes use of.
+        self.sums.sort_by_key(|(group, _)| *group);
+        self.sums.dedup_by(|(group, more), (first, count)| {
+            let is_same = group == first;
+            if is_same {
+                *count += *more;
+            }
+            is_same
+        });
     }
 }
 
@@ -161,17 +199,18 @@ impl Collector for CountMap {
     fn merge(&mut self, mut dump: Self) {
         dump.settle();
         self.settle();
-        if self.counts.is_empty() {
-            self.counts = dump.counts;
+        if self.counts.is_empty() && self.sums.is_empty() {
+            (self.counts, self.sums, self.room) = (dump.counts, dump.sums, dump.room);
             return;
         }
-        for (group, count) in dump.counts {
-            *self.counts.entry(group).or_insert(0) += count;
-        }
+        self.sums.append(&mut dump.sums);
+        self.sums.extend(dump.counts);
+        self.empty();
     }
 
     fn interfaces(&self, found: &mut HashSet<InterfaceIndex>) {
-        let groups = self.counts.keys().chain(self.last.iter().map(|(group, _)| group));
+        let groups = self.counts.keys();
+        let groups = groups.chain(self.last.iter().chain(&self.sums).map(|(group, _)| group));
         found.extend(groups.filter_map(|group| group.interface()));
     }
 }
@@ -179,7 +218,9 @@ impl Collector for CountMap {
 impl Table for CountMap {
     fn groups(mut self) -> Vec<(Group, u64)> {
         self.settle();
-        canonical(self.counts)
+        self.empty();
+        self.unite();
+        self.sums
     }
 }
 
@@ -281,7 +322,7 @@ impl Collector for ProcessKeys {
     }
 }
 
-fn canonical<S>(counts: HashMap<Group, u64, S>) -> Vec<(Group, u64)> {
+fn canonical(counts: HashMap<Group, u64>) -> Vec<(Group, u64)> {
     let mut groups: Vec<_> = counts.into_iter().collect();
     groups.sort_unstable_by_key(|(group, _)| *group);
     groups
@@ -353,6 +394,34 @@ mod tests {
             rows(&[("2001:db8::1", 2), ("0.0.0.0", 4), ("192.0.2.2", 2)])
         );
     }
+
+    #[test]
+    fn more_groups_than_a_map_holds_are_counted() {
+        let by = GroupBy::LocalEndpoint;
+        let most = u16::try_from(MOST_COUNTED).unwrap_or(u16::MAX);
+        let socket = |number: u16| {
+            let local = format!("192.0.{}.1:{}", number % 50, number % most);
+            Made::new(Tcp, Established, &local, "192.0.2.2:443")
+        };
+        let mut expected: HashMap<Group, u64> = HashMap::new();
+        let mut all = CountMap::new(by);
+        // Sums are united early.
+        all.room = MOST_COUNTED + 1;
+        for _ in 0..2 {
+            let mut dump = CountMap { room: all.room, ..all.fresh() };
+            for number in (0..3 * most).rev().chain(0..most) {
+                let (netns, socket) = (NetnsIndex(number % 2), socket(number));
+                let group = by.group(netns, &socket).unwrap_or_else(|e| panic!("{e}"));
+                *expected.entry(group).or_default() += 1;
+                dump.add(netns, &socket).unwrap_or_else(|e| panic!("{e}"));
+            }
+            all.merge(dump);
+        }
+        assert!(all.sums.len() > MOST_COUNTED, "{}", all.sums.len());
+        assert!(expected.len() > 2 * MOST_COUNTED, "{}", expected.len());
+        assert_eq!(all.groups(), canonical(expected));
+    }
+
     #[test]
     fn process_keys_and_cgroups_are_collected() {
         let made = Made::new(Tcp, Established, "192.0.2.1:80", "192.0.2.2:443");

@@ -13,8 +13,9 @@ use crate::judge::GroupState;
 use crate::judge::state::State;
 use crate::measure::Measure;
 use crate::name::Named;
+use crate::plan::TOP;
 use crate::printable::{neutralised, shortened};
-use crate::report::{Part, Report, TOP};
+use crate::report::{Part, Report};
 
 /// The message: the alerts of all measures, the worst first, and what could not be asked. Below its first
 /// line it has tables, where they are asked for.

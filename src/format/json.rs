@@ -42,11 +42,17 @@ pub fn write(report: &Report, to: &mut dyn Write) -> fmt::Result {
             continue;
         }
         let of_parts = report.parts.iter().flat_map(groups_of_part);
-        let groups = report.groups.iter().map(group).map(Value::from).chain(of_parts);
+        let groups = report.every_group().map(|judged| group(&judged)).chain(of_parts);
         to.write_char('[')?;
-        for (number, group) in groups.enumerate() {
-            let separator = if number == 0 { "" } else { "," };
-            write!(to, "{separator}{group}")?;
+        for (number, mut fields) in groups.enumerate() {
+            to.write_str(if number == 0 { "{" } else { ",{" })?;
+            // As in the other objects.
+            fields.sort_unstable_by_key(|(key, _)| *key);
+            for (number, (key, value)) in fields.into_iter().enumerate() {
+                let separator = if number == 0 { "" } else { "," };
+                write!(to, "{separator}\"{key}\":{value}")?;
+            }
+            to.write_char('}')?;
         }
         to.write_char(']')?;
     }
@@ -98,14 +104,14 @@ fn netns(report: &Report) -> Option<Value> {
 }
 
 /// The groups of one of several measures: the number that is judged, its unit, and the limit.
-fn groups_of_part(part: &Part) -> Vec<Value> {
+fn groups_of_part(part: &Part) -> Vec<Vec<(&'static str, Value)>> {
     let of_group = |judged: &GroupState| {
-        let mut object = group(judged);
+        let mut fields = group(judged);
         let is_stuck = part.measure == Measure::Stuck;
         let percent = judged.share.map(|share| share.percent(judged.count));
         let value = if is_stuck { Some(judged.count.into()) } else { percent.map(Value::from) };
         let unit = if is_stuck { "connections" } else { "%" };
-        let mut add = |key: &str, value: Value| object.insert(key.to_owned(), value);
+        let mut add = |key: &'static str, value: Value| fields.push((key, value));
         add("measure", part.measure.name().into());
         add("value", value.into());
         add("unit", unit.into());
@@ -115,9 +121,9 @@ fn groups_of_part(part: &Part) -> Vec<Value> {
             match place {
                 Place::At(number) => add("local_port", number.into()),
                 Place::To(number) => add("remote_port", number.into()),
-            };
+            }
         }
-        object.into()
+        fields
     };
     part.report.iter().flat_map(|report| &report.groups).map(of_group).collect()
 }
@@ -137,7 +143,8 @@ fn measure(part: &Part) -> Value {
     })
 }
 
-fn group(judged: &GroupState) -> Map<String, Value> {
+/// The fields of a group: there may be a million groups, so that no map is made of them.
+fn group(judged: &GroupState) -> Vec<(&'static str, Value)> {
     let GroupState {
         group: _,
         label,
@@ -153,38 +160,36 @@ fn group(judged: &GroupState) -> Map<String, Value> {
         unexpected,
         nearest,
     } = judged;
-    let mut object = Map::new();
-    object.insert("label".to_owned(), label.as_str().into());
-    object.insert("count".to_owned(), (*count).into());
+    let mut fields = vec![("label", label.as_str().into()), ("count", (*count).into())];
     if most > count {
-        object.insert("most".to_owned(), (*most).into());
+        fields.push(("most", (*most).into()));
     }
     if let Some(share) = share {
-        object.insert("of".to_owned(), share.of.into());
-        object.insert("percent".to_owned(), share.percent(*count).into());
-        object.insert("drops".to_owned(), share.drops.into());
+        fields.push(("of", share.of.into()));
+        fields.push(("percent", share.percent(*count).into()));
+        fields.push(("drops", share.drops.into()));
     }
     if let Some(wait) = wait {
         let (least, most) = wait.seconds();
-        object.insert("seconds".to_owned(), least.into());
+        fields.push(("seconds", least.into()));
         if most > least {
-            object.insert("most_seconds".to_owned(), most.into());
+            fields.push(("most_seconds", most.into()));
         }
     }
     if *unbounded {
-        object.insert("unbounded".to_owned(), true.into());
+        fields.push(("unbounded", true.into()));
     }
-    object.insert("state".to_owned(), (*state as u8).into());
+    fields.push(("state", (*state as u8).into()));
     if *unmatched {
-        object.insert("unmatched".to_owned(), true.into());
+        fields.push(("unmatched", true.into()));
     }
     if *unexpected {
-        object.insert("unexpected".to_owned(), true.into());
+        fields.push(("unexpected", true.into()));
     }
     if let Some(nearest) = nearest {
-        object.insert("nearest".to_owned(), nearest.as_str().into());
+        fields.push(("nearest", nearest.as_str().into()));
     }
-    object
+    fields
 }
 
 /// The object for an error. It has no counts, so that none can be mistaken for a result.

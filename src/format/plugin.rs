@@ -88,7 +88,7 @@ fn hint_at_more(report: &Report) -> String {
         Reading::Count | Reading::Seconds => true,
         Reading::Percent => false,
     };
-    if is_unjudged(report) && counts && report.groups.len() > 1 {
+    if is_unjudged(report) && counts && report.every_group().nth(1).is_some() {
         "\n\nThese are the tables of the largest group. -w 0 adds those of every group.".to_owned()
     } else {
         String::new()
@@ -195,7 +195,7 @@ fn perfdata_of_counts(report: &Report) -> String {
     let mut metrics = Vec::new();
     if !fixed {
         let largest = report.groups.first().map_or(0, |judged| judged.count);
-        metrics.push(format!("'groups'={}", report.found().count()));
+        metrics.push(format!("'groups'={}", report.number_found()));
         metrics.push(format!("'largest'={largest}"));
     }
     if !fixed || report.total_state.is_some() {

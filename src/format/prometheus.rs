@@ -53,6 +53,7 @@ fn add_series(page: &mut Page, report: &Report, groups: &[GroupState]) {
         selection: plan.selection(),
         ephemeral: &report.ephemeral,
         groups,
+        number_found: report.number_found(),
     };
     (plan.definition().series)(page, &series);
 }

@@ -134,7 +134,7 @@ fn series(page: &mut Page, series: &Series) {
         }
     } else {
         let largest = series.groups.first().map_or(0, |group| group.count);
-        page.gauge("_groups", "Groups of sockets.", series.found().count());
+        page.gauge("_groups", "Groups of sockets.", series.number_found);
         page.gauge("_largest", "Sockets in the largest group.", largest);
     }
 }

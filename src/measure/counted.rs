@@ -97,6 +97,9 @@ pub struct Counted {
 impl Counted {
     /// Adds groups that were not found, without connections.
     pub fn add_missing(&mut self, groups: Vec<Group>) {
+        if groups.is_empty() {
+            return;
+        }
         let found: HashSet<_> = self.groups.iter().map(|(group, _)| *group).collect();
         let missing = groups.into_iter().filter(|group| !found.contains(group));
         self.groups.extend(missing.map(|group| (group, 0)));

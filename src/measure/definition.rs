@@ -132,8 +132,10 @@ pub struct Series<'a> {
     pub selection: &'a Selection,
     /// The ephemeral ports of each namespace, where the measure reads them and they are known.
     pub ephemeral: &'a BTreeMap<NetnsIndex, EphemeralPorts>,
-    /// Every group that was found or that only a threshold names, the largest first.
+    /// The groups that were found or that only a threshold names, the largest first.
     pub groups: &'a [GroupState],
+    /// The number of groups that were found: of many, `groups` has only those that are printed.
+    pub number_found: usize,
 }
 
 impl Series<'_> {

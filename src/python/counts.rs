@@ -179,7 +179,7 @@ fn groups(report: &Report) -> Vec<Group> {
             judged.state as u8,
         )
     };
-    report.groups.iter().map(of).collect()
+    report.every_group().map(|judged| of(&judged)).collect()
 }
 
 impl PartialEq for CheckResult {

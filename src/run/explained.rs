@@ -19,7 +19,7 @@ use crate::survey::{Facts, Findings, Host};
 const MOST_ENDS: usize = 32;
 
 /// Reads the owners and peers of the groups that a report explains. `groups` has every group that was
-/// counted, with the names in `names`.
+/// counted, with the names in `names`, where several groups can have one label.
 pub fn read(
     report: &Report,
     groups: &[(Group, u64)],

@@ -13,7 +13,9 @@ use crate::group::Group;
 use crate::group_name::{GroupName, NETNS_SEPARATOR};
 use crate::judge::state::State;
 use crate::judge::{GroupState, Thresholds};
+use crate::many_groups::ManyGroups;
 use crate::measure::counted::{Counted, Scope};
+use crate::measure::definition::Reading;
 use crate::name::Named;
 use crate::named_group::{NamedGroup, named_groups};
 use crate::namespaces::Namespaces;
@@ -49,9 +51,13 @@ pub fn report(
 ) -> Result<Report, Error> {
     add_expected(&plan, counted);
     let names = look_up_names(counted, namespaces, deadline)?;
-    let mut groups = name_groups(&plan, counted, &names, namespaces);
+    let many = many_groups(&plan, thresholds, counted, &names, namespaces);
+    let mut groups = match &many {
+        Some(many) => many.most_important(plan.most_shown()),
+        None => name_groups(&plan, counted, &names, namespaces),
+    };
     name_places(&mut groups, counted, namespaces, deadline)?;
-    let mut report = judge(plan, thresholds, groups, counted, deadline);
+    let mut report = Report { many, ..judge(plan, thresholds, groups, counted, deadline) };
     if let Some(tables) = counted.tables.take() {
         let needed = owner::needed(Unseen::Files, deadline);
         report.unseen_files = tables.note(needed.as_deref());
@@ -111,6 +117,30 @@ pub fn name_groups(
 ) -> Vec<NamedGroup> {
     let merged = plan.group_by().is_merged(namespaces.are_several());
     named_groups(merged, &counted.groups, &counted.values, names)
+}
+
+/// Takes the groups where there may be very many, and where their states follow from their counts alone.
+fn many_groups(
+    plan: &Plan,
+    thresholds: &Thresholds,
+    counted: &mut Counted,
+    names: &Names,
+    namespaces: &Namespaces,
+) -> Option<ManyGroups> {
+    let by = plan.group_by();
+    let are_many = plan.definition().reading == Reading::Count && !by.is_fixed();
+    let are_named = by.is_merged(namespaces.are_several())
+        || namespaces.are_asked_for()
+        || thresholds.name_groups()
+        || counted.groups.iter().any(|(group, _)| matches!(group, Group::Unix(_)));
+    if !are_many || are_named || !counted.values.is_empty() {
+        return None;
+    }
+    let more = counted.findings.coverage.skipped > 0;
+    let groups = take(&mut counted.groups);
+    let many = ManyGroups::new(groups, names.clone(), thresholds.clone(), more);
+    counted.total = Some(many.total());
+    Some(many)
 }
 
 /// The reason why the number of taken ports is not certain.
@@ -198,6 +228,7 @@ pub fn judge(
         },
         plan,
         groups,
+        many: None,
         total,
         most,
         total_state: thresholds.judge_total(total, most, some_skipped),
