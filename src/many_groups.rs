@@ -104,8 +104,8 @@ mod tests {
         };
         let counts = [(7, 1), (8, 3), (9, 1)];
         let largest = ("8".to_owned(), 3);
-        assert_eq!(important(&counts, 0), [largest.clone()]);
-        assert_eq!(important(&counts, 2), [largest, ("7".to_owned(), 1)]);
+        assert_eq!(important(&counts, 2), [largest.clone(), ("7".to_owned(), 1)]);
+        assert_eq!(important(&counts, 0), [largest]);
         assert_eq!(important(&counts, usize::MAX).len(), 3);
         assert_eq!(important(&[], 10), []);
         assert_eq!((many(&counts).number(), many(&counts).total()), (3, 5));

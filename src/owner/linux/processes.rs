@@ -140,17 +140,16 @@ pub fn descriptors(inodes: &[u64], deadline: &Deadline) -> Result<Vec<Option<(u3
     Ok(inodes.iter().map(of).collect())
 }
 
+/// Takes a descriptor, the inode number of its socket if it is one, and whether it is an `io_uring`.
+type OnLink<'a> = dyn FnMut(&CStr, Option<u64>, bool) -> ControlFlow<()> + 'a;
+
 /// Reads a table of file descriptors, and hands over each descriptor, the inode number of its socket
 /// if it is one, and whether it is an `io_uring`, until `found` wants no more. Returns the number of
 /// descriptors that were read.
 ///
 /// Links are read relative to the open directory: a path from the root costs twice as much, and there
 /// may be a million links.
-fn read_links(
-    table: &str,
-    deadline: &Deadline,
-    found: &mut dyn FnMut(&CStr, Option<u64>, bool) -> ControlFlow<()>,
-) -> Result<Seen<usize>, Error> {
+fn read_links(table: &str, deadline: &Deadline, found: &mut OnLink) -> Result<Seen<usize>, Error> {
     let directory = match open_directory(table, table, deadline)?.ok_or_status() {
         Ok(directory) => directory,
         Err(seen) => return Ok(seen),
@@ -185,8 +184,11 @@ fn read_links(
             }
         })?;
         match link {
-            Seen::There((inode, is_ring)) if found(name, inode, is_ring).is_break() => break,
-            Seen::There(_) => {}
+            Seen::There((inode, is_ring)) => {
+                if found(name, inode, is_ring).is_break() {
+                    break;
+                }
+            }
             // The descriptor was closed meanwhile.
             Seen::Gone(_) => {}
             Seen::Hidden(error) => return Ok(Seen::Hidden(error)),
@@ -396,8 +398,10 @@ impl Search<'_> {
 
     /// Reads a table of file descriptors, and adds the places (in `found`) of the wanted sockets to
     /// `sockets`. The rest of a table that has had every socket is left out: there may be a million
-    /// descriptors. Returns the number of descriptors that were read. Sockets that an `io_uring` keeps (*direct
-    /// descriptors* in `io_uring_register(2)`) have no descriptor, but belong to the table too.
+    /// descriptors. Returns the number of descriptors that were read.
+    ///
+    /// Sockets that an `io_uring` keeps (*direct descriptors* in `io_uring_register(2)`) have no
+    /// descriptor, but belong to the table too.
     fn read_table(
         &mut self,
         table: &str,
