@@ -235,7 +235,7 @@ PLATFORMS = $(BIN)/python tests/platforms/run.py
 binaries: $(STATIC) ## Build for hosts without Python: Linux, static or for glibc 2.17, and Windows
 	tools/toolchain.sh
 	$(TOOLCHAINS)/cargo build --release --locked --target $(WINDOWS)
-	for target in aarch64-unknown-linux-musl s390x-unknown-linux-musl; do \
+	for target in aarch64-unknown-linux-musl armv7-unknown-linux-musleabihf s390x-unknown-linux-musl; do \
 		$(TOOLCHAINS)/cargo zig build --release --locked --target "$$target" || exit; done
 	PATH="$(abspath $(TOOLCHAINS))/zig/bin:$$PATH" RUSTFLAGS="$$($(TOOLCHAINS)/cargo --remap)" \
 		cargo-zigbuild build --release --locked --target $(GLIBC)

@@ -29,6 +29,7 @@ COMMANDS = (
     "x86_64-unknown-linux-musl",
     "x86_64-unknown-linux-gnu",
     "aarch64-unknown-linux-musl",
+    "armv7-unknown-linux-musleabihf",
     "s390x-unknown-linux-musl",
     archive.TARGET,
 )

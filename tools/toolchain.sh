@@ -15,7 +15,7 @@ cd "$(dirname "$0")/.."
 windows=x86_64-pc-windows-gnu
 glibc=x86_64-unknown-linux-gnu.2.17
 # That for wheels is no platform of the command.
-all=("$windows" "$glibc" x86_64-unknown-linux-musl aarch64-unknown-linux-musl s390x-unknown-linux-musl)
+all=("$windows" "$glibc" {x86_64,aarch64,s390x}-unknown-linux-musl armv7-unknown-linux-musleabihf)
 targets=("$@")
 [ "$#" -gt 0 ] || targets=("${all[@]}")
 
@@ -148,7 +148,7 @@ write() {
 
 packages=()
 ! wants '*-windows-*' || packages+=(gcc-mingw-w64-x86-64-win32 wine64)
-! wants 'aarch64-*' && ! wants 's390x-*' || packages+=(qemu-user)
+! wants 'a*-linux-*' && ! wants 's390x-*' || packages+=(qemu-user)
 ! wants '*-linux-*' || packages+=(python3-venv)
 if [ -z "$(candidate rustc-web)" ]; then
     [ "$(id -u)" = 0 ] || die "the package index has no rustc-web (apt-get update)"
@@ -202,6 +202,7 @@ export PATH="$zig/bin:\$PATH" RUSTC="$root/bin/rustc"
 export CARGO_TARGET_X86_64_PC_WINDOWS_GNU_RUNNER="$toolchains/run-$windows"
 export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_MUSL_RUNNER=qemu-aarch64
 export CARGO_TARGET_S390X_UNKNOWN_LINUX_MUSL_RUNNER=qemu-s390x
+export CARGO_TARGET_ARMV7_UNKNOWN_LINUX_MUSLEABIHF_RUNNER=qemu-arm
 # zig has the start files and libraries, this std has none.
 remap="$(remap "$root") --remap-path-prefix=\${CARGO_TARGET_DIR:-\$PWD/target}=/target"
 static="-C link-self-contained=no -C target-feature=+crt-static \$remap"
@@ -211,6 +212,7 @@ export CARGO_TARGET_X86_64_PC_WINDOWS_GNU_RUSTFLAGS="\$remap -C link-arg=-Wl,--n
 export CARGO_TARGET_X86_64_UNKNOWN_LINUX_MUSL_RUSTFLAGS="\$static"
 export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_MUSL_RUSTFLAGS="\$static"
 export CARGO_TARGET_S390X_UNKNOWN_LINUX_MUSL_RUSTFLAGS="\$static"
+export CARGO_TARGET_ARMV7_UNKNOWN_LINUX_MUSLEABIHF_RUSTFLAGS="\$static"
 case "\$1" in
     # What keeps the paths of this machine out of whatever else is compiled.
     --remap) exec echo "\$remap" ;;

@@ -84,6 +84,15 @@ S390X = Architecture(
     ("qemu-system-s390x", "-M", "s390-ccw-virtio", "-cpu", "max"),
     "console=ttysclp0",
 )
+ARMHF = Architecture(
+    "armhf",
+    "32-bit ARM",
+    "armv7-unknown-linux-musleabihf",
+    "linux-image-armmp",
+    # The kernel has no addresses above 4 GiB.
+    ("qemu-system-arm", "-M", "virt,highmem=off", "-cpu", "max"),
+    "console=ttyAMA0",
+)
 
 
 @dataclass(frozen=True)
@@ -103,6 +112,7 @@ MACHINES = (
     Machine("newest", "sid"),
     Machine("6.1-s390x", "bookworm", S390X),
     Machine("6.1-arm64", "bookworm", ARM64),
+    Machine("6.1-armhf", "bookworm", ARMHF),
 )
 
 
