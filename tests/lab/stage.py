@@ -95,6 +95,10 @@ class _Stage:
         null = subprocess.DEVNULL
         made = subprocess.Popen(command, stdin=null, stdout=null, stderr=null, pass_fds=numbers)
         self.started.append(made)
+        # The kernel closes the pipe that Popen waits for before it changes the name.
+        name = Path("/proc/self/comm").read_bytes()
+        while Path(f"/proc/{made.pid}/comm").read_bytes() == name:
+            time.sleep(0.001)
         return made.pid
 
     def end_first_thread(self) -> None:
