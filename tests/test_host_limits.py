@@ -291,7 +291,7 @@ def test_the_table_of_tracked_connections_fills_up(
             used, of = found(done)["conntrack"]
             assert (of, done.returncode) == (most, state)
             assert used == of_proc(tracking.a, "conntrack").used
-            # At 100 % the kernel drops packets, and below it does not. A few may end before the look.
+            # At 100 % the kernel drops packets, and below it does not. A few end before the look.
             assert (used > 0.99 * of) == (dropped > 0) == (state == 2)
         message = r"nf_conntrack: table full.*, dropping packet"
         wait_for_message(message, lambda: track(tracking, most + 500))

@@ -223,15 +223,18 @@ def pytest(target: Target) -> Iterator[Run]:
         suites["their processes and ports"] = PROCESSES
     for what, tests in suites.items():
         line = [*network, sys.executable, "-m", "pytest", *tests]
-        if tests is COMMAND and target.runner != WINE:
-            line += ["-n", WORKERS]
-        output, failed = shown(line, environment(target))
+        workers = ["-n", WORKERS] if tests is COMMAND and target.runner != WINE else []
+        output, failed = shown([*line, *workers], environment(target))
+        ended = re.search(r"^=+ \d+ failed, .*=$", output, re.M) and "INTERNALERROR" not in output
+        if workers and ended:
+            # As `make test-all` does it: those that failed beside others must pass alone.
+            _, failed = shown([*line, "--last-failed"], environment(target))
         last = output.rstrip().rpartition("\n")[2]
-        ended = {how: int(number) for number, how in re.findall(r"(\d+) ([a-z]+)", last)}
-        ended.pop("deselected", None)
+        outcomes = {how: int(number) for number, how in re.findall(r"(\d+) ([a-z]+)", last)}
+        outcomes.pop("deselected", None)
         reasons = re.findall(r"^SKIPPED \[\d+\] \S+: (.+)", output, re.M)
         because = f" ({'; '.join(dict.fromkeys(reasons))})" if reasons else ""
-        yield Run(what, said(ended) + because, failed)
+        yield Run(what, said(outcomes) + because, failed)
         stop(target)
 
 
