@@ -72,8 +72,8 @@ def inconsistent() -> Iterator[str]:
         yield f"CHANGELOG.md has no section {version} at its top"
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     named = [*(kind.file(version, "x86_64") for kind in packages.KINDS)]
-    named += [f"network_connections-{version}-*.whl", *map(command_file, COMMANDS[::4])]
-    named.append(archive.file(version))
+    named += map(command_file, (COMMANDS[0], archive.TARGET))
+    named += [f"network_connections-{version}-*.whl", archive.file(version)]
     for name in named:
         if name not in readme:
             yield f"README.md does not say how to install {name}"
