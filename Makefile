@@ -41,8 +41,8 @@ run: $(VENV)/.installed ## Build into .venv and run the check on this host
 # Many tests wait: three processes keep two cores busy.
 WORKERS ?= 3
 PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --ignore=tests/integrations
-# The tests share the processes, cgroups and mounts of the host: those that failed beside others are run
-# again, one after the other, and must pass then. The log has both.
+# The tests share the processes, cgroups and mounts of the host: failed tests are run again without
+# others beside them, and must pass then. The log has both runs.
 ALONE = $(BIN)/python -m pytest --ignore=tests/integrations --last-failed --last-failed-no-failures=none
 
 .PHONY: test

@@ -22,7 +22,7 @@ from lab import namespaces
 UNKNOWN = Path("/run/unknown")
 TCP, UNIX = "127.0.0.1:8001", "/run/queue"
 COUNTS = {"tcp_ESTABLISHED": 4, "tcp_LISTEN": 1, "udp_NONE": 1}
-# What must be among the groups of an answer, and its number.
+# The labels that must be among the groups of an answer, and their numbers.
 GROUPS: dict[str, dict[str, int | None]] = {
     "--measure=accept-queue": {TCP: 2, UNIX: 1},
     "--measure=syn-queue": {TCP: 0},

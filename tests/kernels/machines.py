@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 MIRROR = "http://deb.debian.org/debian"
-# What makes /bin, /lib and the like links into /usr.
+# Hooks that make /bin, /lib and the like links into /usr.
 MERGED = Path("/usr/share/mmdebstrap/hooks/merged-usr")
 KEYS = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 PACKAGES = (
@@ -33,7 +33,7 @@ PACKAGES = (
     "python3-psutil",
     "strace",
 )
-# What the tests use of the modules; everything else would only be unpacked.
+# The modules that the tests use; all others would only be unpacked.
 MODULES = ("/kernel/net/", "/kernel/lib/", "/kernel/crypto/", "/drivers/net/veth.ko")
 LEFT_OUT = ("usr/share/doc", "usr/share/man", "usr/share/locale", "var/lib/apt", "var/cache")
 QEMU = (
@@ -44,7 +44,7 @@ QEMU = (
 
 @dataclass(frozen=True)
 class Architecture:
-    """What a machine has for a processor."""
+    """The processor of a machine."""
 
     name: str
     """As Debian has it."""
@@ -271,7 +271,7 @@ def _names(root: Path, left_out: tuple[str, ...]) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class Boot:
-    """What a machine has printed from its start to its end."""
+    """The output of a machine from its start to its end."""
 
     output: str
     ended: bool

@@ -36,9 +36,9 @@ from kernels.machines import AMD64, MACHINES, Architecture, Machine  # noqa: E40
 
 PAGE = ROOT / "docs" / "evidence" / "kernels.md"
 RESULTS = ROOT / "target" / "kernels"
-# What a kernel has to do with, the shortest way.
+# The shortest list: every state, every question, and the counters.
 QUICK = ("configured", "states", "counters")
-# Another processor is slower to emulate, and has no wheel of its own.
+# Other processors are slower to emulate, and have no wheel of their own.
 FOREIGN = (*QUICK, "netns", "receive_buffer", "unix_queue", "stuck", "host_limits")
 TESTS = (
     "configured",
@@ -58,7 +58,7 @@ TESTS = (
     "exhaustion",
     "fallback",
 )
-# What pytest is made of; none of it is compiled.
+# The files of pytest: Python alone, without compiled parts.
 PYTEST = (
     "_pytest",
     "execnet",
@@ -87,9 +87,9 @@ class Configuration:
 
     shown: str
     before: str = ":"
-    """What configures it so: in a mount namespace that ends with the tests."""
+    """Commands that configure it so, in a mount namespace that ends with the tests."""
     after: str = ":"
-    """What takes back the rest."""
+    """Commands that take back the rest."""
 
 
 # Debian's 6.1 has everything of these as a module, or can switch it off.
@@ -118,13 +118,13 @@ CONFIGURATIONS = {
     ),
     "ipv6.disable=1": (Configuration("`ipv6.disable=1`"),),
 }
-# What stands for all of these on the command line of this script, and in the files of results.
+# The name of all of these on the command line of this script, and in the files of results.
 OTHERWISE = "configured"
 
 
 @dataclass
 class Run:
-    """What was run on a kernel, and how it ended."""
+    """Tests that were run on a kernel, and how they ended."""
 
     what: str
     result: str
@@ -248,7 +248,7 @@ def enforcing() -> Run:
 
 
 def pytest_line(*words: str) -> str:
-    """Return the command line of tests, and of what says how they ended."""
+    """Return the command line that runs tests, and prints how they ended."""
     line = ["python3", "-m", "pytest", "-p", "no:cacheprovider", "--tb=short", "--color=no", *words]
     return f'{shlex.join(line)}; echo "pytest ended with $?"'
 
@@ -278,7 +278,7 @@ def fine(booted: machines.Boot) -> bool:
 
 
 def tree(root: Path, command: Path, script: Sequence[str]) -> Path:
-    """Make what a machine has besides its Debian: this project, pytest, and a script."""
+    """Make the files that a machine has besides its Debian: this project, pytest, and a script."""
     project = root / "project"
     shutil.copytree(ROOT / "tests", project / "tests")
     shutil.copytree(ROOT / "docs", project / "docs")

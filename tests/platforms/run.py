@@ -227,7 +227,7 @@ def pytest(target: Target) -> Iterator[Run]:
         output, failed = shown([*line, *workers], environment(target))
         ended = re.search(r"^=+ \d+ failed, .*=$", output, re.M) and "INTERNALERROR" not in output
         if workers and ended:
-            # As `make test-all` does it: those that failed beside others must pass alone.
+            # As `make test-all` does it: failed tests must pass without others beside them.
             _, failed = shown([*line, "--last-failed"], environment(target))
         last = output.rstrip().rpartition("\n")[2]
         outcomes = {how: int(number) for number, how in re.findall(r"(\d+) ([a-z]+)", last)}

@@ -501,7 +501,7 @@ mod tests {
     #[test]
     fn a_table_is_read_until_it_has_had_every_socket() {
         let bind = || UdpSocket::bind(("127.0.0.1", 0)).unwrap_or_else(|e| panic!("{e}"));
-        // One socket has two descriptors, and they come first.
+        // The first two descriptors are of the same socket.
         let sockets = [bind(), bind()];
         let same = sockets[0].try_clone().unwrap_or_else(|e| panic!("{e}"));
         let last = bind();
