@@ -154,6 +154,13 @@ class _Holder:
     process: subprocess.Popen[str]
     size: int
     made: int = 0
+    rest: bytes = b""
+
+    def note(self, text: bytes) -> None:
+        """Take the last whole line of what it has written."""
+        *lines, self.rest = (self.rest + text).split(b"\n")
+        if lines:
+            self.made = int(lines[-1])
 
 
 class Sockets(contextlib.AbstractContextManager["Sockets"]):
@@ -242,10 +249,11 @@ class Sockets(contextlib.AbstractContextManager["Sockets"]):
             while selector.get_map():
                 for key, _ in selector.select():
                     holder = key.data
-                    line = holder.process.stdout.readline()
-                    if not line:
+                    # Not by lines of a buffer: the selector knows nothing of what waits in it.
+                    text = os.read(key.fd, 4096)
+                    if not text:
                         raise RuntimeError(f"no {self.kind} sockets: {holder.process.wait()}")
-                    holder.made = int(line)
+                    holder.note(text)
                     if holder.made == holder.size:
                         selector.unregister(key.fileobj)
                 self._progress(sum(holder.made for holder in self._holders))
