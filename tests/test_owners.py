@@ -8,6 +8,8 @@ import json
 import os
 import pwd
 import re
+import resource
+import shlex
 import shutil
 import signal
 import subprocess
@@ -774,6 +776,58 @@ def test_who_is_in_the_cgroup_of_a_socket_is_looked_at_first(host: Host) -> None
     # What nobody there has is somebody else's.
     (elsewhere / "cgroup.procs").write_text(str(web.pid), encoding="ascii")
     assert host_groups(host, "process") == shared
+
+
+# 4,000 sockets, the older the lower their descriptors, or in another order; twenty of them lead to
+# port 9.
+LARGE = """
+import fcntl, os, random, resource, socket, sys
+_, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+order, wanted = sys.argv[1], int(sys.argv[2])
+made = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(4000)]
+random.seed(0)
+for one in random.sample(made, wanted):
+    one.connect(("127.0.0.1", 9))
+held = [one.detach() for one in made]
+if order != "by age":
+    moved = [fcntl.fcntl(one, fcntl.F_DUPFD, 9000) for one in held]
+    for one in held:
+        os.close(one)
+    if order == "shuffled":
+        random.shuffle(moved)
+        for place, one in zip(held, moved):
+            os.dup2(one, place)
+            os.close(one)
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("order", ["by age", "shuffled", "far away"])
+def test_a_few_sockets_of_large_tables(host: Host, order: str) -> None:
+    if resource.getrlimit(resource.RLIMIT_NOFILE)[1] < 14_000:
+        pytest.skip("a process may not have 13,000 files open here")
+    cgroup = host.cgroup(f"{order.replace(' ', '-')}.service")
+    enter = f'echo $$ >{shlex.quote(str(cgroup))}/cgroup.procs; exec "$@"'
+    with contextlib.ExitStack() as stack:
+        started = []
+        for wanted in (0, 20):
+            with namespaces.inside(host.ns):
+                one = subprocess.Popen(
+                    ["sh", "-c", enter, "-", sys.executable, "-c", LARGE, order, str(wanted)],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                )
+            stack.enter_context(one)
+            assert one.stdout is not None
+            assert one.stdout.readline() == b"ready\n"
+            started.append(one)
+        done = host.ask("--remote-port=9", "--critical=5", "--lengthy")
+        assert (done.returncode, done.stderr) == (2, "")
+        name = Path(f"/proc/{started[1].pid}/comm").read_text(encoding="ascii").strip()
+        row = rf"^20 +! {name} \({started[1].pid}\) +! {cgroup.name} "
+        assert re.search(row, done.stdout, re.M), done.stdout
 
 
 def test_the_api_names_everybody_who_has_a_connection(host: Host) -> None:

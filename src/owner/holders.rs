@@ -38,6 +38,12 @@ impl Holders {
         Self { keys, list_of, lists: vec![Arc::from([])], uses, free: Vec::new() }
     }
 
+    /// The keys, sorted.
+    #[must_use]
+    pub fn keys(&self) -> &[u64] {
+        &self.keys
+    }
+
     /// The place of a key; `None` where the key is not in the table. The sockets of a process
     /// mostly follow each other: `last` is the place of the previous key.
     #[inline]
@@ -55,9 +61,12 @@ impl Holders {
         self.join(places, |list| list.iter().chain([process]).cloned().collect());
     }
 
-    /// Adds a process to the sockets at these places, by its id.
+    /// Adds a process to the sockets at these places, by its id, where they do not have it yet.
     pub fn add_sorted(&mut self, process: &Process, places: Vec<usize>) {
         self.join(places, |list| {
+            if list.iter().any(|one| one.pid == process.pid) {
+                return list.into();
+            }
             let (lower, higher) = list.split_at(list.partition_point(|one| one.pid < process.pid));
             lower.iter().chain([process]).chain(higher).cloned().collect()
         });
@@ -207,6 +216,7 @@ mod tests {
         assert_eq!(pids(&holders, 40), [0; 0]);
         assert_eq!(pids(&holders, 50), [0; 0]);
         let mut by_id = holders.clone();
+        by_id.add_sorted(&process(3), vec![one]);
         by_id.add_sorted(&process(3), vec![one]);
         assert_eq!(pids(&by_id, 10), [1, 3, 5]);
         assert!(!holders.is_open(one) && holders.is_missing(place(&holders, 40)));

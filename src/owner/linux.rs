@@ -1,6 +1,7 @@
 //! Linux: owners from `/proc`, the cgroup2 file system and the user database.
 
 mod cgroups;
+mod links;
 mod processes;
 mod rights;
 mod users;
