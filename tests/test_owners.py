@@ -15,7 +15,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -778,8 +778,8 @@ def test_who_is_in_the_cgroup_of_a_socket_is_looked_at_first(host: Host) -> None
     assert host_groups(host, "process") == shared
 
 
-# 4,000 sockets, the older the lower their descriptors, or in another order; twenty of them lead to
-# port 9.
+# 4,000 sockets, the older the lower their descriptors, or in another order, or with some closed;
+# some of them lead to port 9.
 LARGE = """
 import fcntl, os, random, resource, socket, sys
 _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -790,7 +790,7 @@ random.seed(0)
 for one in random.sample(made, wanted):
     one.connect(("127.0.0.1", 9))
 held = [one.detach() for one in made]
-if order != "by age":
+if order in ("shuffled", "far away"):
     moved = [fcntl.fcntl(one, fcntl.F_DUPFD, 9000) for one in held]
     for one in held:
         os.close(one)
@@ -799,20 +799,27 @@ if order != "by age":
         for place, one in zip(held, moved):
             os.dup2(one, place)
             os.close(one)
+elif order == "scattered":
+    for one in random.sample(held, 1500):
+        os.close(one)
+elif order == "in pieces":
+    for one in held[1000:]:
+        if one // 300 % 2:
+            os.close(one)
 print("ready", flush=True)
 sys.stdin.read()
 """
 
 
-@pytest.mark.parametrize("order", ["by age", "shuffled", "far away"])
-def test_a_few_sockets_of_large_tables(host: Host, order: str) -> None:
+@pytest.fixture
+def large(host: Host) -> Iterator[Callable[[str, Path, int], tuple[int, str]]]:
+    """Return what starts a process with a large table; it returns id and name of the process."""
     if resource.getrlimit(resource.RLIMIT_NOFILE)[1] < 14_000:
         pytest.skip("a process may not have 13,000 files open here")
-    cgroup = host.cgroup(f"{order.replace(' ', '-')}.service")
-    enter = f'echo $$ >{shlex.quote(str(cgroup))}/cgroup.procs; exec "$@"'
     with contextlib.ExitStack() as stack:
-        started = []
-        for wanted in (0, 20):
+
+        def start(order: str, cgroup: Path, wanted: int) -> tuple[int, str]:
+            enter = f'echo $$ >{shlex.quote(str(cgroup))}/cgroup.procs; exec "$@"'
             with namespaces.inside(host.ns):
                 one = subprocess.Popen(
                     ["sh", "-c", enter, "-", sys.executable, "-c", LARGE, order, str(wanted)],
@@ -822,12 +829,32 @@ def test_a_few_sockets_of_large_tables(host: Host, order: str) -> None:
             stack.enter_context(one)
             assert one.stdout is not None
             assert one.stdout.readline() == b"ready\n"
-            started.append(one)
-        done = host.ask("--remote-port=9", "--critical=5", "--lengthy")
-        assert (done.returncode, done.stderr) == (2, "")
-        name = Path(f"/proc/{started[1].pid}/comm").read_text(encoding="ascii").strip()
-        row = rf"^20 +! {name} \({started[1].pid}\) +! {cgroup.name} "
-        assert re.search(row, done.stdout, re.M), done.stdout
+            return one.pid, Path(f"/proc/{one.pid}/comm").read_text(encoding="ascii").strip()
+
+        yield start
+
+
+@pytest.mark.parametrize("order", ["by age", "shuffled", "far away"])
+def test_a_few_sockets_of_large_tables(
+    host: Host, large: Callable[[str, Path, int], tuple[int, str]], order: str
+) -> None:
+    cgroup = host.cgroup("large.service")
+    large(order, cgroup, 0)
+    pid, name = large(order, cgroup, 20)
+    done = host.ask("--remote-port=9", "--critical=5", "--lengthy")
+    assert (done.returncode, done.stderr) == (2, "")
+    row = rf"^20 +! {name} \({pid}\) +! large\.service "
+    assert re.search(row, done.stdout, re.M), done.stdout
+
+
+@pytest.mark.parametrize("order", ["by age", "shuffled", "far away", "scattered", "in pieces"])
+def test_every_socket_of_a_large_table(
+    host: Host, large: Callable[[str, Path, int], tuple[int, str]], order: str
+) -> None:
+    pid, name = large(order, host.cgroup("large.service"), 4_000)
+    # Besides its standard files.
+    left = len(list(Path(f"/proc/{pid}/fd").iterdir())) - 3
+    assert host_groups(host, "process") == {f"{name} ({pid})": left}
 
 
 def test_the_api_names_everybody_who_has_a_connection(host: Host) -> None:

@@ -8,14 +8,14 @@ use std::mem::MaybeUninit;
 use std::ops::{ControlFlow, Range};
 use std::os::fd::OwnedFd;
 
-use rustix::fs::{RawDir, readlinkat_raw};
+use rustix::fs::{RawDir, SeekFrom, readlinkat_raw, seek};
 use rustix::io::Errno;
 use rustix::path::DecInt;
 
 use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::linux::look::{Seen, look, open_directory};
-use crate::linux::proc_text::{inode, is_ring};
+use crate::linux::proc_text::{inode, is_ring, number};
 use crate::linux::processes::ENTRIES;
 
 /// The number of descriptors from one sample of a large table to the next.
@@ -23,6 +23,12 @@ const STEP: usize = 64;
 
 /// The number of descriptors that are tried for a sample: some are free, or no sockets.
 const TRIES: usize = 4;
+
+/// The smallest number of listed descriptors behind which further ones are read without a list.
+const MANY: u64 = 256;
+
+/// The number of free descriptors in a row behind which descriptors are listed again.
+const FREE: u64 = 16;
 
 /// The file of a descriptor: the inode number of its socket if it is one, and whether it is an
 /// `io_uring`.
@@ -34,6 +40,9 @@ type OnLink<'a> = dyn FnMut(&CStr, Option<u64>, bool) -> ControlFlow<()> + 'a;
 /// Reads a table of file descriptors, and hands over each descriptor, the inode number of its socket
 /// if it is one, and whether it is an `io_uring`, until `found` wants no more. Returns the number of
 /// descriptors that were read.
+///
+/// A quarter of the time goes into the list of the descriptors. Where descriptors follow each other
+/// without gaps, the next ones are read without a list, until some are free.
 pub fn read_links(
     table: &str,
     deadline: &Deadline,
@@ -43,39 +52,124 @@ pub fn read_links(
         Ok(directory) => directory,
         Err(seen) => return Ok(seen),
     };
+    let mut reader = Reader { directory: &directory, table, deadline, found, size: 0 };
     let mut space = Vec::with_capacity(ENTRIES);
-    let mut entries = RawDir::new(&directory, space.spare_capacity_mut());
-    let mut size = 0;
-    while let Some(entry) = entries.next() {
-        let entry = match entry {
-            Err(Errno::INTR) => {
-                deadline.check()?;
-                continue;
-            }
-            entry => match Seen::of(table, entry)? {
-                Seen::There(entry) => entry,
-                Seen::Gone(error) => return Ok(Seen::Gone(error)),
-                Seen::Hidden(error) => return Ok(Seen::Hidden(error)),
-            },
+    loop {
+        let listed = match reader.read_listed(space.spare_capacity_mut())? {
+            ControlFlow::Continue(listed) => listed,
+            ControlFlow::Break(seen) => return Ok(seen),
         };
-        let name = entry.file_name();
-        // `.` and `..` are directories.
-        if name.to_bytes().starts_with(b".") {
-            continue;
-        }
-        size += 1;
-        match link(&directory, name, table, deadline)? {
-            Seen::There((inode, is_ring)) => {
-                if found(name, inode, is_ring).is_break() {
-                    break;
-                }
-            }
-            // The descriptor was closed meanwhile.
-            Seen::Gone(_) => {}
-            Seen::Hidden(error) => return Ok(Seen::Hidden(error)),
+        if listed.is_without_gaps() {
+            let next = match reader.read_numbered(listed.last + 1)? {
+                ControlFlow::Continue(next) => next,
+                ControlFlow::Break(seen) => return Ok(seen),
+            };
+            let place = SeekFrom::Start(listed.end + (next - listed.last - 1));
+            look(table, deadline, || seek(&directory, place))?.there(table)?;
         }
     }
-    Ok(Seen::There(size))
+}
+
+/// `Break` with the result where nothing more is to be read.
+type Step<T> = Result<ControlFlow<Seen<usize>, T>, Error>;
+
+struct Reader<'a, 'b> {
+    directory: &'a OwnedFd,
+    table: &'a str,
+    deadline: &'a Deadline<'a>,
+    found: &'a mut OnLink<'b>,
+    // The number of descriptors that were read.
+    size: usize,
+}
+
+impl Reader<'_, '_> {
+    /// Reads the descriptors that one call lists.
+    fn read_listed(&mut self, space: &mut [MaybeUninit<u8>]) -> Step<Listed> {
+        let mut listed = Listed::default();
+        let mut entries = RawDir::new(self.directory, space);
+        loop {
+            let entry = match entries.next() {
+                None => return Ok(ControlFlow::Break(Seen::There(self.size))),
+                Some(Err(Errno::INTR)) => {
+                    self.deadline.check()?;
+                    continue;
+                }
+                Some(entry) => match Seen::of(self.table, entry)?.ok_or_status() {
+                    Ok(entry) => entry,
+                    Err(seen) => return Ok(ControlFlow::Break(seen)),
+                },
+            };
+            // `.` and `..` are directories.
+            if let Some(descriptor) = number(entry.file_name().to_bytes()) {
+                listed.add(descriptor, entry.next_entry_cookie());
+                if let ControlFlow::Break(seen) = self.read(entry.file_name())? {
+                    return Ok(ControlFlow::Break(seen));
+                }
+            }
+            if entries.is_buffer_empty() {
+                return Ok(ControlFlow::Continue(listed));
+            }
+        }
+    }
+
+    /// Reads the descriptors from this one on, until several are free. Returns the next one.
+    fn read_numbered(&mut self, first: u64) -> Step<u64> {
+        let (mut next, mut free) = (first, 0);
+        while free < FREE {
+            free = match self.read(DecInt::new(next).as_c_str())? {
+                ControlFlow::Continue(true) => 0,
+                ControlFlow::Continue(false) => free + 1,
+                ControlFlow::Break(seen) => return Ok(ControlFlow::Break(seen)),
+            };
+            next += 1;
+        }
+        Ok(ControlFlow::Continue(next))
+    }
+
+    /// Reads one descriptor. Returns `false` where it is free, or was closed meanwhile.
+    fn read(&mut self, name: &CStr) -> Step<bool> {
+        Ok(match link(self.directory, name, self.table, self.deadline)? {
+            Seen::There((inode, is_ring)) => {
+                self.size += 1;
+                match (self.found)(name, inode, is_ring) {
+                    ControlFlow::Continue(()) => ControlFlow::Continue(true),
+                    ControlFlow::Break(()) => ControlFlow::Break(Seen::There(self.size)),
+                }
+            }
+            Seen::Gone(_) => ControlFlow::Continue(false),
+            Seen::Hidden(error) => ControlFlow::Break(Seen::Hidden(error)),
+        })
+    }
+}
+
+/// Descriptors that one call has listed.
+#[derive(Default)]
+struct Listed {
+    count: u64,
+    first: u64,
+    last: u64,
+    // The places behind the first and the last descriptor in the directory.
+    begin: u64,
+    end: u64,
+}
+
+impl Listed {
+    fn add(&mut self, descriptor: u64, end: u64) {
+        if self.count == 0 {
+            (self.first, self.begin) = (descriptor, end);
+        }
+        (self.last, self.end) = (descriptor, end);
+        self.count += 1;
+    }
+
+    /// Whether these are many descriptors, nearly all of them between the first and the last one, and
+    /// whether their places in the directory follow each other as their numbers do.
+    fn is_without_gaps(&self) -> bool {
+        let numbers = self.last.saturating_sub(self.first);
+        self.count >= MANY
+            && numbers < self.count + self.count / 8
+            && self.end.checked_sub(self.begin) == Some(numbers)
+    }
 }
 
 /// Reads these descriptors of a table, and hands over the inode numbers of the sockets among them, until
