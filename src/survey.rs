@@ -19,6 +19,7 @@ use crate::listeners::Listeners;
 use crate::name::Named;
 use crate::namespaces::{Namespaces, NetnsCoverage, View};
 use crate::netns::Netns;
+use crate::refusal::with_policy;
 use crate::selection::{Choice, Network, Ports, Selection, UnixListeners};
 use crate::source::{self, Door, Dump};
 use crate::vocabulary::{ConnectionStatus, ConnectionType, NetnsIndex, Protocol, SourceName};
@@ -335,7 +336,7 @@ impl Visit<'_> {
             match source::netns_limits(self.netns, self.view, self.deadline) {
                 Ok(limits) => facts.limits = Some(limits),
                 Err(error) if wanted.lenient && error.is_of_a_part() => {
-                    facts.no_limits = Some(Missing::of(&error));
+                    facts.no_limits = Some(Missing::of(&with_policy(error)));
                 }
                 Err(error) => return Err(error),
             }
@@ -343,7 +344,7 @@ impl Visit<'_> {
         if wanted.listeners != Listening::Unread {
             match self.ports(wanted, collector, &mut facts) {
                 Err(error) if wanted.lenient && error.is_of_a_part() => {
-                    facts.no_ports = Some(Missing::of(&error));
+                    facts.no_ports = Some(Missing::of(&with_policy(error)));
                 }
                 read => read?,
             }
@@ -361,13 +362,15 @@ impl Visit<'_> {
         let (listeners, source) = self.listeners(collector)?;
         let listeners = facts.listeners.insert(Arc::new(listeners));
         let by_netlink = source == Some(SourceName::Netlink);
-        let is_read = match wanted.ephemeral {
-            Ephemeral::Unread => false,
-            Ephemeral::AtHand => source::PORTS_ARE_AT_HAND,
-            Ephemeral::Required => true,
+        let ranges = || source::ephemeral_ports(self.view, self.deadline);
+        let ranges = match wanted.ephemeral {
+            Ephemeral::AtHand if source::PORTS_ARE_AT_HAND => match ranges() {
+                Err(error) if error.is_final() => return Err(error),
+                ranges => ranges.ok().flatten(),
+            },
+            Ephemeral::Unread | Ephemeral::AtHand => None,
+            Ephemeral::Required => ranges()?,
         };
-        let ranges =
-            if is_read { source::ephemeral_ports(self.view, self.deadline)? } else { None };
         let of_tcp = |ranges| EphemeralPorts::of_ranges(ranges, &listeners.ports);
         let ephemeral = ranges.as_ref().map(of_tcp);
         match (wanted.ephemeral, &ephemeral) {

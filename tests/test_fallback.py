@@ -5,9 +5,10 @@ from __future__ import annotations
 import errno
 import os
 
+import harness
 import pytest
 from conftest import Place, Tampered
-from harness import NO_SOCKETS, Command, Done, one_line
+from harness import NO_SOCKETS, Command, Done, one_line, says
 
 # What covers /proc has no tables.
 NO_PROC = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs none /proc && exec "$@"', "sh"]
@@ -97,6 +98,14 @@ def test_where_selinux_enforces_a_refusal_names_its_page(
         line = one_line(command.run(asked, before=before))
         assert line.startswith("Cannot count TCP connections: netlink: socket: ")
         assert (hint in line) == (enforces == "1"), line
+    # A file, also where the answer goes on without it.
+    only = "/proc/sys/net/ipv4/ip_local_port_range"
+    before = [*place.before, *selinux, *tampered(f"{harness.OPEN}:error=EACCES", only=only)]
+    refused = f"(ip_local_port_range, ip_local_reserved_ports): {says('EACCES')}"
+    for asked in ("--measure=ephemeral-ports", "--measure=exhaustion"):
+        message = command.run(asked, before=before).stdout
+        assert refused in message
+        assert (f"{refused}{hint}" in message) == (enforces == "1"), message
     # Nothing else is of a policy.
     before = [*place.before, *selinux, *tampered(NO_SOCKETS)]
     assert hint not in one_line(command.run("--source=netlink", before=before))

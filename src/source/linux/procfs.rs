@@ -3,7 +3,7 @@
 //! This source is less reliable than `sock_diag`: while connections come and go, the kernel may
 //! skip or repeat a row of `/proc/net/tcp`.
 
-use std::io::Read;
+use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 
 use log::debug;
@@ -248,35 +248,37 @@ pub const NO_PORTS: &str = "No port is left for outgoing connections: all of ip_
      ip_local_reserved_ports or listened on";
 
 /// The range from which the kernel takes ports for outgoing connections (`ip_local_port_range` in
-/// `ip(7)`, `ip_local_reserved_ports`). Both families have the same range. `None` where a setting
-/// cannot be read, or for a view through a process: the kernel shows only the settings of the
-/// namespace that this thread is in.
+/// `ip(7)`, `ip_local_reserved_ports`). Both families have the same range. `None` where a setting is
+/// no range, or for a view through a process: the kernel shows only the settings of the namespace
+/// that this thread is in.
 pub fn ephemeral_ports(
     view: &View,
     deadline: &Deadline,
 ) -> Result<Option<ByFamily<PortRange>>, Error> {
     deadline.check()?;
-    let range = if *view == View::Inside { port_range() } else { None };
+    if *view != View::Inside {
+        return Ok(None);
+    }
+    let range = port_range().map_err(|error| Error::system(PORTS_UNTOLD, error))?;
     Ok(range.map(|range| ByFamily { ipv4: range.clone(), ipv6: range }))
 }
 
-fn port_range() -> Option<PortRange> {
-    let ports = range(&setting("ip_local_port_range")?)?;
-    let reserved = reserved(&setting("ip_local_reserved_ports")?)?;
-    Some(PortRange { ports, reserved })
+fn port_range() -> io::Result<Option<PortRange>> {
+    let ports = setting("ip_local_port_range")?.and_then(|text| range(&text));
+    let reserved = setting("ip_local_reserved_ports")?.and_then(|text| reserved(&text));
+    Ok(ports.zip(reserved).map(|(ports, reserved)| PortRange { ports, reserved }))
 }
 
-/// The whole text of an IPv4 setting; `None` where the setting cannot be read, or where the text
-/// may be longer than the buffer.
-fn setting(name: &str) -> Option<String> {
+/// The whole text of an IPv4 setting; `None` where the text may be longer than the buffer.
+fn setting(name: &str) -> io::Result<Option<String>> {
     // The longest list of ports has 254 KiB. The kernel returns the list in a single read. A part
     // that does not fit into the buffer is lost.
     let mut text = vec![0; 256 << 10];
-    let mut file = std::fs::File::open(format!("/proc/sys/net/ipv4/{name}")).ok()?;
-    let length = file.read(&mut text).ok()?;
+    let mut file = std::fs::File::open(format!("/proc/sys/net/ipv4/{name}"))?;
+    let length = file.read(&mut text)?;
     let is_whole = length < text.len();
     text.truncate(length);
-    String::from_utf8(text).ok().filter(|_| is_whole)
+    Ok(String::from_utf8(text).ok().filter(|_| is_whole))
 }
 
 /// The kernel's own sums of sockets, as `ss -s` prints them: its counters and the number of
