@@ -241,7 +241,7 @@ impl<'a> Host<'a> {
                 match visit.unix_listeners(selection, &mut visited) {
                     Ok(source) => sources.extend(source),
                     Err(error) if may_be_unseen(&error, selection) => {
-                        findings.unseen_unix.get_or_insert(error);
+                        findings.unseen_unix.get_or_insert(with_policy(error));
                     }
                     Err(error) => return Err(error),
                 }
