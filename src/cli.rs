@@ -24,7 +24,6 @@ use crate::name::suggestion;
 use crate::panic::catch_panic;
 use crate::plan::Plan;
 use crate::range::meant;
-use crate::refusal::with_policy;
 use crate::report::Report;
 use crate::run;
 
@@ -180,7 +179,6 @@ fn read_line(arguments: &[OsString]) -> Result<Run, Outcome> {
 }
 
 fn failed(error: Error, format: Format, name: &str) -> Outcome {
-    let error = with_policy(error);
     Outcome::unknown(&format.failure(&error.with_names(|field| name_of(field, long_name)), name))
 }
 

@@ -9,10 +9,14 @@ use crate::name::Unknown;
 #[cfg(target_os = "linux")]
 use crate::printable::bounded;
 use crate::range::RangeError;
+use crate::refusal::is_policy_enforced;
 use crate::vocabulary::{Protocol, SourceName};
 
 /// A policy refuses with it, as other rules do (`errno(3)`).
 const EACCES: i32 = 13;
+
+/// The page with the remedy for a call that a policy may have refused.
+const POLICY: &str = " (SELinux? see docs/permissions.md)";
 
 /// The reason for a missing answer. `Display` is one line, without a full stop, for the check's
 /// first line.
@@ -54,17 +58,15 @@ pub enum Error {
     Fixture(String),
 
     /// A call to the operating system failed.
-    #[error("{call}: {error}")]
+    #[error("{call}: {error}{}", if *.policy { POLICY } else { "" })]
     System {
         /// The name of the call, or of the file that it was made for.
         call: String,
         /// The error of the operating system.
         error: io::Error,
+        /// Whether the call was refused where a policy (`selinux(8)`) is enforced.
+        policy: bool,
     },
-
-    /// A call to the operating system was refused where a policy (`selinux(8)`) is enforced.
-    #[error("{0} (SELinux? see docs/permissions.md)")]
-    Refused(Box<Error>),
 
     /// The kernel's answer breaks the format of its interface: it is cut short, damaged or unknown.
     #[error("{0}")]
@@ -126,7 +128,13 @@ impl From<Unknown> for Error {
 impl Error {
     /// Wraps the operating system's error for `call`.
     pub(crate) fn system(call: impl Into<String>, error: impl Into<io::Error>) -> Self {
-        Self::System { call: call.into(), error: error.into() }
+        Self::perhaps_of_policy(call.into(), error.into(), &is_policy_enforced)
+    }
+
+    /// Nothing is read unless a call was refused.
+    fn perhaps_of_policy(call: String, error: io::Error, is_enforced: &dyn Fn() -> bool) -> Self {
+        let policy = error.raw_os_error() == Some(EACCES) && is_enforced();
+        Self::System { call, error, policy }
     }
 
     /// Wraps the operating system's error for a file. Other users choose the paths of their files, so a
@@ -150,28 +158,6 @@ impl Error {
                 let causes =
                     causes.map(|(source, error)| (source, error.with_remedy(remedy))).collect();
                 Self::Sources { protocol, causes }
-            }
-            other => other,
-        }
-    }
-
-    /// Adds the page with the remedy to calls that were refused (`EACCES`), if a policy is enforced.
-    #[must_use]
-    pub(crate) fn perhaps_of_selinux(self, enforces: &dyn Fn() -> bool) -> Self {
-        match self {
-            Self::System { ref error, .. }
-                if error.raw_os_error() == Some(EACCES) && enforces() =>
-            {
-                Self::Refused(Box::new(self))
-            }
-            Self::Namespace { name, error } => {
-                Self::Namespace { name, error: Box::new(error.perhaps_of_selinux(enforces)) }
-            }
-            Self::Sources { protocol, causes } => {
-                let causes = causes.into_iter();
-                let causes =
-                    causes.map(|(source, error)| (source, error.perhaps_of_selinux(enforces)));
-                Self::Sources { protocol, causes: causes.collect() }
             }
             other => other,
         }
@@ -225,7 +211,7 @@ impl Error {
                     | io::ErrorKind::NotFound
                     | io::ErrorKind::Unsupported
             ),
-            Self::Namespace { error, .. } | Self::Refused(error) => error.is_of_this_place(),
+            Self::Namespace { error, .. } => error.is_of_this_place(),
             Self::Sources { causes, .. } => {
                 causes.iter().all(|(_, error)| error.is_of_this_place())
             }
@@ -258,7 +244,7 @@ impl Error {
         match self {
             Self::System { error, .. } => error.raw_os_error(),
             Self::Sources { causes, .. } => causes.iter().find_map(|(_, error)| error.errno()),
-            Self::Namespace { error, .. } | Self::Refused(error) => error.errno(),
+            Self::Namespace { error, .. } => error.errno(),
             _ => None,
         }
     }
@@ -327,27 +313,15 @@ mod tests {
         assert!(text.ends_with("; procfs: no cgroups; a right is needed"), "{text}");
     }
 
-    // Elsewhere the number is of another error.
-    #[cfg(target_os = "linux")]
     #[test]
     fn a_refused_call_names_the_page_where_a_policy_is_enforced() {
-        let error = |number| Error::Namespace {
-            name: "blue".to_owned(),
-            error: Box::new(Error::Sources {
-                protocol: Protocol::Tcp,
-                causes: vec![
-                    (SourceName::Netlink, Error::system("a", io::Error::from_raw_os_error(number))),
-                    (SourceName::Procfs, Error::Unsupported("no cgroups".to_owned())),
-                ],
-            }),
+        let told = |number, is_enforced: &dyn Fn() -> bool| {
+            let error = io::Error::from_raw_os_error(number);
+            Error::perhaps_of_policy("a".to_owned(), error, is_enforced).to_string()
         };
-        let told =
-            |error: Error| error.to_string().contains("(SELinux? see docs/permissions.md); ");
-        let refused = error(EACCES).perhaps_of_selinux(&|| true);
-        assert_eq!((refused.errno(), refused.is_of_this_place()), (Some(EACCES), true));
-        assert!(told(refused.perhaps_of_selinux(&|| true)));
-        assert!(!told(error(EACCES).perhaps_of_selinux(&|| false)));
-        assert!(!told(error(2).perhaps_of_selinux(&|| panic!("nothing was refused"))));
+        assert!(told(EACCES, &|| true).ends_with(") (SELinux? see docs/permissions.md)"));
+        assert!(told(EACCES, &|| false).ends_with("(os error 13)"));
+        assert!(told(2, &|| panic!("nothing was refused")).ends_with("(os error 2)"));
     }
 
     #[test]

@@ -22,7 +22,6 @@ use crate::collect::Collector;
 use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::namespaces::View;
-use crate::refusal::with_policy;
 use crate::selection::Ports;
 use crate::source::summary::{DropCounter, SocketSummary};
 use crate::vocabulary::{NetnsIndex, SourceName};
@@ -62,7 +61,6 @@ pub fn collect<C: Collector>(
             }
             Err(error) if error.is_final() => return Err(error),
             Err(error) => {
-                let error = with_policy(error);
                 warn!("{protocol}: {source} did not answer: {error}");
                 causes.push((source, error));
             }

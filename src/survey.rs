@@ -19,7 +19,6 @@ use crate::listeners::Listeners;
 use crate::name::Named;
 use crate::namespaces::{Namespaces, NetnsCoverage, View};
 use crate::netns::Netns;
-use crate::refusal::with_policy;
 use crate::selection::{Choice, Network, Ports, Selection, UnixListeners};
 use crate::source::{self, Door, Dump};
 use crate::vocabulary::{ConnectionStatus, ConnectionType, NetnsIndex, Protocol, SourceName};
@@ -241,7 +240,7 @@ impl<'a> Host<'a> {
                 match visit.unix_listeners(selection, &mut visited) {
                     Ok(source) => sources.extend(source),
                     Err(error) if may_be_unseen(&error, selection) => {
-                        findings.unseen_unix.get_or_insert(with_policy(error));
+                        findings.unseen_unix.get_or_insert(error);
                     }
                     Err(error) => return Err(error),
                 }
@@ -336,7 +335,7 @@ impl Visit<'_> {
             match source::netns_limits(self.netns, self.view, self.deadline) {
                 Ok(limits) => facts.limits = Some(limits),
                 Err(error) if wanted.lenient && error.is_of_a_part() => {
-                    facts.no_limits = Some(Missing::of(&with_policy(error)));
+                    facts.no_limits = Some(Missing::of(&error));
                 }
                 Err(error) => return Err(error),
             }
@@ -344,7 +343,7 @@ impl Visit<'_> {
         if wanted.listeners != Listening::Unread {
             match self.ports(wanted, collector, &mut facts) {
                 Err(error) if wanted.lenient && error.is_of_a_part() => {
-                    facts.no_ports = Some(Missing::of(&with_policy(error)));
+                    facts.no_ports = Some(Missing::of(&error));
                 }
                 read => read?,
             }

@@ -22,7 +22,6 @@ use crate::linux::proc_text::inode;
 use crate::linux::processes::{ENTRIES, hidden_processes, other_threads, pids, sees_every_process};
 use crate::linux::settings::setting;
 use crate::open_files::tables::{Contents, Holder, OfHost, Table, Tables};
-use crate::refusal::with_policy;
 
 const PROC: &str = "/proc";
 
@@ -37,7 +36,7 @@ const LONGEST_PROTOCOL: usize = 64;
 
 /// Reads the number of open files of every process, and of the host.
 pub fn read(deadline: &Deadline) -> Result<Tables, Error> {
-    let hiding = match hidden_processes(deadline).map_err(with_policy) {
+    let hiding = match hidden_processes(deadline) {
         Err(error) if error.is_final() => return Err(error),
         // Without an answer, some processes may be hidden.
         Err(error) => Some(error.to_string()),
@@ -65,7 +64,7 @@ fn of_host() -> OfHost {
         Ok(Some((open, Limit::Of(limit)))) => OfHost::Told(open, limit),
         Ok(Some((_, Limit::Unlimited))) => OfHost::Unlimited,
         Ok(None) => OfHost::Unseen(format!("/proc/sys/{FILE_NR} is missing")),
-        Err(error) => OfHost::Unseen(with_policy(error).to_string()),
+        Err(error) => OfHost::Unseen(error.to_string()),
     }
 }
 

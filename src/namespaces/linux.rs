@@ -27,7 +27,6 @@ use crate::namespaces::linux::reach::{Reached, closed, covered, reach, shown};
 use crate::namespaces::view::{NetnsCoverage, View, Visit};
 use crate::netns::Netns;
 use crate::printable::bounded;
-use crate::refusal::with_policy;
 use crate::vocabulary::NetnsIndex;
 use crate::worker::run_in_thread;
 
@@ -229,7 +228,6 @@ impl Walk<'_> {
                         late += 1;
                     }
                     Err(error) => {
-                        let error = with_policy(error);
                         warn!("a network namespace could not be read: {error}: {namespace:?}");
                         let name = match self.coverage.failed {
                             0 => name::of_one(netns, namespace, deadline)?,

@@ -5,14 +5,13 @@ use pyo3::exceptions::{PyMemoryError, PyOSError, PyRuntimeError, PyTimeoutError,
 
 use crate::cli::options::{keyword_name, name_of};
 use crate::error::Error;
-use crate::refusal::with_policy;
 
 /// `EIO`, for a wrong answer of the kernel that comes without an error number.
 const EIO: i32 = 5;
 
 impl From<Error> for PyErr {
     fn from(error: Error) -> Self {
-        let error = with_policy(error).with_names(|field| name_of(field, keyword_name));
+        let error = error.with_names(|field| name_of(field, keyword_name));
         let text = error.to_string();
         exception(&error, text)
     }
@@ -34,6 +33,6 @@ fn exception(error: &Error, text: String) -> PyErr {
         | Error::Moved(_)
         | Error::Sources { .. }
         | Error::Interrupted => PyOSError::new_err((error.errno().unwrap_or(EIO), text)),
-        Error::Namespace { error, .. } | Error::Refused(error) => exception(error, text),
+        Error::Namespace { error, .. } => exception(error, text),
     }
 }

@@ -27,7 +27,6 @@ use crate::open_files as tables;
 use crate::open_files::tables::OfHost;
 use crate::owner::{self, Names, Need};
 use crate::plan::{Plan, PlanPart};
-use crate::refusal::with_policy;
 use crate::report::{Part, Report, StuckRow};
 use crate::run::reported::{judge, or_without, report, scope};
 use crate::selection::{Among, Choice, Selection, UnixListeners};
@@ -223,7 +222,7 @@ fn walk(
     match host.survey(&selection, Facts::EVERY, collectors()) {
         Ok((walk, findings)) => Ok((walk, findings, None)),
         Err(error) if error.is_of_a_part() => {
-            Ok((collectors(), Findings::default(), Some(Missing::of(&with_policy(error)))))
+            Ok((collectors(), Findings::default(), Some(Missing::of(&error))))
         }
         Err(error) => Err(error),
     }
@@ -253,7 +252,7 @@ impl Asked<'_> {
         let (report, missing) = match judged {
             Ok(report) => (Some(report), missing),
             Err(error) if error.is_final() => return Err(error),
-            Err(error) => (None, Some(Missing::of(&with_policy(error)))),
+            Err(error) => (None, Some(Missing::of(&error))),
         };
         let is_something = |report: &Report| missing.is_none() || report.found().next().is_some();
         let is_failure = missing.as_ref().is_some_and(|missing| missing.is_failure);

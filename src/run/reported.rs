@@ -21,7 +21,6 @@ use crate::named_group::{NamedGroup, named_groups};
 use crate::namespaces::Namespaces;
 use crate::owner::{self, Names, Need, Unseen};
 use crate::plan::Plan;
-use crate::refusal::with_policy;
 use crate::report::{LimitRow, Report};
 use crate::run::{explained, open_files};
 use crate::survey::{Findings, Host};
@@ -295,7 +294,7 @@ pub fn or_without(report: &mut Report, details: Result<(), Error>) -> Result<(),
         Ok(()) => Ok(()),
         Err(Error::Interrupted) => Err(Error::Interrupted),
         Err(error) => {
-            report.missing_details = Some(with_policy(error).to_string());
+            report.missing_details = Some(error.to_string());
             Ok(())
         }
     }

@@ -109,7 +109,7 @@ fn id_of_name(name: &str, deadline: &Deadline) -> Result<Option<u32>, Error> {
         Error::Timeout(_) => Error::Argument(format!(
             "the user database does not answer for {name:?} (valid: the user's id)"
         )),
-        Error::System { call, error } => Error::system(
+        Error::System { call, error, .. } => Error::system(
             format!(
                 "the user database cannot be asked for {name:?} (valid: the user's id): {call}"
             ),
