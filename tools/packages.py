@@ -306,7 +306,7 @@ def _contents(kind: Kind, architecture: str, version: str, stage: Path) -> Itera
     yield from _formalities(kind, NAME, version, stage, OVERRIDES)
 
     integrations = ROOT / "integrations"
-    for place in ("grafana", "icinga2", "nagios", "nrpe", "prometheus/rules", "zabbix"):
+    for place in ("apparmor", "grafana", "icinga2", "nagios", "nrpe", "prometheus/rules", "zabbix"):
         for path in sorted((integrations / place).iterdir()):
             yield _file(path, SHARE, place, path.name)
     yield _file(integrations / "prometheus" / "rules-test.yml", SHARE, "prometheus/rules-test.yml")

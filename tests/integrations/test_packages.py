@@ -305,7 +305,7 @@ def test_processes_without_sudo(fresh: Machine, made: Path) -> None:
     held = "import socket, time; s = socket.create_server(('127.0.0.1', 7000)); time.sleep(1000)"
     fresh.do(f'systemd-run --quiet --unit=holder python3 -c "{held}"')
     copy = f"{PLUGIN}_with_rights"
-    fresh.do(f"install -g nagios -m 750 /usr/bin/network-connections {copy}")
+    fresh.do(f"install -Z -g nagios -m 750 /usr/bin/network-connections {copy}")
     fresh.do(f"setcap cap_sys_ptrace,cap_dac_read_search,cap_sys_admin=ep {copy}")
     wait = "for i in $(seq 50); do ss -Htln 'sport = 7000' | grep -q . && break; sleep 0.1; done"
     fresh.do(wait)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -51,6 +52,8 @@ def sockets() -> Iterator[None]:
             client.connect(("127.0.0.1", 8001))
         receiver = held.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
         receiver.bind(("127.0.0.1", 8002))
+        # Of a user without a name.
+        os.fchown(receiver.fileno(), 12345, -1)
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
             sender.sendto(b"-" * 1000, ("127.0.0.1", 8002))
         queue = held.enter_context(socket.socket(socket.AF_UNIX))

@@ -1,8 +1,9 @@
 """SELinux enforces Debian's policy: the same answer as elsewhere, or UNKNOWN and the reason.
 
 Run by `make test-kernels` in a machine with SELinux: without the module of the packages, and with
-it. With it the check has a domain of its own, every answer is whole, and the kernel denies nothing.
-What was seen is written to a file, for the page.
+it, also by sudo and by a copy with rights of its own. With it the check has a domain of its own,
+every answer is whole, and the kernel denies nothing. What was seen is written to a file, for the
+page.
 """
 
 from __future__ import annotations
@@ -16,18 +17,20 @@ from pathlib import Path
 
 import harness
 import pytest
-from asking import USERS
-from harness import Command
+from harness import Command, says
 from lab import namespaces
 
 from kernels.configured import COUNTS, GROUPS, TCP, sockets
+from kernels.policies import CHECK, PLUGINS, WITH_RIGHTS
 
 __all__ = ["sockets"]
 
 SEEN = Path("/run/seen")
-MODULE = os.environ.get("NETWORK_CONNECTIONS_MODULE") == "1"
-PLUGINS = "/usr/lib/nagios/plugins"
-CHECK = Command("native", (f"{PLUGINS}/check_network_connections",), Path("/"))
+# Names that /etc/selinux/config knows the policies by.
+WITHOUT, WITH, SUDO = "debian", "module", "sudo"
+POLICY = os.environ.get("NETWORK_CONNECTIONS_POLICY", WITHOUT)
+MODULE = POLICY != WITHOUT
+BY_SUDO, BY_RIGHTS = "nobody, by sudo", "nobody, by the copy with rights"
 # As NRPE starts its commands: the pipe is its own.
 NRPE = 'out=$("$@" 2>&1); code=$?; printf "%s\\n" "$out"; exit $code'
 AS_NRPE = ["runcon", "--user=system_u", "--role=system_r", "--type=nrpe_t"]
@@ -42,9 +45,24 @@ DOMAINS: dict[str, list[str]] = {
         for name in PLUGIN_DOMAINS
     },
 }
+# Who asks, and in which domains.
+USERS = {
+    WITHOUT: {"root": [*DOMAINS], "nobody": [*DOMAINS]},
+    WITH: {"root": [*DOMAINS], "nobody": [*DOMAINS], BY_RIGHTS: ["nrpe_t"]},
+    SUDO: {BY_SUDO: ["nrpe_t"]},
+}
 ASKED = ("--source=auto", "--source=procfs", *GROUPS)
-HINT = "(SELinux? see docs/permissions.md)"
-DENIED = re.compile(r"avc: +denied +\{ ([^}]+) \}.* scontext=\S+:(\S+):s0 .* tclass=(\w+)")
+# Asked with the module alone.
+LENGTHY = (
+    "--group-by=program",
+    "--lengthy",
+    "--netns=all --lengthy --group-by=unit",
+    "--measure=open-files --lengthy",
+)
+REFUSED, HINT = says("EACCES"), "(SELinux? see docs/permissions.md)"
+DENIED = re.compile(
+    r"avc: +denied +\{ ([^}]+) \}.* scontext=\S+:(\S+):s0 .* tclass=(\w+) permissive=([01])"
+)
 
 
 def denied() -> list[str]:
@@ -53,45 +71,53 @@ def denied() -> list[str]:
     time.sleep(0.3)
     line = ["dmesg", "--read-clear"]
     text = subprocess.run(line, capture_output=True, text=True, check=True).stdout
-    found = [(domain, right, what) for right, domain, what in DENIED.findall(text)]
-    # The tests themselves are of this domain, which is permissive.
-    return sorted({" ".join(one) for one in found if one[0] != "kernel_t"})
+    # The tests themselves are of this domain, and their sudo of NRPE's: both are permissive.
+    mine = [one for one in DENIED.findall(text) if one[3] == "0" and one[1] != "kernel_t"]
+    return sorted({f"{domain} {right} {what}" for right, domain, what, _ in mine})
 
 
 # The fixture says that nothing but the native command runs.
 @pytest.mark.usefixtures("nobodys")
-@pytest.mark.parametrize("user", USERS)
-@pytest.mark.parametrize("domain", DOMAINS)
-@pytest.mark.parametrize("asked", ASKED)
+@pytest.mark.parametrize(
+    ("user", "domain"),
+    [(user, domain) for user, domains in USERS[POLICY].items() for domain in domains],
+)
+@pytest.mark.parametrize("asked", [*ASKED, *(LENGTHY if MODULE else ())])
 def test_answers(asked: str, domain: str, user: str) -> None:
     denied()
-    before = namespaces.command(None, [*AS_NRPE, *DOMAINS[domain]], user)
-    done = CHECK.run("--format=json", "--timeout=100", asked, before=before)
+    before = [*AS_NRPE, *DOMAINS[domain], *(["/usr/bin/sudo"] if user == BY_SUDO else [])]
+    before = namespaces.command(None, before, user.partition(",")[0])
+    check = Command("native", (CHECK + (WITH_RIGHTS if user == BY_RIGHTS else ""),), Path("/"))
+    done = check.run("--format=json", "--timeout=100", *asked.split(), before=before)
     given = json.loads(done.stdout)
     assert done.returncode == given["state"]
     refused = denied()
+    message = harness.reworded(given["message"])
     seen = {
         "asked": asked,
         "domain": domain,
         "user": user,
-        "answer": harness.reworded(given["message"]) if given["state"] == 3 else "",
+        "answer": message if given["state"] == 3 else "",
         "denied": refused,
     }
     with SEEN.open("a", encoding="utf-8") as file:
         file.write(f"seen: {json.dumps(seen)}\n")
     if MODULE:
-        assert given["state"] != 3, given["message"]
+        assert given["state"] != 3, message
         assert refused == []
-    elif given["state"] == 3:
-        # SELinux is the only one here that refuses.
-        assert HINT in given["message"] or "ermission denied" not in given["message"]
+    # SELinux is the only one here that refuses.
+    assert message.count(REFUSED) == message.count(f"{REFUSED} {HINT}"), message
+    if given["state"] == 3:
         return
     found = {group["label"]: group["count"] for group in given["groups"]}
-    for label, count in GROUPS.get(asked, COUNTS).items():
+    expected = {} if asked in LENGTHY else GROUPS.get(asked, COUNTS)
+    for label, count in expected.items():
         if MODULE or label in found:
             assert count in (None, found[label]), given
         else:
             assert label in given["message"] or "unix" in given["message"], given
+    if asked == "--group-by=unit" and MODULE:
+        assert [*found] == ["lab.service"]
     if asked.startswith("--group-by="):
         assert sum(found.values()) == sum(COUNTS.values())
     if MODULE:

@@ -22,6 +22,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import ModuleType
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
@@ -31,7 +32,7 @@ import pytest  # noqa: E402
 from page import table  # noqa: E402
 
 from integrations import where  # noqa: E402
-from kernels import machines, selinux  # noqa: E402
+from kernels import apparmor, machines, policies, selinux  # noqa: E402
 from kernels.machines import AMD64, MACHINES, Architecture, Machine  # noqa: E402
 
 PAGE = ROOT / "docs" / "evidence" / "kernels.md"
@@ -118,6 +119,8 @@ CONFIGURATIONS = {
     ),
     "ipv6.disable=1": (Configuration("`ipv6.disable=1`"),),
 }
+# Machines where a policy confines the check: each has a page of its own.
+CONFINING = {one.NAME: one for one in (selinux, apparmor)}
 # The name of all of these on the command line of this script, and in the files of results.
 OTHERWISE = "configured"
 
@@ -134,13 +137,13 @@ class Run:
 
 def main() -> int:
     """Boot every machine that is asked for."""
-    names = [*(one.name for one in MACHINES), OTHERWISE, selinux.NAME]
+    names = [*(one.name for one in MACHINES), OTHERWISE, *CONFINING]
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("names", nargs="*", choices=[[], *names])
     options.add_argument("--tests", help="only some, as states,owners")
     options.add_argument("--quick", action="store_true", help=f"only {', '.join(QUICK)}")
     asked = options.parse_args()
-    kernels = {OTHERWISE: CONFIGURED, selinux.NAME: selinux.KERNEL}
+    kernels = {OTHERWISE: CONFIGURED, **dict.fromkeys(CONFINING, policies.KERNEL)}
     wanted = [machine(kernels.get(one, one)) for one in asked.names or names]
     if reason := machines.missing(wanted):
         raise SystemExit(reason)
@@ -149,14 +152,13 @@ def main() -> int:
     for name in asked.names or names:
         if name == OTHERWISE:
             runs = [run for words in CONFIGURATIONS for run in configured(words)]
-        elif name == selinux.NAME:
-            runs = [enforcing()]
+        elif name in CONFINING:
+            runs = [confined(CONFINING[name])]
         else:
             runs = [tests(machine(name), chosen)]
         failed = failed or any(run.failed for run in runs)
         keep(name, runs)
-    # SELinux has a page of its own.
-    others = [name for name in asked.names or names if name != selinux.NAME]
+    others = [name for name in asked.names or names if name not in CONFINING]
     if others and os.environ.get("NETWORK_CONNECTIONS_WRITE_DOCS") == "1":
         PAGE.write_text(page(), encoding="utf-8")
     return int(failed)
@@ -234,17 +236,16 @@ def configured(words: str) -> Iterator[Run]:
         yield Run(one.shown, said(part) + unknown(part), failed, seconds / len(chosen))
 
 
-def enforcing() -> Run:
-    """Ask for everything where SELinux enforces a policy; write its page."""
-    script = selinux.script(pytest_line(selinux.TESTS))
+def confined(policy: ModuleType) -> Run:
+    """Ask for everything where a policy confines the check; write the page of that."""
+    script = [*policy.script(pytest_line(policy.TESTS))]
     with tempfile.TemporaryDirectory(prefix="network-connections-") as name:
-        debian = selinux.base(Path(name))
-        booted, seconds = booted_with(machine(selinux.KERNEL), [*script], selinux.WORDS, debian)
-    ends = re.findall(r"^pytest ended with (\d+)$", booted.output, re.M)
-    failed = ends != ["0", "0"] or not fine(booted)
+        debian = policy.base(Path(name))
+        booted, seconds = booted_with(machine(policies.KERNEL), script, policy.WORDS, debian)
+    failed = not fine(booted)
     if not failed and os.environ.get("NETWORK_CONNECTIONS_WRITE_DOCS") == "1":
-        selinux.write_page(booted.output)
-    return Run("`enforcing`, without the module and with it", said(booted.output), failed, seconds)
+        policy.write_page(booted.output)
+    return Run(policy.WHAT, said(booted.output), failed, seconds)
 
 
 def pytest_line(*words: str) -> str:

@@ -1,6 +1,7 @@
 """A machine with SELinux, which enforces Debian's policy, for `make test-kernels`.
 
-Its Debian has two policies: as it comes, and with the module of the packages.
+Its Debian has three policies: as it comes, with the module of the packages, and with NRPE allowed
+all that sudo does besides.
 """
 
 from __future__ import annotations
@@ -9,75 +10,61 @@ import json
 import re
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from page import table
 
-from kernels import machines
-from kernels.enforcing import PLUGIN_DOMAINS, PLUGINS, SEEN
+from kernels import machines, policies
+from kernels.enforcing import PLUGIN_DOMAINS, SEEN, SUDO, WITH, WITHOUT
+from kernels.policies import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 NAME = "selinux"
-# The kernel of the Debian that the policy is of.
-KERNEL = "6.1"
+WHAT = "`enforcing`, without the module, with it, and with sudo"
 WORDS = "security=selinux selinux=1 enforcing=0"
-PACKAGES = (*machines.PACKAGES, "policycoreutils", "selinux-policy-default", "selinux-utils")
 MODULE = ROOT / "integrations" / "selinux" / "network-connections.cil"
 PAGE = ROOT / "docs" / "evidence" / "selinux.md"
-# Names that /etc/selinux/config knows the policies by.
-WITHOUT, WITH = "default", "module"
 TESTS = "tests/kernels/enforcing.py"
 
 
-def debian() -> Path:
-    """Return the root directory of a Debian with its policy: never write to it."""
-    path = machines.cache() / NAME
-    if not path.exists():
-        with tempfile.TemporaryDirectory(dir=path.parent) as name:
-            root = Path(name, "root")
-            line = ["mmdebstrap", "--quiet", "--variant=minbase", "--mode=root"]
-            line += [f"--include={','.join(PACKAGES)}", f"--keyring={machines.KEYS}"]
-            subprocess.run([*line, "bookworm", str(root), machines.MIRROR], check=True)
-            root.rename(path)
-    return path
-
-
 def base(directory: Path) -> Path:
-    """Return an archive of that Debian with both policies."""
+    """Return an archive of a Debian with these policies."""
     root, made = directory / "debian", directory / "debian.cpio"
-    subprocess.run(["cp", "--archive", debian(), root], check=True)
-    policies = root / "etc" / "selinux"
-    for module in (Path(__file__).with_name("machine.cil"), MODULE):
-        if module == MODULE:
-            shutil.copytree(policies / WITHOUT, policies / "kept", symlinks=True)
+    subprocess.run(["cp", "--archive", policies.debian(), root], check=True)
+    kept = root / "etc" / "selinux"
+    here = Path(__file__).parent
+    for name, module in {
+        WITHOUT: here / "machine.cil",
+        WITH: MODULE,
+        SUDO: here / "machine-sudo.cil",
+    }.items():
         shutil.copy(module, root)
         line = ["chroot", str(root), "semodule", "--noreload", "--install", f"/{module.name}"]
         subprocess.run(line, check=True)
-    (policies / WITHOUT).rename(policies / WITH)
-    (policies / "kept").rename(policies / WITHOUT)
-    machines.archive(root, made, (*machines.LEFT_OUT, "var/lib/selinux"))
+        shutil.copytree(kept / "default", kept / name, symlinks=True)
+    machines.archive(root, made, policies.LEFT_OUT)
     return made
 
 
 def script(pytest_line: str) -> Iterator[str]:
     """Yield what the machine runs; `pytest_line` runs the tests."""
     yield "mount -t selinuxfs selinuxfs /sys/fs/selinux"
-    # Every denial is told.
-    yield "echo 0 >/proc/sys/kernel/printk_ratelimit"
+    yield f"echo SELINUXTYPE={WITHOUT} >/etc/selinux/config"
     yield "load_policy -i; restorecon -RF /usr /etc /bin /run /dev"
-    yield f"mkdir -p {PLUGINS}; restorecon -R /usr/lib/nagios"
-    yield f'cp "$NETWORK_CONNECTIONS_NATIVE" {PLUGINS}/check_network_connections'
+    yield from policies.begun()
+    yield from policies.installed(policies.CHECK)
     yield "cp /bin/dash /usr/sbin/nrpe; restorecon -F /usr/sbin/nrpe"
-    for module, policy in enumerate((WITHOUT, WITH)):
+    sudoers = f"nobody ALL = (root) NOPASSWD: {policies.CHECK}"
+    yield f"echo '{sudoers}' >/etc/sudoers.d/nagios; restorecon -F /etc/sudoers.d/nagios"
+    yield "echo 127.0.0.1 $(hostname) >/etc/hosts"
+    for policy in (WITHOUT, WITH, SUDO):
         yield f"echo SELINUXTYPE={policy} >/etc/selinux/config; load_policy"
-        yield f"restorecon -RFv {PLUGINS}"
+        yield f"restorecon -RFv {policies.PLUGINS}"
         for name in PLUGIN_DOMAINS:
-            file = f"{PLUGINS}/{name}"
+            file = f"{policies.PLUGINS}/{name}"
             yield f"cp /bin/dash {file}; chcon -t nagios_{name}_plugin_exec_t {file}"
         yield "echo 1 >/sys/fs/selinux/enforce"
-        yield f"export NETWORK_CONNECTIONS_MODULE={module}; {pytest_line}"
+        yield f"export NETWORK_CONNECTIONS_POLICY={policy}; {pytest_line}"
         yield f"echo 0 >/sys/fs/selinux/enforce; cat {SEEN}; rm {SEEN}; echo next"
 
 
@@ -88,24 +75,23 @@ Written by `make test-kernels KERNELS=selinux` with `NETWORK_CONNECTIONS_WRITE_D
 files have the types of plugins, as root and as nobody.
 
 With the module of `network-connections-selinux` every answer is the one of a machine without
-SELinux, and nothing is denied ({with_module} questions). Without it, "answered" means that the
-answer is not UNKNOWN; it says what it could not see.
+SELinux, and nothing is denied ({with_module} questions, also by nobody with a copy that has rights
+of its own). So it is by sudo ({by_sudo} questions), where NRPE's domain may do as it likes:
+Debian's policy does not let it run sudo. Without the module, "answered" means that the answer is
+not UNKNOWN; it says what it could not see.
 """
 
 
 def write_page(output: str) -> None:
     """Write docs/evidence/selinux.md, from what the machine has printed."""
     parts = output.split("\nnext\n")
-    without, with_module = ([*_seen(part)] for part in parts[:2])
+    without, with_module, by_sudo = ([*_seen(part)] for part in parts[:3])
     rows = [_row(asked, domain, group) for (asked, domain), group in _grouped(without)]
-    text = INTRODUCTION.format(version=machines.release(_machine()), with_module=len(with_module))
+    text = INTRODUCTION.format(
+        version=policies.release(), with_module=len(with_module), by_sudo=len(by_sudo)
+    )
     headings = ["Asked", "Domain", "Answer", "Denied"]
     PAGE.write_text(f"{text}\n{table(headings, rows)}", encoding="utf-8")
-
-
-def _machine() -> machines.Machine:
-    (found,) = (one for one in machines.MACHINES if one.name == KERNEL)
-    return found
 
 
 Seen = dict[str, "str | list[str]"]
