@@ -43,11 +43,13 @@ INTRODUCTION = """# AppArmor
 Written by `make test-kernels KERNELS=apparmor` with `NETWORK_CONNECTIONS_WRITE_DOCS=1`: Linux
 {version}, Debian's `apparmor`, the profile `integrations/apparmor/network-connections`, enforced.
 
-{questions} questions, each to the check and to a copy of it that no profile is for, as {users}:
-the answers are the same, and the kernel denies nothing. Asked were {asked}.
+Each question was put to the check, and to a copy of it that no profile is for. The answers are the
+same, and the kernel denies nothing ({questions} questions). Who asked: {users}. What was asked:
+
+{asked}
 
 Network namespaces that are mounted elsewhere than below `/run/netns` and `/run/docker/netns` are
-refused to `--netns=PATH`: name the files in `/etc/apparmor.d/local/network-connections`.
+refused to `--netns=PATH`.
 """
 
 
@@ -58,6 +60,6 @@ def write_page(output: str) -> None:
         version=policies.release(),
         questions=len(seen),
         users="; ".join(dict.fromkeys(one["user"] for one in seen)),
-        asked=", ".join(f"`{asked}`" for asked in dict.fromkeys(one["asked"] for one in seen)),
+        asked="\n".join(f"- `{asked}`" for asked in dict.fromkeys(one["asked"] for one in seen)),
     )
     PAGE.write_text(text, encoding="utf-8")
