@@ -44,7 +44,7 @@ Written by `make test-kernels KERNELS=apparmor` with `NETWORK_CONNECTIONS_WRITE_
 {version}, Debian's `apparmor`, the profile `integrations/apparmor/network-connections`, enforced.
 
 Each question was put to the check, and to a copy of it that no profile is for. The answers are the
-same, and the kernel denies nothing ({questions} questions). Who asked: {users}. What was asked:
+same, and the kernel denies nothing ({questions} questions). It was asked by {users}, for:
 
 {asked}
 

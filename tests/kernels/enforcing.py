@@ -8,11 +8,14 @@ page.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
+import socket
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import harness
@@ -45,20 +48,16 @@ DOMAINS: dict[str, list[str]] = {
         for name in PLUGIN_DOMAINS
     },
 }
-# Who asks, and in which domains.
+# The users, and the domains that start the check for each.
 USERS = {
     WITHOUT: {"root": [*DOMAINS], "nobody": [*DOMAINS]},
     WITH: {"root": [*DOMAINS], "nobody": [*DOMAINS], BY_RIGHTS: ["nrpe_t"]},
     SUDO: {BY_SUDO: ["nrpe_t"]},
 }
 ASKED = ("--source=auto", "--source=procfs", *GROUPS)
+FILES = "--measure=open-files --lengthy"
 # Asked with the module alone.
-LENGTHY = (
-    "--group-by=program",
-    "--lengthy",
-    "--netns=all --lengthy --group-by=unit",
-    "--measure=open-files --lengthy",
-)
+LENGTHY = ("--group-by=program", "--lengthy", "--netns=all --lengthy --group-by=unit", FILES)
 REFUSED, HINT = says("EACCES"), "(SELinux? see docs/permissions.md)"
 DENIED = re.compile(
     r"avc: +denied +\{ ([^}]+) \}.* scontext=\S+:(\S+):s0 .* tclass=(\w+) permissive=([01])"
@@ -74,6 +73,22 @@ def denied() -> list[str]:
     # The tests themselves are of this domain, and their sudo of NRPE's: both are permissive.
     mine = [one for one in DENIED.findall(text) if one[3] == "0" and one[1] != "kernel_t"]
     return sorted({f"{domain} {right} {what}" for right, domain, what, _ in mine})
+
+
+@pytest.fixture(scope="module", autouse=True)
+def others(sockets: None) -> Iterator[None]:
+    """Hold the most files of all processes, and sockets that no table has."""
+    with contextlib.ExitStack() as held:
+        for _ in range(500):
+            held.enter_context(Path(__file__).open(encoding="utf-8"))
+        for family, kind in (
+            (socket.AF_INET, socket.SOCK_STREAM),
+            (socket.AF_UNIX, socket.SOCK_DGRAM),
+            (socket.AF_NETLINK, socket.SOCK_RAW),
+            (socket.AF_PACKET, socket.SOCK_RAW),
+        ):
+            held.enter_context(socket.socket(family, kind))
+        yield
 
 
 # The fixture says that nothing but the native command runs.
@@ -116,6 +131,10 @@ def test_answers(asked: str, domain: str, user: str) -> None:
             assert count in (None, found[label]), given
         else:
             assert label in given["message"] or "unix" in given["message"], given
+    if asked == FILES and user != "nobody":
+        # How many are in no state.
+        (row,) = re.findall(r"^\d+ +! python3 .*", message, re.M)
+        assert int(row.split("!")[-2]) > 0
     if asked == "--group-by=unit" and MODULE:
         assert [*found] == ["lab.service"]
     if asked.startswith("--group-by="):

@@ -49,7 +49,7 @@ def release() -> str:
 
 def begun() -> Iterator[str]:
     """Yield the first commands of a machine."""
-    # Every denial is told.
+    # The kernel keeps back no denial.
     yield "echo 0 >/proc/sys/kernel/printk_ratelimit"
     # The sockets of the tests are of a unit.
     unit = "/sys/fs/cgroup/system.slice/lab.service"
