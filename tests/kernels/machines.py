@@ -42,6 +42,10 @@ QEMU = (
 )
 
 
+# What is not in the cache is made by one thread, and the others wait for it.
+_MAKING = threading.Lock()
+
+
 @dataclass(frozen=True)
 class Architecture:
     """The processor of a machine."""
@@ -142,9 +146,9 @@ def kernel(machine: Machine) -> Path:
     It is downloaded once: remove the directory where the suite has a newer one.
     """
     path = cache() / machine.name
-    if path.exists():
-        return path
-    with tempfile.TemporaryDirectory(dir=path.parent) as name:
+    with _MAKING, tempfile.TemporaryDirectory(dir=path.parent) as name:
+        if path.exists():
+            return path
         directory = Path(name)
         tree, made = directory / "tree", directory / "made"
         for deb in _debs(machine, directory):
@@ -222,7 +226,9 @@ def _modules(tree: Path, root: Path) -> None:
 def base(architecture: Architecture) -> Path:
     """Return the archive of a Debian for this architecture."""
     path = cache() / f"base-{architecture.name}.cpio"
-    if not path.exists():
+    with _MAKING:
+        if path.exists():
+            return path
         with tempfile.TemporaryDirectory(dir=path.parent) as name:
             root, part = Path(name, "root"), Path(name, "part")
             # Another processor's programs cannot be run here to configure themselves.
@@ -300,10 +306,10 @@ def boot(
         append = f"{own.words} rdinit=/init panic=-1 quiet loglevel=1 {words}"
         line = [*own.qemu, *QEMU, "-kernel", str(made / "kernel")]
         line += ["-initrd", str(initrd), "-append", append]
-        return _watched(line, patience)
+        return _watched(line, patience, f"{machine.name} {words}".strip())
 
 
-def _watched(line: list[str], patience: float) -> Boot:
+def _watched(line: list[str], patience: float, shown: str) -> Boot:
     output = io.StringIO()
     with subprocess.Popen(
         line,
@@ -324,7 +330,7 @@ def _watched(line: list[str], patience: float) -> Boot:
         try:
             assert process.stdout is not None
             for text in process.stdout:
-                print(text, end="", flush=True)
+                print(f"{shown}: {text}", end="", flush=True)
                 output.write(text.replace("\r", ""))
         finally:
             clock.cancel()

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import argparse
 import collections
+import concurrent.futures
+import functools
 import json
 import os
 import re
@@ -18,8 +20,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import ModuleType
@@ -37,6 +40,9 @@ from kernels.machines import AMD64, MACHINES, Architecture, Machine  # noqa: E40
 
 PAGE = ROOT / "docs" / "evidence" / "kernels.md"
 RESULTS = ROOT / "target" / "kernels"
+# Machines that run at the same time: the tests in each are one process after the other.
+JOBS = os.cpu_count() or 1
+_BUILDING = threading.Lock()
 # The shortest list: every state, every question, and the counters.
 QUICK = ("configured", "states", "counters")
 # Other processors are slower to emulate, and have no wheel of their own.
@@ -149,19 +155,28 @@ def main() -> int:
         raise SystemExit(reason)
     chosen = QUICK if asked.quick else tuple(filter(None, (asked.tests or "").split(",")))
     failed = False
-    for name in asked.names or names:
-        if name == OTHERWISE:
-            runs = [run for words in CONFIGURATIONS for run in configured(words)]
-        elif name in CONFINING:
-            runs = [confined(CONFINING[name])]
-        else:
-            runs = [tests(machine(name), chosen)]
-        failed = failed or any(run.failed for run in runs)
-        keep(name, runs)
+    with concurrent.futures.ThreadPoolExecutor(JOBS) as pool:
+        boots = {
+            name: [pool.submit(one) for one in started(name, chosen)]
+            for name in asked.names or names
+        }
+        for name, ended in boots.items():
+            runs = [run for one in ended for run in one.result()]
+            failed = failed or any(run.failed for run in runs)
+            keep(name, runs)
     others = [name for name in asked.names or names if name not in CONFINING]
     if others and os.environ.get("NETWORK_CONNECTIONS_WRITE_DOCS") == "1":
         PAGE.write_text(page(), encoding="utf-8")
     return int(failed)
+
+
+def started(name: str, chosen: Sequence[str]) -> list[Callable[[], list[Run]]]:
+    """Return a function for each boot that a name stands for, which may run beside others."""
+    if name == OTHERWISE:
+        return [functools.partial(configured, words) for words in CONFIGURATIONS]
+    if name in CONFINING:
+        return [lambda: [confined(CONFINING[name])]]
+    return [lambda: [tests(machine(name), chosen)]]
 
 
 def keep(name: str, runs: Sequence[Run]) -> None:
@@ -186,7 +201,8 @@ def results(name: str) -> Path:
 def build(architecture: Architecture) -> Path:
     """Build the static command for a processor; return where it is."""
     name = f"target/{architecture.triple}/release/network-connections"
-    subprocess.run(["make", "--silent", name], cwd=ROOT, check=True)
+    with _BUILDING:
+        subprocess.run(["make", "--silent", name], cwd=ROOT, check=True)
     return ROOT / name
 
 
@@ -217,7 +233,7 @@ def file(name: str) -> str:
     return f"tests/kernels/{name}.py" if name == OTHERWISE else f"tests/test_{name}.py"
 
 
-def configured(words: str) -> Iterator[Run]:
+def configured(words: str) -> list[Run]:
     """Ask for everything on a kernel that is configured otherwise, in each way of one boot."""
     chosen = CONFIGURATIONS[words]
     script = []
@@ -231,9 +247,11 @@ def configured(words: str) -> Iterator[Run]:
         ]
     booted, seconds = booted_with(machine(CONFIGURED), script, words)
     parts = booted.output.split("\nnext\n")
+    runs = []
     for one, part in zip(chosen, [*parts, *[""] * len(chosen)]):
         failed = "pytest ended with 0" not in part.splitlines()
-        yield Run(one.shown, said(part) + unknown(part), failed, seconds / len(chosen))
+        runs.append(Run(one.shown, said(part) + unknown(part), failed, seconds / len(chosen)))
+    return runs
 
 
 def confined(policy: ModuleType) -> Run:
@@ -336,7 +354,8 @@ INTRODUCTION = """# Kernels
 
 Written by `make test-kernels` with `NETWORK_CONNECTIONS_WRITE_DOCS=1`, which boots Debian's kernels
 in a machine that QEMU emulates and runs tests of the static command there. The table has the last
-run of each; together they took {minutes} minutes on {cpus} busy processors.
+run of each. {cpus} machines run at the same time; the seconds add up to {minutes} minutes on {cpus}
+busy processors.
 In `configured` (`tests/kernels/configured.py`) root and nobody ask for every measure, source and
 kind of groups about a few known sockets. The others are files of `tests/`, without the tests that
 are marked `slow`; for other processors also without those of the wheel.
