@@ -38,8 +38,8 @@ MODULE = "python -m network_connections"
 PYTHON_WAYS = (*SCRIPTS, MODULE)
 WAYS = (*PYTHON_WAYS, "native")
 
-# Nobody waits longer than this for anything: what takes longer hangs.
-PATIENCE = 60
+# Nobody waits longer than this for anything: what takes longer hangs. Emulated machines are slow.
+PATIENCE = int(os.environ.get("NETWORK_CONNECTIONS_PATIENCE", "60"))
 
 
 @dataclass(frozen=True)

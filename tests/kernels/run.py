@@ -281,6 +281,7 @@ def booted_with(
     # The wheel has the same code, and Python starts slowly there.
     script = [
         f"export NETWORK_CONNECTIONS_NATIVE=/project/{command.relative_to(ROOT)}",
+        "export NETWORK_CONNECTIONS_PATIENCE=300",
         *script,
     ]
     with tempfile.TemporaryDirectory(prefix="network-connections-") as name:
