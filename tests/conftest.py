@@ -75,6 +75,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 # They read all processes or network namespaces of this host, or take all it can do.
 _OF_THE_HOST = {
+    "configured.py",
     "test_churn.py",
     "test_lengthy.py",
     "test_netns.py",
