@@ -542,7 +542,8 @@ def test_a_file_in_place_of_the_kernels_is_no_answer(
     [
         (
             "mount -t proc -o subset=pid proc /proc",
-            "/proc/sys: No such file or directory (os error 2)",
+            # Linux 5.10 hides the tables of sockets there too, which are read first.
+            r"/proc/(sys|thread-self/net/sockstat): No such file or directory \(os error 2\)",
         ),
         ("mount -t tmpfs none /proc/sys/net", "/proc/sys/net is not the kernel's"),
         ("mount -t tmpfs none /proc/sys", "/proc/sys is not the kernel's"),
@@ -550,7 +551,7 @@ def test_a_file_in_place_of_the_kernels_is_no_answer(
 )
 def test_hidden_settings_are_not_taken_for_none(native: Command, script: str, problem: str) -> None:
     done = native.run(MEASURE, "-c=90", before=owners.private(script))
-    assert one_line(done) == problem
+    assert re.fullmatch(problem, one_line(done))
 
 
 def test_a_missing_number_of_files_is_not_taken_for_none(
