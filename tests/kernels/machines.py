@@ -43,7 +43,7 @@ QEMU = (
 )
 
 
-# What is not in the cache is made by one thread, and the others wait for it.
+# Kernels and file systems that the cache lacks are made by one thread; the others wait for it.
 _MAKING = threading.Lock()
 
 
