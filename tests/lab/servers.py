@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 import select
 import socket
@@ -24,7 +25,8 @@ REUSE = (socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
 
 Option = tuple[int, int, Union[int, bytes]]
 
-_PATIENCE = 20.0
+# A third of what everything else is waited for, as tests/harness.py has it.
+_PATIENCE = int(os.environ.get("NETWORK_CONNECTIONS_PATIENCE", "60")) / 3
 
 
 def has_mptcp() -> bool:
