@@ -44,7 +44,7 @@ QEMU = (
 
 
 # Kernels and file systems that the cache lacks are made by one thread; the others wait for it.
-_MAKING = threading.Lock()
+MAKING = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,7 @@ def kernel(machine: Machine) -> Path:
     It is downloaded once: remove the directory where the suite has a newer one.
     """
     path = cache() / machine.name
-    with _MAKING, tempfile.TemporaryDirectory(dir=path.parent) as name:
+    with MAKING, tempfile.TemporaryDirectory(dir=path.parent) as name:
         if path.exists():
             return path
         directory = Path(name)
@@ -228,7 +228,7 @@ def _modules(tree: Path, root: Path) -> None:
 def base(architecture: Architecture) -> Path:
     """Return the archive of a Debian for this architecture."""
     path = cache() / f"base-{architecture.name}.cpio"
-    with _MAKING:
+    with MAKING:
         if path.exists():
             return path
         with tempfile.TemporaryDirectory(dir=path.parent) as name:

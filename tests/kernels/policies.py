@@ -31,8 +31,8 @@ RIGHTS = "cap_sys_ptrace,cap_dac_read_search,cap_sys_admin=ep"
 def debian() -> Path:
     """Return the root directory of that Debian: never write to it."""
     path = machines.cache() / "policies"
-    if not path.exists():
-        with tempfile.TemporaryDirectory(dir=path.parent) as name:
+    with machines.MAKING, tempfile.TemporaryDirectory(dir=path.parent) as name:
+        if not path.exists():
             root = Path(name, "root")
             line = ["mmdebstrap", "--quiet", "--variant=minbase", "--mode=root"]
             line += [f"--include={','.join(PACKAGES)}", f"--keyring={machines.KEYS}"]
