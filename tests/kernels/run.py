@@ -3,7 +3,7 @@
     python tests/kernels/run.py [NAME...]       without NAME: all of them
 
 Ends with 1 if anything failed. With NETWORK_CONNECTIONS_WRITE_DOCS=1 it writes
-docs/evidence/kernels.md, from the last runs of every kernel that was booted here.
+docs/evidence/kernels.md and kernels.json, from the last runs of every kernel.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import argparse
 import collections
 import concurrent.futures
 import functools
-import json
 import os
 import re
 import shlex
@@ -22,8 +21,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
@@ -32,14 +31,12 @@ sys.path.insert(0, str(ROOT / "tests"))
 
 import harness  # noqa: E402
 import pytest  # noqa: E402
-from page import table  # noqa: E402
 
-from integrations import where  # noqa: E402
-from kernels import apparmor, machines, policies, selinux  # noqa: E402
+from kernels import apparmor, evidence, machines, policies, selinux  # noqa: E402
+from kernels.evidence import Run  # noqa: E402
 from kernels.machines import AMD64, MACHINES, Architecture, Machine  # noqa: E402
 
-PAGE = ROOT / "docs" / "evidence" / "kernels.md"
-RESULTS = ROOT / "target" / "kernels"
+WRITES_DOCS = os.environ.get("NETWORK_CONNECTIONS_WRITE_DOCS") == "1"
 # Machines that run at the same time: the tests in each are one process after the other.
 JOBS = os.cpu_count() or 1
 _BUILDING = threading.Lock()
@@ -85,7 +82,6 @@ PYTEST = (
 # Prints what tests/kernels/configured.py has kept.
 UNKNOWN = "touch /run/unknown; sort /run/unknown; rm /run/unknown"
 PYTHON = Path("usr/lib/python3/dist-packages")
-SETTINGS = ("INET_DIAG", "INET_UDP_DIAG", "UNIX_DIAG", "NET_NS", "MPTCP")
 
 
 @dataclass(frozen=True)
@@ -131,16 +127,6 @@ CONFINING = {one.NAME: one for one in (selinux, apparmor)}
 OTHERWISE = "configured"
 
 
-@dataclass
-class Run:
-    """Tests that were run on a kernel, and how they ended."""
-
-    what: str
-    result: str
-    failed: bool
-    seconds: float
-
-
 def main() -> int:
     """Boot every machine that is asked for."""
     names = [*(one.name for one in MACHINES), OTHERWISE, *CONFINING]
@@ -163,10 +149,11 @@ def main() -> int:
         for name, ended in boots.items():
             runs = [run for one in ended for run in one.result()]
             failed = failed or any(run.failed for run in runs)
-            keep(name, runs)
-    others = [name for name in asked.names or names if name not in CONFINING]
-    if others and os.environ.get("NETWORK_CONNECTIONS_WRITE_DOCS") == "1":
-        PAGE.write_text(page(), encoding="utf-8")
+            for run in runs:
+                print(f"{name}: {run.what}: {run.result} ({run.seconds:.0f} s)", flush=True)
+            if name not in CONFINING and WRITES_DOCS:
+                evidence.keep(name, machine(kernels.get(name, name)), runs, whole=not chosen)
+                evidence.write_page(OTHERWISE)
     return int(failed)
 
 
@@ -179,23 +166,10 @@ def started(name: str, chosen: Sequence[str]) -> list[Callable[[], list[Run]]]:
     return [lambda: [tests(machine(name), chosen)]]
 
 
-def keep(name: str, runs: Sequence[Run]) -> None:
-    """Say how a machine's runs have ended, and keep that for the page."""
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    results(name).write_text(json.dumps([asdict(run) for run in runs]), encoding="utf-8")
-    for run in runs:
-        print(f"{name}: {run.what}: {run.result} ({run.seconds:.0f} s)", flush=True)
-
-
 def machine(name: str) -> Machine:
     """Return the machine of that name."""
     (found,) = (one for one in MACHINES if one.name == name)
     return found
-
-
-def results(name: str) -> Path:
-    """Return where the results of its last run are."""
-    return RESULTS / f"{name}.json"
 
 
 def build(architecture: Architecture) -> Path:
@@ -262,7 +236,7 @@ def confined(policy: ModuleType) -> Run:
         debian = policy.base(Path(name))
         booted, seconds = booted_with(machine(policies.KERNEL), script, policy.WORDS, debian)
     failed = not fine(booted)
-    if not failed and os.environ.get("NETWORK_CONNECTIONS_WRITE_DOCS") == "1":
+    if not failed and WRITES_DOCS:
         policy.write_page(booted.output)
     return Run(policy.WHAT, said(booted.output), failed, seconds)
 
@@ -343,69 +317,10 @@ def said(output: str) -> str:
     return ", ".join(counts) + (f" ({'; '.join(reasons)})" if reasons else "")
 
 
-HEAD = ["Linux", "Processor", "Configured with", "What was run", "Result", "Seconds"]
-
-
 def unknown(output: str) -> str:
     """Say to whom `configured` could not answer, and why."""
     found = re.findall(r"^unknown: (\w+): (\S+): (.*)", output, re.M)
     return "".join(f"; `{asked}` by {user}: {why}" for user, asked, why in found)
-
-
-INTRODUCTION = """# Kernels
-
-Written by `make test-kernels` with `NETWORK_CONNECTIONS_WRITE_DOCS=1`, which boots Debian's kernels
-in a machine that QEMU emulates and runs tests of the static command there. The table has the last
-run of each. {cpus} machines run at the same time; the seconds add up to {minutes} minutes on {cpus}
-busy processors.
-In `configured` (`tests/kernels/configured.py`) root and nobody ask for every measure, source and
-kind of groups about a few known sockets. The others are files of `tests/`, without the tests that
-are marked `slow`, and without those of injected errors (`no_error`); for other processors also
-without those of the wheel.
-
-On {system}.
-"""
-OTHERS = """
-Linux {version}, configured otherwise: root and nobody ask for every measure, source and kind of
-groups (`tests/kernels/configured.py`). Each answer is the one of a kernel as Debian has it, or
-UNKNOWN with the reason, which the table shows.
-"""
-
-
-def page() -> str:
-    """Return docs/evidence/kernels.md, from the last runs of all that was booted here."""
-    kernels = [
-        [
-            machines.release(one),
-            one.architecture.shown,
-            ", ".join(_settings(one)),
-            run.what,
-            run.result,
-            f"{run.seconds:.0f}",
-        ]
-        for one in MACHINES
-        for run in _last(one.name)
-    ]
-    every = [*(one.name for one in MACHINES), OTHERWISE]
-    minutes = sum(run.seconds for name in every for run in _last(name)) / 60
-    system, cpus = where.system(), os.cpu_count()
-    text = [INTRODUCTION.format(system=system, minutes=f"{minutes:.0f}", cpus=cpus)]
-    text.append(table(HEAD, kernels))
-    if others := [[run.what, run.result] for run in _last(OTHERWISE)]:
-        text.append(OTHERS.format(version=machines.release(machine(CONFIGURED))).lstrip("\n"))
-        text.append(table(["Configured", "Result"], others))
-    return "\n".join(text).rstrip("\n") + "\n"
-
-
-def _last(name: str) -> Iterator[Run]:
-    if results(name).exists():
-        for kept in json.loads(results(name).read_text(encoding="utf-8")):
-            yield Run(**kept)
-
-
-def _settings(machine: Machine) -> Iterator[str]:
-    for name, value in machines.settings(machine, SETTINGS).items():
-        yield f"{name}={value}"
 
 
 if __name__ == "__main__":
