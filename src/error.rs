@@ -6,14 +6,8 @@ use std::time::Duration;
 
 use crate::field::Field;
 use crate::name::Unknown;
-#[cfg(target_os = "linux")]
-use crate::printable::bounded;
 use crate::range::RangeError;
-use crate::refusal::is_policy_enforced;
 use crate::vocabulary::{Protocol, SourceName};
-
-/// A policy refuses with it, as other rules do (`errno(3)`).
-const EACCES: i32 = 13;
 
 /// The page with the remedy for a call that a policy may have refused.
 const POLICY: &str = " (SELinux? see docs/permissions.md)";
@@ -126,22 +120,10 @@ impl From<Unknown> for Error {
 }
 
 impl Error {
-    /// Wraps the operating system's error for `call`.
+    /// An error of the operating system that the kernel's answer has.
+    #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
     pub(crate) fn system(call: impl Into<String>, error: impl Into<io::Error>) -> Self {
-        Self::perhaps_of_policy(call.into(), error.into(), &is_policy_enforced)
-    }
-
-    /// Nothing is read unless a call was refused.
-    fn perhaps_of_policy(call: String, error: io::Error, is_enforced: &dyn Fn() -> bool) -> Self {
-        let policy = error.raw_os_error() == Some(EACCES) && is_enforced();
-        Self::System { call, error, policy }
-    }
-
-    /// Wraps the operating system's error for a file. Other users choose the paths of their files, so a
-    /// long path is cut.
-    #[cfg(target_os = "linux")]
-    pub(crate) fn of_file(path: &str, error: impl Into<io::Error>) -> Self {
-        Self::system(bounded(path), error)
+        Self::System { call: call.into(), error: error.into(), policy: false }
     }
 
     /// Adds a remedy to an error about something that a source does not report.
@@ -311,17 +293,6 @@ mod tests {
         };
         let text = error.with_remedy("a right is needed").to_string();
         assert!(text.ends_with("; procfs: no cgroups; a right is needed"), "{text}");
-    }
-
-    #[test]
-    fn a_refused_call_names_the_page_where_a_policy_is_enforced() {
-        let told = |number, is_enforced: &dyn Fn() -> bool| {
-            let error = io::Error::from_raw_os_error(number);
-            Error::perhaps_of_policy("a".to_owned(), error, is_enforced).to_string()
-        };
-        assert!(told(EACCES, &|| true).ends_with(") (SELinux? see docs/permissions.md)"));
-        assert!(told(EACCES, &|| false).ends_with("(os error 13)"));
-        assert!(told(2, &|| panic!("nothing was refused")).ends_with("(os error 2)"));
     }
 
     #[test]

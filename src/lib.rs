@@ -48,12 +48,12 @@ mod namespaces;
 mod nearest;
 mod netns;
 mod open_files;
+mod os_error;
 mod owner;
 mod panic;
 mod plan;
 mod printable;
 mod range;
-mod refusal;
 mod report;
 // The command drops capabilities that its plan does not need. A library must not do this: the
 // capabilities belong to the process of its caller.

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use crate::deadline::Deadline;
 use crate::error::Error;
+use crate::os_error;
 use crate::panic::catch_panic;
 
 /// The interval at which a wait checks the deadline and the caller's request to stop.
@@ -42,7 +43,7 @@ pub(crate) fn run_in_thread<T: Send>(
         };
         thread::Builder::new()
             .spawn_scoped(scope, work)
-            .map_err(|error| Error::system("starting a thread", error))?;
+            .map_err(|error| os_error::of_call("starting a thread", error))?;
         loop {
             match result.recv_timeout(CHECK_INTERVAL) {
                 Ok(result) => return result,
@@ -141,7 +142,7 @@ impl Worker {
             let started = thread::Builder::new().spawn(|| run(of_process));
             if let Err(error) = started {
                 queue.waiting.clear();
-                return Err(Error::system("starting a thread", error));
+                return Err(os_error::of_call("starting a thread", error));
             }
             queue.running = true;
         }

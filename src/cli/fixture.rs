@@ -5,6 +5,7 @@ use std::path::{Component, Path, PathBuf, Prefix};
 
 use crate::cli::values::recorded;
 use crate::error::Error;
+use crate::os_error;
 
 /// The origin of a fixture's text.
 pub enum Fixture {
@@ -23,7 +24,7 @@ pub fn fixture(program: &Path, value: &str) -> Result<Fixture, Error> {
     match confined(program, text) {
         Some(path) => File::open(&path)
             .map(Fixture::File)
-            .map_err(|error| Error::system(format!("fixture {}", path.display()), error)),
+            .map_err(|error| os_error::of_call(format!("fixture {}", path.display()), error)),
         None => Ok(Fixture::Text(text.to_owned())),
     }
 }

@@ -9,6 +9,7 @@ use rustix::path::Arg;
 
 use crate::deadline::Deadline;
 use crate::error::Error;
+use crate::os_error;
 
 /// The result of an attempt to access a file.
 #[derive(Debug)]
@@ -28,7 +29,7 @@ impl<T> Seen<T> {
             Ok(there) => Ok(Self::There(there)),
             Err(error @ (Errno::NOENT | Errno::SRCH)) => Ok(Self::Gone(error)),
             Err(error @ (Errno::ACCESS | Errno::PERM)) => Ok(Self::Hidden(error)),
-            Err(error) => Err(Error::of_file(file, error)),
+            Err(error) => Err(os_error::of_file(file, error)),
         }
     }
 
@@ -63,7 +64,7 @@ impl<T> Seen<T> {
     pub fn there(self, file: &str) -> Result<T, Error> {
         match self {
             Self::There(there) => Ok(there),
-            Self::Gone(error) | Self::Hidden(error) => Err(Error::of_file(file, error)),
+            Self::Gone(error) | Self::Hidden(error) => Err(os_error::of_file(file, error)),
         }
     }
 }

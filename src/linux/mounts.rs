@@ -6,13 +6,14 @@ use std::io::{BufRead, BufReader};
 
 use crate::deadline::Deadline;
 use crate::error::Error;
+use crate::os_error;
 
 pub use crate::linux::mount_text::Mount;
 
 /// The mounts that this process sees, in the order of the table.
 pub fn mounts(deadline: &Deadline) -> Result<impl Iterator<Item = Result<Mount, Error>>, Error> {
     const TABLE: &str = "/proc/self/mountinfo";
-    let file = File::open(TABLE).map_err(|error| Error::system(TABLE, error))?;
+    let file = File::open(TABLE).map_err(|error| os_error::of_call(TABLE, error))?;
     Ok(lines(TABLE, file, deadline))
 }
 
@@ -25,7 +26,7 @@ pub fn mounts_of_init(
     let file = match File::open(TABLE) {
         Ok(file) => Some(file),
         Err(error) if matches!(error.kind(), NotFound | PermissionDenied) => None,
-        Err(error) => return Err(Error::system(TABLE, error)),
+        Err(error) => return Err(os_error::of_call(TABLE, error)),
     };
     Ok(file.into_iter().flat_map(|file| lines(TABLE, file, deadline)))
 }
@@ -38,7 +39,7 @@ fn lines(
 ) -> impl Iterator<Item = Result<Mount, Error>> {
     let lines = BufRead::split(BufReader::new(file), b'\n');
     lines.filter_map(move |line| {
-        let line = line.map_err(|error| Error::system(table, error));
+        let line = line.map_err(|error| os_error::of_call(table, error));
         match deadline.check().and(line) {
             Ok(line) => Mount::of(&line).map(Ok),
             Err(error) => Some(Err(error)),

@@ -7,6 +7,7 @@ use rustix::io::{Errno, Result as Outcome, read};
 
 use crate::error::Error;
 use crate::linux::file_system::is_of_type;
+use crate::os_error;
 
 /// The directory of all settings.
 const SETTINGS: &str = "/proc/sys";
@@ -19,7 +20,7 @@ const TEXT: usize = 512;
 /// kernel's settings.
 pub fn setting(file: &str) -> Result<Option<String>, Error> {
     let path = format!("{SETTINGS}/{file}");
-    let failed = |error| Error::system(path.clone(), error);
+    let failed = |error| os_error::of_call(path.clone(), error);
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
     let file = match open(&path, flags, Mode::empty()) {
         Err(Errno::NOENT) => return directory_is_of_kernel(&path).map(|()| None),
@@ -55,7 +56,7 @@ fn directory_is_of_kernel(path: &str) -> Result<(), Error> {
 
 fn is_of_kernel(path: &str, found: Outcome<StatFs>) -> Result<(), Error> {
     const MAGIC: FsWord = PROC_SUPER_MAGIC;
-    let found = found.map_err(|error| Error::system(path, error))?;
+    let found = found.map_err(|error| os_error::of_call(path, error))?;
     if is_of_type(&found, MAGIC) {
         Ok(())
     } else {

@@ -7,6 +7,7 @@ use winsafe::{HPROCESSLIST, SysResult, co};
 
 use crate::deadline::Deadline;
 use crate::error::Error;
+use crate::os_error;
 use crate::owner::found::{Units, UserId, id_in};
 use crate::owner::holders::Holders;
 use crate::owner::process::Process;
@@ -35,7 +36,7 @@ pub fn processes(
 fn running(deadline: &Deadline) -> Result<Vec<(u32, String)>, Error> {
     static SNAPSHOTS: Worker = Worker::new();
     let running = SNAPSHOTS.ask(deadline, snapshot)?;
-    running.map_err(|error| Error::system("the list of processes", said(error)))
+    running.map_err(|error| os_error::of_call("the list of processes", said(error)))
 }
 
 /// `CreateToolhelp32Snapshot` in `tlhelp32.h`.

@@ -21,6 +21,7 @@ use crate::namespaces::linux::identity::{Identity, Namespace, Places, THREAD, Ta
 use crate::namespaces::linux::nsfs::{NO_NAMESPACE, file, no_network, to_open};
 use crate::namespaces::linux::text::{INIT_ROOT, below, netns_inode, task_of};
 use crate::netns::NAMED;
+use crate::os_error;
 use crate::printable::{bounded, printable};
 
 /// The most processes that are kept per namespace. A search finds the others.
@@ -40,7 +41,7 @@ pub fn of_process(pid: u32, deadline: &Deadline) -> Result<Namespace, Error> {
             )));
         }
         Seen::Hidden(error) => {
-            return Err(Error::system(format!("Network namespace {pid}: /proc/{pid}"), error));
+            return Err(os_error::of_call(format!("Network namespace {pid}: /proc/{pid}"), error));
         }
     };
     Ok(Namespace { asked: Some(pid.to_string()), ..namespace })
@@ -116,7 +117,7 @@ pub fn of_file(path: &Path, asked: &str, deadline: &Deadline) -> Result<Namespac
     let shown = printable(asked.as_bytes());
     match file(path, deadline) {
         Ok(Seen::There(file)) => {
-            let inode = fstat(&file).map_err(|error| Error::of_file(&shown, error))?.st_ino;
+            let inode = fstat(&file).map_err(|error| os_error::of_file(&shown, error))?.st_ino;
             let identity = Identity { inode: Some(inode), tcp: None };
             let mounts = vec![path.to_owned()];
             Ok(Namespace { identity, mounts, asked: Some(shown), ..Namespace::default() })
@@ -136,13 +137,13 @@ pub fn of_file(path: &Path, asked: &str, deadline: &Deadline) -> Result<Namespac
                     let needed = needed(&missing).map(|needed| format!(": {needed}"));
                     let needed = needed.unwrap_or_default();
                     let place = format!("Network namespace {}{needed}", bounded(&shown));
-                    Err(Error::system(place, error))
+                    Err(os_error::of_call(place, error))
                 }
             }
         }
         Ok(Seen::Gone(NO_NAMESPACE)) => Err(no_network(&shown)),
         Ok(Seen::Gone(error)) => {
-            Err(Error::system(format!("Network namespace {}", bounded(&shown)), error))
+            Err(os_error::of_call(format!("Network namespace {}", bounded(&shown)), error))
         }
         Err(error) => Err(error),
     }
@@ -342,7 +343,7 @@ fn refuse_hidden(deadline: &Deadline) -> Result<(), Error> {
 }
 
 fn hidden(reason: &str, error: Errno) -> Error {
-    Error::system(
+    os_error::of_call(
         format!(
             "Not every process can be seen, so that network namespaces could be left out: {reason}"
         ),

@@ -18,6 +18,7 @@ use crate::namespaces::linux::identity::{Identity, Namespace, THREAD, Task, inod
 use crate::namespaces::linux::nsfs::{file, no_network, to_open};
 use crate::namespaces::linux::reach::{Access, Denial, Entered, Reached, Searched};
 use crate::namespaces::view::View;
+use crate::os_error;
 use crate::printable::printable;
 
 /// The most further looks at all processes for one namespace: it may have only one process at a
@@ -146,7 +147,7 @@ fn enter(link: &Path, identity: &Identity, deadline: &Deadline) -> Result<Entere
         Seen::Gone(_) => return Ok(Entered::Gone),
         Seen::Hidden(error) => return denied(Some(link), error, deadline),
     };
-    let inode = fstat(&file).map_err(|error| Error::of_file(&shown, error))?.st_ino;
+    let inode = fstat(&file).map_err(|error| os_error::of_file(&shown, error))?.st_ino;
     if identity.inode.is_some_and(|known| known != inode) {
         return Ok(Entered::Gone);
     }

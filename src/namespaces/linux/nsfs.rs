@@ -14,6 +14,7 @@ use crate::linux::look::{Seen, look};
 use crate::linux::rights::Right;
 use crate::namespaces::linux::text::{INIT_ROOT, task_of};
 use crate::netns::NAMED;
+use crate::os_error;
 use crate::printable::{bounded, printable};
 
 /// `NSFS_MAGIC` in `linux/magic.h`; since Linux 3.19.
@@ -31,7 +32,7 @@ pub fn file(path: &Path, deadline: &Deadline) -> Result<Seen<OwnedFd>, Error> {
         Seen::There(file) => file,
         seen => return Ok(seen),
     };
-    let file_system = fstatfs(&file).map_err(|error| Error::of_file(&shown, error))?;
+    let file_system = fstatfs(&file).map_err(|error| os_error::of_file(&shown, error))?;
     let is_namespace = is_of_type(&file_system, NSFS);
     Ok(if is_namespace { Seen::There(file) } else { Seen::Gone(NO_NAMESPACE) })
 }

@@ -9,6 +9,7 @@ use rustix::io::Errno;
 use crate::error::Error;
 use crate::linux::rights::{Right, needed};
 use crate::namespaces::linux::identity::{Identity, Namespace};
+use crate::os_error;
 use crate::printable::{bounded, printable};
 
 /// The result of trying to read a namespace.
@@ -280,7 +281,7 @@ pub fn closed(namespace: &Namespace, processes: bool, denial: &Denial) -> Error 
     let needed = needed.unwrap_or_default();
     let also = if processes { ", and no process is known that shows it" } else { "" };
     let place = format!("Network namespace {} cannot be entered{needed}{also}", shown(namespace));
-    Error::system(place, denial.error)
+    os_error::of_call(place, denial.error)
 }
 
 #[cfg(test)]

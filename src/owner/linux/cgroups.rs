@@ -26,6 +26,7 @@ use crate::linux::mounts::{Mount, mounts};
 use crate::linux::proc_text::numbers;
 use crate::linux::processes::ENTRIES;
 use crate::linux::units::{has_name, of_process, outer_names, short};
+use crate::os_error;
 use crate::owner::found::Units;
 use crate::owner::unseen::{GONE, OUTSIDE};
 use crate::printable::printable;
@@ -295,7 +296,7 @@ fn mount(deadline: &Deadline) -> Result<PathBuf, Error> {
             Seen::There(fs) if is_of_type(&fs, CGROUP2) => return Ok(point),
             // Another file system may be mounted over it, or over a directory above it.
             Seen::There(_) | Seen::Gone(_) => {}
-            Seen::Hidden(error) => closed = closed.or(Some(Error::of_file(&file, error))),
+            Seen::Hidden(error) => closed = closed.or(Some(os_error::of_file(&file, error))),
         }
     }
     let none = || {

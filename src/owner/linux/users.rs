@@ -11,6 +11,7 @@ use nix::unistd::{Uid, User};
 use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::linux::proc_text::{maps_every_id, maps_id, number};
+use crate::os_error;
 use crate::owner::found::{UserId, id_in};
 use crate::printable::printable;
 use crate::worker::Workers;
@@ -109,7 +110,7 @@ fn id_of_name(name: &str, deadline: &Deadline) -> Result<Option<u32>, Error> {
         Error::Timeout(_) => Error::Argument(format!(
             "the user database does not answer for {name:?} (valid: the user's id)"
         )),
-        Error::System { call, error, .. } => Error::system(
+        Error::System { call, error, .. } => os_error::of_call(
             format!(
                 "the user database cannot be asked for {name:?} (valid: the user's id): {call}"
             ),

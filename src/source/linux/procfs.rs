@@ -18,6 +18,7 @@ use crate::error::Error;
 use crate::linux::file_system::is_of_type;
 use crate::name::Named;
 use crate::namespaces::View;
+use crate::os_error;
 use crate::socket::Socket;
 use crate::source::dump::Dump;
 use crate::source::linux::port_text::{range, reserved};
@@ -84,7 +85,7 @@ impl NetDirectory {
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
             match open(&path, flags, Mode::empty()) {
                 Ok(descriptor) => Ok(Self { descriptor, path }),
-                Err(error) => Err(Error::system(path, error)),
+                Err(error) => Err(os_error::of_call(path, error)),
             }
         };
         match view {
@@ -107,7 +108,7 @@ impl NetDirectory {
                 match statat(&self.descriptor, "tcp", AtFlags::empty()) {
                     Ok(stat) if stat.st_ino == *tcp => Ok(()),
                     Ok(_) => Err(Error::Moved(path)),
-                    Err(error) => Err(Error::system(path, error)),
+                    Err(error) => Err(os_error::of_call(path, error)),
                 }
             }
         }
@@ -120,7 +121,7 @@ impl NetDirectory {
     /// Opens a file in this directory; `None` where the file does not exist. An error where the
     /// file is not the kernel's.
     fn open_file(&self, name: &str) -> Result<Option<OwnedFd>, Error> {
-        let failed = |error| Error::system(self.path(name), error);
+        let failed = |error| os_error::of_call(self.path(name), error);
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
         let file = match openat(&self.descriptor, name, flags, Mode::empty()) {
             Err(Errno::NOENT) => return Ok(None),
@@ -158,7 +159,7 @@ impl NetDirectory {
             match read_file(&file, spare_capacity(&mut text)) {
                 Ok(0) => break,
                 Ok(_) | Err(Errno::INTR) => {}
-                Err(error) => return Err(Error::system(self.path(name), error)),
+                Err(error) => return Err(os_error::of_call(self.path(name), error)),
             }
         }
         String::from_utf8(text)
@@ -168,7 +169,7 @@ impl NetDirectory {
 
     /// The error for a missing file that must exist.
     fn missing(&self, name: &str) -> Error {
-        Error::system(self.path(name), Errno::NOENT)
+        os_error::of_call(self.path(name), Errno::NOENT)
     }
 }
 
@@ -191,7 +192,7 @@ fn read_table<C: Collector>(
             Ok(0) => break,
             Ok(length) => buffer.get(..length).unwrap_or(&[]),
             Err(Errno::INTR) => continue,
-            Err(error) => return Err(Error::system(path, error)),
+            Err(error) => return Err(os_error::of_call(path, error)),
         };
         lines.feed(chunk, |line| {
             let row = Row::new(connection_type, line)
@@ -259,7 +260,7 @@ pub fn ephemeral_ports(
     if *view != View::Inside {
         return Ok(None);
     }
-    let range = port_range().map_err(|error| Error::system(PORTS_UNTOLD, error))?;
+    let range = port_range().map_err(|error| os_error::of_call(PORTS_UNTOLD, error))?;
     Ok(range.map(|range| ByFamily { ipv4: range.clone(), ipv6: range }))
 }
 

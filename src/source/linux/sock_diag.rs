@@ -15,6 +15,7 @@ use rustix::net::{
 use crate::collect::Collector;
 use crate::deadline::Deadline;
 use crate::error::Error;
+use crate::os_error;
 use crate::selection::Ports;
 use crate::socket::Wanted;
 use crate::source::door::Door;
@@ -134,9 +135,9 @@ fn open() -> Result<OwnedFd, Error> {
         SocketFlags::CLOEXEC,
         Some(netlink::SOCK_DIAG),
     )
-    .map_err(|e| Error::system("socket", e))?;
+    .map_err(|e| os_error::of_call("socket", e))?;
     connect(&socket, &netlink::SocketAddrNetlink::new(0, 0))
-        .map_err(|e| Error::system("connect", e))?;
+        .map_err(|e| os_error::of_call("connect", e))?;
     Ok(socket)
 }
 
@@ -147,7 +148,7 @@ fn transmit(socket: &OwnedFd, request: &[u8], deadline: &Deadline) -> Result<(),
             Ok(sent) if sent == request.len() => return Ok(()),
             Ok(_) => return Err(Error::Garbled("send: the request was cut short".to_owned())),
             Err(Errno::INTR) => {}
-            Err(error) => return Err(Error::system("send", error)),
+            Err(error) => return Err(os_error::of_call("send", error)),
         }
     }
 }
@@ -168,7 +169,7 @@ fn receive<'a>(
             Ok((_, length)) => break length,
             Err(Errno::INTR) => {}
             Err(Errno::AGAIN) if !readable => readable = wait(socket, deadline)?,
-            Err(error) => return Err(Error::system("recv", error)),
+            Err(error) => return Err(os_error::of_call("recv", error)),
         }
     };
     match buffer.get(..length) {
@@ -181,10 +182,10 @@ fn receive<'a>(
 /// Waits for a datagram, at most for [`WAIT`]. Returns whether the socket is readable.
 fn wait(socket: &OwnedFd, deadline: &Deadline) -> Result<bool, Error> {
     let left = deadline.remaining()?.min(WAIT);
-    let timeout = Timespec::try_from(left).map_err(|_| Error::system("poll", Errno::INVAL))?;
+    let timeout = Timespec::try_from(left).map_err(|_| os_error::of_call("poll", Errno::INVAL))?;
     match poll(&mut [PollFd::new(socket, PollFlags::IN)], Some(&timeout)) {
         Ok(ready) => Ok(ready > 0),
         Err(Errno::INTR) => Ok(false),
-        Err(error) => Err(Error::system("poll", error)),
+        Err(error) => Err(os_error::of_call("poll", error)),
     }
 }
