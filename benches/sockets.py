@@ -249,7 +249,7 @@ class Sockets(contextlib.AbstractContextManager["Sockets"]):
             while selector.get_map():
                 for key, _ in selector.select():
                     holder = key.data
-                    # Not by lines of a buffer: the selector knows nothing of what waits in it.
+                    # The selector does not see lines that wait in a buffer.
                     text = os.read(key.fd, 4096)
                     if not text:
                         raise RuntimeError(f"no {self.kind} sockets: {holder.process.wait()}")

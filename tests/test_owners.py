@@ -813,7 +813,7 @@ sys.stdin.read()
 
 @pytest.fixture
 def large(host: Host) -> Iterator[Callable[[str, Path, int], tuple[int, str]]]:
-    """Return what starts a process with a large table; it returns id and name of the process."""
+    """Return a function that starts a process with a large table; it returns id and name."""
     if resource.getrlimit(resource.RLIMIT_NOFILE)[1] < 14_000:
         pytest.skip("a process may not have 13,000 files open here")
     with contextlib.ExitStack() as stack:

@@ -43,7 +43,7 @@ INTRODUCTION = """# AppArmor
 Written by `make test-kernels KERNELS=apparmor` with `NETWORK_CONNECTIONS_WRITE_DOCS=1`: Linux
 {version}, Debian's `apparmor`, the profile `integrations/apparmor/network-connections`, enforced.
 
-Each question was put to the check, and to a copy of it that no profile is for. The answers are the
+Each question was put to the check, and to a copy outside of the profile. The answers are the
 same, and the kernel denies nothing ({questions} questions). It was asked by {users}, for:
 
 {asked}

@@ -28,7 +28,7 @@ SEEN = Path("/run/seen")
 # The fixture says that nothing but the native command runs.
 pytestmark = pytest.mark.usefixtures("nobodys")
 
-# No profile is for its path.
+# The profile does not apply to this path.
 UNCONFINED = "/usr/local/bin/check_network_connections"
 USERS = {"root": "", "nobody": "", "nobody, by the copy with rights": WITH_RIGHTS}
 OTHERS = (

@@ -250,7 +250,7 @@ pub const NO_PORTS: &str = "No port is left for outgoing connections: all of ip_
 
 /// The range from which the kernel takes ports for outgoing connections (`ip_local_port_range` in
 /// `ip(7)`, `ip_local_reserved_ports`). Both families have the same range. `None` where a setting is
-/// no range, or for a view through a process: the kernel shows only the settings of the namespace
+/// not a range, or for a view through a process: the kernel shows only the settings of the namespace
 /// that this thread is in.
 pub fn ephemeral_ports(
     view: &View,
