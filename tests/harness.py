@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import network_connections
+from lab import tools
 from lab.tools import lacking
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -38,8 +39,7 @@ MODULE = "python -m network_connections"
 PYTHON_WAYS = (*SCRIPTS, MODULE)
 WAYS = (*PYTHON_WAYS, "native")
 
-# Nobody waits longer than this for anything: what takes longer hangs. Emulated machines are slow.
-PATIENCE = int(os.environ.get("NETWORK_CONNECTIONS_PATIENCE", "60"))
+PATIENCE = tools.PATIENCE
 
 
 @dataclass(frozen=True)

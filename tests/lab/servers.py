@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import re
 import select
 import socket
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple, Union
 
 from .namespaces import inside, run
+from .tools import PATIENCE
 
 MPTCP = 262
 # linux/in.h; Python has no name for them.
@@ -25,8 +25,7 @@ REUSE = (socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
 
 Option = tuple[int, int, Union[int, bytes]]
 
-# A third of what everything else is waited for, as tests/harness.py has it.
-_PATIENCE = int(os.environ.get("NETWORK_CONNECTIONS_PATIENCE", "60")) / 3
+_PATIENCE = PATIENCE / 3
 
 
 def has_mptcp() -> bool:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
+
+# Seconds after which a wait for anything is a failure. Emulated machines are slow.
+PATIENCE = int(os.environ.get("NETWORK_CONNECTIONS_PATIENCE", "60"))
 
 # A path is looked for as it is, anything else on PATH.
 PACKAGES = {
